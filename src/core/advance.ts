@@ -1,0 +1,68 @@
+import type { RangeKind } from './ranges.ts'
+import type { RunEvent, RunStatus } from './run.ts'
+
+/** A range as the decision sees it. */
+export interface RangeState {
+  readonly ordinal: number
+  readonly kind: RangeKind
+  readonly done: boolean
+  /** A worker holds it, or a ticket for it is out. */
+  readonly taken: boolean
+}
+
+export interface RunState {
+  readonly status: RunStatus
+  readonly parallelism: number
+  readonly ranges: readonly RangeState[]
+  readonly stragglers: number
+  /** How often the residual check has found rows so far. */
+  readonly verifyRounds: number
+}
+
+/** What a run needs next: tickets for ranges, or a change of status (after which it is asked again). */
+export type Step =
+  | { readonly kind: 'dispatch'; readonly ordinals: readonly number[] }
+  | { readonly kind: 'event'; readonly event: RunEvent; readonly reason: string | null }
+
+/** Rows that turn up at the end are done and looked for again; this often before it is said that somebody keeps adding them. */
+export const mostVerifyRounds = 5
+
+/**
+ * The order of a run: its key ranges, then the stragglers, then the residual check, and from there either to the end
+ * or back to the stragglers that the check wrote down.
+ */
+export function nextStep(run: RunState): Step {
+  const open = (kind: RangeKind) => run.ranges.filter((range) => range.kind === kind && !range.done)
+  const working = run.status === 'queued' || run.status === 'running'
+  if (working) {
+    const keys = open('keys')
+    if (keys.length > 0) return dispatch(run, keys)
+    if (run.stragglers > 0) return dispatch(run, open('stragglers'))
+    // Nothing is left that a worker could lease, so no worker will say start: a run resumed at its very end.
+    return event(run.status === 'queued' ? 'start' : 'verify')
+  }
+  if (run.status === 'verifying') {
+    const residual = open('residual')
+    if (residual.length > 0) return dispatch(run, residual)
+    if (run.stragglers === 0) return event('succeed')
+    if (run.verifyRounds < mostVerifyRounds) return event('leftover')
+    return event(
+      'fail',
+      `After ${mostVerifyRounds} rounds ${run.stragglers} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
+    )
+  }
+  return { kind: 'dispatch', ordinals: [] }
+}
+
+function dispatch(run: RunState, ranges: readonly RangeState[]): Step {
+  const taken = run.ranges.filter((range) => range.taken).length
+  const free = ranges.filter((range) => !range.taken)
+  return {
+    kind: 'dispatch',
+    ordinals: free.slice(0, Math.max(0, run.parallelism - taken)).map((range) => range.ordinal),
+  }
+}
+
+function event(name: RunEvent, reason: string | null = null): Step {
+  return { kind: 'event', event: name, reason }
+}

@@ -1,0 +1,33 @@
+/**
+ * What went wrong, as the outside world is told: every kind has one HTTP status (in api) and one meaning here.
+ * A message says what happened, to what, and what to do next.
+ */
+export type ProblemKind =
+  | 'invalid'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not-found'
+  | 'conflict'
+  | 'stale'
+  | 'unavailable'
+
+/** An error that is somebody's to solve, and therefore safe and worth showing; anything else is a defect of ours. */
+export class Problem extends Error {
+  readonly kind: ProblemKind
+  /** Machine-readable particulars: each failed check, the arrow that was illegal, the keys concerned. */
+  readonly details: Record<string, unknown>
+
+  constructor(kind: ProblemKind, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'Problem'
+    this.kind = kind
+    this.details = details
+  }
+}
+
+/** The message of anything that was thrown, for places that only have room for words. */
+export function messageOf(error: unknown): string {
+  // Node gives an AggregateError (a refused connection on both ::1 and 127.0.0.1) an empty message.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ')
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { Problem } from './errors.ts'
+import { parseTableName } from './identifier.ts'
+import { type PartialRunOptions, partialRunOptions } from './options.ts'
+import { compileSql, isSql, type Sql } from './sql.ts'
+
+/** The parameters of a job as its functions see them: parsed, with defaults filled in. */
+export type ParamsOf<P extends z.ZodObject> = z.output<P>
+
+/** A backfill as its author writes it: one file in `jobs/`, reviewed like code. */
+export interface JobDefinition<P extends z.ZodObject = z.ZodObject> {
+  /** Lower-case letters, digits, `-` and `_`; what people type to start it. */
+  readonly name: string
+  readonly description?: string
+  /** As one writes it in SQL, quotes included: `'users'`, `'public.users'`, `'"Odd S"."Odd ""T"'`. */
+  readonly table: string
+  /** The columns that order the table, up to four; the primary key where absent. */
+  readonly key?: readonly [string, ...string[]]
+  /** A zod object; a run is refused when its parameters do not fit. */
+  readonly params?: P
+  /** Which rows still need the work. It must become false by `set`: that is how the end is proven. */
+  readonly where?: Sql | ((params: ParamsOf<P>) => Sql)
+  /** Column name (as it is stored, unquoted) to its new value. */
+  readonly set: Readonly<Record<string, Sql>> | ((params: ParamsOf<P>) => Readonly<Record<string, Sql>>)
+  readonly options?: PartialRunOptions
+}
+
+/** Declares a backfill. What the types cannot see is checked here, so that a bad file is found when it is loaded. */
+export function defineJob<P extends z.ZodObject = z.ZodObject<Record<never, never>>>(
+  definition: JobDefinition<P>,
+): JobDefinition<P> {
+  const shape = definitionShape.safeParse(definition)
+  if (!shape.success) throw new Problem('invalid', `The job is not well formed.\n${z.prettifyError(shape.error)}`)
+  parseTableName(definition.table)
+  if (definition.set !== null && typeof definition.set === 'object') checkSet(definition.set)
+  return definition
+}
+
+/** A job with its parameters put in: everything the engine needs to know of it. */
+export interface ResolvedJob {
+  readonly name: string
+  readonly table: string
+  readonly key: readonly string[] | null
+  readonly where: Sql | null
+  readonly set: ReadonlyArray<readonly [column: string, value: Sql]>
+  /** Hash of what the job does (not of its description or options): changes when a resumed run would do other work. */
+  readonly fingerprint: string
+}
+
+/** Puts parameters into a job. Throws a Problem that names each parameter that does not fit. */
+export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
+  const given = (job.params ?? z.strictObject({})).safeParse(params ?? {})
+  if (!given.success) {
+    throw new Problem('invalid', `The parameters do not fit job ${job.name}.\n${z.prettifyError(given.error)}`, {
+      issues: given.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })),
+    })
+  }
+  const where = typeof job.where === 'function' ? job.where(given.data) : (job.where ?? null)
+  if (where !== null && !isSql(where)) throw new Problem('invalid', `where of job ${job.name} did not return sql\`\`.`)
+  const set = typeof job.set === 'function' ? job.set(given.data) : job.set
+  checkSet(set)
+  const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
+  return { ...work, fingerprint: fingerprintOf(work) }
+}
+
+function fingerprintOf(work: Omit<ResolvedJob, 'fingerprint'>): string {
+  const plain = {
+    ...work,
+    where: work.where && compileSql(work.where, 1),
+    set: work.set.map(([column, value]) => [column, compileSql(value, 1)]),
+  }
+  return createHash('sha256').update(JSON.stringify(plain)).digest('hex')
+}
+
+/** JSON with sorted keys, hashed: the same parameters give the same hash, however they were written down. */
+export function hashParams(params: unknown): string {
+  const sorted = JSON.stringify(params, (_key, value: unknown) =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  )
+  return createHash('sha256').update(sorted).digest('hex')
+}
+
+const column = z.string().min(1).max(63)
+const definitionShape = z.strictObject({
+  name: z
+    .string()
+    .regex(
+      /^[a-z0-9][a-z0-9_-]{0,62}$/,
+      'lower-case letters, digits, - and _, at most 63, beginning with a letter or digit',
+    ),
+  description: z.string().optional(),
+  table: z.string(),
+  key: z.array(column).min(1).max(4, 'a key has at most four columns').optional(),
+  params: z.custom((value) => value instanceof z.ZodObject, 'params must be a zod object: z.object({ … })').optional(),
+  where: z.custom((value) => isSql(value) || typeof value === 'function', 'where must be sql`…`').optional(),
+  set: z.custom(
+    (value) => typeof value === 'function' || (typeof value === 'object' && value !== null),
+    'set must be { column: sql`…` }',
+  ),
+  options: partialRunOptions.optional(),
+})
+
+function checkSet(set: Readonly<Record<string, Sql>>): void {
+  const entries = Object.entries(set)
+  if (entries.length === 0) throw new Problem('invalid', 'set is empty: name at least one column to write.')
+  for (const [name, value] of entries) {
+    column.parse(name)
+    if (!isSql(value)) {
+      throw new Problem('invalid', `set.${name} is not sql\`…\`: a plain value is written as sql\`\${value}\`.`)
+    }
+  }
+}

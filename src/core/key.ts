@@ -1,0 +1,25 @@
+/**
+ * A place in a table's key order: one text per key column, as Postgres itself writes the value.
+ * Never a JS number or Date: those lose bigints past 2^53 and microseconds.
+ */
+export type Cursor = readonly string[]
+
+/** One column of the key. `type` is the SQL type its text is cast to: without a length, so that the cast never cuts. */
+export interface KeyColumn {
+  readonly name: string
+  readonly type: string
+}
+
+/** The table a run works on, as the catalogue described it when the run was accepted. */
+export interface Target {
+  readonly schema: string
+  readonly table: string
+  readonly key: readonly KeyColumn[]
+  /**
+   * How a row of the window is found again to be locked and changed. `ctid` is the fastest, but names a row only within
+   * one physical table; partitioned tables go by `key`.
+   */
+  readonly locate: 'ctid' | 'key'
+  /** Rows in the table by its statistics, or counted where it has none. */
+  readonly estimatedRows: number
+}

@@ -1,0 +1,71 @@
+import pg from 'pg'
+import { quoteIdentifier } from '../core/identifier.ts'
+
+/** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
+export interface Queryable {
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<pg.QueryResult<R>>
+}
+
+/** The control schema and the connection to it. `s` is the schema's name, quoted, for use in statements. */
+export interface Control {
+  readonly db: Queryable
+  readonly s: string
+  readonly schema: string
+  /** Runs work in one transaction; nested calls join the one they are in. */
+  transaction<T>(work: (control: Control) => Promise<T>): Promise<T>
+}
+
+/** Session settings without which a text is not the same text everywhere, or a session may wait for ever. */
+export const sessionSettings: Readonly<Record<string, string>> = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, YMD',
+  IntervalStyle: 'postgres',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  client_encoding: 'UTF8',
+}
+
+/** A pool of connections. Timeouts are in milliseconds; a setting is applied to each session as it begins. */
+export function createPool(
+  connectionString: string,
+  options: { name: string; max: number; settings: Readonly<Record<string, string>> },
+): pg.Pool {
+  const settings = Object.entries({ ...sessionSettings, ...options.settings })
+  return new pg.Pool({
+    connectionString,
+    max: options.max,
+    application_name: options.name,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    options: settings.map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`).join(' '),
+  })
+}
+
+/** The control schema over a pool. */
+export function createControl(pool: pg.Pool, schema: string): Control {
+  const s = quoteIdentifier(schema)
+  return {
+    db: pool,
+    s,
+    schema,
+    async transaction(work) {
+      const client = await pool.connect()
+      const joined: Control = { db: client, s, schema, transaction: (inner) => inner(joined) }
+      let broken: Error | undefined
+      try {
+        await client.query('BEGIN')
+        const result = await work(joined)
+        await client.query('COMMIT')
+        return result
+      } catch (error) {
+        // A connection that cannot even roll back must not go back to the pool: its next user would be in our transaction.
+        await client.query('ROLLBACK').catch((failed: Error) => {
+          broken = failed
+        })
+        throw error
+      } finally {
+        client.release(broken)
+      }
+    },
+  }
+}

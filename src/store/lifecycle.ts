@@ -1,0 +1,249 @@
+import { randomBytes } from 'node:crypto'
+import { nextStep } from '../core/advance.ts'
+import { Problem } from '../core/errors.ts'
+import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
+import type { KeyRange } from '../core/ranges.ts'
+import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
+import type { Control } from './control.ts'
+import { insertEvent } from './events.ts'
+import {
+  assignTickets,
+  fenceRanges,
+  insertRanges,
+  listRangeStates,
+  reopenResidual,
+  type Ticket,
+  takeExpiredLeases,
+} from './ranges.ts'
+import {
+  findLiveRun,
+  findRun,
+  findRunByIdempotencyKey,
+  insertRun,
+  lockRun,
+  type NewRun,
+  type Run,
+  updateFingerprint,
+  updateOptions,
+  updateStatus,
+} from './runs.ts'
+import { countStragglers, wakeStragglers } from './stragglers.ts'
+
+/** Accepts a run: the run, its ranges and the first event, or nothing of them. `created` is false for a repeated key. */
+export async function createRun(
+  control: Control,
+  run: NewRun,
+  ranges: readonly KeyRange[],
+  residual: KeyRange,
+): Promise<{ run: Run; created: boolean }> {
+  try {
+    const created = await control.transaction(async (tx) => {
+      const inserted = await insertRun(tx, run)
+      await insertRanges(tx, inserted.id, ranges, residual)
+      await insertEvent(tx, {
+        runId: inserted.id,
+        actor: run.createdBy,
+        kind: 'created',
+        detail: { params: run.params, options: run.options, ranges: ranges.length },
+      })
+      return inserted
+    })
+    return { run: created, created: true }
+  } catch (error) {
+    if ((error as { code?: string }).code !== '23505') throw error
+    const repeated =
+      run.idempotencyKey === null ? null : await findRepeated(control, run.idempotencyKey, run.requestHash)
+    if (repeated) return { run: repeated, created: false }
+    const live = await findLiveRun(control, run.job, run.paramsHash)
+    if (live) throw alreadyLive(live)
+    throw error
+  }
+}
+
+/** The run that an Idempotency-Key was used for before. Throws a Problem when it was another request. */
+export async function findRepeated(control: Control, key: string, requestHash: string): Promise<Run | null> {
+  const run = await findRunByIdempotencyKey(control, key)
+  if (run && run.requestHash !== requestHash) {
+    throw new Problem(
+      'invalid',
+      `Idempotency-Key ${JSON.stringify(key)} was used for another request (run ${run.id}). Use a new key for a new request.`,
+      { run: run.id },
+    )
+  }
+  return run
+}
+
+function alreadyLive(live: Run): Problem {
+  return new Problem(
+    'conflict',
+    `Job ${live.job} already has a live run with these parameters: ${live.id} is ${live.status}. Wait for it, or cancel it first.`,
+    { run: live.id, status: live.status },
+  )
+}
+
+/** Why, and by whom, a status changes. */
+export interface Cause {
+  readonly actor: string
+  readonly reason?: string | null
+  readonly detail?: Record<string, unknown>
+}
+
+/**
+ * Moves a run along one arrow of the transition table, with its event, and commits.
+ * Throws a Problem when there is no such run (`not-found`) or no such arrow (`conflict`).
+ */
+export async function changeStatus(control: Control, id: string, event: RunEvent, cause: Cause): Promise<Run> {
+  return control.transaction(async (tx) => {
+    const run = await lockRun(tx, id)
+    if (!run) throw noSuchRun(id)
+    return move(tx, run, event, cause)
+  })
+}
+
+async function move(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
+  const status = nextStatus(run.id, run.status, event)
+  // A run that has stopped must have nothing in flight by the time anybody can read so.
+  if (status === 'failed' || event === 'settle') await fenceRanges(tx, run.id)
+  if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
+  if (event === 'leftover') await reopenResidual(tx, run.id)
+  await refuseSecondLiveRun(tx, run, event)
+  const moved = await updateStatus(tx, run.id, {
+    status,
+    // Settling ends what was begun with a reason: why it was paused stays readable.
+    reason: event === 'settle' ? run.reason : (cause.reason ?? null),
+    ended: isEnded(status),
+    verifyRounds: event === 'leftover' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
+  })
+  await insertEvent(tx, {
+    runId: run.id,
+    actor: cause.actor,
+    kind: event,
+    detail: { from: run.status, to: status, ...(cause.reason ? { reason: cause.reason } : {}), ...cause.detail },
+  })
+  return moved
+}
+
+/** A failed run gives way to a new one; once there is one, it may not come back beside it. */
+async function refuseSecondLiveRun(tx: Control, run: Run, event: RunEvent): Promise<void> {
+  if (event !== 'retry') return
+  const live = await findLiveRun(tx, run.job, run.paramsHash)
+  if (live) throw alreadyLive(live)
+}
+
+/**
+ * Ends a pause or a cancellation that has been asked for: waits for the batches in flight, at most `waitSeconds`, and
+ * raises the epochs. Returns the run as it stands then: still `pausing` or `cancelling` when a batch took longer.
+ */
+export async function settleRun(control: Control, id: string, waitSeconds: number, actor: string): Promise<Run> {
+  try {
+    return await control.transaction(async (tx) => {
+      await tx.db.query("SELECT set_config('lock_timeout', $1, true)", [`${Math.round(waitSeconds * 1000)}ms`])
+      const run = await lockRun(tx, id)
+      if (!run) throw noSuchRun(id)
+      if (run.status !== 'pausing' && run.status !== 'cancelling') return run
+      return move(tx, run, 'settle', { actor })
+    })
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03') throw error
+    return (await findRun(control, id)) as Run
+  }
+}
+
+/** Says that the job as it is now is what the run shall do, and resumes or retries it, in one step. */
+export async function restartRun(
+  control: Control,
+  id: string,
+  event: 'resume' | 'retry',
+  cause: Cause,
+  acceptFingerprint: string | null,
+): Promise<Run> {
+  return control.transaction(async (tx) => {
+    const run = await lockRun(tx, id)
+    if (!run) throw noSuchRun(id)
+    if (acceptFingerprint !== null && acceptFingerprint !== run.fingerprint) {
+      await updateFingerprint(tx, id, acceptFingerprint)
+      await insertEvent(tx, {
+        runId: id,
+        actor: cause.actor,
+        kind: 'job-change-accepted',
+        detail: { from: run.fingerprint, to: acceptFingerprint },
+      })
+    }
+    return move(tx, run, event, cause)
+  })
+}
+
+/** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */
+export async function changeOptions(
+  control: Control,
+  id: string,
+  patch: PartialRunOptions,
+  ifVersion: number | null,
+  actor: string,
+): Promise<Run> {
+  return control.transaction(async (tx) => {
+    const run = await lockRun(tx, id)
+    if (!run) throw noSuchRun(id)
+    if (ifVersion !== null && ifVersion !== run.version) {
+      throw new Problem(
+        'stale',
+        `Run ${id} is at version ${run.version}, not ${ifVersion}: read it again, then decide.`,
+        {
+          version: run.version,
+        },
+      )
+    }
+    if (isEnded(run.status) && run.status !== 'failed') {
+      throw new Problem('conflict', `Run ${id} is ${run.status}: its options no longer matter.`, { from: run.status })
+    }
+    const options = mergeOptions(run.options, patch)
+    const changed = await updateOptions(tx, id, options)
+    await insertEvent(tx, { runId: id, actor, kind: 'options', detail: { from: run.options, to: options } })
+    return changed
+  })
+}
+
+/**
+ * Gives a run what it needs next: changes of status that are due by themselves, and tickets for ranges that nobody has.
+ * The caller puts the tickets on the queue after this has committed; one that gets lost there is found by the rescuer.
+ */
+export async function advanceRun(control: Control, id: string, actor: string): Promise<Ticket[]> {
+  return control.transaction(async (tx) => {
+    let run = await lockRun(tx, id)
+    while (run) {
+      const step = nextStep({
+        status: run.status,
+        parallelism: run.options.parallelism,
+        ranges: await listRangeStates(tx, id),
+        stragglers: await countStragglers(tx, id),
+        verifyRounds: run.verifyRounds,
+      })
+      if (step.kind === 'dispatch') {
+        const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
+        return assignTickets(tx, id, tickets)
+      }
+      run = await move(tx, run, step.event, { actor, reason: step.reason })
+    }
+    return []
+  })
+}
+
+// A fresh id for every wake-up: a queue that remembers an id refuses it the second time.
+function ticketId(runId: string, ordinal: number): string {
+  return `${runId}.${ordinal}.${randomBytes(6).toString('hex')}`
+}
+
+/** Takes ranges from workers that have gone quiet, each with its event; returns how many. */
+export async function rescueRanges(control: Control, actor: string): Promise<number> {
+  return control.transaction(async (tx) => {
+    const lost = await takeExpiredLeases(tx)
+    for (const { runId, ordinal, owner } of lost) {
+      await insertEvent(tx, { runId, actor, kind: 'rescued', detail: { range: ordinal, lostBy: owner } })
+    }
+    return lost.length
+  })
+}
+
+export function noSuchRun(id: string): Problem {
+  return new Problem('not-found', `There is no run ${JSON.stringify(id)}. GET /runs lists them.`)
+}

@@ -1,0 +1,247 @@
+import type { Cursor } from '../core/key.ts'
+import type { KeyRange, RangeKind } from '../core/ranges.ts'
+import { workableStatuses } from '../core/run.ts'
+import type { Control } from './control.ts'
+
+/** A worker's right to a range: good until the lease runs out, and only under this epoch. */
+export interface Lease {
+  readonly runId: string
+  readonly ordinal: number
+  readonly kind: RangeKind
+  readonly epoch: string
+  readonly lower: Cursor | null
+  readonly upper: Cursor | null
+  readonly cursor: Cursor | null
+  readonly batchSize: number | null
+  /** Slices in a row that ended in trouble. */
+  readonly attempts: number
+}
+
+/** A range as people see it. */
+export interface RangeRow {
+  readonly ordinal: number
+  readonly kind: RangeKind
+  readonly lower: Cursor | null
+  readonly upper: Cursor | null
+  readonly cursor: Cursor | null
+  readonly done: boolean
+  readonly epoch: string
+  readonly leaseOwner: string | null
+  readonly leaseUntil: Date | null
+  readonly rowsScanned: number
+  readonly rowsDone: number
+  readonly rowsGone: number
+  readonly batches: number
+  readonly batchSize: number | null
+  readonly checkpointedAt: Date | null
+}
+
+/** A range that is out for work, and the ticket that shall wake it. */
+export interface Ticket {
+  readonly id: string
+  readonly runId: string
+  readonly ordinal: number
+  readonly delaySeconds: number
+}
+
+/** Writes a run's ranges: its slices of the key space, one for stragglers and one for the residual check. */
+export async function insertRanges(
+  { db, s }: Control,
+  runId: string,
+  ranges: readonly KeyRange[],
+  residual: KeyRange,
+): Promise<void> {
+  const all = [
+    ...ranges.map((range) => ({ ...range, kind: 'keys' as RangeKind })),
+    { lower: null, upper: null, kind: 'stragglers' as RangeKind },
+    { ...residual, kind: 'residual' as RangeKind },
+  ]
+  for (const [ordinal, range] of all.entries()) {
+    await db.query(
+      `INSERT INTO ${s}.ranges (run_id, ordinal, kind, lower_key, upper_key, cursor) VALUES ($1, $2, $3, $4, $5, $4)`,
+      [runId, ordinal, range.kind, range.lower, range.upper],
+    )
+  }
+}
+
+export async function listRanges({ db, s }: Control, runId: string): Promise<RangeRow[]> {
+  const { rows } = await db.query<RangeRow>(
+    `SELECT ordinal, kind, lower_key AS lower, upper_key AS upper, cursor, done, epoch::text, lease_owner AS "leaseOwner",
+       lease_until AS "leaseUntil", rows_scanned::float8 AS "rowsScanned", rows_done::float8 AS "rowsDone",
+       rows_gone::float8 AS "rowsGone", batches::float8 AS batches, batch_size AS "batchSize", checkpointed_at AS "checkpointedAt"
+     FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
+    [runId],
+  )
+  return rows
+}
+
+/** Ranges as `nextStep` decides on them. A lease that has run out does not count. */
+export async function listRangeStates({ db, s }: Control, runId: string) {
+  const { rows } = await db.query<{ ordinal: number; kind: RangeKind; done: boolean; taken: boolean }>(
+    `SELECT ordinal, kind, done, (ticket IS NOT NULL OR coalesce(lease_until > clock_timestamp(), false)) AS taken
+     FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
+    [runId],
+  )
+  return rows
+}
+
+/** Marks ranges as having a ticket out, and says after how many seconds each may be woken. */
+export async function assignTickets(
+  { db, s }: Control,
+  runId: string,
+  tickets: ReadonlyArray<{ ordinal: number; id: string }>,
+): Promise<Ticket[]> {
+  if (tickets.length === 0) return []
+  const { rows } = await db.query<Ticket>(
+    `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp()
+     FROM unnest($2::int[], $3::text[]) AS t (ordinal, id)
+     WHERE r.run_id = $1 AND r.ordinal = t.ordinal
+     RETURNING r.run_id AS "runId", r.ordinal, r.ticket AS id,
+       greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds"`,
+    [runId, tickets.map((ticket) => ticket.ordinal), tickets.map((ticket) => ticket.id)],
+  )
+  return rows
+}
+
+/** Tickets that should have been taken up by now; the queue is asked whether it still knows them. */
+export async function listOverdueTickets({ db, s }: Control, graceSeconds: number): Promise<Ticket[]> {
+  const { rows } = await db.query<Ticket>(
+    `SELECT r.run_id AS "runId", r.ordinal, r.ticket AS id, 0::float8 AS "delaySeconds"
+     FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
+     WHERE n.status = ANY($1) AND r.ticket IS NOT NULL
+       AND greatest(r.ticketed_at, r.wake_at) < clock_timestamp() - make_interval(secs => $2)`,
+    [workableStatuses, graceSeconds],
+  )
+  return rows
+}
+
+/** Takes back a ticket that the queue has lost. False when it was taken up after all. */
+export async function withdrawTicket({ db, s }: Control, ticket: Ticket): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE ${s}.ranges SET ticket = NULL WHERE run_id = $1 AND ordinal = $2 AND ticket = $3`,
+    [ticket.runId, ticket.ordinal, ticket.id],
+  )
+  return rowCount === 1
+}
+
+/**
+ * Turns a ticket into a lease. Null when the ticket is an old one, the range is held by another, or its run is not to be
+ * worked on: then there is nothing to do.
+ */
+export async function leaseRange(
+  { db, s }: Control,
+  ticket: { id: string; runId: string; ordinal: number },
+  owner: string,
+  leaseSeconds: number,
+): Promise<Lease | null> {
+  const { rows } = await db.query<Lease>(
+    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL, wake_at = NULL,
+       lease_until = clock_timestamp() + make_interval(secs => $5)
+     FROM ${s}.runs n
+     WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
+       AND coalesce(r.lease_until < clock_timestamp(), true) AND n.status = ANY($6)
+     RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
+       r.batch_size AS "batchSize", r.attempts`,
+    [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses],
+  )
+  return rows[0] ?? null
+}
+
+/** Keeps a lease through a wait in which no checkpoint renews it. False when it is no longer ours. */
+export async function renewLease({ db, s }: Control, lease: Lease, leaseSeconds: number): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4)
+     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds],
+  )
+  return rowCount === 1
+}
+
+/** Gives a range back, so that the next ticket for it need not wait for the lease to run out. */
+export async function releaseRange(
+  { db, s }: Control,
+  lease: Lease,
+  state: { wakeAfterSeconds: number; attempts: number },
+): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, throttle = NULL, attempts = $4,
+       wake_at = CASE WHEN $5 > 0 THEN clock_timestamp() + make_interval(secs => $5) END
+     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    [lease.runId, lease.ordinal, lease.epoch, state.attempts, state.wakeAfterSeconds],
+  )
+}
+
+/** A lease that ran out: its worker died, or cannot reach us. */
+export interface LostLease {
+  readonly runId: string
+  readonly ordinal: number
+  readonly owner: string
+}
+
+/** Takes ranges away from workers that have gone quiet. A row that is locked has a batch in flight: its worker lives. */
+export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]> {
+  const { rows } = await db.query<LostLease>(
+    `WITH expired AS (
+       SELECT run_id, ordinal, lease_owner FROM ${s}.ranges WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED
+     )
+     UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL
+     FROM expired e WHERE r.run_id = e.run_id AND r.ordinal = e.ordinal
+     RETURNING r.run_id AS "runId", r.ordinal, e.lease_owner AS owner`,
+  )
+  return rows
+}
+
+/**
+ * Waits for every batch of a run that is in flight, then raises all epochs: from here on no worker's batch can commit.
+ * The caller holds the run's row, so that no second one does this in another order.
+ */
+export async function fenceRanges({ db, s }: Control, runId: string): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL, ticket = NULL, wake_at = NULL,
+       throttle = NULL, attempts = 0 WHERE run_id = $1`,
+    [runId],
+  )
+}
+
+/** Sends the residual check over the table once more. */
+export async function reopenResidual({ db, s }: Control, runId: string): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET done = false, cursor = lower_key, rows_scanned = 0 WHERE run_id = $1 AND kind = 'residual'`,
+    [runId],
+  )
+}
+
+/** The sums that progress is made of. */
+export interface RangeTotals {
+  readonly rowsScanned: number
+  readonly rowsDone: number
+  readonly rowsGone: number
+  readonly batches: number
+  readonly rowsPerSecond: number
+  readonly workedSeconds: number
+  readonly throttledSeconds: number
+  readonly residualScanned: number
+  readonly lastCheckpointAt: Date | null
+  readonly throttle: { reason: string; signal: string; value: number; limit: number; since: string } | null
+}
+
+export async function sumRanges({ db, s }: Control, runId: string): Promise<RangeTotals> {
+  const { rows } = await db.query<RangeTotals>(
+    `SELECT
+       coalesce(sum(rows_scanned) FILTER (WHERE kind = 'keys'), 0)::float8 AS "rowsScanned",
+       coalesce(sum(rows_done) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "rowsDone",
+       coalesce(sum(rows_gone), 0)::float8 AS "rowsGone",
+       coalesce(sum(batches), 0)::float8 AS batches,
+       -- What is not held by a worker does not move; what has not moved for a while fades.
+       coalesce(sum(recent_rows * 1000 / nullif(recent_ms + greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000), 0))
+         FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "rowsPerSecond",
+       coalesce(max(worked_ms), 0)::float8 / 1000 AS "workedSeconds",
+       coalesce(max(throttled_ms), 0)::float8 / 1000 AS "throttledSeconds",
+       coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "residualScanned",
+       max(checkpointed_at) AS "lastCheckpointAt",
+       (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle
+     FROM ${s}.ranges WHERE run_id = $1`,
+    [runId],
+  )
+  return rows[0] as RangeTotals
+}

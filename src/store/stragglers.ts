@@ -1,0 +1,37 @@
+import type { Control } from './control.ts'
+
+/** The rows a run still has to come back to. `waitSeconds` is until the first of them is due, 0 if one is. */
+export interface StragglerSummary {
+  readonly count: number
+  readonly oldest: Date | null
+  readonly waitSeconds: number
+  /** Up to three keys, to look them up with. */
+  readonly sample: readonly string[][]
+}
+
+export async function countStragglers({ db, s }: Control, runId: string): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${s}.stragglers WHERE run_id = $1`,
+    [runId],
+  )
+  return rows[0]?.count ?? 0
+}
+
+export async function summariseStragglers({ db, s }: Control, runId: string): Promise<StragglerSummary> {
+  const { rows } = await db.query<StragglerSummary>(
+    `SELECT count(*)::int AS count, min(since) AS oldest,
+       greatest(0, extract(epoch FROM min(retry_at) - clock_timestamp()))::float8 AS "waitSeconds",
+       (SELECT coalesce(jsonb_agg(key), '[]') FROM (SELECT key FROM ${s}.stragglers WHERE run_id = $1 ORDER BY since, id LIMIT 3) AS first) AS sample
+     FROM ${s}.stragglers WHERE run_id = $1`,
+    [runId],
+  )
+  return rows[0] as StragglerSummary
+}
+
+/** An operator resumed or retried: nobody wants to sit out a wait that began before. */
+export async function wakeStragglers({ db, s }: Control, runId: string): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.stragglers SET retry_at = clock_timestamp() WHERE run_id = $1 AND retry_at > clock_timestamp()`,
+    [runId],
+  )
+}
