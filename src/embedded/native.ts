@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process'
+import { chmod, cp, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { type Account, runAs } from './account.ts'
+import { hydrate, nativeFolder } from './binaries.ts'
+import type { Guard } from './guard.ts'
+import { temporaryFolder } from './temporary.ts'
+
+/** Binaries that the account can run, here and now. */
+export type Native = { bin: string; major: string }
+
+/**
+ * In place where that works, in a private copy where it does not: a clone under /root is closed to the account that
+ * Postgres runs as, and a read-only node_modules may lack the libraries' links. Tried out, not deduced.
+ */
+export async function prepareNative(account: Account | null, guard: Guard): Promise<Native> {
+  const installed = nativeFolder()
+  try {
+    await hydrate(installed)
+    return await tryOut(installed, account)
+  } catch {
+    const folder = await temporaryFolder('evenkeel-bin', account, guard)
+    const copy = join(folder, 'native')
+    await cp(installed, copy, { recursive: true, verbatimSymlinks: true })
+    await hydrate(copy)
+    await openUp(copy)
+    try {
+      return await tryOut(copy, account)
+    } catch (error) {
+      throw new Error(
+        `the Postgres from npm does not run on this machine (it is built for glibc, so not for Alpine): ` +
+          `set DATABASE_URL to a Postgres of yours.\n${(error as Error).message}`,
+      )
+    }
+  }
+}
+
+async function tryOut(native: string, account: Account | null): Promise<Native> {
+  const bin = join(native, 'bin')
+  const { stdout } = await promisify(execFile)(join(bin, 'postgres'), ['--version'], runAs(account))
+  const major = /\) (\d+)/.exec(stdout)?.[1]
+  if (major === undefined) throw new Error(`postgres --version said: ${stdout}`)
+  return { bin, major }
+}
+
+/** The original may have been unpacked under a umask that leaves others nothing. */
+async function openUp(folder: string): Promise<void> {
+  await chmod(folder, 0o755)
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isDirectory()) await chmod(path, 0o755)
+    else if (entry.isFile()) await chmod(path, path.startsWith(join(folder, 'bin')) ? 0o755 : 0o644)
+  }
+}

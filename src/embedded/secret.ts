@@ -1,0 +1,44 @@
+import { constants } from 'node:fs'
+import { chown, open, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Account } from './account.ts'
+
+/** What makes the same URL work after the next start. */
+export type Secret = { password: string; port: number }
+
+/**
+ * Inside the data directory, which nobody else enters: there it appears together with the cluster, in one rename.
+ * Beside it, two first starts at once could leave the password of the one with the cluster of the other.
+ */
+const file = (dataDir: string) => join(dataDir, 'evenkeel.secret.json')
+
+export async function readSecret(dataDir: string): Promise<Secret | null> {
+  try {
+    return JSON.parse(await readFile(file(dataDir), 'utf8'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+export async function writeSecret(dataDir: string, secret: Secret, account: Account | null): Promise<void> {
+  await writeOwned(file(dataDir), `${JSON.stringify(secret)}\n`, account)
+}
+
+/** A file of mode 0600 for the account, old or new but never half. O_EXCL: it never follows a link laid there. */
+export async function writeOwned(path: string, content: string, account: Account | null): Promise<void> {
+  const aside = `${path}.${process.pid}.${Date.now()}`
+  const handle = await open(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+  try {
+    await handle.writeFile(content)
+    if (account !== null) await handle.chown(account.uid, account.gid)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(aside, path)
+}
+
+export async function giveTo(path: string, account: Account | null): Promise<void> {
+  if (account !== null) await chown(path, account.uid, account.gid)
+}

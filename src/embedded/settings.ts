@@ -1,0 +1,41 @@
+/** Names and values as in postgresql.conf. */
+export type Settings = Record<string, string>
+
+/** For every cluster. A streaming standby can follow it, and it runs beside whatever else this machine does. */
+const usual: Settings = {
+  listen_addresses: '127.0.0.1',
+  // a socket would need a folder that both accounts reach, in a path of at most 107 bytes
+  unix_socket_directories: '',
+  max_connections: '200',
+  shared_buffers: '128MB',
+  wal_level: 'replica',
+  max_wal_senders: '10',
+  hot_standby: 'on',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  log_line_prefix: '%m [%p] %q%u@%d ',
+}
+
+/**
+ * For a cluster that is thrown away. It survives a crash of Postgres but not one of the machine, which nothing of it
+ * outlives anyway. full_page_writes and synchronous_commit stay as they are: they change how much WAL there is and what a
+ * commit waits for, and with that everything that is measured here.
+ */
+const throwaway: Settings = {
+  fsync: 'off',
+  // else files in /dev/shm stay behind after a SIGKILL, and in a container /dev/shm has 64 MB
+  dynamic_shared_memory_type: 'mmap',
+}
+
+export function settingsFor(temporary: boolean, port: number, own: Settings): Settings {
+  return { ...usual, ...(temporary ? throwaway : {}), ...own, port: String(port) }
+}
+
+export function configurationFile(settings: Settings): string {
+  const lines = Object.entries(settings).map(([name, value]) => {
+    if (!/^[a-z_][a-z0-9_.]*$/i.test(name)) throw new Error(`"${name}" is not the name of a Postgres setting`)
+    if (/[\r\n\0]/.test(value)) throw new Error(`the Postgres setting ${name} has a line break in its value`)
+    return `${name} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`
+  })
+  return `# Written anew at every start; ALTER SYSTEM has the last word.\n${lines.join('')}`
+}

@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Account, canEnter } from './account.ts'
+import type { Guard } from './guard.ts'
+
+/**
+ * A new folder that stays ours and that the account can pass through but not list. TMPDIR may lie where only we get
+ * in (root's own), so the usual places follow.
+ */
+export async function temporaryFolder(prefix: string, account: Account | null, guard: Guard): Promise<string> {
+  for (const base of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
+    const folder = join(base, `${prefix}-${randomBytes(6).toString('hex')}`)
+    guard.addFolder(folder)
+    try {
+      await mkdir(folder, { mode: 0o700 })
+    } catch (error) {
+      await guard.removeFolder(folder)
+      if (base === '/var/tmp') throw error
+      continue
+    }
+    await chmod(folder, account === null ? 0o700 : 0o711)
+    if (account === null || canEnter(folder, account)) return folder
+    await guard.removeFolder(folder)
+  }
+  throw new Error(`no temporary folder that "${account?.name}" can enter: set TMPDIR to one`)
+}

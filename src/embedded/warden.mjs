@@ -1,0 +1,43 @@
+// Runs beside the process that started a Postgres or a Redis, in a session of its own, and does nothing but read a pipe
+// from it. When the pipe ends without the charge having been released, that process is gone, however it went (SIGKILL
+// too): end what it left running, remove its temporary folders, and leave.
+//
+// One JSON a line: { id, pid?, pidFile?, steps?, dataDir?, remove? } replaces the charge, { id, released: true } drops it.
+import { readFileSync, rmSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { birth, end, freeSharedMemory } from './os-process.mjs'
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => {})
+
+const charges = new Map()
+for await (const line of createInterface({ input: process.stdin })) {
+  const charge = JSON.parse(line)
+  if (charge.released) charges.delete(charge.id)
+  // the birth is taken here and now, while its owner still watches it: later the number may be someone else's
+  else charges.set(charge.id, { ...charge, born: charge.pid ? birth(charge.pid) : null })
+}
+await Promise.all([...charges.values()].map(cleanUp))
+
+async function cleanUp(charge) {
+  const [pid, born] = charge.pid ? [charge.pid, charge.born] : startedUnseen(charge.pidFile)
+  if (pid && born) await end(pid, born, charge.steps ?? [])
+  if (charge.dataDir) freeSharedMemory(charge.dataDir)
+  for (const path of charge.remove ?? []) {
+    try {
+      rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+    } catch {
+      // one folder that cannot be removed must not keep the others
+    }
+  }
+}
+
+/** Our owner may have died between the start of a server and telling us its number. */
+function startedUnseen(pidFile) {
+  if (!pidFile) return [0, null]
+  try {
+    const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10)
+    return pid > 1 ? [pid, birth(pid)] : [0, null]
+  } catch {
+    return [0, null]
+  }
+}
