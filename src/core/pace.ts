@@ -67,6 +67,11 @@ export function rateWait(rows: number, elapsed: number, rowsPerSecond: number | 
   return rowsPerSecond === null ? 0 : Math.max(0, rows / rowsPerSecond - elapsed)
 }
 
+/** A window small enough to be worth at most a second of the rate: a low rate is many small steps, not one and a long wait. */
+export function rateSize(size: number, rowsPerSecond: number | null): number {
+  return rowsPerSecond === null ? size : Math.max(1, Math.min(size, Math.floor(rowsPerSecond)))
+}
+
 /** Bounds of the window, of a fixed size or of one that follows the batch time. */
 export function boundsOf(options: RunOptions): { readonly min: number; readonly max: number } {
   return typeof options.batchSize === 'number' ? { min: options.batchSize, max: options.batchSize } : options.batchSize

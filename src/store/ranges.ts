@@ -222,7 +222,7 @@ export interface RangeTotals {
   readonly throttledSeconds: number
   readonly residualScanned: number
   readonly lastCheckpointAt: Date | null
-  readonly throttle: { reason: string; signal: string; value: number; limit: number; since: string } | null
+  readonly throttle: { reason: string; signal: string; limit: number; since: string } | null
 }
 
 export async function sumRanges({ db, s }: Control, runId: string): Promise<RangeTotals> {
@@ -244,4 +244,24 @@ export async function sumRanges({ db, s }: Control, runId: string): Promise<Rang
     [runId],
   )
   return rows[0] as RangeTotals
+}
+
+/** How many workers hold ranges of a run at this moment. */
+export async function countLeases({ db, s }: Control, runId: string): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND lease_until > clock_timestamp()`,
+    [runId],
+  )
+  return rows[0]?.count ?? 0
+}
+
+/** The last checkpoint of each job that has a live run. */
+export async function listLiveCheckpoints({ db, s }: Control): Promise<Array<{ job: string; timestamp: number }>> {
+  const { rows } = await db.query<{ job: string; timestamp: number }>(
+    `SELECT n.job, extract(epoch FROM max(r.checkpointed_at))::float8 AS timestamp
+     FROM ${s}.runs n JOIN ${s}.ranges r ON r.run_id = n.id
+     WHERE n.status = ANY($1) GROUP BY n.job HAVING max(r.checkpointed_at) IS NOT NULL`,
+    [workableStatuses],
+  )
+  return rows
 }

@@ -1,0 +1,112 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createJiti } from 'jiti'
+import { messageOf, Problem } from '../core/errors.ts'
+import type { JobDefinition } from '../core/job.ts'
+
+/** A file in the jobs folder that could not be loaded, and where it is wrong. */
+export interface BrokenFile {
+  readonly file: string
+  readonly line: number | null
+  readonly error: string
+}
+
+export interface JobFiles {
+  readonly jobs: readonly { readonly file: string; readonly job: JobDefinition }[]
+  readonly broken: readonly BrokenFile[]
+}
+
+/** The jobs folder. Read again when a file in it has changed; a file that does not load does not stop the others. */
+export interface Catalogue {
+  read(): Promise<JobFiles>
+  /** Throws a Problem (`not-found`) that names the jobs there are, or the file that is broken. */
+  find(name: string): Promise<JobDefinition>
+}
+
+const publicFace = fileURLToPath(new URL('../index.ts', import.meta.url))
+// A job's zod must be ours: it is asked whether its parameters are a zod object.
+const ourZod = fileURLToPath(import.meta.resolve('zod'))
+
+export function openCatalogue(folder: string): Catalogue {
+  let signature = ''
+  let files: JobFiles = { jobs: [], broken: [] }
+
+  async function read(): Promise<JobFiles> {
+    const names = await listFiles(folder)
+    const stats = await Promise.all(names.map((name) => stat(join(folder, name))))
+    const current = names.map((name, index) => `${name} ${stats[index]?.mtimeMs} ${stats[index]?.size}`).join('\n')
+    if (current !== signature) {
+      files = await loadAll(folder, names)
+      signature = current
+    }
+    return files
+  }
+
+  return {
+    read,
+    async find(name) {
+      const { jobs, broken } = await read()
+      const found = jobs.find(({ job }) => job.name === name)
+      if (found) return found.job
+      const suspects = broken.map(({ file, line, error }) => `${file}${line === null ? '' : `:${line}`}: ${error}`)
+      throw new Problem(
+        'not-found',
+        `There is no job ${JSON.stringify(name)}. There ${jobs.length === 0 ? 'are none' : `is ${jobs.map(({ job }) => job.name).join(', ')}`}.${suspects.length > 0 ? ` These files did not load: ${suspects.join('; ')}` : ''}`,
+        { jobs: jobs.map(({ job }) => job.name), broken },
+      )
+    },
+  }
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  try {
+    const names = await readdir(folder)
+    return names.filter((name) => /^[^_.].*\.m?[jt]s$/.test(name) && !/\.(d|test|spec)\.m?ts$/.test(name)).sort()
+  } catch (error) {
+    throw new Problem(
+      'unavailable',
+      `The jobs folder ${folder} cannot be read (${messageOf(error)}). Set JOBS_DIR to the folder that holds the jobs.`,
+    )
+  }
+}
+
+async function loadAll(folder: string, names: readonly string[]): Promise<JobFiles> {
+  const jobs: Array<{ file: string; job: JobDefinition }> = []
+  const broken: BrokenFile[] = []
+  // A loader of its own each time, without caches: what is on disk now is what counts.
+  const jiti = createJiti(publicFace, {
+    moduleCache: false,
+    fsCache: false,
+    alias: { evenkeel: publicFace, zod: ourZod },
+  })
+  for (const file of names) {
+    const path = join(folder, file)
+    try {
+      const loaded = await jiti.import<JobDefinition | undefined>(path, { default: true })
+      if (typeof loaded !== 'object' || loaded === null || typeof loaded.name !== 'string') {
+        throw new Problem('invalid', 'It has no default export made by defineJob: export default defineJob({ … }).')
+      }
+      const twin = jobs.find(({ job }) => job.name === loaded.name)
+      if (twin)
+        throw new Problem('invalid', `Job ${loaded.name} is defined in ${twin.file} already: give it another name.`)
+      jobs.push({ file, job: loaded })
+    } catch (error) {
+      broken.push({ file, line: lineOf(error, path), error: plainMessage(error, folder) })
+    }
+  }
+  return { jobs, broken }
+}
+
+/** Where in the file the error is: from the message of a syntax error, else from the first frame that is in the file. */
+function lineOf(error: unknown, path: string): number | null {
+  const { message = '', stack = '' } = error as { message?: string; stack?: string }
+  const syntax = /\((\d+):\d+\)/.exec(message) ?? /:(\d+):\d+$/m.exec(message)
+  const frame = stack.split('\n').find((line) => line.includes(path))
+  const found = syntax?.[1] ?? frame?.split(path)[1]?.match(/^:(\d+)/)?.[1]
+  return found === undefined ? null : Number(found)
+}
+
+function plainMessage(error: unknown, folder: string): string {
+  return messageOf(error).replaceAll(`${folder}/`, `${relative('.', folder) || '.'}/`)
+}

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import type { ClientBase } from 'pg'
+import type { Cursor } from '../core/key.ts'
+import type { CompiledSql } from '../core/sql.ts'
+
+/** What a batch is told: whose range, from where, how far, and how the time since the last one was spent. */
+export interface BatchInput {
+  readonly runId: string
+  readonly ordinal: number
+  readonly epoch: string
+  readonly cursor: Cursor | null
+  readonly upper: Cursor | null
+  readonly limit: number
+  readonly leaseSeconds: number
+  readonly workedMs: number
+  readonly throttledMs: number
+  readonly throttle: unknown
+}
+
+/** What a batch did, as committed. */
+export interface BatchResult {
+  readonly cursor: Cursor | null
+  /** The run's version: another one than before means that its options may have changed. */
+  readonly version: number
+  /** The range has come to its end. */
+  readonly ended: boolean
+  /** Rows the window passed over, or stragglers that were due. */
+  readonly scanned: number
+  readonly matched: number
+  readonly done: number
+  /** Rows written down as stragglers, or left as such. */
+  readonly left: number
+  readonly gone: number
+  /** Up to three keys that match the predicate even after they were changed. */
+  readonly still: readonly Cursor[]
+  /** Execution and commit. */
+  readonly seconds: number
+}
+
+/**
+ * Runs one batch: a single statement, prepared once per session, that commits by itself.
+ * Null when the fence was not passed: the range is no longer ours, or its run was stopped. Throws what Postgres throws;
+ * after a lost connection the outcome is unknown, and only the range's row can tell.
+ */
+export async function runBatch(
+  client: ClientBase,
+  statement: CompiledSql,
+  input: BatchInput,
+): Promise<BatchResult | null> {
+  const began = performance.now()
+  const { rows } = await client.query<Omit<BatchResult, 'seconds'>>({
+    name: statementName(statement.text),
+    text: statement.text,
+    values: batchValues(statement, input),
+  })
+  const [row] = rows
+  return row ? { ...row, seconds: (performance.now() - began) / 1000 } : null
+}
+
+/** The values of a batch statement in their order. */
+export function batchValues(statement: CompiledSql, input: BatchInput): unknown[] {
+  return [
+    input.runId,
+    input.ordinal,
+    input.epoch,
+    input.cursor,
+    input.upper,
+    input.limit,
+    input.leaseSeconds,
+    input.workedMs,
+    input.throttledMs,
+    input.throttle === null ? null : JSON.stringify(input.throttle),
+    ...statement.values,
+  ]
+}
+
+/**
+ * Whether rows that a batch reported as matching after their change do so to a fresh look: a predicate that reads other
+ * rows of the table sees them, inside the batch, as they were before.
+ */
+export async function stillMatch(client: ClientBase, check: CompiledSql, keys: readonly Cursor[]): Promise<boolean> {
+  const { rows } = await client.query<{ count: number }>(check.text, [JSON.stringify(keys), ...check.values])
+  return (rows[0]?.count ?? 0) > 0
+}
+
+const names = new Map<string, string>()
+
+// Postgres cuts names of prepared statements at 63 bytes: a hash keeps them apart.
+function statementName(text: string): string {
+  let name = names.get(text)
+  if (name === undefined) {
+    name = `ek_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
+    names.set(text, name)
+  }
+  return name
+}

@@ -1,0 +1,238 @@
+import type { ClientBase } from 'pg'
+import { messageOf, Problem } from '../core/errors.ts'
+import { parseTableName, quoteTableName } from '../core/identifier.ts'
+import type { ResolvedJob } from '../core/job.ts'
+import type { KeyColumn, Target } from '../core/key.ts'
+import { batchValues } from './batch.ts'
+import { explainWindow } from './explain.ts'
+import { tableSql } from './table.ts'
+import { updateStatements } from './update.ts'
+
+interface TableRow {
+  readonly oid: string
+  readonly schema: string
+  readonly table: string
+  readonly kind: string
+  readonly hasChildren: boolean
+  readonly maySelect: boolean
+  readonly rowSecurity: boolean
+}
+
+interface ColumnRow {
+  readonly name: string
+  readonly type: string
+  readonly notNull: boolean
+  readonly generated: boolean
+  readonly mayUpdate: boolean
+}
+
+interface IndexRow {
+  readonly name: string
+  readonly primary: boolean
+  readonly columns: readonly string[]
+  /** Anything that keeps it from ordering and identifying rows, in words. */
+  readonly faults: readonly string[]
+}
+
+/**
+ * Looks a job's table up in the catalogue and checks all that can be checked before a row is touched.
+ * Throws a Problem (`invalid`) with every finding at once, each saying what to do.
+ */
+export async function inspectTarget(client: ClientBase, s: string, job: ResolvedJob): Promise<Target> {
+  const table = await findTable(client, job.table)
+  const columns = await listColumns(client, table.oid)
+  const indexes = await listIndexes(client, table.oid)
+  const findings = [...checkTable(table, job.table), ...checkSet(job, columns), ...checkKey(job, columns, indexes)]
+  if (findings.length > 0) throw refusal(job, findings)
+
+  const key = keyOf(job, indexes).map((name) => columns.find((column) => column.name === name) as KeyColumn)
+  const target: Target = {
+    schema: table.schema,
+    table: table.table,
+    key: key.map(({ name, type }) => ({ name, type })),
+    locate: table.kind === 'p' ? 'key' : 'ctid',
+    estimatedRows: 0,
+  }
+  const statementFault = await checkStatements(client, s, target, job)
+  if (statementFault) throw refusal(job, [statementFault])
+  return { ...target, estimatedRows: await estimateRows(client, target) }
+}
+
+function refusal(job: ResolvedJob, findings: readonly string[]): Problem {
+  return new Problem('invalid', `Job ${job.name} cannot run on ${job.table}. ${findings.join(' ')}`, { findings })
+}
+
+async function findTable(client: ClientBase, name: string): Promise<TableRow> {
+  const quoted = quoteTableName(parseTableName(name))
+  const { rows } = await client.query<TableRow>(
+    `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
+       has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity"
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
+    [quoted],
+  )
+  if (rows[0]) return rows[0]
+  throw new Problem(
+    'invalid',
+    `There is no table ${name} in this database, or no right to see its schema. Check the name (write it as in SQL) and GRANT USAGE on the schema.`,
+    { findings: [`There is no table ${name}.`] },
+  )
+}
+
+async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]> {
+  const { rows } = await client.query<ColumnRow>(
+    // format_type with typmod -1 gives the type without its length: a cast to character(3) would cut a longer text.
+    `SELECT attname AS name, format_type(atttypid, -1) AS type, attnotnull AS "notNull",
+       attgenerated <> '' OR attidentity = 'a' AS generated, has_column_privilege(attrelid, attnum, 'UPDATE') AS "mayUpdate"
+     FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
+    [oid],
+  )
+  return rows
+}
+
+async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
+  const { rows } = await client.query<IndexRow>(
+    `SELECT i.indexrelid::regclass::text AS name, i.indisprimary AS primary, k.columns,
+       array_remove(ARRAY[
+         CASE WHEN NOT i.indisunique THEN 'is not unique' END,
+         CASE WHEN NOT i.indisvalid OR NOT i.indisready THEN 'is not valid: a concurrent build failed or still runs' END,
+         CASE WHEN i.indpred IS NOT NULL THEN 'is partial' END,
+         CASE WHEN i.indexprs IS NOT NULL THEN 'is on an expression' END,
+         CASE WHEN am.amname <> 'btree' THEN 'is not a btree' END,
+         CASE WHEN NOT k.ordered THEN 'does not order its columns as ORDER BY does (all ascending or all descending, default nulls, opclass and collation)' END
+       ], NULL) AS faults
+     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam,
+       LATERAL (SELECT array_agg(a.attname::text ORDER BY u.n) AS columns,
+           (bool_and(o.option = 0) OR bool_and(o.option = 3)) AND bool_and(oc.opcdefault) AND bool_and(cl.coll = a.attcollation) AS ordered
+         FROM unnest(i.indkey) WITH ORDINALITY AS u (attnum, n)
+         JOIN unnest(i.indoption) WITH ORDINALITY AS o (option, n) USING (n)
+         JOIN unnest(i.indclass) WITH ORDINALITY AS ic (opclass, n) USING (n)
+         JOIN unnest(i.indcollation) WITH ORDINALITY AS cl (coll, n) USING (n)
+         JOIN pg_opclass oc ON oc.oid = ic.opclass
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.attnum
+         WHERE u.n <= i.indnkeyatts) AS k
+     WHERE i.indrelid = $1 AND k.columns IS NOT NULL ORDER BY i.indisprimary DESC, name`,
+    [oid],
+  )
+  return rows
+}
+
+function checkTable(table: TableRow, name: string): string[] {
+  const findings: string[] = []
+  if (table.kind !== 'r' && table.kind !== 'p') findings.push(`${name} is not a table: name the table behind it.`)
+  if (table.hasChildren)
+    findings.push(`${name} has inheritance children, whose keys are not unique together: run the job on each child.`)
+  if (!table.maySelect)
+    findings.push(`There is no right to read it: GRANT SELECT ON ${name} to the role evenkeel connects as.`)
+  if (table.rowSecurity) {
+    findings.push(
+      `Row-level security hides rows of ${name} from this role, and they would be left out: use its owner, or a role with BYPASSRLS.`,
+    )
+  }
+  return findings
+}
+
+function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
+  return job.set.flatMap(([name]) => {
+    const column = columns.find((candidate) => candidate.name === name)
+    if (!column) {
+      return [
+        `set names column ${name}, which does not exist: it has ${columns.map((c) => c.name).join(', ')}. Add the column first.`,
+      ]
+    }
+    if (column.generated) return [`set names column ${name}, which Postgres generates itself: it cannot be written.`]
+    if (!column.mayUpdate)
+      return [
+        `There is no right to write column ${name}: GRANT UPDATE (${name}) ON ${job.table} to the role evenkeel connects as.`,
+      ]
+    return []
+  })
+}
+
+function keyOf(job: ResolvedJob, indexes: readonly IndexRow[]): readonly string[] {
+  return job.key ?? indexes.find((index) => index.primary)?.columns ?? []
+}
+
+function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: readonly IndexRow[]): string[] {
+  const key = keyOf(job, indexes)
+  if (key.length === 0)
+    return ['It has no primary key: name a key of unique, not null columns in the job (key: [...]).']
+  if (key.length > 4)
+    return [`Its primary key has ${key.length} columns, and four are the most: name a shorter unique key in the job.`]
+  const unknown = key.filter((name) => !columns.some((column) => column.name === name))
+  if (unknown.length > 0) return [`key names ${unknown.join(', ')}, which the table does not have.`]
+  const findings = key
+    .filter((name) => !columns.find((column) => column.name === name)?.notNull)
+    .map((name) => `Key column ${name} may be null, and such rows would be left out: SET NOT NULL, or use another key.`)
+  const written = job.set.map(([name]) => name).filter((name) => key.includes(name))
+  if (written.length > 0) {
+    findings.push(
+      `set writes key column ${written.join(', ')}: a row whose key moves can be done twice. Use a key that stays.`,
+    )
+  }
+  const named = `(${key.join(', ')})`
+  const exact = indexes.filter(
+    (index) => index.columns.length === key.length && key.every((name, i) => index.columns[i] === name),
+  )
+  if (exact.length === 0) {
+    findings.push(
+      `No index is on exactly ${named}, in this order: CREATE UNIQUE INDEX CONCURRENTLY ON ${job.table} ${named}.`,
+    )
+  } else if (!exact.some((index) => index.faults.length === 0)) {
+    findings.push(
+      ...exact.map(
+        (index) =>
+          `Index ${index.name} on ${named} ${index.faults.join(' and ')}: CREATE UNIQUE INDEX CONCURRENTLY ON ${job.table} ${named}.`,
+      ),
+    )
+  }
+  return findings
+}
+
+/** Lets Postgres parse and plan each statement the run will use: wrong columns, types and rights show here, not at row one. */
+async function checkStatements(
+  client: ClientBase,
+  s: string,
+  target: Target,
+  job: ResolvedJob,
+): Promise<string | null> {
+  const statements = updateStatements(s, target, job)
+  const input = {
+    runId: '',
+    ordinal: 0,
+    epoch: '0',
+    cursor: null,
+    upper: null,
+    limit: 1000,
+    leaseSeconds: 1,
+    workedMs: 0,
+    throttledMs: 0,
+    throttle: null,
+  }
+  const bounds = { cursor: true, upper: true }
+  for (const statement of [statements.window(bounds), statements.stragglers(), statements.residual(bounds)]) {
+    try {
+      await client.query(`EXPLAIN ${statement.text}`, batchValues(statement, input))
+    } catch (error) {
+      const { code, hint } = error as { code?: string; hint?: string }
+      // Class 42 is syntax, names, types and rights; 22 are values that do not fit. The rest is not the job's doing.
+      if (!code?.startsWith('42') && !code?.startsWith('22')) throw error
+      return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. A parameter whose type it cannot tell is cast: \${value}::int.`
+    }
+  }
+  return explainWindow(client, tableSql(target))
+}
+
+/** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */
+async function estimateRows(client: ClientBase, target: Target): Promise<number> {
+  const { from } = tableSql(target)
+  const explained = await client.query<{ 'QUERY PLAN': Array<{ Plan: { 'Plan Rows': number } }> }>(
+    `EXPLAIN (FORMAT JSON) SELECT FROM ${from}`,
+  )
+  const estimate = explained.rows[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? 0
+  if (estimate > 200_000) return Math.round(estimate)
+  const counted = await client.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM (SELECT FROM ${from} LIMIT 400000) AS some`,
+  )
+  return Math.max(counted.rows[0]?.count ?? 0, counted.rows[0]?.count === 400_000 ? estimate : 0)
+}

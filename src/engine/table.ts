@@ -1,0 +1,53 @@
+import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
+import type { Target } from '../core/key.ts'
+
+/**
+ * A target table's names as statements need them. A job's author writes columns bare or by the table's own name, so no
+ * statement may give the table an alias; our own names begin with `_ek_` to stay out of the author's way.
+ */
+export interface TableSql {
+  /** `"schema"."table"` */
+  readonly from: string
+  /** `"table"`, for qualifying columns */
+  readonly name: string
+  /** `"table"."a"`, `"table"."b"` */
+  readonly keys: readonly string[]
+  /** What the keys are called once they have left the table: `_ek_k1`, `_ek_k2`. */
+  readonly keyNames: readonly string[]
+  /** A relation's keys as the text array that cursors are stored as. */
+  keyArray(relation: string): string
+  /** The items of a stored key, an SQL expression of type text[], each cast to its column's type. */
+  typedKeys(array: string): readonly string[]
+  /** A stored key as a row to compare the table's key with. */
+  row(array: string): string
+  /** Equality of two relations' keys. */
+  equal(left: string, right: string): string
+  /** The table's row that a relation's row was read from, matched up as `Target.locate` says. */
+  sameRow(relation: string): string
+}
+
+export function tableSql(target: Target): TableSql {
+  const name = quoteIdentifier(target.table)
+  const keys = target.key.map((column) => `${name}.${quoteIdentifier(column.name)}`)
+  const keyNames = target.key.map((_, index) => `_ek_k${index + 1}`)
+  const typedKeys = (array: string) => target.key.map((column, index) => `(${array})[${index + 1}]::${column.type}`)
+  return {
+    from: quoteTableName({ schema: target.schema, table: target.table }),
+    name,
+    keys,
+    keyNames,
+    keyArray: (relation) => `ARRAY[${keyNames.map((key) => `${relation}.${key}::text`).join(', ')}]`,
+    typedKeys,
+    row: (array) => asRow(typedKeys(array)),
+    equal: (left, right) => keyNames.map((key) => `${left}.${key} = ${right}.${key}`).join(' AND '),
+    sameRow: (relation) =>
+      target.locate === 'ctid'
+        ? `${name}.ctid = ${relation}._ek_at`
+        : keys.map((column, index) => `${column} = ${relation}.${keyNames[index]}`).join(' AND '),
+  }
+}
+
+/** `(a, b)`, or plain `a`: what Postgres compares a key as. */
+export function asRow(items: readonly string[]): string {
+  return items.length === 1 ? (items[0] as string) : `(${items.join(', ')})`
+}

@@ -1,0 +1,145 @@
+import { stragglerBackoff } from '../core/backoff.ts'
+import { quoteIdentifier } from '../core/identifier.ts'
+import type { ResolvedJob } from '../core/job.ts'
+import type { Target } from '../core/key.ts'
+import { type CompiledSql, compileSql } from '../core/sql.ts'
+import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
+import { type TableSql, tableSql } from './table.ts'
+import { type Bounds, windowEnd, windowSql, writeStragglersSql } from './window.ts'
+
+const p = batchParameters
+
+/** A batch's statement and the job's values for it, which follow the batch parameters. */
+export type BatchStatement = CompiledSql
+
+/** The statements of a job that sets columns. Each is one statement: it commits whole, or nothing of it has happened. */
+export interface UpdateStatements {
+  /** Changes the rows of the next window. */
+  window(bounds: Bounds): BatchStatement
+  /** Changes stragglers that are due. */
+  stragglers(): BatchStatement
+  /** Reads the next window and writes down as stragglers what still matches; changes nothing. */
+  residual(bounds: Bounds): BatchStatement
+  /** Which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
+  stillMatching(): CompiledSql | null
+}
+
+export function updateStatements(s: string, target: Target, job: ResolvedJob): UpdateStatements {
+  const table = tableSql(target)
+  const where = job.where && compileSql(job.where, firstJobParameter)
+  const matches = where ? `((${where.text}) IS TRUE)` : 'true'
+  const whereValues = where?.values ?? []
+  const values = [...whereValues]
+  const assignments = job.set.map(([column, expression]) => {
+    const compiled = compileSql(expression, firstJobParameter + values.length)
+    values.push(...compiled.values)
+    return `${quoteIdentifier(column)} = (${compiled.text})`
+  })
+  const update = updateSql(table, where ? matches : 'false', assignments.join(', '))
+  return {
+    window: (bounds) => ({
+      values,
+      text: `WITH ${fenceSql(s, 'running')}, ${windowSql(table, matches, bounds)}, ${lockWindowSql(table, matches)}, ${update},
+        ${writeStragglersSql(s, table, `NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})`)},
+        ${checkpointSql(s, {
+          ...windowEnd(table),
+          done: 'SELECT count(*) FROM _ek_done',
+          left: 'SELECT count(*) FROM _ek_left',
+          gone: '0',
+          still: stillSql(table),
+        })}`,
+    }),
+    stragglers: () => ({ values, text: stragglersSql(s, table, matches, update) }),
+    residual: (bounds) => ({
+      values: whereValues,
+      text: `WITH ${fenceSql(s, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
+        ${writeStragglersSql(s, table, 'true')},
+        ${checkpointSql(s, {
+          ...windowEnd(table),
+          done: '0',
+          left: 'SELECT count(*) FROM _ek_left',
+          gone: '0',
+          still: "'[]'::jsonb",
+        })}`,
+    }),
+    stillMatching() {
+      if (!job.where) return null
+      const check = compileSql(job.where, 2)
+      return {
+        values: check.values,
+        text: `SELECT count(*)::int AS count FROM ${table.from} WHERE ((${check.text}) IS TRUE)
+          AND EXISTS (SELECT FROM jsonb_array_elements($1::jsonb) AS _ek_given (_ek_key)
+            WHERE ${table.keys.map((column, index) => `${column} = (_ek_given._ek_key->>${index})::${target.key[index]?.type}`).join(' AND ')})`,
+      }
+    },
+  }
+}
+
+/** Locks those rows of the window that match and that nobody else holds. */
+function lockWindowSql(table: TableSql, matches: string): string {
+  return `_ek_locked AS MATERIALIZED (
+    SELECT ${table.keyNames.map((key) => `_ek_window.${key}`).join(', ')}, ${table.name}.ctid AS _ek_at
+    FROM _ek_window JOIN ${table.from} ON ${table.sameRow('_ek_window')}
+    WHERE _ek_window._ek_matches AND ${matches}
+    FOR NO KEY UPDATE OF ${table.name} SKIP LOCKED
+  )`
+}
+
+/**
+ * Changes the rows of `_ek_locked`. Found by ctid, a row that somebody changed between our snapshot and our lock is
+ * passed by: it is not in `_ek_done`, and what matched and is not there is written down as a straggler.
+ * A row that matches even after the change is reported: its run would never end.
+ */
+function updateSql(table: TableSql, matchesStill: string, assignments: string): string {
+  return `_ek_done AS (
+    UPDATE ${table.from} SET ${assignments}
+    FROM _ek_locked WHERE ${table.sameRow('_ek_locked')}
+    RETURNING ${table.keyNames.map((key) => `_ek_locked.${key}`).join(', ')}, ${matchesStill} AS _ek_matches_still
+  )`
+}
+
+/** Up to three keys of rows that match after they were changed. */
+function stillSql(table: TableSql): string {
+  return `(SELECT coalesce(jsonb_agg(${table.keyArray('d')}), '[]')
+    FROM (SELECT * FROM _ek_done WHERE _ek_matches_still LIMIT 3) AS d)`
+}
+
+/**
+ * Stragglers that are due: found by key, locked if they are free now, changed, and struck off in the same statement.
+ * One that is gone or no longer matches is struck off as gone; one that is still held waits longer than before.
+ */
+function stragglersSql(s: string, table: TableSql, matches: string, update: string): string {
+  const keys = table.keyNames.map((key) => `_ek_due.${key}`).join(', ')
+  const typed = table.typedKeys('x.key').map((key, index) => `${key} AS ${table.keyNames[index]}`)
+  const sameKey = table.keys.map((column, index) => `${column} = _ek_due.${table.keyNames[index]}`).join(' AND ')
+  const { first, most } = stragglerBackoff
+  return `WITH ${fenceSql(s, 'running')}, _ek_due AS MATERIALIZED (
+      SELECT x.id AS _ek_id, ${typed.join(', ')} FROM ${s}.stragglers x
+      WHERE ${fencePassed} AND x.run_id = ${p.runId} AND x.retry_at <= clock_timestamp()
+      ORDER BY x.retry_at, x.id LIMIT ${p.limit}
+    ), _ek_present AS MATERIALIZED (
+      SELECT _ek_due._ek_id FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
+    ), _ek_locked AS MATERIALIZED (
+      SELECT ${keys}, ${table.name}.ctid AS _ek_at FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
+      FOR NO KEY UPDATE OF ${table.name} SKIP LOCKED
+    ), ${update}, _ek_held AS MATERIALIZED (
+      SELECT _ek_id FROM _ek_due w JOIN _ek_present USING (_ek_id)
+      WHERE NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
+    ), _ek_left AS (
+      UPDATE ${s}.stragglers x SET attempts = x.attempts + 1,
+        retry_at = clock_timestamp() + make_interval(secs => least(${most}, ${first} * 2 ^ least(x.attempts, 32)))
+      FROM _ek_held h WHERE x.id = h._ek_id RETURNING 1
+    ), _ek_struck AS (
+      DELETE FROM ${s}.stragglers x USING _ek_due w
+      WHERE x.id = w._ek_id AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = x.id) RETURNING 1
+    ), ${checkpointSql(s, {
+      cursor: 'NULL::text[]',
+      ended: 'false',
+      scanned: 'SELECT count(*) FROM _ek_due',
+      matched: 'SELECT count(*) FROM _ek_present',
+      done: 'SELECT count(*) FROM _ek_done',
+      left: 'SELECT count(*) FROM _ek_left',
+      gone: '(SELECT count(*) FROM _ek_struck) - (SELECT count(*) FROM _ek_done)',
+      still: stillSql(table),
+    })}`
+}

@@ -1,0 +1,50 @@
+import { batchParameters, type CheckpointValues, fencePassed } from './checkpoint.ts'
+import { asRow, type TableSql } from './table.ts'
+
+const p = batchParameters
+
+/** Which bounds a window statement has; a range may be open at either end. */
+export interface Bounds {
+  readonly cursor: boolean
+  readonly upper: boolean
+}
+
+/**
+ * The next rows in key order: bounds what is scanned, not what matches, so that a sparse predicate cannot make a batch
+ * read the table. A row comparison, because only that is one index range; spelled out with OR it is a hundred times slower.
+ */
+export function windowSql(table: TableSql, matches: string, bounds: Bounds, gate = fencePassed): string {
+  const key = asRow(table.keys)
+  const conditions = [
+    gate,
+    ...(bounds.cursor ? [`${key} > ${table.row(p.cursor)}`] : []),
+    ...(bounds.upper ? [`${key} <= ${table.row(p.upper)}`] : []),
+  ]
+  const keys = table.keys.map((column, index) => `${column} AS ${table.keyNames[index]}`)
+  return `_ek_window AS MATERIALIZED (
+    SELECT ${keys.join(', ')}, ${table.name}.ctid AS _ek_at, ${matches} AS _ek_matches
+    FROM ${table.from}
+    WHERE ${conditions.join(' AND ')}
+    ORDER BY ${table.keys.join(', ')} LIMIT ${p.limit}
+  )`
+}
+
+/** Where a window leaves the cursor, and whether it met the range's end: it came up short. */
+export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'ended' | 'scanned' | 'matched'> {
+  const last = table.keyNames.map((key) => `w.${key} DESC`).join(', ')
+  return {
+    cursor: `(SELECT ${table.keyArray('w')} FROM _ek_window w ORDER BY ${last} LIMIT 1)`,
+    ended: `(SELECT count(*) FROM _ek_window) < ${p.limit}`,
+    scanned: 'SELECT count(*) FROM _ek_window',
+    matched: 'SELECT count(*) FROM _ek_window WHERE _ek_matches',
+  }
+}
+
+/** Writes rows of `_ek_window` down as stragglers, those that the condition picks. */
+export function writeStragglersSql(s: string, table: TableSql, condition: string): string {
+  return `_ek_left AS (
+    INSERT INTO ${s}.stragglers (run_id, key)
+    SELECT ${p.runId}, ${table.keyArray('w')} FROM _ek_window w WHERE w._ek_matches AND ${condition}
+    RETURNING 1
+  )`
+}

@@ -1,0 +1,125 @@
+import { createPostgresBackend, Queue, type QueueOptions, Worker, type WorkerOptions } from 'bullmq'
+
+/** What the queue carries: which range of which run wants work. Everything else stands in Postgres. */
+export interface Ticket {
+  readonly id: string
+  readonly runId: string
+  readonly ordinal: number
+  readonly delaySeconds: number
+}
+
+/** Where tickets are kept: Redis where there is one, else the same Postgres; the behaviour is the same. */
+export type QueueLocation =
+  | { readonly kind: 'redis'; readonly url: string }
+  | { readonly kind: 'postgres'; readonly url: string; readonly schema: string }
+
+export interface TicketQueue {
+  /** Puts tickets out. One that is lost on the way, or later, is replaced by the rescuer. */
+  put(tickets: readonly Ticket[]): Promise<void>
+  /** Whether a ticket is waiting or being worked on. */
+  knows(ticketId: string): Promise<boolean>
+  /** Tickets by state. */
+  depth(): Promise<Record<'waiting' | 'delayed' | 'active', number>>
+  close(): Promise<void>
+}
+
+export interface TicketConsumer {
+  /** Takes no more tickets and waits for those that are being worked on. */
+  close(): Promise<void>
+}
+
+export interface TicketQueueOptions {
+  readonly location: QueueLocation
+  /** Tells this service's tickets from those of another that shares the Redis: the control schema's own identity. */
+  readonly instance: string
+  onError(error: Error): void
+}
+
+const queueName = 'tickets'
+const answerWithinMs = 3000
+
+/** The producing side. Connects in the background; a queue that cannot be reached makes `put` fail, in bounded time. */
+export function openQueue({ location, instance, onError }: TicketQueueOptions): TicketQueue {
+  const queue =
+    location.kind === 'redis'
+      ? new Queue(queueName, { ...prefixed(instance), connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
+      : new Queue(queueName, { ...prefixed(instance), connection: postgres(location, 2) }, createPostgresBackend)
+  queue.on('error', onError)
+  return {
+    async put(tickets) {
+      const jobs = tickets.map(({ id, runId, ordinal, delaySeconds }) => ({
+        name: 'slice',
+        data: { runId, ordinal },
+        // Nothing is kept of a ticket that has been used: the queue's memory does not grow with the run.
+        opts: { jobId: id, delay: Math.round(delaySeconds * 1000), removeOnComplete: true, removeOnFail: true },
+      }))
+      if (jobs.length > 0) await within(queue.addBulk(jobs))
+    },
+    async knows(ticketId) {
+      const job = await within(queue.getJob(ticketId))
+      return job !== undefined && (await within(job.getState())) !== 'unknown'
+    },
+    async depth() {
+      const counts = await within(queue.getJobCounts('waiting', 'delayed', 'active'))
+      return { waiting: counts.waiting ?? 0, delayed: counts.delayed ?? 0, active: counts.active ?? 0 }
+    },
+    close: () => queue.close(),
+  }
+}
+
+/** The consuming side: up to `slots` tickets at once are given to `work`, which must not throw. */
+export function consumeTickets(
+  { location, instance, onError }: TicketQueueOptions,
+  slots: number,
+  work: (ticket: Omit<Ticket, 'delaySeconds'>) => Promise<void>,
+): TicketConsumer {
+  const options = {
+    ...prefixed(instance),
+    concurrency: slots,
+    // A ticket whose worker died is handed out again by BullMQ too; its lease tells that it is an old one.
+    maxStalledCount: 1_000_000,
+  }
+  const process = (job: { id?: string | undefined; data: { runId: string; ordinal: number } }) =>
+    work({ id: job.id ?? '', runId: job.data.runId, ordinal: job.data.ordinal })
+  const worker =
+    location.kind === 'redis'
+      ? new Worker(queueName, process, { ...options, connection: redis(location.url, { maxRetriesPerRequest: null }) })
+      : new Worker(queueName, process, { ...options, connection: postgres(location, 2) }, createPostgresBackend)
+  worker.on('error', onError)
+  return { close: () => worker.close() }
+}
+
+function prefixed(instance: string): Pick<QueueOptions & WorkerOptions, 'prefix'> {
+  return { prefix: `evenkeel-${instance}` }
+}
+
+function redis(url: string, options: { maxRetriesPerRequest: number | null }) {
+  return { url, ...options, retryStrategy: (attempt: number) => Math.min(attempt * 200, 5000) }
+}
+
+function postgres({ url, schema }: { url: string; schema: string }, connections: number) {
+  return {
+    connectionString: url,
+    schema,
+    migrate: true,
+    max: connections,
+    application_name: 'evenkeel queue',
+    keepAlive: true,
+  }
+}
+
+/** A queue that does not answer must not hold up what does not need it. */
+async function within<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`the queue did not answer within ${answerWithinMs / 1000} s`)),
+      answerWithinMs,
+    )
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

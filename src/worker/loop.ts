@@ -1,0 +1,188 @@
+import type { PoolClient } from 'pg'
+import { Problem } from '../core/errors.ts'
+import type { ResolvedJob } from '../core/job.ts'
+import type { Cursor } from '../core/key.ts'
+import type { RunOptions } from '../core/options.ts'
+import { BatchSizer, rateSize, rateWait } from '../core/pace.ts'
+import { judge } from '../core/sqlstate.ts'
+import { type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
+import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
+import { countLeases, type Lease, renewLease } from '../store/ranges.ts'
+import { findRun, type Run, updateReason } from '../store/runs.ts'
+import { summariseStragglers } from '../store/stragglers.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { leaseSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import { waitSeconds } from './wait.ts'
+
+const triesOnOneWindow = 5
+const shareGoodForMs = 1000
+
+/** The batches that one lease is worth. */
+export class SliceLoop {
+  readonly #deps: WorkerDeps
+  readonly #lease: Lease
+  readonly #client: PoolClient
+  readonly #log: Logger
+  readonly #statements: UpdateStatements
+  readonly #sizer: BatchSizer
+  readonly #endsAt = performance.now() + sliceSeconds * 1000
+  #run: Run
+  #cursor: Cursor | null
+  #share: { rowsPerSecond: number | null; readAt: number } = { rowsPerSecond: null, readAt: Number.NEGATIVE_INFINITY }
+  #throttle: { since: string; limit: number } | null = null
+  #throttledMs = 0
+  #lastBeganAt = performance.now()
+
+  constructor(deps: WorkerDeps, run: Run, job: ResolvedJob, lease: Lease, client: PoolClient, log: Logger) {
+    this.#deps = deps
+    this.#run = run
+    this.#lease = lease
+    this.#client = client
+    this.#log = log
+    this.#cursor = lease.cursor
+    this.#statements = updateStatements(deps.control.s, run.target, job)
+    this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined)
+  }
+
+  /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
+  async work(stop: AbortSignal): Promise<{ wakeAfterSeconds: number; attempts: number }> {
+    while (!stop.aborted && performance.now() < this.#endsAt) {
+      const options = await this.#options()
+      const result = await this.#batch(options, stop)
+      if (!result) {
+        this.#log.info('fence shut: the run was stopped, or the range has gone to another worker')
+        break
+      }
+      await this.#learn(result, options)
+      if (result.ended) break
+      if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
+        const wait = await this.#waitForStragglers(stop)
+        if (wait !== 'go on') return { wakeAfterSeconds: wait, attempts: 0 }
+      }
+      await this.#keepRate(result.scanned, stop)
+    }
+    return { wakeAfterSeconds: 0, attempts: 0 }
+  }
+
+  /** One batch; turned away, the same window again with half the rows. */
+  async #batch(options: RunOptions, stop: AbortSignal): Promise<BatchResult | null> {
+    for (let attempt = 1; ; attempt += 1) {
+      const began = performance.now()
+      const spentMs = began - this.#lastBeganAt
+      try {
+        const result = await runBatch(this.#client, this.#statement(), {
+          runId: this.#lease.runId,
+          ordinal: this.#lease.ordinal,
+          epoch: this.#lease.epoch,
+          cursor: this.#cursor,
+          upper: this.#lease.upper,
+          limit: rateSize(this.#sizer.next(options), this.#share.rowsPerSecond),
+          leaseSeconds,
+          workedMs: Math.max(0, spentMs - this.#throttledMs),
+          throttledMs: this.#throttledMs,
+          throttle: this.#throttleState(),
+        })
+        this.#lastBeganAt = began
+        this.#throttledMs = 0
+        return result
+      } catch (error) {
+        if (judge(error) !== 'again' || attempt >= triesOnOneWindow || stop.aborted) throw error
+        this.#deps.metrics.batchErrors.inc({ job: this.#run.job, verdict: 'again' })
+        this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
+        this.#sizer.shrink(options)
+      }
+    }
+  }
+
+  #statement(): BatchStatement {
+    const bounds = { cursor: this.#cursor !== null, upper: this.#lease.upper !== null }
+    switch (this.#lease.kind) {
+      case 'keys':
+        return this.#statements.window(bounds)
+      case 'stragglers':
+        return this.#statements.stragglers()
+      case 'residual':
+        return this.#statements.residual(bounds)
+    }
+  }
+
+  async #learn(result: BatchResult, options: RunOptions): Promise<void> {
+    const { metrics } = this.#deps
+    const { job } = this.#run
+    this.#cursor = result.cursor
+    if (this.#lease.kind !== 'residual') {
+      metrics.rows.inc({ job, outcome: 'done' }, result.done)
+      metrics.rows.inc({ job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
+      metrics.rows.inc({ job, outcome: 'unmatched' }, this.#lease.kind === 'keys' ? result.scanned - result.matched : 0)
+      metrics.rows.inc({ job, outcome: 'gone' }, result.gone)
+    }
+    metrics.batchSeconds.observe({ job }, result.seconds)
+    // A check that reads is cheap per row and says nothing about what changing a row costs.
+    const done = this.#lease.kind === 'residual' ? result.scanned : result.done
+    this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options)
+    this.#log.debug({ ...result }, 'batch')
+    if (result.version !== this.#run.version) {
+      this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
+      this.#share.readAt = Number.NEGATIVE_INFINITY
+    }
+    if (result.still.length > 0) await this.#refuseEndless(result.still)
+  }
+
+  /** A predicate that `set` does not make false would bring the same rows back for ever. */
+  async #refuseEndless(keys: readonly Cursor[]): Promise<void> {
+    const check = this.#statements.stillMatching()
+    if (!check || !(await stillMatch(this.#client, check, keys))) return
+    throw new Problem(
+      'conflict',
+      `where still matches rows after set has changed them, for one the row with key ${JSON.stringify(keys[0])}: this run would never end. Change where so that set makes it false, for instance by leaving out rows whose new value is null. The batches so far are committed.`,
+      { keys },
+    )
+  }
+
+  /** Waits for the next straggler within the slice, or says after how many seconds to come back. */
+  async #waitForStragglers(stop: AbortSignal): Promise<number | 'go on'> {
+    const { control } = this.#deps
+    const summary = await summariseStragglers(control, this.#run.id)
+    if (summary.count === 0) return 0
+    await updateReason(
+      control,
+      this.#run.id,
+      `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it.`,
+    )
+    const left = (this.#endsAt - performance.now()) / 1000
+    if (summary.waitSeconds > left) return summary.waitSeconds
+    await waitSeconds(Math.max(summary.waitSeconds, 0.01), stop)
+    await renewLease(control, this.#lease, leaseSeconds)
+    return 'go on'
+  }
+
+  /** Options as they are now, and this worker's share of a rate that all workers of the run keep together. */
+  async #options(): Promise<RunOptions> {
+    const { options } = this.#run
+    if (options.maxRowsPerSecond === null) this.#share = { ...this.#share, rowsPerSecond: null }
+    else if (performance.now() - this.#share.readAt > shareGoodForMs) {
+      const leases = await countLeases(this.#deps.control, this.#run.id)
+      this.#share = { rowsPerSecond: options.maxRowsPerSecond / Math.max(1, leases), readAt: performance.now() }
+    }
+    return options
+  }
+
+  async #keepRate(rows: number, stop: AbortSignal): Promise<void> {
+    const limit = this.#run.options.maxRowsPerSecond
+    const elapsed = (performance.now() - this.#lastBeganAt) / 1000
+    const wait = rateWait(rows, elapsed, this.#share.rowsPerSecond)
+    if (wait === 0 || limit === null) {
+      this.#throttle = null
+      return
+    }
+    this.#throttle = { limit, since: this.#throttle?.since ?? new Date().toISOString() }
+    const began = performance.now()
+    await waitSeconds(wait, stop)
+    this.#throttledMs += performance.now() - began
+  }
+
+  #throttleState() {
+    if (!this.#throttle) return null
+    return { reason: 'maxRowsPerSecond is reached', signal: 'rate', ...this.#throttle }
+  }
+}

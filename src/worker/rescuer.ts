@@ -1,0 +1,55 @@
+import { workableStatuses } from '../core/run.ts'
+import { advanceRun, rescueRanges, settleRun } from '../store/lifecycle.ts'
+import { listOverdueTickets, withdrawTicket } from '../store/ranges.ts'
+import { listRunIdsByStatus } from '../store/runs.ts'
+import type { WorkerDeps } from './deps.ts'
+import { waitSeconds } from './wait.ts'
+
+const everySeconds = 1
+const ticketGraceSeconds = 3
+
+/** Puts back to work whatever has nobody: until the signal says stop, once a second. Any number of them may run. */
+export async function keepRescuing(deps: WorkerDeps, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    for (const task of [rescueLeases, replaceLostTickets, settleStopped, advanceLive]) {
+      if (stop.aborted) return
+      try {
+        await task(deps)
+      } catch (error) {
+        deps.log.warn({ err: error, task: task.name }, 'rescuer could not do its round; it tries again in a second')
+      }
+    }
+    await waitSeconds(everySeconds, stop)
+  }
+}
+
+/** Ranges whose worker has gone quiet. */
+async function rescueLeases({ control, name, log, metrics }: WorkerDeps): Promise<void> {
+  const count = await rescueRanges(control, name)
+  if (count === 0) return
+  metrics.rescues.inc({ kind: 'lease' }, count)
+  log.warn({ ranges: count }, 'ranges taken back: their workers have gone quiet')
+}
+
+/** Tickets that the queue has lost: it was flushed, or we died between commit and put. */
+async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps): Promise<void> {
+  for (const ticket of await listOverdueTickets(control, ticketGraceSeconds)) {
+    if ((await queue.knows(ticket.id)) || !(await withdrawTicket(control, ticket))) continue
+    metrics.rescues.inc({ kind: 'ticket' })
+    log.warn(
+      { run: ticket.runId, range: ticket.ordinal, ticket: ticket.id },
+      'the queue has lost a ticket: a new one is written',
+    )
+  }
+}
+
+/** Pauses and cancellations whose caller did not wait for the last batch. */
+async function settleStopped({ control, name }: WorkerDeps): Promise<void> {
+  for (const id of await listRunIdsByStatus(control, ['pausing', 'cancelling'])) await settleRun(control, id, 1, name)
+}
+
+/** Runs that could have more workers than they have. */
+async function advanceLive({ control, queue, name }: WorkerDeps): Promise<void> {
+  for (const id of await listRunIdsByStatus(control, workableStatuses))
+    await queue.put(await advanceRun(control, id, name))
+}

@@ -1,0 +1,133 @@
+import type { PoolClient } from 'pg'
+import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
+import { messageOf, Problem } from '../core/errors.ts'
+import { type ResolvedJob, resolveJob } from '../core/job.ts'
+import { judge } from '../core/sqlstate.ts'
+import type { Ticket } from '../queue/tickets.ts'
+import { advanceRun, changeStatus, settleRun } from '../store/lifecycle.ts'
+import { type Lease, leaseRange, releaseRange } from '../store/ranges.ts'
+import { findRun, type Run } from '../store/runs.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { leaseSeconds, type WorkerDeps } from './deps.ts'
+import { SliceLoop } from './loop.ts'
+
+/** How a slice ended, as far as giving the range back is concerned. */
+interface Release {
+  /** Not before so many seconds; 0 for at once. */
+  readonly wakeAfterSeconds: number
+  /** Slices in a row that ended in trouble. */
+  readonly attempts: number
+}
+
+const atOnce: Release = { wakeAfterSeconds: 0, attempts: 0 }
+
+/**
+ * What a ticket is worth: leases its range, works on it for some seconds, gives it back and lets the run have its next
+ * tickets. Never throws: whatever goes wrong is in the run, in the log, or for the rescuer.
+ */
+export async function workSlice(
+  deps: WorkerDeps,
+  ticket: Omit<Ticket, 'delaySeconds'>,
+  stop: AbortSignal,
+): Promise<void> {
+  const log = deps.log.child({ run: ticket.runId, range: ticket.ordinal })
+  try {
+    const lease = await leaseRange(deps.control, ticket, deps.name, leaseSeconds)
+    if (!lease) {
+      log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
+      return
+    }
+    const release = await workLease(deps, lease, stop, log)
+    await releaseRange(deps.control, lease, release)
+    await deps.queue.put(await advanceRun(deps.control, lease.runId, deps.name))
+  } catch (error) {
+    log.warn({ err: error }, 'slice ended without giving its range back; the rescuer will see to it')
+  }
+}
+
+async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log: Logger): Promise<Release> {
+  const run = await startedRun(deps, lease)
+  if (!run) return atOnce
+  const job = await jobOf(deps, run, log)
+  if (!job) return atOnce
+
+  let client: PoolClient | undefined
+  let broken: Error | undefined
+  try {
+    client = await deps.engine.connect()
+    // Without a listener, a connection that breaks between two batches would end the process.
+    client.on('error', (error) => {
+      broken = error
+    })
+    return await new SliceLoop(deps, run, job, lease, client, log).work(stop)
+  } catch (error) {
+    const verdict = judge(error)
+    deps.metrics.batchErrors.inc({ job: run.job, verdict })
+    if (verdict !== 'fail') {
+      // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.
+      if (verdict === 'hold') broken = error as Error
+      const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts)
+      log.warn({ err: error, verdict, wakeAfterSeconds }, 'batch turned away: the range is tried again')
+      return { wakeAfterSeconds, attempts: lease.attempts + 1 }
+    }
+    await failRun(deps, run, lease, error, log)
+    return atOnce
+  } finally {
+    client?.removeAllListeners('error')
+    client?.release(broken)
+  }
+}
+
+/** The run, taken from `queued` to `running` where this is its first slice; null when it was stopped meanwhile. */
+async function startedRun(deps: WorkerDeps, lease: Lease): Promise<Run | null> {
+  const run = await findRun(deps.control, lease.runId)
+  if (run?.status !== 'queued') return run
+  try {
+    return await changeStatus(deps.control, lease.runId, 'start', { actor: deps.name })
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    // Another range's worker has started it, or an operator has stopped it; the fence tells which.
+    return findRun(deps.control, lease.runId)
+  }
+}
+
+/** The job as the run was accepted with it; null, and the run paused with the reason, when it is not that any more. */
+async function jobOf(deps: WorkerDeps, run: Run, log: Logger): Promise<ResolvedJob | null> {
+  let reason: string
+  try {
+    const job = resolveJob(await deps.catalogue.find(run.job), run.params)
+    if (job.fingerprint === run.fingerprint) return job
+    reason = `Job ${run.job} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    reason = `A worker cannot load job ${run.job}: ${error.message}`
+  }
+  log.error({ reason }, 'run paused: its job is not what it was')
+  try {
+    await changeStatus(deps.control, run.id, 'pause', { actor: deps.name, reason })
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+  }
+  await settleRun(deps.control, run.id, leaseSeconds, deps.name)
+  return null
+}
+
+async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown, log: Logger): Promise<void> {
+  const { code, detail } = error as { code?: string; detail?: string }
+  const reason =
+    error instanceof Problem
+      ? error.message
+      : `A batch of range ${lease.ordinal} failed: ${messageOf(error)}${detail ? ` (${detail})` : ''} [${code ?? 'no SQLSTATE'}]. Nothing of that batch was written. Mend the data or the job, then retry.`
+  log.error({ err: error }, 'run failed')
+  try {
+    await changeStatus(deps.control, run.id, 'fail', {
+      actor: deps.name,
+      reason,
+      detail: { range: lease.ordinal, sqlstate: code ?? null },
+    })
+  } catch (conflict) {
+    // An operator paused or cancelled it in the meantime: that stands, and the batch is not lost, it never was.
+    if (!(conflict instanceof Problem)) throw conflict
+    log.warn({ err: conflict }, 'run was stopped by somebody else before it could be failed')
+  }
+}

@@ -1,0 +1,22 @@
+import { consumeTickets, type TicketQueueOptions } from '../queue/tickets.ts'
+import type { WorkerDeps } from './deps.ts'
+import { keepRescuing } from './rescuer.ts'
+import { workSlice } from './slice.ts'
+
+export interface Worker {
+  /** Ends each slice after the batch it is in, gives the ranges back, and returns when nothing is left in flight. */
+  close(): Promise<void>
+}
+
+/** Starts working on tickets, up to `slots` at once, and rescuing. */
+export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: number): Worker {
+  const stop = new AbortController()
+  const consumer = consumeTickets(queue, slots, (ticket) => workSlice(deps, ticket, stop.signal))
+  const rescuing = keepRescuing(deps, stop.signal)
+  return {
+    async close() {
+      stop.abort()
+      await Promise.all([consumer.close(), rescuing])
+    },
+  }
+}
