@@ -1,5 +1,5 @@
 // A redis-server for the tests that need one, without touching the system and without root: on Debian and Ubuntu from
-// the distribution's own signed packages, unpacked into node_modules/.cache/redis. src/embedded/redis.ts finds it there.
+// the distribution's own signed packages, unpacked into node_modules/.cache/redis, where src/embedded/redis.ts looks.
 // --require: exit code 1 when there is none in the end.
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -37,10 +37,11 @@ function fetchPackages() {
   try {
     mkdirSync(join(staging, 'debs'), { recursive: true })
     // lists of our own when the system's are missing, or so old that what they name is gone from the mirror
-    if (download(staging, []) !== null) {
+    const first = download(staging, [])
+    if (first !== null) {
       refreshLists(staging)
-      const failure = download(staging, ownLists(staging))
-      if (failure !== null) throw new Error(failure)
+      const again = download(staging, ownLists(staging))
+      if (again !== null) throw new Error(`${first}; after fetching fresh lists: ${again}`)
     }
     const name = unpack(staging)
     for (const folder of ['debs', 'apt']) rmSync(join(staging, folder), { recursive: true, force: true })
@@ -92,7 +93,7 @@ function ownLists(staging) {
 }
 
 function apt(args, cwd) {
-  // Sandbox: root's apt would fetch as _apt, which may not get into this folder. NoLocking: nothing of the system changes
+  // Sandbox: root's apt would fetch as _apt, which may not get in here. NoLocking: the system's state stays as it is
   const common = ['Debug::NoLocking=1', 'APT::Sandbox::User=root', 'Acquire::Retries=2', 'Acquire::http::Timeout=20']
   const env = { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' }
   const options = ['-q', '-y', ...common.flatMap((each) => ['-o', each])]

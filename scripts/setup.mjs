@@ -1,4 +1,4 @@
-// First step of npm start, demo, check and test: a fresh clone, or one whose package-lock.json moved on, installs itself.
+// First step of npm start, demo, check and test: a fresh clone, or one whose package-lock.json moved, installs itself.
 // Plain JavaScript without dependencies, since nothing else may be there yet.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -29,8 +29,8 @@ export async function placeFolder(asked: string): Promise<{ dataDir: string; acc
 }
 
 /**
- * For a project that the account cannot enter (a clone under /root). By the path's hash, so that one finds it again; never
- * one that is in use already: the link to it may have moved elsewhere with its project.
+ * For a project that the account cannot enter (a clone under /root). Named by the path's hash, and never one that has
+ * something in it: the link to that may have moved elsewhere with its project.
  */
 async function newClusterFolder(path: string): Promise<string> {
   await mkdir(clusters, { recursive: true, mode: 0o755 })

@@ -13,7 +13,7 @@ let warden: ChildProcess | null = null
 let startsLeft = 20
 
 /**
- * Something of ours that must not outlive us: a server, its temporary folders. Every change is told to the warden before
+ * Something of ours that must not outlive us: a server, its temporary folders. The warden hears of every change before
  * it matters, so that a SIGKILL at any moment leaves nothing behind.
  */
 export class Guard {

@@ -32,8 +32,8 @@ export async function initdb(
       `--pwfile=${passwordFile}`,
       '--auth=scram-sha-256',
       '--encoding=UTF8',
-      // Postgres' own: the same order on every machine, and needs no locale of the system, of which a container has none.
-      // ICU collations are there besides, by name.
+      // Postgres' own: the same order on every machine, and no need of the system's locales, of which a container has
+      // none. ICU collations are there besides, by name.
       '--locale=C',
       '--locale-provider=builtin',
       '--builtin-locale=C.UTF-8',

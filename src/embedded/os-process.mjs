@@ -5,14 +5,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 /**
  * When a process started, as the system tells it; null when it is gone. Numbers are reused: a signal goes only to a
  * process that was born when we think it was. A zombie counts as gone, since in a container whose first process reaps
- * nobody it stays for ever, and waiting for it would be waiting for ever.
+ * nobody it stays for ever, and waiting for it would be waiting for ever. But only with its last thread: a Redis that
+ * was killed listens on for as long as its helpers take to die.
  */
 export function birth(pid) {
   try {
     if (process.platform === 'linux') {
       const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      return fields[0] === 'Z' || fields[0] === 'X' ? null : fields[19]
+      const dead = fields[0] === 'X' || (fields[0] === 'Z' && Number(fields[17]) <= 1)
+      return dead ? null : fields[19]
     }
     const line = ps('-o', 'state=,lstart=', '-p', String(pid)).trim()
     return line === '' || line.startsWith('Z') ? null : line.slice(line.indexOf(' ')).trim()

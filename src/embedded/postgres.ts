@@ -77,7 +77,7 @@ async function open(options: PostgresOptions, guard: Guard): Promise<Opened> {
   return { place: { native, dataDir, logFile: join(base, 'postgres.log'), account, temporary: true }, secret }
 }
 
-/** Between finding a port free and listening on it somebody else may take it: then another, unless one was asked for. */
+/** Somebody may take a port between our finding it free and listening: then another, unless one was asked for. */
 async function onSomePort(last: number, asked: number | undefined, start: (port: number) => Promise<Postmaster>) {
   for (let attempt = 1; ; attempt++) {
     const port = asked ?? (attempt === 1 && (await isFree(last)) ? last : await freePort())

@@ -18,8 +18,8 @@ const usual: Settings = {
 
 /**
  * For a cluster that is thrown away. It survives a crash of Postgres but not one of the machine, which nothing of it
- * outlives anyway. full_page_writes and synchronous_commit stay as they are: they change how much WAL there is and what a
- * commit waits for, and with that everything that is measured here.
+ * outlives anyway. full_page_writes and synchronous_commit stay as they are: they change how much WAL there is and what
+ * a commit waits for, and with that everything that is measured here.
  */
 const throwaway: Settings = {
   fsync: 'off',
