@@ -40,6 +40,8 @@ export function defineJob<P extends z.ZodObject = z.ZodObject<Record<never, neve
 /** A job with its parameters put in: everything the engine needs to know of it. */
 export interface ResolvedJob {
   readonly name: string
+  /** As the job's schema returned them: defaults filled in. */
+  readonly params: unknown
   readonly table: string
   readonly key: readonly string[] | null
   readonly where: Sql | null
@@ -61,10 +63,10 @@ export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
   const set = typeof job.set === 'function' ? job.set(given.data) : job.set
   checkSet(set)
   const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
-  return { ...work, fingerprint: fingerprintOf(work) }
+  return { ...work, params: given.data, fingerprint: fingerprintOf(work) }
 }
 
-function fingerprintOf(work: Omit<ResolvedJob, 'fingerprint'>): string {
+function fingerprintOf(work: Omit<ResolvedJob, 'params' | 'fingerprint'>): string {
   const plain = {
     ...work,
     where: work.where && compileSql(work.where, 1),

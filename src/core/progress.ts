@@ -12,9 +12,9 @@ export interface Tally {
   readonly rowsScanned: number
   readonly rowsDone: number
   readonly stragglers: number
-  /** Rows per second over the recent window, time held back by pace left out. */
+  /** Rows per second over the recent window, as they really went by. */
   readonly rowsPerSecond: number
-  /** Since the first batch, time held back left out. Seconds. */
+  /** That any one range has been worked on. Seconds. */
   readonly workedSeconds: number
   readonly throttledSeconds: number
 }

@@ -2,7 +2,7 @@ import { rateWindowSeconds } from '../core/progress.ts'
 
 /**
  * The parameters that every batch statement begins with; the job's own values follow from `$11`.
- * `workedMs` and `throttledMs` tell how the time since the batch before was spent.
+ * `workedMs` is the time since the batch before began, `throttledMs` the part of it that pace held the worker back.
  */
 export const batchParameters = {
   runId: '$1::text',

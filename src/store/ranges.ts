@@ -216,34 +216,36 @@ export interface RangeTotals {
   readonly rowsScanned: number
   readonly rowsDone: number
   readonly rowsGone: number
-  readonly batches: number
   readonly rowsPerSecond: number
   readonly workedSeconds: number
   readonly throttledSeconds: number
   readonly residualScanned: number
+  readonly stragglers: number
   readonly lastCheckpointAt: Date | null
   readonly throttle: { reason: string; signal: string; limit: number; since: string } | null
 }
 
-export async function sumRanges({ db, s }: Control, runId: string): Promise<RangeTotals> {
-  const { rows } = await db.query<RangeTotals>(
-    `SELECT
+/** The sums of several runs, by run. */
+export async function sumRanges({ db, s }: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
+  const { rows } = await db.query<RangeTotals & { runId: string }>(
+    `SELECT run_id AS "runId",
        coalesce(sum(rows_scanned) FILTER (WHERE kind = 'keys'), 0)::float8 AS "rowsScanned",
        coalesce(sum(rows_done) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "rowsDone",
-       coalesce(sum(rows_gone), 0)::float8 AS "rowsGone",
-       coalesce(sum(batches), 0)::float8 AS batches,
-       -- What is not held by a worker does not move; what has not moved for a while fades.
-       coalesce(sum(recent_rows * 1000 / nullif(recent_ms + greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000), 0))
+       sum(rows_gone)::float8 AS "rowsGone",
+       -- What no worker holds does not move; what has not moved for a second and more fades.
+       coalesce(sum(recent_rows * 1000 / nullif(recent_ms
+           + greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000), 0))
          FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "rowsPerSecond",
-       coalesce(max(worked_ms), 0)::float8 / 1000 AS "workedSeconds",
-       coalesce(max(throttled_ms), 0)::float8 / 1000 AS "throttledSeconds",
+       max(worked_ms)::float8 / 1000 AS "workedSeconds",
+       max(throttled_ms)::float8 / 1000 AS "throttledSeconds",
        coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "residualScanned",
        max(checkpointed_at) AS "lastCheckpointAt",
-       (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle
-     FROM ${s}.ranges WHERE run_id = $1`,
-    [runId],
+       (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle,
+       (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers
+     FROM ${s}.ranges r WHERE run_id = ANY($1) GROUP BY run_id`,
+    [runIds],
   )
-  return rows[0] as RangeTotals
+  return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))
 }
 
 /** How many workers hold ranges of a run at this moment. */

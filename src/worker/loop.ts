@@ -31,6 +31,7 @@ export class SliceLoop {
   #share: { rowsPerSecond: number | null; readAt: number } = { rowsPerSecond: null, readAt: Number.NEGATIVE_INFINITY }
   #throttle: { since: string; limit: number } | null = null
   #throttledMs = 0
+  readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0 }
   #lastBeganAt = performance.now()
 
   constructor(deps: WorkerDeps, run: Run, job: ResolvedJob, lease: Lease, client: PoolClient, log: Logger) {
@@ -46,6 +47,15 @@ export class SliceLoop {
 
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
   async work(stop: AbortSignal): Promise<{ wakeAfterSeconds: number; attempts: number }> {
+    try {
+      return await this.#batches(stop)
+    } finally {
+      if (this.#sums.batches > 0)
+        this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
+    }
+  }
+
+  async #batches(stop: AbortSignal): Promise<{ wakeAfterSeconds: number; attempts: number }> {
     while (!stop.aborted && performance.now() < this.#endsAt) {
       const options = await this.#options()
       const result = await this.#batch(options, stop)
@@ -78,7 +88,7 @@ export class SliceLoop {
           upper: this.#lease.upper,
           limit: rateSize(this.#sizer.next(options), this.#share.rowsPerSecond),
           leaseSeconds,
-          workedMs: Math.max(0, spentMs - this.#throttledMs),
+          workedMs: spentMs,
           throttledMs: this.#throttledMs,
           throttle: this.#throttleState(),
         })
@@ -110,6 +120,8 @@ export class SliceLoop {
     const { metrics } = this.#deps
     const { job } = this.#run
     this.#cursor = result.cursor
+    this.#sums.batches += 1
+    for (const count of ['scanned', 'done', 'left'] as const) this.#sums[count] += result[count]
     if (this.#lease.kind !== 'residual') {
       metrics.rows.inc({ job, outcome: 'done' }, result.done)
       metrics.rows.inc({ job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)

@@ -1,5 +1,9 @@
 -- The control schema. Run with search_path set to it; unqualified names are its own.
 
+-- Who this schema is: a queue that several services share tells their tickets apart by it.
+CREATE TABLE instance (id text NOT NULL);
+INSERT INTO instance SELECT left(replace(gen_random_uuid()::text, '-', ''), 12);
+
 -- Fingers type a run's id, so it is the job's name and a number: cities-geohash-12.
 CREATE SEQUENCE run_number;
 

@@ -1,0 +1,43 @@
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { ApiDeps } from './deps.ts'
+import { authentication } from './plugins/authentication.ts'
+import { openapi } from './plugins/openapi.ts'
+import { problems } from './plugins/problems.ts'
+import { actionRoutes } from './routes/actions.ts'
+import { healthRoutes } from './routes/health.ts'
+import { historyRoutes } from './routes/history.ts'
+import { jobRoutes } from './routes/jobs.ts'
+import { runRoutes } from './routes/runs.ts'
+
+export type App = ReturnType<typeof createFastify>
+
+const bodyLimitBytes = 64 * 1024
+
+/** The HTTP side of a process. A worker shows only its health and metrics. */
+export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'worker' }): Promise<FastifyInstance> {
+  const app = createFastify(deps)
+  problems(app)
+  authentication(app, deps.tokens)
+  if (options.role === 'control') await openapi(app)
+  healthRoutes(app, deps)
+  if (options.role === 'control') {
+    jobRoutes(app, deps)
+    runRoutes(app, deps)
+    actionRoutes(app, deps)
+    historyRoutes(app, deps)
+  }
+  return app as unknown as FastifyInstance
+}
+
+function createFastify(deps: ApiDeps) {
+  const app = Fastify({
+    loggerInstance: deps.log,
+    bodyLimit: bodyLimitBytes,
+    // Dashboards ask every second: what is asked is not worth a line, what is done is, and has its own.
+    logController: new LogController({ disableRequestLogging: true }),
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  return app.withTypeProvider<ZodTypeProvider>()
+}

@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto'
+import type { z } from 'zod'
+import { quoteTableName } from '../core/identifier.ts'
+import { boundsOf } from '../core/pace.ts'
+import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
+import { updateStatements } from '../engine/update.ts'
+import { type Control, createControl } from '../store/control.ts'
+import { advanceRun, changeStatus, createRun } from '../store/lifecycle.ts'
+import { leaseRange, listRanges } from '../store/ranges.ts'
+import { countStragglers } from '../store/stragglers.ts'
+import type { ApiDeps } from './deps.ts'
+import type { dryRunSchema } from './schemas.ts'
+import { type Prepared, prepareRun, type StartRequest } from './start.ts'
+
+export type DryRunReport = z.output<typeof dryRunSchema>
+
+const batches = 3
+const samples = 5
+const leaseSeconds = 60
+const actor = 'dry run'
+
+/** Carries the report out of the transaction that must not commit. */
+class RolledBack extends Error {
+  readonly report: DryRunReport
+  constructor(report: DryRunReport) {
+    super('rolled back')
+    this.report = report
+  }
+}
+
+/**
+ * Does what a run would do, with the very statements it would use, for a few batches in one transaction, and rolls it all
+ * back: the run itself, its ranges, and the rows.
+ */
+export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryRunReport> {
+  // A hash of its own: while it lasts, it must not be in the way of a real run of the same job and parameters.
+  const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
+  const prepared = await prepareRun(deps, request, identity)
+  const unique = { ...prepared, run: { ...prepared.run, paramsHash: `dry-run-${randomUUID()}` } }
+  try {
+    return await createControl(deps.engine, deps.control.schema).transaction(async (tx) => {
+      throw new RolledBack(await rehearse(tx, unique))
+    })
+  } catch (error) {
+    if (error instanceof RolledBack) return error.report
+    throw error
+  }
+}
+
+async function rehearse(tx: Control, { job, run: newRun, ranges, residual }: Prepared): Promise<DryRunReport> {
+  const { run } = await createRun(tx, newRun, ranges, residual)
+  const [ticket] = await advanceRun(tx, run.id, actor)
+  const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
+  if (!lease) throw new Error('the dry run could not lease its own range')
+  await changeStatus(tx, run.id, 'start', { actor })
+
+  const before = await sampleMatching(tx.db, run.target, job, samples)
+  const statements = updateStatements(tx.s, run.target, job)
+  const limit = Math.min(boundsOf(run.options).max, 1000)
+  const done: RehearsedBatch[] = []
+  let range = await rangeOf(tx, run.id, lease.ordinal)
+  while (done.length < batches && !range.done) {
+    const bounds = { cursor: range.cursor !== null, upper: range.upper !== null }
+    const input = {
+      runId: run.id,
+      ordinal: lease.ordinal,
+      epoch: lease.epoch,
+      cursor: range.cursor,
+      upper: range.upper,
+      limit,
+    }
+    done.push(
+      await rehearseBatch(tx.db, statements.window(bounds), {
+        ...input,
+        leaseSeconds,
+        workedMs: 0,
+        throttledMs: 0,
+        throttle: null,
+      }),
+    )
+    range = await rangeOf(tx, run.id, lease.ordinal)
+  }
+  const stragglers = await countStragglers(tx, run.id)
+  const keys = before.map((row) => row.key)
+  const after = await sampleByKey(tx.db, run.target, job, keys)
+
+  const seconds = done.reduce((sum, batch) => sum + batch.seconds, 0)
+  const walBytes = done.reduce((sum, batch) => sum + batch.walBytes, 0)
+  const rowsTotal = run.target.estimatedRows
+  const share = range.rowsScanned === 0 ? null : rowsTotal / range.rowsScanned
+  const changedKeys = new Map(after.map((row) => [JSON.stringify(row.key), row.columns]))
+  return {
+    job: run.job,
+    table: quoteTableName(run.target),
+    rowsTotal,
+    batches: done.length,
+    rowsScanned: range.rowsScanned,
+    rowsMatched: range.rowsDone + stragglers,
+    rowsChanged: range.rowsDone,
+    rowsPerSecond: seconds === 0 ? 0 : Math.round(range.rowsScanned / seconds),
+    samples: before.map((row) => ({ before: row.columns, after: changedKeys.get(JSON.stringify(row.key)) ?? null })),
+    plan: done.at(-1)?.plan ?? null,
+    estimate: {
+      seconds: share === null ? null : Math.ceil(seconds * share),
+      walBytes: share === null ? null : Math.round(walBytes * share),
+    },
+    warnings: await warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers),
+  }
+}
+
+async function rangeOf(tx: Control, runId: string, ordinal: number) {
+  const range = (await listRanges(tx, runId)).find((candidate) => candidate.ordinal === ordinal)
+  if (!range) throw new Error(`range ${ordinal} of the dry run is gone`)
+  return range
+}
+
+async function warnings(
+  tx: Control,
+  check: ReturnType<ReturnType<typeof updateStatements>['stillMatching']>,
+  keys: ReadonlyArray<readonly string[]>,
+  changed: number,
+  stragglers: number,
+): Promise<string[]> {
+  const found: string[] = []
+  if (check && keys.length > 0) {
+    const { rows } = await tx.db.query<{ count: number }>(check.text, [JSON.stringify(keys), ...check.values])
+    const still = rows[0]?.count ?? 0
+    if (still > 0) {
+      found.push(
+        `where still matches ${still} of the ${keys.length} sampled rows after set has changed them: a run would stop there. Change where so that set makes it false.`,
+      )
+    }
+  }
+  if (stragglers > 0) found.push(`${stragglers} rows were held by other sessions; a run comes back to them.`)
+  if (changed > 0) found.push(`${changed} rows were changed and rolled back: as many dead tuples are left for vacuum.`)
+  return found
+}

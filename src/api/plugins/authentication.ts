@@ -1,0 +1,61 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import { Problem } from '../../core/errors.ts'
+import type { Token } from '../../core/token.ts'
+import type { App } from '../app.ts'
+
+const open = new Set(['/livez', '/readyz'])
+const actors = new WeakMap<FastifyRequest, string>()
+
+/** Who is asking, for the event log. */
+export function actorOf(request: FastifyRequest): string {
+  return actors.get(request) ?? 'local'
+}
+
+/**
+ * With tokens, everything but liveness and readiness needs one, and whatever acts needs scope `operate`. Without, the
+ * service is on loopback; then a web page in the operator's own browser must not be able to act in his name.
+ */
+export function authentication(app: App, tokens: readonly Token[]): void {
+  app.addHook('onRequest', async (request) => {
+    if (open.has(request.url.split('?')[0] ?? '')) return
+    if (tokens.length === 0) {
+      refuseForeignPages(request)
+      return
+    }
+    const token = findToken(tokens, request.headers.authorization)
+    if (!token) {
+      throw new Problem(
+        'unauthenticated',
+        'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
+      )
+    }
+    if (token.scope === 'read' && request.method !== 'GET' && request.method !== 'HEAD') {
+      throw new Problem('forbidden', `Token ${token.name} may only read. Use one with scope operate.`)
+    }
+    actors.set(request, token.name)
+  })
+}
+
+/** Looks at every token, each in constant time: how long it takes tells nothing about any of them. */
+function findToken(tokens: readonly Token[], header: string | undefined): Token | null {
+  const given = digest(/^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? '')
+  let found: Token | null = null
+  for (const token of tokens) if (timingSafeEqual(given, digest(token.secret))) found = token
+  return found
+}
+
+function digest(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+function refuseForeignPages(request: FastifyRequest): void {
+  const { host = '', origin } = request.headers
+  const name = host.replace(/:\d+$/, '')
+  const local = name === 'localhost' || name === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(name)
+  if (local && (origin === undefined || origin === `http://${host}`)) return
+  throw new Problem(
+    'forbidden',
+    'Without API_TOKENS this answers only to this machine by its loopback name, and not to web pages from elsewhere. Set API_TOKENS to call it otherwise.',
+  )
+}

@@ -1,0 +1,80 @@
+import type { FastifyError } from 'fastify'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import { messageOf, Problem, type ProblemKind } from '../../core/errors.ts'
+import { judge } from '../../core/sqlstate.ts'
+import type { App } from '../app.ts'
+
+const statuses: Readonly<Record<ProblemKind, number>> = {
+  invalid: 422,
+  unauthenticated: 401,
+  forbidden: 403,
+  'not-found': 404,
+  conflict: 409,
+  stale: 412,
+  unavailable: 503,
+}
+
+const titles: Readonly<Record<number, string>> = {
+  400: 'Bad request',
+  401: 'Not authenticated',
+  403: 'Not allowed',
+  404: 'Not found',
+  409: 'Conflict',
+  412: 'Version has changed',
+  413: 'Body too large',
+  415: 'Unsupported media type',
+  422: 'Cannot be accepted',
+  500: 'Internal error',
+  503: 'Unavailable',
+}
+
+/** RFC 9457. */
+export interface ProblemBody {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly [extension: string]: unknown
+}
+
+/** Every answer that is not a success is problem+json: also for unknown routes, broken bodies and our own defects. */
+export function problems(app: App): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const body = problemOf(error, request.id)
+    if (body.status >= 500)
+      request.log.error({ err: error, method: request.method, url: request.url }, 'request failed')
+    if (body.status === 401) reply.header('www-authenticate', 'Bearer')
+    return reply.code(body.status).type('application/problem+json').serializer(JSON.stringify).send(body)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const body = problem(
+      404,
+      `There is no ${request.method} ${request.url.split('?')[0]}. GET /openapi.json lists what there is.`,
+    )
+    return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(body)
+  })
+}
+
+function problemOf(error: FastifyError, requestId: string): ProblemBody {
+  if (error instanceof Problem) return problem(statuses[error.kind], error.message, error.details)
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const errors = error.validation.map((issue) => ({
+      path: `${error.validationContext}${issue.instancePath}`,
+      message: issue.message,
+    }))
+    return problem(
+      400,
+      `The request does not fit: ${errors.map(({ path, message }) => `${path}: ${message}`).join('; ')}.`,
+      { errors },
+    )
+  }
+  if (error.statusCode !== undefined && error.statusCode < 500) return problem(error.statusCode, error.message)
+  if (judge(error) === 'hold' && /connect|terminat|timeout|recovery|shut|starting/i.test(messageOf(error))) {
+    return problem(503, 'The database cannot be reached at the moment. Nothing was changed; try again.')
+  }
+  return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })
+}
+
+function problem(status: number, detail: string, extensions: Record<string, unknown> = {}): ProblemBody {
+  return { ...extensions, type: 'about:blank', title: titles[status] ?? 'Error', status, detail }
+}

@@ -1,0 +1,110 @@
+import { z } from 'zod'
+import { Problem } from '../../core/errors.ts'
+import { workableStatuses } from '../../core/run.ts'
+import { changeStatus, noSuchRun, restartRun, settleRun } from '../../store/lifecycle.ts'
+import { findRun, listRunIdsByStatus, type Run } from '../../store/runs.ts'
+import type { App } from '../app.ts'
+import type { ApiDeps } from '../deps.ts'
+import { actorOf } from '../plugins/authentication.ts'
+import { presentRun, presentRuns } from '../present.ts'
+import { problemSchema, runIdParams, runSchema } from '../schemas.ts'
+import { dispatch, unchangedJob } from '../start.ts'
+import { etag } from './runs.ts'
+
+const settleWithinSeconds = 5
+
+const reasonBody = z
+  .strictObject({ reason: z.string().max(1000).optional().describe('For those who read the events later') })
+  .nullish()
+const restartBody = z
+  .strictObject({
+    reason: z.string().max(1000).optional(),
+    acceptJobChange: z
+      .boolean()
+      .optional()
+      .describe('Go on although the job is no longer what the run was accepted with'),
+  })
+  .nullish()
+
+const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
+
+/** What an operator tells a run to do. */
+export function actionRoutes(app: App, deps: ApiDeps): void {
+  const { control, log } = deps
+
+  for (const event of ['pause', 'cancel'] as const) {
+    app.post(
+      `/runs/:id/${event}`,
+      { schema: { params: runIdParams, body: reasonBody, response: answers } },
+      async (request, reply) => {
+        const run = await stop(request.params.id, event, actorOf(request), request.body?.reason ?? null)
+        return reply.header('etag', etag(run.version)).send(await presentRun(control, run))
+      },
+    )
+  }
+
+  for (const event of ['resume', 'retry'] as const) {
+    app.post(
+      `/runs/:id/${event}`,
+      { schema: { params: runIdParams, body: restartBody, response: answers } },
+      async (request, reply) => {
+        const { reason = null, acceptJobChange = false } = request.body ?? {}
+        const run = await restart(request.params.id, event, actorOf(request), reason, acceptJobChange)
+        return reply.header('etag', etag(run.version)).send(await presentRun(control, run))
+      },
+    )
+  }
+
+  const everything = {
+    200: z.object({ runs: z.array(runSchema), refused: z.array(z.object({ id: z.string(), detail: z.string() })) }),
+  }
+
+  app.post('/pause', { schema: { body: reasonBody, response: everything } }, async (request) => {
+    const ids = await listRunIdsByStatus(control, workableStatuses)
+    return each(ids, (id) => stop(id, 'pause', actorOf(request), request.body?.reason ?? null))
+  })
+
+  app.post('/resume', { schema: { body: reasonBody, response: everything } }, async (request) => {
+    const ids = await listRunIdsByStatus(control, ['paused', 'pausing'])
+    return each(ids, (id) => restart(id, 'resume', actorOf(request), request.body?.reason ?? null, false))
+  })
+
+  /** Answers once nothing of the run is in flight, or after some seconds with the run still on its way there. */
+  async function stop(id: string, event: 'pause' | 'cancel', actor: string, reason: string | null): Promise<Run> {
+    await changeStatus(control, id, event, { actor, reason })
+    const run = await settleRun(control, id, settleWithinSeconds, actor)
+    log.info({ run: id, actor, status: run.status, reason }, `run told to ${event}`)
+    return run
+  }
+
+  async function restart(
+    id: string,
+    event: 'resume' | 'retry',
+    actor: string,
+    reason: string | null,
+    acceptJobChange: boolean,
+  ): Promise<Run> {
+    const run = await findRun(control, id)
+    if (!run) throw noSuchRun(id)
+    const fingerprint = await unchangedJob(deps, run, acceptJobChange)
+    await restartRun(control, id, event, { actor, reason }, acceptJobChange ? fingerprint : null)
+    await dispatch(deps, id, actor)
+    log.info({ run: id, actor, acceptJobChange }, `run told to ${event}`)
+    return (await findRun(control, id)) as Run
+  }
+
+  /** One that cannot be told does not keep the others from being told; it is named in the answer. */
+  async function each(ids: readonly string[], act: (id: string) => Promise<Run>) {
+    const runs: Run[] = []
+    const refused: Array<{ id: string; detail: string }> = []
+    for (const id of ids) {
+      try {
+        runs.push(await act(id))
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error
+        refused.push({ id, detail: error.message })
+      }
+    }
+    return { runs: await presentRuns(control, runs), refused }
+  }
+}

@@ -1,0 +1,42 @@
+import { z } from 'zod'
+import { Problem } from '../../core/errors.ts'
+import type { JobDefinition } from '../../core/job.ts'
+import type { App } from '../app.ts'
+import type { ApiDeps } from '../deps.ts'
+import { brokenFileSchema, jobSchema, problemSchema } from '../schemas.ts'
+
+/** Definitions, as they are in the jobs folder now. */
+export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
+  app.get(
+    '/jobs',
+    { schema: { response: { 200: z.object({ jobs: z.array(jobSchema), broken: z.array(brokenFileSchema) }) } } },
+    async () => {
+      const { jobs, broken } = await catalogue.read()
+      return { jobs: jobs.map(({ file, job }) => presentJob(file, job)), broken: [...broken] }
+    },
+  )
+
+  app.get(
+    '/jobs/:name',
+    { schema: { params: z.object({ name: z.string().max(100) }), response: { 200: jobSchema, 404: problemSchema } } },
+    async (request) => {
+      const { name } = request.params
+      const job = await catalogue.find(name)
+      const entry = (await catalogue.read()).jobs.find((candidate) => candidate.job === job)
+      if (!entry) throw new Problem('not-found', `Job ${name} was removed while it was read.`)
+      return presentJob(entry.file, job)
+    },
+  )
+}
+
+function presentJob(file: string, job: JobDefinition): z.output<typeof jobSchema> {
+  return {
+    name: job.name,
+    description: job.description ?? null,
+    file,
+    table: job.table,
+    key: job.key ? [...job.key] : null,
+    options: job.options ?? {},
+    params: z.toJSONSchema(job.params ?? z.strictObject({}), { io: 'input', unrepresentable: 'any' }),
+  }
+}

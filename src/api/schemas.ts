@@ -1,0 +1,127 @@
+import { z } from 'zod'
+import { partialRunOptions, runOptions } from '../core/options.ts'
+import { runStatuses } from '../core/run.ts'
+
+const time = z.string().describe('ISO 8601, UTC')
+const key = z.array(z.string()).nullable().describe('One text per key column, as Postgres writes it')
+
+export const problemSchema = z
+  .looseObject({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details' })
+
+export const progressSchema = z
+  .object({
+    rowsDone: z.number().describe('Rows that were changed'),
+    rowsScanned: z.number().describe('Rows that windows have passed over, changed or not'),
+    rowsTotal: z.number().describe('Rows in the table, by its statistics until the end'),
+    ratio: z.number().describe('0 to 1; 1 only when the run has succeeded'),
+    rowsPerSecond: z.number().describe('Over about the last ten seconds'),
+    etaSeconds: z.number().nullable().describe('Null while any number would be a lie'),
+    stragglers: z.number().describe('Rows held by others that the run still has to come back to'),
+    throttledSeconds: z.number().describe('Time held back by pace'),
+  })
+  .meta({ id: 'Progress' })
+
+export const runSchema = z
+  .object({
+    id: z.string(),
+    job: z.string(),
+    params: z.unknown(),
+    table: z.string(),
+    status: z.enum(runStatuses),
+    reason: z.string().nullable().describe('Why it stands where it stands'),
+    progress: progressSchema,
+    throttle: z
+      .object({ reason: z.string(), signal: z.string(), value: z.number(), limit: z.number(), since: time })
+      .nullable()
+      .describe('What holds it back at this moment'),
+    proof: z
+      .object({
+        rowsDone: z.number(),
+        rowsScanned: z.number(),
+        rowsGone: z.number().describe('Stragglers that were deleted, or no longer matched, when their turn came'),
+        rowsChecked: z.number().describe('Rows that the residual check read'),
+        residual: z.number().nullable().describe('Rows that still matched; null for a job without a predicate'),
+      })
+      .nullable()
+      .describe('What the end was concluded from; null before it'),
+    options: runOptions,
+    version: z.int().describe('For If-Match'),
+    createdBy: z.string(),
+    createdAt: time,
+    startedAt: time.nullable(),
+    endedAt: time.nullable(),
+    lastCheckpointAt: time.nullable(),
+  })
+  .meta({ id: 'Run' })
+
+export const dryRunSchema = z
+  .object({
+    job: z.string(),
+    table: z.string(),
+    rowsTotal: z.number(),
+    batches: z.int().describe('Batches that were executed and rolled back'),
+    rowsScanned: z.number(),
+    rowsMatched: z.number(),
+    rowsChanged: z.number(),
+    rowsPerSecond: z.number(),
+    samples: z.array(z.object({ before: z.unknown(), after: z.unknown() })),
+    plan: z.unknown().describe('The plan of the last batch, as EXPLAIN (ANALYZE, FORMAT JSON) gives it'),
+    estimate: z.object({
+      seconds: z.number().nullable().describe('For the whole table at this speed, with one worker'),
+      walBytes: z.number().nullable().describe('For the whole table'),
+    }),
+    warnings: z.array(z.string()),
+  })
+  .meta({ id: 'DryRun' })
+
+export const rangeSchema = z
+  .object({
+    ordinal: z.int(),
+    kind: z.enum(['keys', 'stragglers', 'residual']),
+    lower: key,
+    upper: key,
+    cursor: key,
+    done: z.boolean(),
+    epoch: z.string(),
+    leaseOwner: z.string().nullable(),
+    leaseUntil: time.nullable(),
+    rowsScanned: z.number(),
+    rowsDone: z.number(),
+    rowsGone: z.number(),
+    batches: z.number(),
+    batchSize: z.number().nullable(),
+    checkpointedAt: time.nullable(),
+  })
+  .meta({ id: 'Range' })
+
+export const eventSchema = z
+  .object({ id: z.string(), at: time, actor: z.string(), kind: z.string(), detail: z.record(z.string(), z.unknown()) })
+  .meta({ id: 'Event' })
+
+export const jobSchema = z
+  .object({
+    name: z.string(),
+    description: z.string().nullable(),
+    file: z.string(),
+    table: z.string(),
+    key: z.array(z.string()).nullable().describe('Null: the primary key'),
+    options: partialRunOptions,
+    params: z.unknown().describe('JSON Schema of the parameters'),
+  })
+  .meta({ id: 'Job' })
+
+export const brokenFileSchema = z
+  .object({ file: z.string(), line: z.int().nullable(), error: z.string() })
+  .meta({ id: 'BrokenFile' })
+
+export const startRunSchema = z
+  .strictObject({
+    job: z.string(),
+    params: z.record(z.string(), z.unknown()).optional(),
+    options: partialRunOptions.optional(),
+    dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
+  })
+  .meta({ id: 'StartRun' })
+
+export const runIdParams = z.object({ id: z.string().max(100) })

@@ -1,0 +1,95 @@
+import type { z } from 'zod'
+import { Problem } from '../core/errors.ts'
+import { hashParams, type JobDefinition, type ResolvedJob, resolveJob } from '../core/job.ts'
+import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/options.ts'
+import type { KeyRange } from '../core/ranges.ts'
+import { inspectTarget } from '../engine/inspect.ts'
+import { planRanges } from '../engine/plan.ts'
+import { advanceRun, createRun, findRepeated } from '../store/lifecycle.ts'
+import { findRun, type NewRun, type Run } from '../store/runs.ts'
+import type { ApiDeps } from './deps.ts'
+import type { startRunSchema } from './schemas.ts'
+
+export type StartRequest = z.output<typeof startRunSchema>
+
+/** A request that has been looked into: the job put together, the table checked, the ranges cut. */
+export interface Prepared {
+  readonly job: ResolvedJob
+  readonly run: NewRun
+  readonly ranges: readonly KeyRange[]
+  readonly residual: KeyRange
+}
+
+/** Accepts a run, or finds the one that the same Idempotency-Key has started. */
+export async function startRun(
+  deps: ApiDeps,
+  request: StartRequest,
+  idempotencyKey: string | null,
+  actor: string,
+): Promise<{ run: Run; created: boolean }> {
+  const requestHash = hashParams(request)
+  const repeated = idempotencyKey === null ? null : await findRepeated(deps.control, idempotencyKey, requestHash)
+  if (repeated) return { run: repeated, created: false }
+  const prepared = await prepareRun(deps, request, { requestHash, idempotencyKey, createdBy: actor })
+  const { run, created } = await createRun(deps.control, prepared.run, prepared.ranges, prepared.residual)
+  await dispatch(deps, run.id, actor)
+  if (created) deps.log.info({ run: run.id, actor, ranges: prepared.ranges.length }, 'run accepted')
+  return { run: (await findRun(deps.control, run.id)) as Run, created }
+}
+
+/** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
+export async function prepareRun(
+  { catalogue, control, engine }: ApiDeps,
+  request: StartRequest,
+  identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
+): Promise<Prepared> {
+  const definition: JobDefinition = await catalogue.find(request.job)
+  const job = resolveJob(definition, request.params)
+  const options: RunOptions = mergeOptions(defaultRunOptions, definition.options ?? {}, request.options ?? {})
+  const client = await engine.connect()
+  try {
+    const target = await inspectTarget(client, control.s, job)
+    const ranges = await planRanges(client, target, options.parallelism)
+    return {
+      job,
+      ranges,
+      // Rows that match are looked for everywhere. Without a predicate there is only the number of rows to compare, and
+      // that inside the frozen bound.
+      residual: { lower: null, upper: job.where ? null : (ranges.at(-1)?.upper ?? null) },
+      run: {
+        ...identity,
+        job: job.name,
+        params: request.params ?? {},
+        paramsHash: hashParams(job.params),
+        fingerprint: job.fingerprint,
+        target,
+        hasPredicate: job.where !== null,
+        options,
+      },
+    }
+  } finally {
+    client.release()
+  }
+}
+
+/**
+ * Puts out the tickets that a run needs next. A queue that cannot be reached is not the caller's trouble: the run stands
+ * in Postgres, and the rescuer writes its tickets once the queue is back.
+ */
+export async function dispatch({ control, queue, log }: ApiDeps, runId: string, actor: string): Promise<void> {
+  const tickets = await advanceRun(control, runId, actor)
+  await queue.put(tickets).catch((error: unknown) => {
+    log.warn({ err: error, run: runId }, 'tickets could not be put on the queue; the rescuer will write them again')
+  })
+}
+
+/** The job of a run as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted with. */
+export async function unchangedJob(deps: ApiDeps, run: Run, accept: boolean): Promise<string> {
+  const { fingerprint } = resolveJob(await deps.catalogue.find(run.job), run.params)
+  if (fingerprint === run.fingerprint || accept) return fingerprint
+  throw new Problem(
+    'conflict',
+    `Job ${run.job} has changed since run ${run.id} was accepted: rows done so far were done by another definition. Send {"acceptJobChange": true} to go on with the job as it is now, or cancel this run and start a new one.`,
+    { accepted: run.fingerprint, current: fingerprint },
+  )
+}

@@ -1,0 +1,94 @@
+import { quoteIdentifier } from '../core/identifier.ts'
+import type { ResolvedJob } from '../core/job.ts'
+import type { Cursor, Target } from '../core/key.ts'
+import { type CompiledSql, compileSql } from '../core/sql.ts'
+import { type BatchInput, batchValues } from './batch.ts'
+import { type PlanNode, planNodes } from './explain.ts'
+import { tableSql } from './table.ts'
+
+/** What a statement runs on; inside the transaction that is rolled back. */
+interface Session {
+  query(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>
+}
+
+/** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
+export interface RehearsedBatch {
+  readonly plan: unknown
+  readonly seconds: number
+  readonly walBytes: number
+}
+
+/** Executes one batch under EXPLAIN (ANALYZE), which gives its plan, time and WAL instead of its result. */
+export async function rehearseBatch(
+  session: Session,
+  statement: CompiledSql,
+  input: BatchInput,
+): Promise<RehearsedBatch> {
+  const { rows } = await session.query(
+    `EXPLAIN (ANALYZE, WAL, BUFFERS, TIMING OFF, FORMAT JSON) ${statement.text}`,
+    batchValues(statement, input),
+  )
+  const [explained] = (rows[0] as { 'QUERY PLAN': Array<{ Plan: PlanNode; 'Execution Time': number }> })['QUERY PLAN']
+  if (!explained) throw new Error('EXPLAIN returned no plan')
+  // Each node's figure holds those below it, and only nodes that modify a table are never below one another here.
+  const writers = planNodes(explained.Plan).filter((node) => node['Node Type'] === 'ModifyTable')
+  return {
+    plan: explained,
+    seconds: explained['Execution Time'] / 1000,
+    walBytes: writers.reduce((sum, node) => sum + (node['WAL Bytes'] ?? 0), 0),
+  }
+}
+
+/** A row as a sample shows it: the key's and the job's columns, each as Postgres writes it. */
+export interface SampleRow {
+  readonly key: Cursor
+  readonly columns: Readonly<Record<string, string | null>>
+}
+
+/** Up to `limit` rows that match, from the first thousand in key order. */
+export async function sampleMatching(
+  session: Session,
+  target: Target,
+  job: ResolvedJob,
+  limit: number,
+): Promise<SampleRow[]> {
+  const table = tableSql(target)
+  const where = job.where && compileSql(job.where, 3)
+  const { rows } = await session.query(
+    `SELECT ${sampleColumns(target, job)}
+     FROM (SELECT * FROM ${table.from} ORDER BY ${table.keys.join(', ')} LIMIT 1000) AS ${table.name}
+     WHERE ${where ? `(${where.text})` : 'true'} ORDER BY ${table.keys.join(', ')} LIMIT $1`,
+    [limit, sampleNames(target, job), ...(where?.values ?? [])],
+  )
+  return rows as SampleRow[]
+}
+
+/** The same rows once more, by key. */
+export async function sampleByKey(
+  session: Session,
+  target: Target,
+  job: ResolvedJob,
+  keys: readonly Cursor[],
+): Promise<SampleRow[]> {
+  const table = tableSql(target)
+  const given = target.key.map((column, index) => `(_ek_given._ek_key->>${index})::${column.type}`)
+  const { rows } = await session.query(
+    `SELECT ${sampleColumns(target, job)}
+     FROM jsonb_array_elements($1::jsonb) AS _ek_given (_ek_key)
+     JOIN ${table.from} ON ${table.keys.map((key, index) => `${key} = ${given[index]}`).join(' AND ')}`,
+    [JSON.stringify(keys), sampleNames(target, job)],
+  )
+  return rows as SampleRow[]
+}
+
+/** The names stand in `$2`: they are data here, keys of a JSON object. */
+function sampleColumns(target: Target, job: ResolvedJob): string {
+  const table = tableSql(target)
+  const values = sampleNames(target, job).map((name) => `${table.name}.${quoteIdentifier(name)}::text`)
+  return `ARRAY[${table.keys.map((key) => `${key}::text`).join(', ')}] AS key,
+    jsonb_object($2::text[], ARRAY[${values.join(', ')}]) AS columns`
+}
+
+function sampleNames(target: Target, job: ResolvedJob): string[] {
+  return [...target.key.map((column) => column.name), ...job.set.map(([column]) => column)]
+}

@@ -1,0 +1,57 @@
+import { type Config, readConfig } from './config.ts'
+import { messageOf, Problem } from './core/errors.ts'
+import { type EmbeddedPostgres, startPostgres } from './embedded/index.ts'
+import { type Service, startService } from './service.ts'
+import { createLogger, type Logger } from './telemetry/logger.ts'
+
+const dataDir = '.data/postgres'
+
+/** The process: reads the environment, starts what it asks for, and ends on a signal. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env)
+  const log = createLogger(config.logLevel)
+  const stopping = new AbortController()
+  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve()))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (stopping.signal.aborted) process.exit(1)
+      log.info({ signal }, 'stopping: batches in flight are ended first; a second signal exits at once')
+      stopping.abort()
+    })
+  }
+
+  const embedded = config.databaseUrl === null ? await startEmbedded(log) : null
+  let service: Service | null = null
+  try {
+    service = await startService({ ...config, databaseUrl: embedded?.url ?? (config.databaseUrl as string) }, log)
+    log.info({ url: service.url, ...described(config, embedded) }, `evenkeel serves on ${service.url}`)
+    await stopped
+  } finally {
+    await service?.close()
+    await embedded?.stop()
+  }
+}
+
+async function startEmbedded(log: Logger): Promise<EmbeddedPostgres> {
+  log.info(`DATABASE_URL is not set: starting an embedded Postgres in ${dataDir}`)
+  const postgres = await startPostgres({ dataDir })
+  log.info({ port: postgres.port, dataDir: postgres.dataDir }, 'embedded Postgres runs')
+  return postgres
+}
+
+function described(config: Config, embedded: EmbeddedPostgres | null) {
+  return {
+    role: config.role,
+    database: embedded ? 'embedded' : 'DATABASE_URL',
+    queue: config.redisUrl ? 'redis' : 'postgres',
+    jobsDir: config.jobsDir,
+  }
+}
+
+main().catch((error: unknown) => {
+  // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
+  process.stderr.write(
+    `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
+  )
+  process.exit(1)
+})

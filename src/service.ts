@@ -1,0 +1,92 @@
+import { hostname } from 'node:os'
+import { buildApp } from './api/app.ts'
+import { openCatalogue } from './catalogue/catalogue.ts'
+import type { Config } from './config.ts'
+import { messageOf, Problem } from './core/errors.ts'
+import { runStatuses } from './core/run.ts'
+import { engineSettings } from './engine/session.ts'
+import { openQueue, type TicketQueueOptions } from './queue/tickets.ts'
+import { createControl, createPool } from './store/control.ts'
+import { readInstance } from './store/instance.ts'
+import { migrate } from './store/migrate.ts'
+import { listLiveCheckpoints } from './store/ranges.ts'
+import { countRunsByStatus } from './store/runs.ts'
+import type { Logger } from './telemetry/logger.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+import { startWorker } from './worker/worker.ts'
+
+/** Tickets that one process works on at once. */
+const slots = 4
+
+const controlSettings = { lock_timeout: '10s', statement_timeout: '30s', idle_in_transaction_session_timeout: '30s' }
+
+export interface Service {
+  /** Where the API, or a worker's health, is. */
+  readonly url: string
+  /** Stops taking work, ends each batch in flight, gives ranges back, and closes every connection. */
+  close(): Promise<void>
+}
+
+/** One process of evenkeel: its parts, put together by role. */
+export async function startService(config: Config & { readonly databaseUrl: string }, log: Logger): Promise<Service> {
+  const name = `${hostname()}-${process.pid}`
+  const controlPool = createPool(config.databaseUrl, { name: 'evenkeel control', max: 6, settings: controlSettings })
+  const engine = createPool(config.databaseUrl, { name: 'evenkeel engine', max: slots + 2, settings: engineSettings })
+  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+  for (const pool of [controlPool, engine])
+    pool.on('error', (error) => log.warn({ err: error }, 'a connection to Postgres broke'))
+  const control = createControl(controlPool, config.controlSchema)
+  try {
+    await migrate(control)
+  } catch (error) {
+    await Promise.all([controlPool.end(), engine.end()])
+    if (error instanceof Problem) throw error
+    throw new Problem(
+      'unavailable',
+      `The database cannot be used: ${messageOf(error)}. Check DATABASE_URL, that Postgres runs, and that the role may use schema ${config.controlSchema} (or create it).`,
+      {},
+      { cause: error },
+    )
+  }
+
+  const queueOptions: TicketQueueOptions = {
+    location: config.redisUrl
+      ? { kind: 'redis', url: config.redisUrl }
+      : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` },
+    instance: await readInstance(control),
+    onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
+  }
+  const queue = openQueue(queueOptions)
+  const metrics = createMetrics({
+    statuses: runStatuses,
+    runsByStatus: () => countRunsByStatus(control),
+    queueDepth: () => queue.depth(),
+    liveCheckpoints: () => listLiveCheckpoints(control),
+    onError: (metric, error) => log.warn({ err: error, metric }, 'a metric cannot be read and is left out'),
+  })
+  const catalogue = openCatalogue(config.jobsDir)
+  const shared = { control, engine, queue, catalogue, log, metrics }
+
+  const worker = config.role === 'api' ? null : startWorker({ ...shared, name }, queueOptions, slots)
+  const app = await buildApp(
+    { ...shared, tokens: config.tokens },
+    { role: config.role === 'worker' ? 'worker' : 'control' },
+  )
+  const close = async () => {
+    await worker?.close()
+    await app.close()
+    await queue.close()
+    await Promise.all([controlPool.end(), engine.end()])
+  }
+  try {
+    const url = await app.listen({ host: config.host, port: config.port })
+    return { url, close }
+  } catch (error) {
+    await close()
+    const taken = (error as { code?: string }).code === 'EADDRINUSE'
+    throw new Problem(
+      'unavailable',
+      `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is taken. Set PORT to another one.' : messageOf(error)}`,
+    )
+  }
+}
