@@ -1,8 +1,8 @@
 // First step of npm start, demo, check and test: a fresh clone, or one whose package-lock.json moved, installs itself.
 // Plain JavaScript without dependencies, since nothing else may be there yet.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -50,7 +50,7 @@ function packagesOf(file) {
   }
 }
 
-function install() {
+async function install(lock) {
   const reason = whatIsMissing()
   if (reason === null) return
   console.error(`Installing dependencies with npm ci (${reason}) ...`)
@@ -58,33 +58,39 @@ function install() {
   const npm = process.env.npm_execpath
   const [command, all] = npm ? [process.execPath, [npm, ...args]] : ['npm', args]
   // all of npm's output to stderr: stdout belongs to what runs next
-  const { status, error } = spawnSync(command, all, { cwd: root, stdio: ['ignore', 2, 2] })
-  if (error) fail(`cannot run npm: ${error.message}`)
-  if (status !== 0) fail(`npm ci failed in ${root} (exit code ${status}); its own message is above`)
+  const child = spawn(command, all, { cwd: root, stdio: ['ignore', 2, 2] })
+  // npm goes on when only we are killed, and the next setup has to wait for it as well
+  if (child.pid !== undefined) appendFileSync(join(lock, 'pids'), ` ${child.pid}`)
+  // and we go on until it has ended, or we would give the lock away too early
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  const status = await new Promise((resolve) => {
+    child.once('error', (error) => fail(`cannot run npm: ${error.message}`))
+    child.once('close', (code, signal) => resolve(signal ?? code))
+  })
+  if (status !== 0) fail(`npm ci failed in ${root} (${status}); its own message is above`)
 }
 
 /**
  * npm ci begins by deleting node_modules: two at once delete each other's work. The lock lies outside of it, and holds
- * the number of its owner, so that one who was killed does not keep everybody waiting.
+ * the numbers of its owners, so that those who were killed do not keep everybody waiting.
  */
 async function underLock(work) {
   const key = createHash('sha256').update(root).digest('hex').slice(0, 12)
   const lock = join(tmpdir(), `evenkeel-setup-${process.getuid?.() ?? 'user'}-${key}`)
   let told = false
   while (!take(lock)) {
-    const owner = ownerOf(lock)
-    if (owner !== null && !isAlive(owner)) {
-      breakLock(lock, owner)
+    const owners = ownersOf(lock)
+    if (owners.length > 0 && !owners.some(isAlive)) {
+      breakLock(lock, owners)
       continue
     }
-    if (!told) console.error(`Waiting for another install (process ${owner ?? 'unknown'}) ...`)
+    if (!told) console.error(`Waiting for another install (process ${owners.join(', ') || 'unknown'}) ...`)
     told = true
     await sleep(100)
   }
   const unlock = () => rmSync(lock, { recursive: true, force: true })
   process.on('exit', unlock)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1))
-  work()
+  await work(lock)
 }
 
 /** Made aside with its owner's number in it and then renamed: there is no moment when it is there without one. */
@@ -92,7 +98,7 @@ function take(lock) {
   const mine = `${lock}.${process.pid}`
   try {
     mkdirSync(mine, { recursive: true })
-    writeFileSync(join(mine, 'pid'), String(process.pid))
+    writeFileSync(join(mine, 'pids'), String(process.pid))
     renameSync(mine, lock)
     return true
   } catch (error) {
@@ -102,20 +108,20 @@ function take(lock) {
   }
 }
 
-function ownerOf(lock) {
+function ownersOf(lock) {
   try {
-    return Number(readFileSync(join(lock, 'pid'), 'utf8')) || null
+    return readFileSync(join(lock, 'pids'), 'utf8').split(' ').map(Number)
   } catch {
-    return null
+    return []
   }
 }
 
-function breakLock(lock, deadOwner) {
+function breakLock(lock, dead) {
   const aside = `${lock}.stale.${process.pid}`
   try {
     renameSync(lock, aside)
     // somebody was faster, and this is their new one
-    if (ownerOf(aside) !== deadOwner) renameSync(aside, lock)
+    if (String(ownersOf(aside)) !== String(dead)) renameSync(aside, lock)
   } catch {
     // gone already
   }

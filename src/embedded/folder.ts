@@ -47,7 +47,7 @@ function refuseUnlessAbsent(path: string) {
   return (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') {
       throw new Error(
-        `${path} cannot hold a Postgres: root runs it as another account, which does not get there, and it is not empty`,
+        `${path} cannot hold a Postgres: it is not empty, and the account that root runs it as does not get there`,
       )
     }
   }

@@ -2,7 +2,7 @@
 // from it. When the pipe ends without the charge having been released, that process is gone, however it went (SIGKILL
 // too): end what it left running, remove its temporary folders, and leave.
 //
-// One JSON a line: { id, pid?, pidFile?, steps?, dataDir?, remove? } replaces a charge, { id, released: true } drops it.
+// One JSON a line: { id, pid?, pidFile?, steps?, dataDir?, remove? } sets a charge, { id, released: true } drops it.
 import { readFileSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { birth, end, freeSharedMemory } from './os-process.mjs'
