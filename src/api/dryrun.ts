@@ -49,7 +49,7 @@ export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryR
 
 async function rehearse(tx: Control, { job, run: newRun, ranges, residual }: Prepared): Promise<DryRunReport> {
   const { run } = await createRun(tx, newRun, ranges, residual)
-  const [ticket] = await advanceRun(tx, run.id, actor)
+  const [ticket] = (await advanceRun(tx, run.id, actor)).tickets
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
   if (!lease) throw new Error('the dry run could not lease its own range')
   await changeStatus(tx, run.id, 'start', { actor })

@@ -77,7 +77,7 @@ export async function prepareRun(
  * in Postgres, and the rescuer writes its tickets once the queue is back.
  */
 export async function dispatch({ control, queue, log }: ApiDeps, runId: string, actor: string): Promise<void> {
-  const tickets = await advanceRun(control, runId, actor)
+  const { tickets } = await advanceRun(control, runId, actor)
   await queue.put(tickets).catch((error: unknown) => {
     log.warn({ err: error, run: runId }, 'tickets could not be put on the queue; the rescuer will write them again')
   })

@@ -232,7 +232,7 @@ async function estimateRows(client: ClientBase, target: Target): Promise<number>
   const estimate = explained.rows[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? 0
   if (estimate > 200_000) return Math.round(estimate)
   const counted = await client.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM (SELECT FROM ${from} LIMIT 400000) AS some`,
+    `SELECT count(*)::int AS count FROM (SELECT FROM ${from} LIMIT 400000) AS counted`,
   )
   return Math.max(counted.rows[0]?.count ?? 0, counted.rows[0]?.count === 400_000 ? estimate : 0)
 }

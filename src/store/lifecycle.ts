@@ -3,7 +3,7 @@ import { nextStep } from '../core/advance.ts'
 import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
-import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
+import { isEnded, nextStatus, type RunEvent, type RunStatus } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import {
@@ -203,13 +203,26 @@ export async function changeOptions(
   })
 }
 
+/** A change of status that was due by itself. */
+export interface Move {
+  readonly event: RunEvent
+  readonly status: RunStatus
+  readonly reason: string | null
+}
+
+export interface Advance {
+  readonly tickets: Ticket[]
+  readonly moves: readonly Move[]
+}
+
 /**
  * Gives a run what it needs next: changes of status that are due by themselves, and tickets for ranges that nobody has.
  * The caller puts the tickets on the queue after this has committed; one that gets lost there is found by the rescuer.
  */
-export async function advanceRun(control: Control, id: string, actor: string): Promise<Ticket[]> {
+export async function advanceRun(control: Control, id: string, actor: string): Promise<Advance> {
   return control.transaction(async (tx) => {
     let run = await lockRun(tx, id)
+    const moves: Move[] = []
     while (run) {
       const step = nextStep({
         status: run.status,
@@ -220,11 +233,12 @@ export async function advanceRun(control: Control, id: string, actor: string): P
       })
       if (step.kind === 'dispatch') {
         const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
-        return assignTickets(tx, id, tickets)
+        return { tickets: await assignTickets(tx, id, tickets), moves }
       }
       run = await move(tx, run, step.event, { actor, reason: step.reason })
+      moves.push({ event: step.event, status: run.status, reason: run.reason })
     }
-    return []
+    return { tickets: [], moves }
   })
 }
 

@@ -1,7 +1,8 @@
 import { workableStatuses } from '../core/run.ts'
-import { advanceRun, rescueRanges, settleRun } from '../store/lifecycle.ts'
+import { rescueRanges, settleRun } from '../store/lifecycle.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/ranges.ts'
 import { listRunIdsByStatus } from '../store/runs.ts'
+import { advance } from './advance.ts'
 import type { WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
@@ -49,7 +50,6 @@ async function settleStopped({ control, name }: WorkerDeps): Promise<void> {
 }
 
 /** Runs that could have more workers than they have. */
-async function advanceLive({ control, queue, name }: WorkerDeps): Promise<void> {
-  for (const id of await listRunIdsByStatus(control, workableStatuses))
-    await queue.put(await advanceRun(control, id, name))
+async function advanceLive(deps: WorkerDeps): Promise<void> {
+  for (const id of await listRunIdsByStatus(deps.control, workableStatuses)) await advance(deps, id)
 }

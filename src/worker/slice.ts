@@ -4,10 +4,11 @@ import { messageOf, Problem } from '../core/errors.ts'
 import { type ResolvedJob, resolveJob } from '../core/job.ts'
 import { judge } from '../core/sqlstate.ts'
 import type { Ticket } from '../queue/tickets.ts'
-import { advanceRun, changeStatus, settleRun } from '../store/lifecycle.ts'
+import { changeStatus, settleRun } from '../store/lifecycle.ts'
 import { type Lease, leaseRange, releaseRange } from '../store/ranges.ts'
 import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { advance } from './advance.ts'
 import { leaseSeconds, type WorkerDeps } from './deps.ts'
 import { SliceLoop } from './loop.ts'
 
@@ -39,7 +40,7 @@ export async function workSlice(
     }
     const release = await workLease(deps, lease, stop, log)
     await releaseRange(deps.control, lease, release)
-    await deps.queue.put(await advanceRun(deps.control, lease.runId, deps.name))
+    await advance(deps, lease.runId)
   } catch (error) {
     log.warn({ err: error }, 'slice ended without giving its range back; the rescuer will see to it')
   }

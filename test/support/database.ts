@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { inject, onTestFinished } from 'vitest'
+
+/** A database of its own for one test, dropped when the test ends. */
+export interface TestDatabase {
+  readonly url: string
+  readonly name: string
+  readonly pool: pg.Pool
+  /** Rows of a query. */
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<R[]>
+  /** The one value of a query that returns one row of one column. */
+  value<T>(text: string, values?: readonly unknown[]): Promise<T>
+  /** A session of its own, for holding locks. */
+  session(): Promise<pg.Client>
+}
+
+export async function createDatabase(): Promise<TestDatabase> {
+  const admin = new pg.Client({ connectionString: inject('postgresUrl') })
+  await admin.connect()
+  const name = `test_${randomBytes(6).toString('hex')}`
+  await admin.query(`CREATE DATABASE ${name}`)
+  const url = new URL(inject('postgresUrl'))
+  url.pathname = `/${name}`
+  const pool = new pg.Pool({ connectionString: url.href, max: 5 })
+  pool.on('error', () => undefined)
+  const sessions: pg.Client[] = []
+  onTestFinished(async () => {
+    await Promise.all(sessions.map((session) => session.end()))
+    await pool.end()
+    await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    await admin.end()
+  })
+  const query: TestDatabase['query'] = async (text, values = []) => (await pool.query(text, [...values])).rows
+  return {
+    url: url.href,
+    name,
+    pool,
+    query,
+    async value<T>(text: string, values: readonly unknown[] = []) {
+      const [row] = await query<Record<string, T>>(text, values)
+      return Object.values(row as Record<string, T>)[0] as T
+    },
+    async session() {
+      const client = new pg.Client({ connectionString: url.href })
+      client.on('error', () => undefined)
+      await client.connect()
+      sessions.push(client)
+      return client
+    },
+  }
+}

@@ -1,0 +1,155 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { pino } from 'pino'
+import { inject, onTestFinished } from 'vitest'
+import type { RunBody } from '../../src/api/present.ts'
+import { readConfig } from '../../src/config.ts'
+import { type Service, startService } from '../../src/service.ts'
+import type { TestDatabase } from './database.ts'
+import { until } from './until.ts'
+
+/** The queue this project of the tests is on. */
+export const queueKind = process.env.TEST_QUEUE === 'redis' ? 'redis' : 'postgres'
+
+/** A jobs folder with these files (name to source), removed when the test ends. */
+export async function jobsFolder(files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'evenkeel-jobs-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  for (const [name, source] of Object.entries(files)) await writeFile(join(folder, name), source)
+  return folder
+}
+
+/** The source of a job file whose `where` and `set` are given as source, too. */
+export function jobSource(job: { name: string; table: string; rest: string }): string {
+  return `import { defineJob, sql } from 'evenkeel'
+import { z } from 'zod'
+export default defineJob({ name: ${JSON.stringify(job.name)}, table: ${JSON.stringify(job.table)}, ${job.rest} })
+`
+}
+
+function environment(database: TestDatabase, jobsDir: string, extra: Readonly<Record<string, string>>) {
+  const redisUrl = inject('redisUrl')
+  return {
+    DATABASE_URL: database.url,
+    ...(redisUrl ? { REDIS_URL: redisUrl } : {}),
+    JOBS_DIR: jobsDir,
+    PORT: '0',
+    LOG_LEVEL: process.env.TEST_LOG ?? 'silent',
+    ...extra,
+  }
+}
+
+export interface Answer<T> {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: T
+}
+
+/** A service and the calls one makes to it. */
+export class Client {
+  readonly url: string
+  readonly headers: Record<string, string>
+
+  constructor(url: string, headers: Record<string, string> = {}) {
+    this.url = url
+    this.headers = headers
+  }
+
+  async call<T = RunBody>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer<T>> {
+    const response = await fetch(new URL(path, this.url), {
+      method,
+      headers: { ...this.headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    const json = /json/.test(response.headers.get('content-type') ?? '')
+    return { status: response.status, headers: response.headers, body: (json ? JSON.parse(text) : text) as T }
+  }
+
+  /** Starts a run and returns its id; throws the problem's words when it is refused. */
+  async start(job: string, rest: Record<string, unknown> = {}): Promise<string> {
+    const { status, body } = await this.call('POST', '/runs', { job, ...rest })
+    if (status !== 201) throw new Error(JSON.stringify(body))
+    return body.id
+  }
+
+  async run(id: string): Promise<RunBody> {
+    return (await this.call('GET', `/runs/${id}`)).body
+  }
+
+  /** Waits until a run reads one of these statuses. Fails at once when it has ended otherwise. */
+  async reaches(id: string, statuses: readonly string[], seconds = 45): Promise<RunBody> {
+    const ended = ['succeeded', 'failed', 'cancelled']
+    const run = await until(
+      `run ${id} to be ${statuses.join(' or ')}`,
+      () => this.run(id),
+      (now) => statuses.includes(now.status) || ended.includes(now.status),
+      seconds,
+    )
+    if (!statuses.includes(run.status)) throw new Error(`run ${id} is ${run.status}: ${run.reason}`)
+    return run
+  }
+}
+
+/** A service inside the test's own process. */
+export async function startInProcess(
+  database: TestDatabase,
+  jobsDir: string,
+  extra: Readonly<Record<string, string>> = {},
+): Promise<Client & { service: Service }> {
+  const config = readConfig(environment(database, jobsDir, extra))
+  const service = await startService({ ...config, databaseUrl: database.url }, pino({ level: config.logLevel }))
+  onTestFinished(() => service.close())
+  return Object.assign(new Client(service.url), { service })
+}
+
+/** A service as a process of its own, to be killed. */
+export interface SpawnedService {
+  readonly process: ChildProcess
+  readonly client: Client
+  /** SIGKILL, and wait until it is gone. */
+  kill(): Promise<void>
+}
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export async function spawnService(
+  database: TestDatabase,
+  jobsDir: string,
+  extra: Readonly<Record<string, string>> = {},
+): Promise<SpawnedService> {
+  const child = spawn(process.execPath, ['--import', 'tsx', main], {
+    env: { PATH: process.env.PATH ?? '', ...environment(database, jobsDir, { LOG_LEVEL: 'info', ...extra }) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  child.stdout?.on('data', (chunk) => {
+    output += chunk
+  })
+  child.stderr?.on('data', (chunk) => {
+    output += chunk
+  })
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const kill = async () => {
+    child.kill('SIGKILL')
+    await gone
+  }
+  onTestFinished(kill)
+  const url = await until(
+    'the service to listen',
+    () => {
+      if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${output}`)
+      return /"url":"(http[^"]+)"/.exec(output)?.[1]
+    },
+    (found) => found !== undefined,
+  )
+  return { process: child, client: new Client(url as string), kill }
+}

@@ -1,0 +1,29 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/**
+ * Waits for a condition: asks until it is met, and returns what it gave. Throws, with the last answer, when it is not met
+ * in time. A condition that throws is not met.
+ */
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T> | T,
+  met: (answer: T) => boolean = Boolean,
+  seconds = 30,
+): Promise<T> {
+  const deadline = performance.now() + seconds * 1000
+  let last: unknown
+  for (;;) {
+    try {
+      const answer = await ask()
+      if (met(answer)) return answer
+      last = answer
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > deadline) {
+      const shown = last instanceof Error ? last.message : JSON.stringify(last)
+      throw new Error(`waited ${seconds} s in vain for ${what}; last: ${shown}`)
+    }
+    await sleep(20)
+  }
+}

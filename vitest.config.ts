@@ -1,0 +1,42 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+import { findRedis } from './src/embedded/index.ts'
+
+const redis = await findRedis()
+if (!redis) {
+  const message = 'no redis-server or valkey-server: the tests on the Redis queue'
+  if (process.env.CI) throw new Error(`${message} are required in CI. Install redis-server.`)
+  process.stderr.write(`${message} are left out. Install redis-server to run them too.\n`)
+}
+
+// What goes through the queue is tested on each of its backends, with the same files.
+const queued = ['test/integration/**/*.test.ts', 'test/chaos/**/*.test.ts']
+const unqueued = ['test/integration/embedded*.test.ts']
+const shared = {
+  globalSetup: './test/support/cluster.ts',
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+}
+
+export default defineConfig({
+  resolve: { alias: { evenkeel: fileURLToPath(new URL('./src/index.ts', import.meta.url)) } },
+  test: {
+    maxWorkers: 3,
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        extends: true,
+        test: { ...shared, name: 'postgres', include: queued, exclude: unqueued, env: { TEST_QUEUE: 'postgres' } },
+      },
+      ...(redis
+        ? [
+            {
+              extends: true as const,
+              test: { ...shared, name: 'redis', include: queued, exclude: unqueued, env: { TEST_QUEUE: 'redis' } },
+            },
+          ]
+        : []),
+    ],
+  },
+})
