@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -247,6 +247,7 @@ describe.runIf(isRoot)('as root', { timeout: 60_000 }, () => {
       await mkdir(dirname(join(project, path)), { recursive: true })
       await cp(join(root, path), join(project, path), { recursive: true, verbatimSymlinks: true })
     }
+    undo.push(() => rmdir('/var/lib/evenkeel').catch(() => 'not empty: somebody lives there'))
     const TMPDIR = await folder()
     const dataDir = join(project, '.data', 'postgres')
     for (const statement of ['CREATE TABLE t AS SELECT 42 AS answer', 'SELECT answer FROM t']) {
