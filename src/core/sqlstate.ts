@@ -3,7 +3,7 @@ import { Problem } from './errors.ts'
 /**
  * What an error in a batch means for its range.
  * `again`: the database turned this batch away, a smaller one may pass; `hold`: the database cannot serve us now, which
- * says nothing about the job; `fail`: the job or its data is at fault, and trying again would end the same.
+ * says nothing about the job; `fail`: the job, its data or our code is at fault, and trying again would end the same.
  */
 export type Verdict = 'again' | 'hold' | 'fail'
 
@@ -14,7 +14,7 @@ const again = new Set([
   '57014', // query_canceled: statement_timeout
 ])
 
-const hold = new Set([
+const outages = new Set([
   '25006', // read_only_sql_transaction: a primary that was demoted
   '57P01', // admin_shutdown
   '57P02', // crash_shutdown
@@ -25,14 +25,33 @@ const hold = new Set([
   '28P01', // invalid_password: as above
 ])
 
-/** Judges by SQLSTATE; an error without one came from the connection, unless it is ours. */
+/** Judges what a batch threw. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
 export function judge(error: unknown): Verdict {
   if (error instanceof Problem || error instanceof TypeError || error instanceof RangeError) return 'fail'
-  const code = (error as { code?: unknown }).code
-  // Node's own codes (ECONNRESET, EPIPE) are longer than the five characters of an SQLSTATE.
-  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) return 'hold'
-  if (again.has(code)) return 'again'
+  const sqlstate = sqlstateOf(error)
+  if (sqlstate === null) return 'hold'
+  if (again.has(sqlstate)) return 'again'
+  return isOutageState(sqlstate) ? 'hold' : 'fail'
+}
+
+/** Whether an error says that Postgres cannot be reached, rather than that it refuses what was asked. */
+export function isOutage(error: unknown): boolean {
+  const sqlstate = sqlstateOf(error)
+  if (sqlstate !== null) return isOutageState(sqlstate)
+  const { code, message = '' } = error as { code?: unknown; message?: string }
+  // Node's system errors carry a code; what the driver says itself is only words.
+  return typeof code === 'string'
+    ? /^E[A-Z]+$/.test(code)
+    : /^Connection terminated|^timeout exceeded when trying to connect/.test(message)
+}
+
+/** The five characters of an SQLSTATE, or null: Node's own codes (ECONNRESET, EPIPE) are of other lengths or words. */
+function sqlstateOf(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && code !== 'EPIPE' ? code : null
+}
+
+function isOutageState(sqlstate: string): boolean {
   // Classes 08 connection, 53 insufficient resources, 58 system error.
-  if (hold.has(code) || /^(08|53|58)/.test(code)) return 'hold'
-  return 'fail'
+  return outages.has(sqlstate) || /^(08|53|58)/.test(sqlstate)
 }

@@ -18,8 +18,14 @@ export interface WorkerDeps {
   readonly name: string
 }
 
-/** How long a worker that has gone quiet keeps its range. Each batch renews it. Seconds. */
-export const leaseSeconds = 10
+/**
+ * How long a worker that has gone quiet keeps its range. Each batch renews it, and one in flight is never taken for quiet:
+ * its row is locked. Seconds.
+ */
+export const leaseSeconds = 5
+
+/** The longest wait in which nothing renews the lease. Seconds. */
+export const longestQuietSeconds = leaseSeconds / 3
 
 /** What one ticket is worth, after which the worker gives way to other runs. Seconds. */
 export const sliceSeconds = 5

@@ -11,7 +11,7 @@ import { countLeases, type Lease, renewLease } from '../store/ranges.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { leaseSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
@@ -162,7 +162,7 @@ export class SliceLoop {
       `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it.`,
     )
     const left = (this.#endsAt - performance.now()) / 1000
-    if (summary.waitSeconds > left) return summary.waitSeconds
+    if (summary.waitSeconds > Math.min(left, longestQuietSeconds)) return summary.waitSeconds
     await waitSeconds(Math.max(summary.waitSeconds, 0.01), stop)
     await renewLease(control, this.#lease, leaseSeconds)
     return 'go on'

@@ -1,23 +1,90 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
-import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { spawnService, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
-test('a run does every row once and proves it', async () => {
-  const database = await createDatabase()
-  await database.query('CREATE TABLE items (id bigint PRIMARY KEY, label text, touched int NOT NULL DEFAULT 0)')
-  await database.query('INSERT INTO items (id) SELECT generate_series(1, 20000)')
-  const jobs = await jobsFolder({
-    'label.ts': jobSource({
-      name: 'label',
-      table: 'items',
-      rest: "where: sql`label IS NULL`, set: { label: sql`'item ' || id`, touched: sql`touched + 1` }",
-    }),
+describe('promise 1: exactly once', () => {
+  test('a run does every row once and proves it', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const run = await client.reaches(await client.start('touch'), ['succeeded'])
+    expect(run.proof).toEqual({ rowsDone: 20_000, rowsScanned: 20_000, rowsGone: 0, rowsChecked: 20_000, residual: 0 })
+    expect(run.progress).toMatchObject({ rowsDone: 20_000, rowsTotal: 20_000, ratio: 1, stragglers: 0 })
+    await expectTouchedOnce(database, 20_000)
   })
-  const client = await startInProcess(database, jobs)
-  const id = await client.start('label')
-  const run = await client.reaches(id, ['succeeded'])
-  expect(run.proof).toEqual({ rowsDone: 20000, rowsScanned: 20000, rowsGone: 0, rowsChecked: 20000, residual: 0 })
-  expect(await database.query('SELECT touched, count(*)::int FROM items GROUP BY touched')).toEqual([
-    { touched: 1, count: 20000 },
-  ])
+
+  test('a job without a predicate counts its windows against the table', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const run = await client.reaches(await client.start('count'), ['succeeded'])
+    expect(run.proof).toEqual({
+      rowsDone: 20_000,
+      rowsScanned: 20_000,
+      rowsGone: 0,
+      rowsChecked: 20_000,
+      residual: null,
+    })
+    await expectTouchedOnce(database, 20_000)
+  })
+
+  test('an empty table succeeds at once', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 0))
+    const run = await client.reaches(await client.start('touch'), ['succeeded'])
+    expect(run.progress).toMatchObject({ rowsDone: 0, rowsTotal: 0, ratio: 1 })
+  })
+
+  test.for(['touch', 'count'])(
+    'workers killed with SIGKILL in the middle of %s: no row twice, none left out',
+    async (job) => {
+      const rows = 30_000
+      const database = await createDatabase()
+      const jobs = await createItems(database, rows)
+      const client = await startInProcess(database, jobs, { ROLE: 'api' })
+      const id = await client.start(job, { options: { maxRowsPerSecond: 6000 } })
+      for (const share of [0.1, 0.3, 0.5]) {
+        const worker = await spawnService(database, jobs, { ROLE: 'worker' })
+        await until(
+          'the worker to get on',
+          () => countDone(database),
+          (done) => done > rows * share,
+        )
+        await worker.kill()
+      }
+      await startInProcess(database, jobs, { ROLE: 'worker' })
+      await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+      await client.reaches(id, ['succeeded'])
+      await expectTouchedOnce(database, rows)
+      const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
+      expect(body.events.filter((event) => event.kind === 'rescued').length).toBeGreaterThanOrEqual(3)
+    },
+  )
+
+  test.for(['touch', 'count'])(
+    'connections lost while batches of %s commit: the outcome is read, not guessed',
+    async (job) => {
+      const rows = 30_000
+      const database = await createDatabase()
+      const jobs = await createItems(database, rows)
+      const client = await startInProcess(database, jobs)
+      const id = await client.start(job, { options: { batchSize: 50, parallelism: 4 } })
+      let lost = 0
+      for (let share = 0.05; share < 0.8; share += 0.05) {
+        await until(
+          'the run to get on',
+          () => countDone(database),
+          (done) => done > rows * share,
+        )
+        const killed = await database.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name = 'evenkeel engine' AND state = 'active'`,
+        )
+        lost += killed.length
+      }
+      expect(lost).toBeGreaterThan(5)
+      await client.reaches(id, ['succeeded'])
+      await expectTouchedOnce(database, rows)
+    },
+  )
 })

@@ -30,7 +30,7 @@ export default defineJob({ name: ${JSON.stringify(job.name)}, table: ${JSON.stri
 `
 }
 
-function environment(database: TestDatabase, jobsDir: string, extra: Readonly<Record<string, string>>) {
+function environment(database: Pick<TestDatabase, 'url'>, jobsDir: string, extra: Readonly<Record<string, string>>) {
   const redisUrl = inject('redisUrl')
   return {
     DATABASE_URL: database.url,
@@ -101,7 +101,7 @@ export class Client {
 
 /** A service inside the test's own process. */
 export async function startInProcess(
-  database: TestDatabase,
+  database: Pick<TestDatabase, 'url'>,
   jobsDir: string,
   extra: Readonly<Record<string, string>> = {},
 ): Promise<Client & { service: Service }> {
@@ -122,7 +122,7 @@ export interface SpawnedService {
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 export async function spawnService(
-  database: TestDatabase,
+  database: Pick<TestDatabase, 'url'>,
   jobsDir: string,
   extra: Readonly<Record<string, string>> = {},
 ): Promise<SpawnedService> {

@@ -1,7 +1,7 @@
 import type { FastifyError } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
-import { messageOf, Problem, type ProblemKind } from '../../core/errors.ts'
-import { judge } from '../../core/sqlstate.ts'
+import { Problem, type ProblemKind } from '../../core/errors.ts'
+import { isOutage } from '../../core/sqlstate.ts'
 import type { App } from '../app.ts'
 
 const statuses: Readonly<Record<ProblemKind, number>> = {
@@ -69,7 +69,7 @@ function problemOf(error: FastifyError, requestId: string): ProblemBody {
     )
   }
   if (error.statusCode !== undefined && error.statusCode < 500) return problem(error.statusCode, error.message)
-  if (judge(error) === 'hold' && /connect|terminat|timeout|recovery|shut|starting/i.test(messageOf(error))) {
+  if (isOutage(error)) {
     return problem(503, 'The database cannot be reached at the moment. Nothing was changed; try again.')
   }
   return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })

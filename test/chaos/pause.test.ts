@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { waitSeconds } from '../../src/worker/wait.ts'
+import { createDatabase } from '../support/database.ts'
+import { createItems, expectTouchedOnce } from '../support/items.ts'
+import { startInProcess } from '../support/service.ts'
+
+/**
+ * Watched from outside, by Postgres' own commit timestamps: a row's last change is the transaction that is its xmin, and
+ * every row is changed once, so that at the end the table itself tells when each batch committed.
+ */
+test('promise 3: after a call has returned paused nothing of the run commits, 50 times at random moments', async () => {
+  const rows = 60_000
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, rows))
+  const clock = () => database.value<string>('SELECT clock_timestamp()::text')
+  const id = await client.start('touch', { options: { batchSize: 20, parallelism: 4, maxRowsPerSecond: 10_000 } })
+  const never = new AbortController().signal
+  const pauses: Array<{ from: string; to: string }> = []
+  while (pauses.length < 50) {
+    await waitSeconds(Math.random() * 0.06, never)
+    const { status, body } = await client.call('POST', `/runs/${id}/pause`)
+    expect([status, body.status]).toEqual([200, 'paused'])
+    const from = await clock()
+    // Long enough for batches in flight, of a millisecond each, to show themselves.
+    await waitSeconds(0.01 + Math.random() * 0.03, never)
+    pauses.push({ from, to: await clock() })
+    expect((await client.call('POST', `/runs/${id}/resume`)).status).toBe(200)
+  }
+  const done = (await client.run(id)).progress.rowsDone
+  expect(done).toBeGreaterThan(0)
+  expect(done).toBeLessThan(rows)
+  await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null, batchSize: 500 })
+  await client.reaches(id, ['succeeded'])
+  await expectTouchedOnce(database, rows)
+  const late = await database.query(
+    `SELECT p.from, p.to, count(*)::int AS rows
+     FROM jsonb_to_recordset($1::jsonb) AS p ("from" timestamptz, "to" timestamptz)
+     JOIN (SELECT pg_xact_commit_timestamp(xmin) AS at FROM items) AS change ON change.at BETWEEN p.from AND p.to
+     GROUP BY 1, 2`,
+    [JSON.stringify(pauses)],
+  )
+  expect(late).toEqual([])
+})
+
+test('a cancelled run changes nothing more and gives its job free', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 20_000))
+  const id = await client.start('touch', { options: { maxRowsPerSecond: 2000 } })
+  await client.reaches(id, ['running'])
+  const { body } = await client.call('POST', `/runs/${id}/cancel`, { reason: 'wrong table' })
+  expect([body.status, body.reason]).toEqual(['cancelled', 'wrong table'])
+  const cancelledAt = await database.value<string>('SELECT clock_timestamp()::text')
+  const next = await client.start('touch')
+  await client.reaches(next, ['succeeded'])
+  await expectTouchedOnce(database, 20_000)
+  const between = await database.query(
+    `SELECT count(*)::int AS rows FROM items WHERE pg_xact_commit_timestamp(xmin)
+       BETWEEN $1 AND (SELECT created_at FROM evenkeel.runs WHERE id = $2)`,
+    [cancelledAt, next],
+  )
+  expect(between).toEqual([{ rows: 0 }])
+})

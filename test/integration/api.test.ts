@@ -1,0 +1,302 @@
+import { request } from 'node:http'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { RunBody } from '../../src/api/present.ts'
+import { startPostgres } from '../../src/embedded/index.ts'
+import { createDatabase } from '../support/database.ts'
+import { createItems } from '../support/items.ts'
+import { Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly [extension: string]: unknown
+}
+
+const operate = 'correct-horse-battery'
+const read = 'only-looking-around'
+
+function expectProblem(
+  answer: { status: number; headers: Headers; body: Problem },
+  status: number,
+  words: string,
+): void {
+  expect(answer.headers.get('content-type')).toContain('application/problem+json')
+  expect([answer.status, answer.body.status]).toEqual([status, status])
+  expect(answer.body.detail).toContain(words)
+  expect(answer.body.title).not.toBe('')
+}
+
+describe('errors are problem+json that say what to do', () => {
+  test('unknown routes, runs and jobs; bodies that are broken, too large, of another type or shape', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
+    const post = async (body: string, type: string) => {
+      const response = await fetch(`${client.url}/runs`, { method: 'POST', body, headers: { 'content-type': type } })
+      return { status: response.status, headers: response.headers, body: (await response.json()) as Problem }
+    }
+    expectProblem(await client.call('GET', '/nothing'), 404, '/openapi.json')
+    expectProblem(await client.call('GET', '/runs/nobody-1'), 404, 'nobody-1')
+    expectProblem(await client.call('POST', '/runs/nobody-1/pause'), 404, 'nobody-1')
+    expectProblem(await client.call('POST', '/runs', { job: 'nothing' }), 404, 'There is touch, count'.slice(0, 8))
+    expectProblem(await client.call('POST', '/runs', { jobs: 'touch' }), 400, 'job')
+    expectProblem(
+      await client.call('POST', '/runs', { job: 'touch', options: { batchSize: { min: 9, max: 2 } } }),
+      400,
+      'batchSize',
+    )
+    expectProblem(await client.call('POST', '/runs', { job: 'touch', options: { speed: 9 } }), 400, 'speed')
+    expectProblem(await client.call('GET', '/runs?limit=0'), 400, 'limit')
+    expectProblem(await post('{"job": ', 'application/json'), 400, 'JSON')
+    expectProblem(await post('job=touch', 'application/x-www-form-urlencoded'), 415, 'nsupported')
+    expectProblem(await post(JSON.stringify({ job: 'x'.repeat(70_000) }), 'application/json'), 413, 'large')
+    const id = await client.start('touch')
+    expectProblem(await client.call('POST', `/runs/${id}/resume`), 409, `Run ${id} is queued`)
+    expectProblem(await client.call('PATCH', `/runs/${id}`, {}, { 'if-match': 'latest' }), 422, 'If-Match')
+  })
+
+  test('a defect of ours is a 500 that tells nothing but where to look', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
+    await database.query('ALTER TABLE evenkeel.runs RENAME TO runs_gone')
+    const answer = await client.call<Problem>('GET', '/runs')
+    expectProblem(answer, 500, 'The log has it')
+    expect(JSON.stringify(answer.body)).not.toContain('runs_gone')
+    expect(JSON.stringify(answer.body)).not.toContain('relation')
+  })
+
+  test('a Postgres that is down is a 503, and the service is ready again once it is back', async () => {
+    const postgres = await startPostgres()
+    onTestFinished(() => postgres.stop())
+    const client = await startInProcess(postgres, await jobsFolder({}), { ROLE: 'api' })
+    const ready = { ready: true, database: 'ok', queue: 'ok' }
+    expect((await client.call<unknown>('GET', '/readyz')).body).toMatchObject({ ready: true, database: 'ok' })
+    await postgres.kill()
+    const down = await client.call<Problem>('GET', '/readyz')
+    expect(down.status).toBe(503)
+    expect(down.body).toMatchObject({ ready: false, database: 'cannot be reached' })
+    expect((await client.call('GET', '/livez')).status).toBe(200)
+    expectProblem(await client.call('GET', '/runs'), 503, 'Nothing was changed')
+    await postgres.restart()
+    const back = await until(
+      'the service to be ready',
+      () => client.call<unknown>('GET', '/readyz'),
+      (answer) => answer.status === 200,
+    )
+    expect(back.body).toMatchObject({ ready: true, database: 'ok' })
+    await until(
+      'the queue to be back',
+      () => client.call<unknown>('GET', '/readyz'),
+      (answer) => JSON.stringify(answer.body) === JSON.stringify(ready),
+    )
+  })
+})
+
+describe('who may do what', () => {
+  async function guarded() {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 10)
+    const { url } = await startInProcess(database, jobs, {
+      ROLE: 'api',
+      API_TOKENS: `ops:operate:${operate},eye:read:${read}`,
+    })
+    const as = (secret: string) => new Client(url, { authorization: `Bearer ${secret}` })
+    return { nobody: new Client(url), eye: as(read), ops: as(operate), stranger: as('correct-horse-batterz') }
+  }
+
+  test('without a token, or with a wrong one, there is only liveness and readiness', async () => {
+    const { nobody, stranger } = await guarded()
+    for (const client of [nobody, stranger]) {
+      for (const path of ['/runs', '/jobs', '/metrics', '/openapi.json', '/nothing']) {
+        expectProblem(await client.call<Problem>('GET', path), 401, 'Authorization')
+      }
+      expect((await client.call('POST', '/runs', { job: 'touch' })).status).toBe(401)
+      expect((await client.call('GET', '/livez')).status).toBe(200)
+      expect((await client.call('GET', '/readyz')).status).toBe(200)
+    }
+  })
+
+  test('a read token looks, an operate token acts, and the events say who', async () => {
+    const { eye, ops } = await guarded()
+    expect((await eye.call('GET', '/runs')).status).toBe(200)
+    expectProblem(await eye.call<Problem>('POST', '/runs', { job: 'touch' }), 403, 'eye')
+    const id = await ops.start('touch')
+    expect((await eye.run(id)).createdBy).toBe('ops')
+    for (const [method, path] of [
+      ['POST', `/runs/${id}/pause`],
+      ['PATCH', `/runs/${id}`],
+      ['POST', '/pause'],
+    ] as const) {
+      expect((await eye.call(method, path, {})).status).toBe(403)
+    }
+    await ops.call('POST', `/runs/${id}/pause`, { reason: 'lunch' })
+    const { body } = await eye.call<{ events: Array<Record<string, unknown>> }>('GET', `/runs/${id}/events`)
+    expect(body.events.map(({ actor, kind }) => [actor, kind])).toEqual([
+      ['ops', 'created'],
+      ['ops', 'pause'],
+      ['ops', 'settle'],
+    ])
+    expect(body.events[1]).toMatchObject({ detail: { from: 'queued', to: 'pausing', reason: 'lunch' } })
+  })
+
+  test('without tokens, other names of this machine and pages from elsewhere are refused', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
+    const ask = (headers: Record<string, string>) =>
+      new Promise<number>((resolve, reject) => {
+        request(`${client.url}/pause`, { method: 'POST', headers }, (response) => {
+          response.resume()
+          resolve(response.statusCode ?? 0)
+        })
+          .on('error', reject)
+          .end()
+      })
+    expect(await ask({})).toBe(200)
+    expect(await ask({ host: 'rebound.example' })).toBe(403)
+    expect(await ask({ origin: 'https://elsewhere.example' })).toBe(403)
+  })
+})
+
+describe('what one can look at', () => {
+  test('jobs with their parameters as JSON Schema, and files that are broken', async () => {
+    const database = await createDatabase()
+    await createItems(database, 1)
+    const jobs = await jobsFolder({
+      'good.ts': jobSource({
+        name: 'good',
+        table: 'items',
+        rest: "description: 'Does good', params: z.object({ days: z.int().default(3) }), set: ({ days }) => ({ label: sql`${days}::text` })",
+      }),
+      'bad.ts': "import { defineJob } from 'evenkeel'\n\nexport default defineJob({ name: 'Bad Name' })\n",
+    })
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    const { body } = await client.call<{ jobs: Array<Record<string, unknown>>; broken: unknown[] }>('GET', '/jobs')
+    expect(body.jobs).toHaveLength(1)
+    expect(body.jobs[0]).toMatchObject({
+      name: 'good',
+      description: 'Does good',
+      file: 'good.ts',
+      params: { properties: { days: { default: 3 } } },
+    })
+    expect(body.broken).toEqual([{ file: 'bad.ts', line: 3, error: expect.stringContaining('name') }])
+    expect((await client.call('GET', '/jobs/good')).body).toMatchObject({ name: 'good' })
+  })
+
+  test('runs newest first, by job and status, page by page', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
+    const ids: string[] = []
+    for (let i = 0; i < 5; i += 1) {
+      ids.unshift(await client.start('touch'))
+      await client.call('POST', `/runs/${ids[0]}/cancel`)
+    }
+    ids.unshift(await client.start('count'))
+    interface Page {
+      readonly runs: RunBody[]
+      readonly next: string | null
+    }
+    const list = async (query: string) => (await client.call<Page>('GET', `/runs?${query}`)).body
+    const first = await list('limit=4')
+    const second = await list(`limit=4&before=${first.next}`)
+    expect([...first.runs, ...second.runs].map((run) => run.id)).toEqual(ids)
+    expect(second.next).toBeNull()
+    expect((await list('job=count')).runs.map((run) => run.id)).toEqual([ids[0]])
+    expect((await list('status=cancelled')).runs).toHaveLength(5)
+  })
+
+  test('the description of the API names every route that there is', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
+    const { body } = await client.call<{ openapi: string; paths: Record<string, Record<string, unknown>> }>(
+      'GET',
+      '/openapi.json',
+    )
+    expect(body.openapi).toBe('3.1.0')
+    const routes = Object.entries(body.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    )
+    expect(routes.sort()).toEqual([
+      'get /jobs',
+      'get /jobs/{name}',
+      'get /livez',
+      'get /readyz',
+      'get /runs',
+      'get /runs/{id}',
+      'get /runs/{id}/events',
+      'get /runs/{id}/ranges',
+      'patch /runs/{id}',
+      'post /pause',
+      'post /resume',
+      'post /runs',
+      'post /runs/{id}/cancel',
+      'post /runs/{id}/pause',
+      'post /runs/{id}/resume',
+      'post /runs/{id}/retry',
+    ])
+  })
+
+  test('metrics: runs by status, rows by outcome, batch time, queue depth, checkpoints of live runs only; no run ids', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 4000 } })
+    await until(
+      'rows to be done',
+      () => client.run(id),
+      (run) => run.progress.rowsDone > 1000,
+    )
+    const during = (await client.call<string>('GET', '/metrics')).body
+    expect(during).toMatch(/^backfill_runs\{status="running"\} 1$/m)
+    expect(during).toMatch(/^backfill_runs\{status="failed"\} 0$/m)
+    expect(during).toMatch(/^backfill_rows_total\{job="touch",outcome="done"\} [1-9]/m)
+    expect(during).toMatch(/^backfill_batch_duration_seconds_count\{job="touch"\} [1-9]/m)
+    expect(during).toMatch(/^backfill_queue_tickets\{state="waiting"\} \d/m)
+    expect(during).toMatch(/^backfill_last_checkpoint_timestamp_seconds\{job="touch"\} 1\d{9}/m)
+    expect(during).toMatch(/^process_cpu_seconds_total /m)
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    await client.reaches(id, ['succeeded'])
+    const after = (await client.call<string>('GET', '/metrics')).body
+    expect(after).not.toContain('backfill_last_checkpoint_timestamp_seconds{')
+    expect(after).toMatch(/^backfill_rows_total\{job="touch",outcome="done"\} 20000$/m)
+    expect(after).not.toContain(id)
+  })
+
+  test('where each range stands', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const id = await client.start('touch')
+    await client.reaches(id, ['succeeded'])
+    const { body } = await client.call<{ ranges: Array<Record<string, unknown>> }>('GET', `/runs/${id}/ranges`)
+    expect(body.ranges.map((range) => range.kind)).toEqual(['keys', 'keys', 'keys', 'keys', 'stragglers', 'residual'])
+    expect(body.ranges.slice(0, 4).every((range) => range.done)).toBe(true)
+    expect(body.ranges[3]).toMatchObject({ upper: ['20000'], cursor: ['20000'] })
+  })
+})
+
+test('everything can be paused and resumed at once', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 30_000))
+  const touch = await client.start('touch', { options: { maxRowsPerSecond: 1000 } })
+  const count = await client.start('count', { options: { maxRowsPerSecond: 1000 } })
+  interface All {
+    readonly runs: RunBody[]
+  }
+  const paused = (await client.call<All>('POST', '/pause', { reason: 'incident' })).body.runs
+  expect(paused.map((run) => [run.id, run.status, run.reason])).toEqual([
+    [touch, 'paused', 'incident'],
+    [count, 'paused', 'incident'],
+  ])
+  const resumed = (await client.call<All>('POST', '/resume')).body.runs
+  expect(resumed.map((run) => run.id)).toEqual([touch, count])
+  await client.reaches(count, ['running'])
+})
+
+test('a worker shows its health and metrics, and nothing to act on', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'worker' })
+  expect((await client.call('GET', '/livez')).status).toBe(200)
+  expect((await client.call('GET', '/readyz')).status).toBe(200)
+  expect((await client.call('GET', '/metrics')).status).toBe(200)
+  expect((await client.call('POST', '/runs', { job: 'touch' })).status).toBe(404)
+})

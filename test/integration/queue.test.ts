@@ -1,0 +1,100 @@
+import { Redis } from 'ioredis'
+import { describe, expect, inject, test } from 'vitest'
+import { openQueue } from '../../src/queue/tickets.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+/** Throws away everything the queue holds: of this database's service on Postgres, of everybody's on Redis. */
+async function wipeQueue(database: TestDatabase): Promise<void> {
+  const redisUrl = inject('redisUrl')
+  if (redisUrl) {
+    const redis = new Redis(redisUrl)
+    await redis.flushall()
+    await redis.quit()
+    return
+  }
+  const tables = await database.query<{ name: string }>(
+    "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname = 'evenkeel_queue' AND tablename NOT LIKE '%migration%'",
+  )
+  expect(tables.length).toBeGreaterThan(0)
+  await database.query(`TRUNCATE ${tables.map((table) => table.name).join(', ')} CASCADE`)
+}
+
+describe(`promise 6: Postgres is the truth (${queueKind} queue)`, () => {
+  test('a queue thrown away again and again in the middle of a run: it finishes, every row once', async () => {
+    const rows = 30_000
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const id = await client.start('count', { options: { maxRowsPerSecond: 8000 } })
+    for (const share of [0.05, 0.2, 0.4, 0.6]) {
+      await until(
+        'the run to get on',
+        () => countDone(database),
+        (done) => done > rows * share,
+      )
+      await wipeQueue(database)
+    }
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, rows)
+  })
+
+  test('tickets lost before any worker saw them are written again', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 3000)
+    const api = await startInProcess(database, jobs, { ROLE: 'api' })
+    const id = await api.start('touch')
+    await wipeQueue(database)
+    await startInProcess(database, jobs, { ROLE: 'worker' })
+    await api.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 3000)
+  })
+})
+
+describe(`the ticket queue (${queueKind})`, () => {
+  async function open() {
+    const database = await createDatabase()
+    const redisUrl = inject('redisUrl')
+    const location = redisUrl
+      ? { kind: 'redis' as const, url: redisUrl }
+      : { kind: 'postgres' as const, url: database.url, schema: 'q' }
+    const errors: Error[] = []
+    const queue = openQueue({ location, instance: database.name, onError: (error) => errors.push(error) })
+    return { queue, errors }
+  }
+  const ticket = (id: string, delaySeconds = 0) => ({ id, runId: 'a-1', ordinal: 0, delaySeconds })
+
+  test('knows the tickets that are out, and no others', async () => {
+    const { queue } = await open()
+    await queue.put([ticket('a-1.0.aa'), ticket('a-1.0.bb', 60)])
+    expect(await queue.knows('a-1.0.aa')).toBe(true)
+    expect(await queue.knows('a-1.0.bb')).toBe(true)
+    expect(await queue.knows('a-1.0.cc')).toBe(false)
+    expect(await queue.depth()).toEqual({ waiting: 1, delayed: 1, active: 0 })
+    await queue.close()
+  })
+})
+
+test('several runs share the workers: a short one started behind a long one ends long before it', async () => {
+  const database = await createDatabase()
+  await database.query('CREATE TABLE long (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0)')
+  await database.query('CREATE TABLE short (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0)')
+  await database.query('INSERT INTO long SELECT generate_series(1, 60000)')
+  await database.query('INSERT INTO short SELECT generate_series(1, 500)')
+  const jobs = await jobsFolder({
+    'long.ts': jobSource({ name: 'long', table: 'long', rest: 'set: { touched: sql`touched + 1` }' }),
+    'short.ts': jobSource({ name: 'short', table: 'short', rest: 'set: { touched: sql`touched + 1` }' }),
+  })
+  const client = await startInProcess(database, jobs)
+  // More ranges at once than one process has slots: without giving way, the short run would wait for the long one's end.
+  const long = await client.start('long', { options: { parallelism: 8, maxRowsPerSecond: 2000 } })
+  await client.reaches(long, ['running'])
+  const short = await client.start('short')
+  await client.reaches(short, ['succeeded'], 30)
+  const meanwhile = await client.run(long)
+  expect(meanwhile.status).toBe('running')
+  expect(meanwhile.progress.ratio).toBeLessThan(0.9)
+  await client.call('PATCH', `/runs/${long}`, { maxRowsPerSecond: null })
+  await client.reaches(long, ['succeeded'])
+})

@@ -1,0 +1,314 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { DryRunReport } from '../../src/api/dryrun.ts'
+import { createDatabase } from '../support/database.ts'
+import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+interface Problem {
+  readonly status: number
+  readonly detail: string
+  readonly [extension: string]: unknown
+}
+
+interface Events {
+  readonly events: ReadonlyArray<{ kind: string; actor: string; detail: Record<string, unknown> }>
+}
+
+async function kinds(client: Client, id: string): Promise<string[]> {
+  return (await client.call<Events>('GET', `/runs/${id}/events`)).body.events.map((event) => event.kind)
+}
+
+describe('starting a run', () => {
+  test('the same Idempotency-Key gives the same run again; another request under it is refused', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 2000))
+    const key = { 'idempotency-key': 'deploy-42' }
+    const first = await client.call('POST', '/runs', { job: 'touch' }, key)
+    await client.reaches(first.body.id, ['succeeded'])
+    const again = await client.call('POST', '/runs', { job: 'touch' }, key)
+    expect([again.status, again.body.id, again.headers.get('idempotent-replayed')]).toEqual([
+      201,
+      first.body.id,
+      'true',
+    ])
+    const other = await client.call<Problem>('POST', '/runs', { job: 'count' }, key)
+    expect(other.status).toBe(422)
+    expect(other.body.detail).toContain('deploy-42')
+    await expectTouchedOnce(database, 2000)
+  })
+
+  test('many calls at once under one key start one run', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 2000))
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => client.call('POST', '/runs', { job: 'count' }, { 'idempotency-key': 'once' })),
+    )
+    expect(answers.map((answer) => answer.status)).toEqual(Array(8).fill(201))
+    expect(new Set(answers.map((answer) => answer.body.id)).size).toBe(1)
+  })
+
+  test('a second live run of the same job and parameters is refused and names the first', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 2000), { ROLE: 'api' })
+    const first = await client.start('touch')
+    const second = await client.call<Problem>('POST', '/runs', { job: 'touch' })
+    expect(second.status).toBe(409)
+    expect(second.body).toMatchObject({ run: first })
+    expect(second.body.detail).toContain(first)
+    await client.call('POST', `/runs/${first}/cancel`)
+    await client.start('touch')
+  })
+
+  test('other parameters are another run', async () => {
+    const database = await createDatabase()
+    await createItems(database, 10)
+    const jobs = await jobsFolder({
+      'p.ts': jobSource({
+        name: 'p',
+        table: 'items',
+        rest: 'params: z.object({ from: z.int().default(1) }), where: ({ from }) => sql`label IS NULL AND id >= ${from}::int`, set: { label: sql`id::text` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    await client.start('p', { params: { from: 5 } })
+    await client.start('p')
+    const same = await client.call<Problem>('POST', '/runs', { job: 'p', params: { from: 1 } })
+    expect(same.status).toBe(409)
+    const wrong = await client.call<Problem>('POST', '/runs', { job: 'p', params: { from: 'x' } })
+    expect(wrong.status).toBe(422)
+    expect(wrong.body.detail).toContain('from')
+  })
+})
+
+describe('a run that cannot go on', () => {
+  test('a predicate that set does not make false is found out and said, not looped on', async () => {
+    const database = await createDatabase()
+    await createItems(database, 5000)
+    const jobs = await jobsFolder({
+      'endless.ts': jobSource({
+        name: 'endless',
+        table: 'items',
+        rest: 'where: sql`label IS NULL`, set: { label: sql`CASE WHEN id <> 3210 THEN id::text END`, touched: sql`touched + 1` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs)
+    const run = await client.reaches(await client.start('endless'), ['failed'])
+    expect(run.reason).toContain('3210')
+    expect(run.reason).toContain('never end')
+    expect(await database.value<number>('SELECT max(touched) FROM items')).toBe(1)
+  })
+
+  test('bad data fails it with the SQLSTATE; retried after the data is mended, it goes on from where it was', async () => {
+    const database = await createDatabase()
+    await createItems(database, 5000)
+    await database.query("ALTER TABLE items ADD source text NOT NULL DEFAULT '7', ADD number int")
+    await database.query("UPDATE items SET source = 'seven' WHERE id = 4000")
+    const jobs = await jobsFolder({
+      'cast.ts': jobSource({
+        name: 'cast',
+        table: 'items',
+        rest: 'where: sql`number IS NULL`, set: { number: sql`source::int`, touched: sql`touched + 1` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs)
+    const id = await client.start('cast', { options: { batchSize: 100 } })
+    const failed = await client.reaches(id, ['failed'])
+    expect(failed.reason).toContain('22P02')
+    expect(failed.reason).toContain('seven')
+    const before = await countDone(database)
+    expect(before).toBeGreaterThan(0)
+    await database.query("UPDATE items SET source = '7' WHERE id = 4000")
+    expect((await client.call('POST', `/runs/${id}/retry`)).status).toBe(200)
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 5000)
+    expect(await kinds(client, id)).toEqual(
+      expect.arrayContaining(['created', 'start', 'fail', 'retry', 'verify', 'succeed']),
+    )
+  })
+
+  test('rows that keep appearing are said after some rounds, not chased for ever', async () => {
+    const database = await createDatabase()
+    await createItems(database, 500)
+    // Whoever changes a row writes another one that matches: the application has not been told yet.
+    await database.query(`CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN INSERT INTO items (id) VALUES (NEW.id + 1000000); RETURN NULL; END $$`)
+    await database.query('CREATE TRIGGER echo AFTER UPDATE ON items FOR EACH ROW EXECUTE FUNCTION echo()')
+    const jobs = await jobsFolder({
+      't.ts': jobSource({
+        name: 't',
+        table: 'items',
+        rest: 'where: sql`label IS NULL`, set: { label: sql`id::text` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs)
+    const run = await client.reaches(await client.start('t'), ['failed'])
+    expect(run.reason).toContain('After 5 rounds 500 rows still match')
+  })
+})
+
+describe('a table that others use meanwhile', () => {
+  test('rows inserted, deleted and filled in by others are all right', async () => {
+    const rows = 20_000
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 8000 } })
+    await until(
+      'the run to get on',
+      () => countDone(database),
+      (done) => done > 2000,
+    )
+    // Behind the cursors and in front of them, inside the frozen bound and above it.
+    await database.query('INSERT INTO items (id) SELECT -generate_series(1, 100)')
+    await database.query('INSERT INTO items (id) SELECT generate_series($1::int + 1, $1::int + 100)', [rows])
+    await database.query('DELETE FROM items WHERE id % 50 = 0')
+    await database.query("UPDATE items SET label = 'by hand', touched = 1 WHERE id % 50 = 1 AND label IS NULL")
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ residual: 0 })
+    expect(await database.query('SELECT count(*)::int AS left FROM items WHERE label IS NULL OR touched <> 1')).toEqual(
+      [{ left: 0 }],
+    )
+    expect(await kinds(client, id)).toContain('leftover')
+  })
+})
+
+describe('a job that changes under its run', () => {
+  test('resuming is refused until somebody says so', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 20_000)
+    const client = await startInProcess(database, jobs)
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 2000 } })
+    await client.reaches(id, ['running'])
+    await client.call('POST', `/runs/${id}/pause`)
+    const changed = "where: sql`label IS NULL`, set: { label: sql`'v2 ' || id`, touched: sql`touched + 1` }"
+    await writeFile(join(jobs, 'touch.ts'), jobSource({ name: 'touch', table: 'items', rest: changed }))
+    const refused = await client.call<Problem>('POST', `/runs/${id}/resume`)
+    expect(refused.status).toBe(409)
+    expect(refused.body.detail).toContain('acceptJobChange')
+    expect((await client.run(id)).status).toBe('paused')
+    const accepted = await client.call('POST', `/runs/${id}/resume`, { acceptJobChange: true })
+    expect(accepted.status).toBe(200)
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 20_000)
+    expect(await kinds(client, id)).toContain('job-change-accepted')
+  })
+
+  test('a worker that finds it changed pauses the run and touches nothing more', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 60_000)
+    const client = await startInProcess(database, jobs)
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 3000 } })
+    await client.reaches(id, ['running'])
+    await writeFile(
+      join(jobs, 'touch.ts'),
+      jobSource({ name: 'touch', table: 'items', rest: 'set: { label: sql`1` }' }),
+    )
+    const run = await client.reaches(id, ['paused'])
+    expect(run.reason).toContain('has changed')
+    expect(await database.value<number>("SELECT count(*)::int FROM items WHERE label = '1'")).toBe(0)
+  })
+})
+
+describe('options of a live run', () => {
+  test('PATCH changes them while it runs; a version that is gone is refused', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 30_000))
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 500 } })
+    const { body, headers } = await client.call('GET', `/runs/${id}`)
+    const current = headers.get('etag') ?? ''
+    expect(current).toBe(`"${body.version}"`)
+    await client.reaches(id, ['running'])
+    const version = `"${(await client.run(id)).version}"`
+    const patched = await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null }, { 'if-match': version })
+    expect([patched.status, patched.body.options.maxRowsPerSecond]).toEqual([200, null])
+    const stale = await client.call<Problem>('PATCH', `/runs/${id}`, { parallelism: 3 }, { 'if-match': version })
+    expect(stale.status).toBe(412)
+    // At 500 rows a second it would take a minute.
+    await client.reaches(id, ['succeeded'], 20)
+    expect(await kinds(client, id)).toContain('options')
+    const late = await client.call<Problem>('PATCH', `/runs/${id}`, { parallelism: 3 })
+    expect(late.status).toBe(409)
+  })
+
+  test('maxRowsPerSecond is kept by all workers of a run together', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 30_000))
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 2000, parallelism: 3 } })
+    await until(
+      'the run to get on',
+      () => countDone(database),
+      (done) => done > 1000,
+    )
+    const sample = () =>
+      database.query<{ at: number; done: number }>(
+        'SELECT extract(epoch FROM clock_timestamp())::float8 AS at, count(*)::int AS done FROM items WHERE touched > 0',
+      )
+    const [first] = await sample()
+    const [last] = await until('three seconds of work', sample, ([now]) => (now?.at ?? 0) > (first?.at ?? 0) + 3)
+    const rate = ((last?.done ?? 0) - (first?.done ?? 0)) / ((last?.at ?? 0) - (first?.at ?? 0))
+    expect(rate).toBeGreaterThan(1000)
+    expect(rate).toBeLessThan(2400)
+    expect((await client.run(id)).throttle).toMatchObject({ signal: 'rate', limit: 2000 })
+  })
+})
+
+describe('a dry run', () => {
+  test('executes batches, shows rows before and after, and leaves nothing behind', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', dryRun: true })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      job: 'touch',
+      rowsTotal: 20_000,
+      batches: 3,
+      rowsScanned: 3000,
+      rowsMatched: 3000,
+      rowsChanged: 3000,
+    })
+    expect(body.samples[0]).toEqual({
+      before: { id: '1', label: null, touched: '0' },
+      after: { id: '1', label: 'item 1', touched: '1' },
+    })
+    expect(body.rowsPerSecond).toBeGreaterThan(0)
+    expect(body.estimate.walBytes).toBeGreaterThan(20_000 * 50)
+    expect(body.estimate.seconds).toBeGreaterThan(0)
+    expect(JSON.stringify(body.plan)).toContain('Index')
+    expect(await countDone(database)).toBe(0)
+    expect(await database.value('SELECT count(*)::int FROM evenkeel.runs')).toBe(0)
+    expect(await database.value('SELECT count(*)::int FROM evenkeel.ranges')).toBe(0)
+  })
+
+  test('says when where stays true, and does not mind a live run of the same job', async () => {
+    const database = await createDatabase()
+    await createItems(database, 2000)
+    const jobs = await jobsFolder({
+      'endless.ts': jobSource({
+        name: 'endless',
+        table: 'items',
+        rest: 'where: sql`label IS NULL`, set: { touched: sql`touched + 1` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    await client.start('endless')
+    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'endless', dryRun: true })
+    expect(status).toBe(200)
+    expect(body.warnings.join()).toContain('where still matches')
+  })
+})
+
+test('require_succeeded lets a later migration pass only when the last run has succeeded', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 2000))
+  const gate = () => database.query("SELECT evenkeel.require_succeeded('touch')")
+  await expect(gate()).rejects.toThrow('never been run')
+  const id = await client.start('touch', { options: { maxRowsPerSecond: 100 } })
+  await expect(gate()).rejects.toThrow(`its last run ${id} is`)
+  await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+  await client.reaches(id, ['succeeded'])
+  await gate()
+})

@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest'
+import { createDatabase } from '../support/database.ts'
+import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const rows = 5000
+
+describe('promise 4: nothing is skipped in silence', () => {
+  test.for([
+    { held: 1, job: 'touch' },
+    { held: 100, job: 'touch' },
+    { held: 200, job: 'count' }, // a whole window
+    { held: rows, job: 'touch' }, // every window
+    { held: rows, job: 'count' },
+  ])('$held rows held by another session come back to $job and are done once', async ({ held, job }) => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query('SELECT FROM items WHERE id BETWEEN 1001 AND 1000 + $1 OR $1 = 5000 FOR UPDATE', [held])
+    const id = await client.start(job, { options: { batchSize: 200 } })
+    const waiting = await until(
+      'the run to wait for them',
+      () => client.run(id),
+      (run) => run.reason !== null,
+    )
+    expect(waiting.status).toBe('running')
+    expect(waiting.reason).toContain(`${held} ${held === 1 ? 'row is' : 'rows are'} held by other sessions`)
+    expect(waiting.progress).toMatchObject({ rowsDone: rows - held, rowsScanned: rows, stragglers: held })
+    expect(waiting.progress.ratio).toBeLessThan(1)
+    expect(await countDone(database)).toBe(rows - held)
+
+    // As long as they are held it asks again and again, and never says that it has succeeded.
+    const attempts = () => database.value<number>('SELECT min(attempts) FROM evenkeel.stragglers')
+    await until('every one of them to be tried again', attempts, (least) => least >= 3)
+    expect((await client.run(id)).status).toBe('running')
+
+    await other.query('COMMIT')
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.progress).toMatchObject({ rowsDone: rows, stragglers: 0 })
+    await expectTouchedOnce(database, rows)
+  })
+
+  test('held rows that are deleted, or no longer match when they are free, are struck off as gone', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query('DELETE FROM items WHERE id <= 10')
+    await other.query("UPDATE items SET label = 'by hand' WHERE id BETWEEN 11 AND 30")
+    const id = await client.start('touch')
+    await until(
+      'the run to wait for them',
+      () => client.run(id),
+      (run) => run.progress.stragglers === 30 && run.reason !== null,
+    )
+    await other.query('COMMIT')
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ rowsDone: rows - 30, rowsGone: 30, residual: 0 })
+    expect(await database.query('SELECT touched, count(*)::int FROM items GROUP BY touched ORDER BY touched')).toEqual([
+      { touched: 0, count: 20 },
+      { touched: 1, count: rows - 30 },
+    ])
+  })
+
+  test('a change by others that is rolled back leaves the row for us', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query("UPDATE items SET label = 'never' WHERE id <= 50")
+    const id = await client.start('touch')
+    await until(
+      'the run to wait for them',
+      () => client.run(id),
+      (run) => run.reason !== null,
+    )
+    await other.query('ROLLBACK')
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, rows)
+  })
+
+  test('a run that waits for a held row can be paused, resumed and cancelled', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query('SELECT FROM items WHERE id = 7 FOR UPDATE')
+    const id = await client.start('touch')
+    await until(
+      'the run to wait for it',
+      () => client.run(id),
+      (run) => run.reason !== null,
+    )
+    expect((await client.call('POST', `/runs/${id}/pause`)).body.status).toBe('paused')
+    await client.call('POST', `/runs/${id}/resume`)
+    await until(
+      'the run to wait for it again',
+      () => client.run(id),
+      (run) => run.status === 'running' && run.reason !== null,
+    )
+    expect((await client.call('POST', `/runs/${id}/cancel`)).body.status).toBe('cancelled')
+    await other.query('COMMIT')
+    expect(await countDone(database)).toBe(rows - 1)
+  })
+})
