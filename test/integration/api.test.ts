@@ -40,7 +40,7 @@ describe('errors are problem+json that say what to do', () => {
     expectProblem(await client.call('GET', '/nothing'), 404, '/openapi.json')
     expectProblem(await client.call('GET', '/runs/nobody-1'), 404, 'nobody-1')
     expectProblem(await client.call('POST', '/runs/nobody-1/pause'), 404, 'nobody-1')
-    expectProblem(await client.call('POST', '/runs', { job: 'nothing' }), 404, 'There is touch, count'.slice(0, 8))
+    expectProblem(await client.call('POST', '/runs', { job: 'nothing' }), 404, 'count, touch')
     expectProblem(await client.call('POST', '/runs', { jobs: 'touch' }), 400, 'job')
     expectProblem(
       await client.call('POST', '/runs', { job: 'touch', options: { batchSize: { min: 9, max: 2 } } }),
