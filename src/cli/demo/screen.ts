@@ -1,0 +1,119 @@
+import type { RunBody } from '../../api/present.ts'
+import { renderBar } from './bar.ts'
+import { count, seconds } from './words.ts'
+
+const widestBar = 60
+
+/**
+ * What the person sees. On a terminal the last two lines are a bar and a status, redrawn in place, and everything else
+ * goes above them; elsewhere (a file, CI) there are plain lines, one at every tenth of the way.
+ */
+export class Screen {
+  readonly #out: NodeJS.WriteStream
+  readonly #live: boolean
+  readonly #colours: boolean
+  #shown: string[] = []
+  #tenth = -1
+  #status = ''
+
+  constructor(out: NodeJS.WriteStream) {
+    this.#out = out
+    this.#live = out.isTTY === true && process.env.TERM !== 'dumb'
+    this.#colours = this.#live && !process.env.NO_COLOR
+  }
+
+  /** A line that stays. */
+  line(text = ''): void {
+    this.#erase()
+    this.#out.write(`${text}\n`)
+    this.#draw()
+  }
+
+  /** A step of the show begins: what happens now and why, in one line. */
+  step(number: number, title: string, why: string): void {
+    this.line()
+    this.line(`${this.#paint('1;36', `${number}  ${title}.`)} ${why}`)
+  }
+
+  /** Something that really happened. */
+  fact(text: string): void {
+    this.line(`   ${this.#paint('32', '·')} ${text}`)
+  }
+
+  /** A call, a statement: what one could type oneself. */
+  typed(text: string): void {
+    this.line(`   ${this.dim(text)}`)
+  }
+
+  dim(text: string): string {
+    return this.#paint('2', text)
+  }
+
+  verdict(good: boolean, text: string): void {
+    this.line(this.#paint(good ? '1;32' : '1;31', text))
+  }
+
+  /** Where the run stands now. */
+  progress(run: RunBody): void {
+    if (this.#live) {
+      this.#erase()
+      this.#shown = this.#lines(run)
+      this.#draw()
+      return
+    }
+    const tenth = Math.floor(run.progress.ratio * 10)
+    if (tenth === this.#tenth && run.status === this.#status) return
+    this.#tenth = tenth
+    this.#status = run.status
+    this.line(`   ${percent(run).padStart(4)}  ${describe(run).join(', ')}`)
+  }
+
+  /** Takes the bar away. */
+  clear(): void {
+    this.#erase()
+    this.#shown = []
+  }
+
+  #lines(run: RunBody): string[] {
+    // One column short of the edge: a line that fills the last one wraps, and could not be erased any more.
+    const room = Math.max(1, (this.#out.columns || 80) - 1)
+    const width = Math.max(0, Math.min(widestBar, room - 9))
+    const bar = renderBar(run.progress.ratio, width)
+    const rest = bar.search('─')
+    const [full, empty] = rest < 0 ? [bar, ''] : [bar.slice(0, rest), bar.slice(rest)]
+    const colour = run.status === 'running' ? '36' : '33'
+    return [
+      `   ${this.#paint(colour, full)}${this.dim(empty)} ${percent(run).padStart(4)}`,
+      `   ${describe(run).join(' · ')}`.slice(0, room),
+    ]
+  }
+
+  #erase(): void {
+    if (this.#shown.length > 0) this.#out.write(`\r\x1b[${this.#shown.length - 1}A\x1b[J`)
+  }
+
+  #draw(): void {
+    if (this.#shown.length > 0) this.#out.write(this.#shown.join('\n'))
+  }
+
+  #paint(style: string, text: string): string {
+    return this.#colours && text !== '' ? `\x1b[${style}m${text}\x1b[0m` : text
+  }
+}
+
+function percent({ progress }: RunBody): string {
+  return `${Math.floor(progress.ratio * 100)}%`
+}
+
+/** Status, rows, rate, time left, stragglers, and what holds it back: what is nothing is not said. */
+function describe({ status, progress, throttle }: RunBody): string[] {
+  const { rowsScanned, rowsTotal, rowsPerSecond, etaSeconds, stragglers } = progress
+  return [
+    status,
+    `${count(rowsScanned)} of ${count(rowsTotal)} rows`,
+    ...(rowsPerSecond > 0 ? [`${count(rowsPerSecond)} rows/s`] : []),
+    ...(etaSeconds === null ? [] : [`${seconds(etaSeconds)} left`]),
+    ...(stragglers > 0 ? [`${count(stragglers)} stragglers`] : []),
+    ...(throttle ? [`held back: ${throttle.reason}`] : []),
+  ]
+}
