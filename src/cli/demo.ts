@@ -51,9 +51,7 @@ async function demo(): Promise<number> {
 
 async function perform(signal: AbortSignal): Promise<string[]> {
   screen.line('evenkeel: a backfill on a live PostgreSQL, from start to proof')
-  screen.line(
-    screen.dim('Everything here is temporary: the database, the processes, the files. Ctrl-C ends it at any moment.'),
-  )
+  screen.line(screen.dim('Database, processes and files are temporary. Ctrl-C ends it all, at any moment.'))
   screen.line()
 
   const postgres = await timed('Postgres runs in a temporary folder', () => startPostgres({ settings }))
@@ -122,11 +120,11 @@ function conclude(wrong: readonly string[]): void {
   screen.line()
   screen.line('Next:')
   for (const [command, what] of [
-    ['npm start', 'the service itself, on http://127.0.0.1:3000, with a database of its own that stays'],
+    ['npm start', 'the service on port 3000, with a database that stays'],
     ['DATABASE_URL=postgres://… npm start', 'the same on your database'],
     ['curl 127.0.0.1:3000/jobs', 'the jobs it knows, from jobs/'],
     ['curl 127.0.0.1:3000/openapi.json', 'every call there is'],
-    ['docs/', 'a page for each task'],
+    ['README.md', 'what it is for, and how to write a job'],
   ]) {
     screen.line(`  ${command?.padEnd(37)}${screen.dim(what ?? '')}`)
   }

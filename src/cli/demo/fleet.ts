@@ -51,7 +51,7 @@ export class Fleet {
   async start(role: 'api' | 'worker', name: string, signal: AbortSignal): Promise<Member> {
     const child = spawn(process.execPath, ['--import', leash, '--import', tsx, main], {
       // What the shell has set for a service of its own (DATABASE_URL, NODE_OPTIONS …) is not meant for this one.
-      env: { PATH: process.env.PATH ?? '', ...this.#env, ROLE: role, HOST: '127.0.0.1', PORT: '0', JOBS_DIR: jobsDir },
+      env: { ...inherited(), ...this.#env, ROLE: role, HOST: '127.0.0.1', PORT: '0', JOBS_DIR: jobsDir },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     this.#children.set(child, name)
@@ -106,4 +106,9 @@ export class Fleet {
       await Promise.race([sleep(30, undefined, { signal }), this.failure])
     }
   }
+}
+
+function inherited(): Record<string, string> {
+  const { PATH = '', TMPDIR } = process.env
+  return { PATH, ...(TMPDIR ? { TMPDIR } : {}) }
 }

@@ -5,8 +5,8 @@ import { count, seconds } from './words.ts'
 const widestBar = 60
 
 /**
- * What the person sees. On a terminal the last two lines are a bar and a status, redrawn in place, and everything else
- * goes above them; elsewhere (a file, CI) there are plain lines, one at every tenth of the way.
+ * What the person sees. On a terminal the last lines are a bar and a status, redrawn in place, and everything else goes
+ * above them; elsewhere (a file, CI) there are plain lines, one at every tenth of the way.
  */
 export class Screen {
   readonly #out: NodeJS.WriteStream
@@ -65,7 +65,7 @@ export class Screen {
     if (tenth === this.#tenth && run.status === this.#status) return
     this.#tenth = tenth
     this.#status = run.status
-    this.line(`   ${percent(run).padStart(4)}  ${describe(run).join(', ')}`)
+    this.line(`   ${percent(run).padStart(4)}  ${[...state(run), ...hindrances(run)].join(', ')}`)
   }
 
   /** Takes the bar away. */
@@ -84,7 +84,9 @@ export class Screen {
     const colour = run.status === 'running' ? '36' : '33'
     return [
       `   ${this.#paint(colour, full)}${this.dim(empty)} ${percent(run).padStart(4)}`,
-      `   ${describe(run).join(' · ')}`.slice(0, room),
+      `   ${state(run).join(' · ')}`.slice(0, room),
+      // Always there, if only empty: lines that come and go make the rest jump.
+      this.dim(`   ${hindrances(run).join(' · ')}`.slice(0, room)),
     ]
   }
 
@@ -105,15 +107,20 @@ function percent({ progress }: RunBody): string {
   return `${Math.floor(progress.ratio * 100)}%`
 }
 
-/** Status, rows, rate, time left, stragglers, and what holds it back: what is nothing is not said. */
-function describe({ status, progress, throttle }: RunBody): string[] {
-  const { rowsScanned, rowsTotal, rowsPerSecond, etaSeconds, stragglers } = progress
+/** What is nothing is not said. */
+function state({ status, progress }: RunBody): string[] {
+  const { rowsScanned, rowsTotal, rowsPerSecond, etaSeconds } = progress
   return [
     status,
     `${count(rowsScanned)} of ${count(rowsTotal)} rows`,
     ...(rowsPerSecond > 0 ? [`${count(rowsPerSecond)} rows/s`] : []),
     ...(etaSeconds === null ? [] : [`${seconds(etaSeconds)} left`]),
-    ...(stragglers > 0 ? [`${count(stragglers)} stragglers`] : []),
+  ]
+}
+
+function hindrances({ progress, throttle }: RunBody): string[] {
+  return [
+    ...(progress.stragglers > 0 ? [`${count(progress.stragglers)} stragglers`] : []),
     ...(throttle ? [`held back: ${throttle.reason}`] : []),
   ]
 }

@@ -18,8 +18,9 @@ export function bytes(value: number): string {
   return `${count(value / 1000 ** power)} ${['B', 'kB', 'MB', 'GB'][power]}`
 }
 
-/** "range 2", "ranges 2 and 5", "ranges 1, 2 and 5" */
+/** "no range", "range 2", "ranges 2 and 5", "ranges 1, 2 and 5" */
 export function listed(noun: string, values: readonly (string | number)[]): string {
+  if (values.length === 0) return `no ${noun}`
   if (values.length === 1) return `${noun} ${values[0]}`
   return `${noun}s ${values.slice(0, -1).join(', ')} and ${values.at(-1)}`
 }
