@@ -26,7 +26,7 @@ export function parseTableName(text: string): TableName {
   for (;;) {
     const match = part.exec(text)
     if (!match) break
-    names.push(match[1] !== undefined ? match[1].replaceAll('""', '"') : (match[2] ?? '').toLowerCase())
+    names.push(match[1] !== undefined ? match[1].replaceAll('""', '"') : foldCase(match[2] ?? ''))
     if (part.lastIndex === text.length) {
       const [first, second] = names
       if (names.length === 1 && first !== undefined) return { schema: null, table: first }
@@ -40,6 +40,11 @@ export function parseTableName(text: string): TableName {
     'invalid',
     `${JSON.stringify(text)} is not a table name. Write it as in SQL: users, public.users, or "Odd S"."Odd ""T""".`,
   )
+}
+
+/** As Postgres folds in UTF-8: letters beyond ASCII stay as they are. */
+function foldCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
 /** The quoted form of a table name, ready to stand in a statement. */

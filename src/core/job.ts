@@ -61,6 +61,7 @@ export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
   const where = typeof job.where === 'function' ? job.where(given.data) : (job.where ?? null)
   if (where !== null && !isSql(where)) throw new Problem('invalid', `where of job ${job.name} did not return sql\`\`.`)
   const set = typeof job.set === 'function' ? job.set(given.data) : job.set
+  if (!set) throw new Problem('invalid', `set of job ${job.name} returned ${set}, not { column: sql\`…\` }.`)
   checkSet(set)
   const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
   return { ...work, params: given.data, fingerprint: fingerprintOf(work) }
@@ -80,7 +81,9 @@ export function hashParams(params: unknown): string {
   const sorted = JSON.stringify(params, (_key, value: unknown) =>
     value !== null && typeof value === 'object' && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
+      : typeof value === 'bigint'
+        ? String(value)
+        : value,
   )
   return createHash('sha256').update(sorted).digest('hex')
 }
@@ -109,7 +112,9 @@ function checkSet(set: Readonly<Record<string, Sql>>): void {
   const entries = Object.entries(set)
   if (entries.length === 0) throw new Problem('invalid', 'set is empty: name at least one column to write.')
   for (const [name, value] of entries) {
-    column.parse(name)
+    if (!column.safeParse(name).success) {
+      throw new Problem('invalid', `set names a column ${JSON.stringify(name)}: a name has 1 to 63 characters.`)
+    }
     if (!isSql(value)) {
       throw new Problem('invalid', `set.${name} is not sql\`…\`: a plain value is written as sql\`\${value}\`.`)
     }

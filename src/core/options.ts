@@ -38,7 +38,10 @@ export const defaultRunOptions: RunOptions = {
   targetBatchSeconds: 0.02,
 }
 
-/** Later layers win: defaults, then the job's, then those given at start, then each PATCH. */
+/** Later layers win: defaults, then the job's, then those given at start, then each PATCH. A word left undefined says nothing. */
 export function mergeOptions(base: RunOptions, ...layers: PartialRunOptions[]): RunOptions {
-  return runOptions.parse(Object.assign({}, base, ...layers))
+  const said = layers.map((layer) =>
+    Object.fromEntries(Object.entries(layer).filter(([, value]) => value !== undefined)),
+  )
+  return runOptions.parse(Object.assign({}, base, ...said))
 }

@@ -50,16 +50,17 @@ function bindable(value: SqlValue): unknown {
   return value
 }
 
-function refuseUnbindable(value: SqlValue): void {
-  if (Array.isArray(value)) for (const item of value) refuseUnbindable(item)
-  else if (
-    value === undefined ||
-    (typeof value === 'object' && value !== null && !isSql(value) && !(value instanceof Date))
-  ) {
+function refuseUnbindable(value: unknown, inArray = false): void {
+  if (Array.isArray(value)) for (const item of value) refuseUnbindable(item, true)
+  else if (isSql(value)) {
+    if (inArray) throw new TypeError('sql`` cannot bind a piece of SQL inside an array: write the list out in SQL.')
+  } else if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) throw new TypeError('sql`` cannot bind this date: it is not a valid date.')
+  } else if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw new TypeError(`sql\`\` cannot bind ${value}: it is not a finite number.`)
+  } else if (value !== null && !['string', 'bigint', 'boolean'].includes(typeof value)) {
     throw new TypeError(
-      `sql\`\` cannot bind ${value === undefined ? 'undefined' : 'an object'}: give a string, number, bigint, boolean, null, Date, an array of these, or another sql\`\` piece.`,
+      `sql\`\` cannot bind ${value === undefined ? 'undefined' : `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`}: give a string, number, bigint, boolean, null, Date, an array of these, or another sql\`\` piece.`,
     )
-  } else if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw new TypeError(`sql\`\` cannot bind ${value}: it is not a finite number.`)
   }
 }
