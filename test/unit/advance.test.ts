@@ -1,0 +1,214 @@
+import {
+  array,
+  assert,
+  boolean,
+  constantFrom,
+  infiniteStream,
+  integer,
+  nat,
+  property,
+  record,
+  type Stream,
+} from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { mostVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/advance.ts'
+import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core/run.ts'
+
+/** Two slices of the key space, the stragglers, the residual check. */
+const ranges: readonly RangeState[] = [
+  { ordinal: 0, kind: 'keys', done: false, taken: false },
+  { ordinal: 1, kind: 'keys', done: false, taken: false },
+  { ordinal: 2, kind: 'stragglers', done: false, taken: false },
+  { ordinal: 3, kind: 'residual', done: false, taken: false },
+]
+
+function run(change: Partial<RunState> = {}): RunState {
+  return { status: 'running', parallelism: 4, ranges, stragglers: 0, verifyRounds: 0, ...change }
+}
+
+function done(...ordinals: number[]): RangeState[] {
+  return ranges.map((range) => ({ ...range, done: ordinals.includes(range.ordinal) }))
+}
+
+function taken(...ordinals: number[]): RangeState[] {
+  return ranges.map((range) => ({ ...range, taken: ordinals.includes(range.ordinal) }))
+}
+
+const dispatch = (...ordinals: number[]) => ({ kind: 'dispatch', ordinals })
+
+describe('the order of a run', () => {
+  test('the key ranges come first, whatever stragglers there are already', () => {
+    expect(nextStep(run({ status: 'queued' }))).toEqual(dispatch(0, 1))
+    expect(nextStep(run({ stragglers: 5 }))).toEqual(dispatch(0, 1))
+    expect(nextStep(run({ stragglers: 5, ranges: done(0) }))).toEqual(dispatch(1))
+  })
+
+  test('the stragglers come when every key range is done', () => {
+    expect(nextStep(run({ stragglers: 1, ranges: done(0, 1) }))).toEqual(dispatch(2))
+  })
+
+  test('the residual check comes when no straggler is left', () => {
+    expect(nextStep(run({ ranges: done(0, 1) }))).toEqual({ kind: 'event', event: 'verify', reason: null })
+    expect(nextStep(run({ status: 'verifying', ranges: done(0, 1) }))).toEqual(dispatch(3))
+  })
+
+  test('a run resumed with nothing left to lease starts by itself', () => {
+    expect(nextStep(run({ status: 'queued', ranges: done(0, 1) }))).toMatchObject({ event: 'start' })
+  })
+
+  test('a check that found nothing is success', () => {
+    expect(nextStep(run({ status: 'verifying', ranges: done(0, 1, 3) }))).toMatchObject({ event: 'succeed' })
+  })
+
+  test('a check that found rows sends the run back to them', () => {
+    const checked = run({ status: 'verifying', ranges: done(0, 1, 3), stragglers: 2 })
+    expect(nextStep(checked)).toMatchObject({ event: 'leftover' })
+    expect(nextStep({ ...checked, verifyRounds: mostVerifyRounds - 1 })).toMatchObject({ event: 'leftover' })
+  })
+
+  test('a check that finds rows again and again fails the run and says why', () => {
+    const step = nextStep(
+      run({ status: 'verifying', ranges: done(0, 1, 3), stragglers: 2, verifyRounds: mostVerifyRounds }),
+    )
+    expect(step).toMatchObject({ event: 'fail', reason: expect.stringContaining('2 rows still match where') })
+  })
+
+  test('a run that is stopped, or has ended, gets nothing', () => {
+    for (const status of runStatuses.filter((s) => !['queued', 'running', 'verifying'].includes(s))) {
+      expect(nextStep(run({ status, stragglers: 3 })), status).toEqual(dispatch())
+    }
+  })
+})
+
+describe('parallelism', () => {
+  test('ranges that a worker has, or a ticket is out for, are not put out again', () => {
+    expect(nextStep(run({ ranges: taken(0) }))).toEqual(dispatch(1))
+    expect(nextStep(run({ ranges: taken(0, 1) }))).toEqual(dispatch())
+  })
+
+  test('what is taken counts against it', () => {
+    expect(nextStep(run({ parallelism: 1 }))).toEqual(dispatch(0))
+    expect(nextStep(run({ parallelism: 1, ranges: taken(0) }))).toEqual(dispatch())
+  })
+
+  const anyRange = record({
+    kind: constantFrom('keys', 'stragglers', 'residual'),
+    done: boolean(),
+    taken: boolean(),
+  })
+  const anyRun = record({
+    status: constantFrom(...runStatuses),
+    parallelism: integer({ min: 1, max: 8 }),
+    ranges: array(anyRange, { maxLength: 12 }).map((list) => list.map((range, ordinal) => ({ ...range, ordinal }))),
+    stragglers: nat(3),
+    verifyRounds: nat(mostVerifyRounds + 1),
+  })
+
+  test('is never exceeded, not even when it was lowered while workers are out', () => {
+    assert(
+      property(anyRun, (state) => {
+        const step = nextStep(state)
+        if (step.kind !== 'dispatch' || step.ordinals.length === 0) return
+        const busy = state.ranges.filter((range) => range.taken).length
+        expect(busy + step.ordinals.length).toBeLessThanOrEqual(state.parallelism)
+      }),
+    )
+  })
+
+  test('only open ranges that nobody has are put out, each once, all of one kind', () => {
+    assert(
+      property(anyRun, (state) => {
+        const step = nextStep(state)
+        if (step.kind !== 'dispatch') return
+        const out = step.ordinals.map((ordinal) => state.ranges[ordinal] as RangeState)
+        expect(out.filter((range) => range.done || range.taken)).toEqual([])
+        expect(new Set(step.ordinals).size).toBe(step.ordinals.length)
+        expect(new Set(out.map((range) => range.kind)).size).toBeLessThanOrEqual(1)
+      }),
+    )
+  })
+
+  test('an event that is due is always an arrow of the table', () => {
+    assert(
+      property(anyRun, (state) => {
+        const step = nextStep(state)
+        if (step.kind === 'event') nextStatus('run', state.status, step.event)
+      }),
+    )
+  })
+})
+
+describe('a whole run', () => {
+  /** A run driven as the store drives it; each worker's outcome is the next of the dice. */
+  function simulate(
+    keyRanges: number,
+    parallelism: number,
+    dice: Stream<number>,
+  ): { status: RunStatus; steps: number } {
+    const throws = dice[Symbol.iterator]()
+    const roll = () => throws.next().value as number
+    const state = {
+      status: 'queued' as RunStatus,
+      parallelism,
+      ranges: [
+        ...Array.from({ length: keyRanges }, () => 'keys' as const),
+        'stragglers' as const,
+        'residual' as const,
+      ].map((kind, ordinal) => ({ ordinal, kind, done: false, taken: false })),
+      stragglers: 0,
+      verifyRounds: 0,
+    }
+    let steps = 0
+    while (!isEnded(state.status) && steps < 2000) {
+      steps += 1
+      const step = nextStep(state)
+      if (step.kind === 'event') {
+        state.status = nextStatus('run', state.status, step.event)
+        if (step.event !== 'leftover') continue
+        state.verifyRounds += 1
+        for (const range of state.ranges) if (range.kind === 'residual') range.done = false
+        continue
+      }
+      for (const ordinal of step.ordinals) (state.ranges[ordinal] as { taken: boolean }).taken = true
+      const [busy] = state.ranges.filter((range) => range.taken)
+      if (!busy) throw new Error(`stuck in ${state.status}: nothing is out and nothing is due`)
+      if (state.status === 'queued') state.status = nextStatus('run', state.status, 'start')
+      busy.taken = false
+      if (busy.kind === 'stragglers') state.stragglers = Math.max(0, state.stragglers - roll())
+      else {
+        // A slice that ends before its range does comes again; rows it could not have are written down.
+        busy.done = roll() > 0
+        if (roll() === 3) state.stragglers += roll()
+      }
+    }
+    return { status: state.status, steps }
+  }
+
+  test('always ends, however its rows and its checks turn out', () => {
+    const seen = new Set<RunStatus>()
+    assert(
+      property(
+        integer({ min: 1, max: 6 }),
+        integer({ min: 1, max: 4 }),
+        infiniteStream(nat(3)),
+        (count, workers, dice) => {
+          const { status } = simulate(count, workers, dice)
+          seen.add(status)
+          expect(['succeeded', 'failed']).toContain(status)
+        },
+      ),
+      { numRuns: 500 },
+    )
+    expect(seen).toContain('succeeded')
+  })
+
+  test('fails, and does not go on for ever, when every check finds rows', () => {
+    const state = { ...run({ status: 'verifying', ranges: done(0, 1, 3) }), stragglers: 1 }
+    const events: string[] = []
+    for (let rounds = 0; events.at(-1) !== 'fail'; rounds += 1) {
+      const step = nextStep({ ...state, verifyRounds: rounds })
+      if (step.kind === 'event') events.push(step.event)
+    }
+    expect(events).toEqual([...Array.from({ length: mostVerifyRounds }, () => 'leftover'), 'fail'])
+  })
+})

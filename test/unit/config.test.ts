@@ -1,0 +1,162 @@
+import { resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { isLoopback, readConfig } from '../../src/config.ts'
+import { Problem } from '../../src/core/errors.ts'
+
+const secret = 'correct-horse-battery'
+
+function refusal(env: Record<string, string>): string {
+  try {
+    readConfig(env)
+  } catch (error) {
+    expect(error).toBeInstanceOf(Problem)
+    expect((error as Problem).kind).toBe('invalid')
+    return (error as Problem).message
+  }
+  throw new Error('the environment was taken')
+}
+
+describe('the environment', () => {
+  test('may be empty: everything has a default, and only this machine can reach it', () => {
+    expect(readConfig({})).toEqual({
+      databaseUrl: null,
+      redisUrl: null,
+      host: '127.0.0.1',
+      port: 3000,
+      tokens: [],
+      jobsDir: resolve('jobs'),
+      role: 'both',
+      controlSchema: 'evenkeel',
+      logLevel: 'info',
+    })
+  })
+
+  test('is taken word by word', () => {
+    const config = readConfig({
+      DATABASE_URL: 'postgresql://u:p@db/app',
+      REDIS_URL: 'rediss://cache:6380',
+      HOST: '0.0.0.0',
+      PORT: '8080',
+      API_TOKENS: `grafana:read:${secret}, ann:operate:${secret}-2`,
+      JOBS_DIR: '/srv/jobs',
+      ROLE: 'api',
+      CONTROL_SCHEMA: 'backfills_2',
+      LOG_LEVEL: 'debug',
+    })
+    expect(config).toEqual({
+      databaseUrl: 'postgresql://u:p@db/app',
+      redisUrl: 'rediss://cache:6380',
+      host: '0.0.0.0',
+      port: 8080,
+      tokens: [
+        { name: 'grafana', scope: 'read', secret },
+        { name: 'ann', scope: 'operate', secret: `${secret}-2` },
+      ],
+      jobsDir: '/srv/jobs',
+      role: 'api',
+      controlSchema: 'backfills_2',
+      logLevel: 'debug',
+    })
+  })
+
+  test('with empty variables is the same as without them', () => {
+    const names = [
+      'DATABASE_URL',
+      'REDIS_URL',
+      'HOST',
+      'PORT',
+      'API_TOKENS',
+      'JOBS_DIR',
+      'ROLE',
+      'CONTROL_SCHEMA',
+      'LOG_LEVEL',
+    ]
+    expect(readConfig(Object.fromEntries(names.map((name) => [name, ''])))).toEqual(readConfig({}))
+  })
+
+  test('is frozen once it is read', () => {
+    expect(Object.isFrozen(readConfig({}))).toBe(true)
+  })
+
+  test.for([
+    ['DATABASE_URL', 'mysql://db/app', 'postgres://'],
+    ['REDIS_URL', 'http://cache', 'redis://'],
+    ['PORT', 'abc', 'must be a number'],
+    ['PORT', '65536', 'PORT'],
+    ['PORT', '80.5', 'PORT'],
+    ['PORT', '-1', 'PORT'],
+    ['ROLE', 'leader', 'ROLE'],
+    ['LOG_LEVEL', 'loud', 'LOG_LEVEL'],
+    ['CONTROL_SCHEMA', 'Odd "S"', 'must be a plain lower-case name'],
+    ['CONTROL_SCHEMA', `a${'b'.repeat(51)}`, 'must be a plain lower-case name'],
+    ['API_TOKENS', 'ann:operate', 'entry 1 is not name:scope:secret'],
+    ['API_TOKENS', `ann:admin:${secret}`, 'entry 1 is not name:scope:secret'],
+    ['API_TOKENS', `ann:operate:${secret},`, 'entry 2 is not name:scope:secret'],
+  ])('with %s=%s is refused by name', ([name, value, words]) => {
+    const message = refusal({ [name as string]: value as string })
+    expect(message).toContain(name)
+    expect(message).toContain(words)
+  })
+
+  test('has every wrong variable named at once', () => {
+    const message = refusal({
+      DATABASE_URL: 'x',
+      REDIS_URL: 'x',
+      PORT: 'x',
+      ROLE: 'x',
+      CONTROL_SCHEMA: '-',
+      LOG_LEVEL: 'x',
+    })
+    for (const name of ['DATABASE_URL', 'REDIS_URL', 'PORT', 'ROLE', 'CONTROL_SCHEMA', 'LOG_LEVEL']) {
+      expect(message, name).toContain(`  - ${name} `)
+    }
+  })
+
+  test.fails('has what is wrong between variables named together with what is wrong in one', () => {
+    const message = refusal({ HOST: '0.0.0.0', ROLE: 'worker', PORT: 'x' })
+    expect(message).toContain('PORT')
+    expect(message).toContain('API_TOKENS is not set')
+    expect(message).toContain('ROLE is worker and DATABASE_URL is not set')
+  })
+
+  test('leaves its secrets out of every message', () => {
+    const wrong = [
+      { DATABASE_URL: `mysql://ann:${secret}@db/app` },
+      { REDIS_URL: `http://:${secret}@cache` },
+      { API_TOKENS: `ann:admin:${secret}` },
+      { API_TOKENS: `${secret}` },
+      { API_TOKENS: `ann:read:${secret},ann:read:${secret}` },
+      { API_TOKENS: `ann:read:${secret}`, PORT: 'x' },
+      { DATABASE_URL: `postgres://ann:${secret}@db/app`, PORT: 'x', HOST: '0.0.0.0' },
+    ]
+    for (const env of wrong) expect(refusal(env as Record<string, string>)).not.toContain(secret)
+  })
+})
+
+describe('who can reach it', () => {
+  test.for(['0.0.0.0', '::', '10.0.0.5', 'backfill.internal', '128.0.0.1', '127.0.0.1.evil.test'])(
+    'on %s it does not start without tokens, and does with one',
+    (host) => {
+      expect(refusal({ HOST: host })).toContain('Set API_TOKENS=name:operate:secret')
+      expect(readConfig({ HOST: host, API_TOKENS: `ann:operate:${secret}` }).host).toBe(host)
+    },
+  )
+
+  test.for(['127.0.0.1', '127.8.9.1', '::1', 'localhost'])('%s is this machine alone', (host) => {
+    expect(isLoopback(host)).toBe(true)
+    expect(readConfig({ HOST: host }).host).toBe(host)
+  })
+
+  test('a secret shorter than 16 characters is none', () => {
+    expect(refusal({ API_TOKENS: 'ann:operate:short' })).toContain('16 characters or more')
+  })
+
+  test('two tokens of one name are refused: events could not tell who did what', () => {
+    expect(refusal({ API_TOKENS: `ann:read:${secret},ann:operate:${secret}2` })).toContain('a name twice')
+  })
+
+  test('a worker without the API’s database is refused', () => {
+    expect(refusal({ ROLE: 'worker' })).toContain('Set DATABASE_URL')
+    expect(readConfig({ ROLE: 'worker', DATABASE_URL: 'postgres://db/app' }).role).toBe('worker')
+  })
+})

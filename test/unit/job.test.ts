@@ -1,0 +1,204 @@
+import { assert, constantFrom, dictionary, jsonValue, property, shuffledSubarray, string } from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { Problem } from '../../src/core/errors.ts'
+import { defineJob, hashParams, type JobDefinition, resolveJob } from '../../src/core/job.ts'
+import { compileSql, sql } from '../../src/core/sql.ts'
+
+const good = { name: 'users-name', table: 'users', set: { name: sql`'x'` } }
+
+/** What a file without types may hold. */
+const unchecked = (change: Record<string, unknown>) => () =>
+  defineJob({ ...good, ...change } as unknown as JobDefinition)
+
+function problemOf(work: () => unknown): Problem {
+  try {
+    work()
+  } catch (error) {
+    expect(error).toBeInstanceOf(Problem)
+    return error as Problem
+  }
+  throw new Error('nothing was thrown')
+}
+
+describe('defineJob', () => {
+  test('gives back what it was given', () => {
+    expect(defineJob(good)).toBe(good)
+  })
+
+  test.for([
+    ['a name in capitals', { name: 'Users' }, 'name'],
+    ['a name with a dot', { name: 'a.b' }, 'name'],
+    ['a name of 64 letters', { name: 'a'.repeat(64) }, 'name'],
+    ['a name with a colon', { name: 'a:b' }, 'name'],
+    ['no name', { name: undefined }, 'name'],
+    ['a table that is none', { table: 'a.b.c' }, 'is not a table name'],
+    ['no table', { table: undefined }, 'table'],
+    ['an empty key', { key: [] }, 'key'],
+    ['a key of five columns', { key: ['a', 'b', 'c', 'd', 'e'] }, 'a key has at most four columns'],
+    ['a key of a string', { key: 'id' }, 'key'],
+    ['params that are no zod object', { params: z.string() }, 'params must be a zod object'],
+    ['where as a string', { where: 'name IS NULL' }, 'where must be sql`…`'],
+    ['set as a string', { set: 'name = 1' }, 'set must be { column: sql`…` }'],
+    ['no set', { set: undefined }, 'set must be { column: sql`…` }'],
+    ['an empty set', { set: {} }, 'set is empty'],
+    ['a set with a plain value', { set: { name: 'x' } }, 'set.name is not sql`…`'],
+    ['a set with a column without a name', { set: { '': sql`1` } }, 'set names a column'],
+    ['a set with a column of 64 letters', { set: { ['a'.repeat(64)]: sql`1` } }, 'set names a column'],
+    ['an unknown option', { options: { paralelism: 2 } }, 'paralelism'],
+    ['an option out of bounds', { options: { parallelism: 0 } }, 'parallelism'],
+    ['a word it does not know', { whre: sql`true` }, 'whre'],
+  ] as const)('refuses %s, and says so', ([, change, words]) => {
+    const problem = problemOf(unchecked(change))
+    expect(problem.kind).toBe('invalid')
+    expect(problem.message).toContain(words)
+  })
+
+  test('names everything that is wrong at once', () => {
+    const { message } = problemOf(unchecked({ name: 'A', where: 'x', options: { parallelism: 0 } }))
+    for (const word of ['name', 'where', 'parallelism']) expect(message).toContain(word)
+  })
+
+  test('leaves functions to be asked when there are parameters', () => {
+    expect(unchecked({ where: () => 'nonsense', set: () => ({}) })).not.toThrow()
+  })
+})
+
+describe('resolveJob', () => {
+  const job = defineJob({
+    name: 'old-users',
+    table: 'users',
+    params: z.object({ days: z.int().min(1), label: z.string().default('old') }),
+    where: ({ days }) => sql`age > ${days}::int`,
+    set: ({ label }) => ({ label: sql`${label}` }),
+  })
+
+  test('puts the parameters into where and set, defaults filled in', () => {
+    const resolved = resolveJob(job as unknown as JobDefinition, { days: 3 })
+    expect(resolved.params).toEqual({ days: 3, label: 'old' })
+    expect(resolved.where && compileSql(resolved.where, 1)).toEqual({ text: 'age > $1::int', values: ['3'] })
+    expect(resolved.set.map(([column, value]) => [column, compileSql(value, 1)])).toEqual([
+      ['label', { text: '$1', values: ['old'] }],
+    ])
+  })
+
+  test('takes no key and no predicate for null', () => {
+    expect(resolveJob(defineJob(good), undefined)).toMatchObject({ key: null, where: null, params: {} })
+  })
+
+  test('names every parameter that does not fit, also to machines', () => {
+    const problem = problemOf(() => resolveJob(job as unknown as JobDefinition, { days: 0, label: 5 }))
+    expect(problem.message).toContain('old-users')
+    expect(problem.details.issues).toEqual([
+      { path: 'days', message: expect.any(String) },
+      { path: 'label', message: expect.any(String) },
+    ])
+  })
+
+  test('refuses parameters where the job has none', () => {
+    expect(problemOf(() => resolveJob(defineJob(good), { days: 1 })).message).toContain('days')
+  })
+
+  test.for<[string, Record<string, unknown>, string]>([
+    ['where', { where: () => 'true' }, 'where of job users-name did not return sql``'],
+    ['where, of a promise', { where: async () => sql`true` }, 'where of job users-name did not return sql``'],
+    ['set', { set: () => ({ name: 'x' }) }, 'set.name is not sql`…`'],
+    ['set, of nothing', { set: () => ({}) }, 'set is empty'],
+    ['set, of undefined', { set: () => undefined }, 'set of job users-name'],
+  ])('refuses what the function %s must not return', ([, change, words]) => {
+    expect(problemOf(() => resolveJob(unchecked(change)(), {})).message).toContain(words)
+  })
+})
+
+describe('the fingerprint', () => {
+  const base: JobDefinition = { ...good, where: sql`name IS NULL`, key: ['id'] }
+  const of = (job: JobDefinition, params: unknown = {}) =>
+    resolveJob(defineJob(job) as JobDefinition, params).fingerprint
+
+  test.for([
+    ['the predicate', { where: sql`name IS NULL OR name = ''` }],
+    ['a value bound in the predicate', { where: sql`name = ${'x'}` }],
+    ['having no predicate', { where: undefined }],
+    ['a new value', { set: { name: sql`'y'` } }],
+    ['the column', { set: { label: sql`'x'` } }],
+    ['one more column', { set: { name: sql`'x'`, label: sql`'y'` } }],
+    ['the table', { table: 'people' }],
+    ['the key', { key: ['id', 'tenant'] }],
+  ] as const)('changes with %s', ([, change]) => {
+    const { where, ...rest } = { ...base, ...change }
+    expect(of({ ...rest, ...(where ? { where } : {}) } as JobDefinition)).not.toBe(of(base))
+  })
+
+  test('stays when the description, the options or the schema of parameters change', () => {
+    const same = of(base)
+    expect(of({ ...base, description: 'other words' })).toBe(same)
+    expect(of({ ...base, options: { parallelism: 8 } })).toBe(same)
+    expect(of({ ...base, params: z.object({ unused: z.string().optional() }) })).toBe(same)
+  })
+
+  test('is of what is done, not of how it is written down', () => {
+    const piece = sql`name IS NULL`
+    expect(of({ ...base, where: sql`${piece}` })).toBe(of(base))
+    expect(of({ ...base, where: () => piece })).toBe(of(base))
+  })
+
+  test('tells a bound value from text that looks like it', () => {
+    expect(of({ ...base, where: sql`name = ${'$1'}` })).not.toBe(of({ ...base, where: sql`name = $1` }))
+  })
+
+  test('changes with a parameter that is used', () => {
+    const job: JobDefinition = {
+      ...base,
+      params: z.object({ n: z.int() }),
+      where: (params) => sql`id > ${params.n as number}`,
+    }
+    expect(of(job, { n: 1 })).toBe(of(job, { n: 1 }))
+    expect(of(job, { n: 1 })).not.toBe(of(job, { n: 2 }))
+  })
+})
+
+describe('the hash of parameters', () => {
+  /** The same value with the keys of every object in another order. */
+  function reordered(value: unknown, order: (keys: string[]) => string[]): unknown {
+    if (Array.isArray(value)) return value.map((item) => reordered(item, order))
+    if (value === null || typeof value !== 'object') return value
+    const object = value as Record<string, unknown>
+    return Object.fromEntries(order(Object.keys(object)).map((key) => [key, reordered(object[key], order)]))
+  }
+
+  test('is the same in whatever order the keys come', () => {
+    assert(
+      property(dictionary(string(), jsonValue()), (params) => {
+        expect(hashParams(reordered(params, (keys) => keys.reverse()))).toBe(hashParams(params))
+      }),
+    )
+  })
+
+  test('is another one when a value, a key or the order of an array is another', () => {
+    const hashes = [{}, { a: 1 }, { a: '1' }, { b: 1 }, { a: null }, { a: [1, 2] }, { a: [2, 1] }, { a: { a: 1 } }].map(
+      hashParams,
+    )
+    expect(new Set(hashes).size).toBe(hashes.length)
+  })
+
+  test('tells subsets of keys apart', () => {
+    assert(
+      property(
+        shuffledSubarray(['a', 'b', 'c']),
+        shuffledSubarray(['a', 'b', 'c']),
+        constantFrom(1, 'x'),
+        (one, two, value) => {
+          const made = (keys: string[]) => Object.fromEntries(keys.map((key) => [key, value]))
+          expect(hashParams(made(one)) === hashParams(made(two))).toBe(
+            [...one].sort().join() === [...two].sort().join(),
+          )
+        },
+      ),
+    )
+  })
+
+  test('takes dates and bigints, which a schema may make of text', () => {
+    expect(hashParams({ at: new Date(0) })).not.toBe(hashParams({ at: new Date(1) }))
+    expect(hashParams({ id: 2n ** 63n })).not.toBe(hashParams({ id: 2n ** 63n + 1n }))
+  })
+})

@@ -1,0 +1,201 @@
+import { array, assert, boolean, double, integer, property, record } from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
+import { type BatchOutcome, BatchSizer, boundsOf, rateSize, rateWait } from '../../src/core/pace.ts'
+
+const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 }, targetBatchSeconds: 0.02 }
+
+const anyOutcome = record({
+  scanned: integer({ min: 0, max: 10_000 }),
+  share: double({ min: 0, max: 1, noNaN: true }),
+  seconds: double({ min: 0, max: 30, noNaN: true }),
+  shrink: boolean(),
+}).map(({ share, ...rest }) => ({ ...rest, done: Math.floor(rest.scanned * share) }))
+
+/** A sizer and a table whose rows cost the same each: the size after so many batches. */
+function settle(sizer: BatchSizer, secondsPerRow: number, batches: number, fixed = 0): number {
+  for (let batch = 0; batch < batches; batch += 1) {
+    const rows = sizer.next(options)
+    sizer.observe({ scanned: rows, done: rows, seconds: fixed + rows * secondsPerRow }, options)
+  }
+  return sizer.next(options)
+}
+
+function full(rows: number, seconds: number): BatchOutcome {
+  return { scanned: rows, done: rows, seconds }
+}
+
+describe('the size of a batch', () => {
+  test('begins at the least that is allowed, or where the range left off', () => {
+    expect(new BatchSizer(options).next(options)).toBe(10)
+    expect(new BatchSizer(options, 700).next(options)).toBe(700)
+    expect(new BatchSizer(options, 99_999).next(options)).toBe(10_000)
+  })
+
+  test('stays within its bounds and is a whole number, whatever happens', () => {
+    assert(
+      property(array(anyOutcome, { maxLength: 60 }), (outcomes) => {
+        const sizer = new BatchSizer(options)
+        for (const outcome of outcomes) {
+          if (outcome.shrink) sizer.shrink(options)
+          else sizer.observe(outcome, options)
+          const size = sizer.next(options)
+          expect(Number.isInteger(size)).toBe(true)
+          expect(size).toBeGreaterThanOrEqual(10)
+          expect(size).toBeLessThanOrEqual(10_000)
+        }
+      }),
+    )
+  })
+
+  test('never grows by more than 1.3 a step', () => {
+    assert(
+      property(integer({ min: 10, max: 10_000 }), array(anyOutcome, { maxLength: 40 }), (first, outcomes) => {
+        const sizer = new BatchSizer(options, first)
+        let before = sizer.next(options)
+        for (const outcome of outcomes) {
+          sizer.observe(outcome, options)
+          const after = sizer.next(options)
+          // Sizes are rounded: half a row on either side.
+          expect(after).toBeLessThanOrEqual((before + 0.5) * 1.3 + 0.5)
+          before = after
+        }
+      }),
+    )
+  })
+
+  test.for([0.00001, 0.00005, 0.0003])('converges to the target when each row costs %d s', (cost) => {
+    const ideal = options.targetBatchSeconds / cost
+    expect(settle(new BatchSizer(options), cost, 60)).toBeCloseTo(ideal, -1)
+    expect(settle(new BatchSizer(options, 10_000), cost, 60)).toBeCloseTo(ideal, -1)
+  })
+
+  test('brings the time of a batch to the target also where a batch has a cost of its own', () => {
+    const rows = settle(new BatchSizer(options), 0.00005, 200, 0.002)
+    expect(0.002 + rows * 0.00005).toBeGreaterThan(options.targetBatchSeconds * 0.8)
+    expect(0.002 + rows * 0.00005).toBeLessThanOrEqual(options.targetBatchSeconds * 1.2)
+  })
+
+  test('comes down at once when rows become dear', () => {
+    const sizer = new BatchSizer(options, 1000)
+    settle(sizer, 0.00002, 20)
+    const rows = sizer.next(options)
+    sizer.observe(full(rows, 0.06), options)
+    sizer.observe(full(rows, 0.06), options)
+    expect(sizer.next(options)).toBeLessThan(rows / 2)
+  })
+
+  test('falls to a tenth when a batch takes over five times the target, and only then', () => {
+    const sizer = new BatchSizer(options, 5000)
+    sizer.observe(full(5000, 0.11), options)
+    expect(sizer.next(options)).toBe(500)
+    const calm = new BatchSizer(options, 5000)
+    calm.observe(full(5000, 0.1), options)
+    expect(calm.next(options)).toBe(1000)
+  })
+
+  test('falls to a tenth also when the slow batch had nothing to do', () => {
+    const sizer = new BatchSizer(options, 5000)
+    sizer.observe({ scanned: 0, done: 0, seconds: 1 }, options)
+    expect(sizer.next(options)).toBe(500)
+  })
+
+  test('never grows on a sparse stretch: it says nothing about the dense one behind it', () => {
+    assert(
+      property(array(anyOutcome, { maxLength: 60 }), (outcomes) => {
+        const sizer = new BatchSizer(options, 100)
+        for (const { scanned, done, seconds } of outcomes) {
+          const before = sizer.next(options)
+          sizer.observe({ scanned, done: Math.min(done, Math.ceil(scanned / 2) - 1), seconds }, options)
+          expect(sizer.next(options)).toBeLessThanOrEqual(before)
+        }
+      }),
+    )
+  })
+
+  test('grows on a stretch of which half was done', () => {
+    const sizer = new BatchSizer(options, 100)
+    sizer.observe({ scanned: 100, done: 50, seconds: 0.001 }, options)
+    expect(sizer.next(options)).toBe(130)
+  })
+
+  test('does not change on an empty batch that was quick', () => {
+    const sizer = new BatchSizer(options, 100)
+    sizer.observe({ scanned: 0, done: 0, seconds: 0 }, options)
+    expect(sizer.next(options)).toBe(100)
+  })
+
+  test('one outlier among ten batches does not set it', () => {
+    const sizer = new BatchSizer(options, 400)
+    settle(sizer, 0.00005, 20)
+    const rows = sizer.next(options)
+    sizer.observe(full(rows, 0.09), options)
+    expect(sizer.next(options)).toBeGreaterThan(rows * 0.95)
+  })
+
+  test('halves when a batch is turned away', () => {
+    const sizer = new BatchSizer(options, 100)
+    sizer.shrink(options)
+    expect(sizer.next(options)).toBe(50)
+  })
+
+  test('is what the options say when they fix it', () => {
+    const fixed = { ...options, batchSize: 333 }
+    const sizer = new BatchSizer(fixed, 50)
+    expect(sizer.next(fixed)).toBe(333)
+    sizer.observe(full(333, 10), fixed)
+    sizer.shrink(fixed)
+    expect(sizer.next(fixed)).toBe(333)
+  })
+
+  test('follows options that change while it runs', () => {
+    const sizer = new BatchSizer(options, 5000)
+    expect(sizer.next({ ...options, batchSize: { min: 1, max: 200 } })).toBe(200)
+    expect(sizer.next({ ...options, batchSize: 7 })).toBe(7)
+    expect(sizer.next({ ...options, batchSize: { min: 50, max: 60 } })).toBe(50)
+  })
+
+  test('has the bounds of the options', () => {
+    expect(boundsOf({ ...options, batchSize: 5 })).toEqual({ min: 5, max: 5 })
+    expect(boundsOf(options)).toEqual({ min: 10, max: 10_000 })
+  })
+})
+
+describe('a rate', () => {
+  const anyRate = double({ min: 0.01, max: 1e6, noNaN: true })
+
+  test('is kept by waiting out what the batch was too fast', () => {
+    expect(rateWait(100, 0.2, 100)).toBeCloseTo(0.8)
+    expect(rateWait(100, 3, 100)).toBe(0)
+    expect(rateWait(0, 0, 100)).toBe(0)
+    expect(rateWait(1_000_000, 0, null)).toBe(0)
+  })
+
+  test('is never passed: rows over batch and wait together are at most it', () => {
+    assert(
+      property(
+        integer({ min: 1, max: 100_000 }),
+        double({ min: 0, max: 100, noNaN: true }),
+        anyRate,
+        (rows, elapsed, rate) => {
+          const wait = rateWait(rows, elapsed, rate)
+          expect(wait).toBeGreaterThanOrEqual(0)
+          expect(rows / (elapsed + wait)).toBeLessThanOrEqual(rate * 1.000001)
+        },
+      ),
+    )
+  })
+
+  test('makes windows of at most a second, and of at least a row', () => {
+    expect(rateSize(1000, null)).toBe(1000)
+    assert(
+      property(integer({ min: 1, max: 100_000 }), anyRate, (size, rate) => {
+        const rows = rateSize(size, rate)
+        expect(Number.isInteger(rows)).toBe(true)
+        expect(rows).toBeGreaterThanOrEqual(1)
+        expect(rows).toBeLessThanOrEqual(size)
+        expect(rows).toBeLessThanOrEqual(Math.max(1, rate))
+      }),
+    )
+  })
+})

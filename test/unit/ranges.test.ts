@@ -1,0 +1,38 @@
+import { assert, integer, property, uniqueArray } from 'fast-check'
+import { expect, test } from 'vitest'
+import { type KeyRange, rangesBetween } from '../../src/core/ranges.ts'
+
+/** Above lower, up to and including upper; keys are whole numbers here. */
+function holds(range: KeyRange, key: number): boolean {
+  const above = range.lower === null || key > Number(range.lower[0])
+  return above && (range.upper === null || key <= Number(range.upper[0]))
+}
+
+const boundaries = uniqueArray(integer({ min: -50, max: 50 }), { minLength: 1, maxLength: 12 }).map((list) =>
+  list.sort((a, b) => a - b),
+)
+
+test('an empty table is one range without bounds', () => {
+  expect(rangesBetween([])).toEqual([{ lower: null, upper: null }])
+})
+
+test('a boundary belongs to the range that ends with it', () => {
+  expect(rangesBetween([['5'], ['9']])).toEqual([
+    { lower: null, upper: ['5'] },
+    { lower: ['5'], upper: ['9'] },
+  ])
+})
+
+test('every key up to the last boundary belongs to exactly one range, and none above it to any', () => {
+  assert(
+    property(boundaries, integer({ min: -60, max: 60 }), (list, key) => {
+      const found = rangesBetween(list.map((boundary) => [String(boundary)])).filter((range) => holds(range, key))
+      expect(found.length).toBe(key <= (list.at(-1) as number) ? 1 : 0)
+    }),
+  )
+})
+
+test('the same boundary twice makes an empty range, and no key belongs to two', () => {
+  const ranges = rangesBetween([['5'], ['5'], ['9']])
+  for (const key of [4, 5, 6, 9]) expect(ranges.filter((range) => holds(range, key)).length, String(key)).toBe(1)
+})
