@@ -1,0 +1,917 @@
+import { randomUUID } from 'node:crypto'
+import {
+  type Arbitrary,
+  array,
+  assert,
+  asyncProperty,
+  bigInt,
+  boolean,
+  constant,
+  constantFrom,
+  double,
+  float,
+  integer,
+  nat,
+  oneof,
+  string,
+  tuple,
+  uint8Array,
+  uuid,
+} from 'fast-check'
+import type pg from 'pg'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/identifier.ts'
+import { defineJob, type ResolvedJob, resolveJob } from '../../src/core/job.ts'
+import type { Cursor, Target } from '../../src/core/key.ts'
+import { defaultRunOptions } from '../../src/core/options.ts'
+import { type KeyRange, rangesBetween } from '../../src/core/ranges.ts'
+import { type Sql, sql } from '../../src/core/sql.ts'
+import { type BatchInput, type BatchResult, runBatch } from '../../src/engine/batch.ts'
+import { inspectTarget } from '../../src/engine/inspect.ts'
+import { planRanges } from '../../src/engine/plan.ts'
+import { engineSettings } from '../../src/engine/session.ts'
+import { updateStatements } from '../../src/engine/update.ts'
+import { type Control, createControl, createPool } from '../../src/store/control.ts'
+import { advanceRun, changeStatus, createRun } from '../../src/store/lifecycle.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { type Lease, leaseRange, listRanges, releaseRange } from '../../src/store/ranges.ts'
+import { findRun, type Run } from '../../src/store/runs.ts'
+import { countStragglers } from '../../src/store/stragglers.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { queueKind } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+// Nothing here goes through the queue: once is enough.
+const inDatabase = describe.skipIf(queueKind === 'redis')
+
+/** SQL whose text is made by the test, for names that cannot stand in a template. */
+const raw = (text: string): Sql => sql([text] as unknown as TemplateStringsArray)
+
+/** A database with the control schema, and sessions as the engine has them. */
+interface Engine {
+  readonly database: TestDatabase
+  readonly control: Control
+  readonly pool: pg.Pool
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<R[]>
+}
+
+async function openEngine(settings: Readonly<Record<string, string>> = {}): Promise<Engine> {
+  const database = await createDatabase()
+  const pool = createPool(database.url, {
+    name: 'evenkeel engine',
+    max: 3,
+    settings: { ...engineSettings, ...settings },
+  })
+  pool.on('error', () => undefined)
+  onTestFinished(() => pool.end())
+  const control = createControl(pool, 'evenkeel')
+  await migrate(control)
+  return { database, control, pool, query: async (text, values = []) => (await pool.query(text, [...values])).rows }
+}
+
+async function inspect({ pool, control }: Engine, job: ResolvedJob): Promise<Target> {
+  const client = await pool.connect()
+  try {
+    return await inspectTarget(client, control.s, job)
+  } finally {
+    client.release()
+  }
+}
+
+async function start({ control }: Engine, target: Target, job: ResolvedJob, ranges: readonly KeyRange[]): Promise<Run> {
+  const run = {
+    job: job.name,
+    params: {},
+    paramsHash: randomUUID(),
+    fingerprint: job.fingerprint,
+    target,
+    hasPredicate: job.where !== null,
+    options: { ...defaultRunOptions, parallelism: 64 },
+    requestHash: '',
+    createdBy: 'test',
+    idempotencyKey: null,
+  }
+  const bound = job.where === null ? (ranges.at(-1)?.upper ?? null) : null
+  return (await createRun(control, run, ranges, { lower: null, upper: bound })).run
+}
+
+/** Leases of all ranges that the run may be worked on now; its first ones start it. */
+async function leaseAll({ control }: Engine, run: Run): Promise<Lease[]> {
+  const { tickets } = await advanceRun(control, run.id, 'test')
+  const leases: Lease[] = []
+  for (const ticket of tickets) leases.push((await leaseRange(control, ticket, 'test', 60)) as Lease)
+  if (leases.length > 0 && (await findRun(control, run.id))?.status === 'queued') {
+    await changeStatus(control, run.id, 'start', { actor: 'test' })
+  }
+  return leases
+}
+
+/** The next batch of a lease, from `cursor`; null when the fence was shut. */
+async function batch(
+  { pool, control }: Engine,
+  run: Run,
+  job: ResolvedJob,
+  lease: Lease,
+  change: Partial<BatchInput> = {},
+): Promise<BatchResult | null> {
+  const input = {
+    runId: run.id,
+    ordinal: lease.ordinal,
+    epoch: lease.epoch,
+    cursor: lease.cursor,
+    upper: lease.upper,
+    limit: 100,
+    leaseSeconds: 60,
+    workedMs: 1,
+    throttledMs: 0,
+    throttle: null,
+    ...change,
+  }
+  const statements = updateStatements(control.s, run.target, job)
+  const bounds = { cursor: input.cursor !== null, upper: input.upper !== null }
+  const statement = {
+    keys: () => statements.window(bounds),
+    stragglers: () => statements.stragglers(),
+    residual: () => statements.residual(bounds),
+  }[lease.kind]()
+  const client = await pool.connect()
+  try {
+    return await runBatch(client, statement, input)
+  } finally {
+    client.release()
+  }
+}
+
+/** Works a range to its end, or as long as stragglers are due. */
+async function workRange(engine: Engine, run: Run, job: ResolvedJob, lease: Lease, limit: number): Promise<void> {
+  let cursor: Cursor | null = lease.cursor
+  for (;;) {
+    const result = await batch(engine, run, job, lease, { cursor, limit })
+    if (!result) throw new Error(`the fence of range ${lease.ordinal} was shut`)
+    cursor = result.cursor
+    if (result.ended || (lease.kind === 'stragglers' && result.scanned === 0)) break
+  }
+  await releaseRange(engine.control, lease, { wakeAfterSeconds: 0, attempts: 0 })
+}
+
+/** Works a run as workers do until nothing is left for them; the ranges from the last to the first. */
+async function work(engine: Engine, run: Run, job: ResolvedJob, limit: number): Promise<Run> {
+  for (;;) {
+    const leases = await leaseAll(engine, run)
+    if (leases.length === 0) return (await findRun(engine.control, run.id)) as Run
+    for (const lease of leases.reverse()) await workRange(engine, run, job, lease, limit)
+  }
+}
+
+/** A table to run on, and rows for it: each a list of texts that are cast to the types of the key's columns. */
+interface KeyCase {
+  readonly title: string
+  readonly setup?: string
+  readonly table?: string
+  /** Column and its type as CREATE TABLE takes it. */
+  readonly key: ReadonlyArray<readonly [name: string, type: string]>
+  /** Instead of a primary key. */
+  readonly index?: string
+  readonly partitions?: readonly [by: string, ...parts: string[]]
+  readonly counter?: string
+  readonly row: Arbitrary<string[]>
+}
+
+const bareType = (type: string) => type.replace(/ COLLATE .*/, '')
+
+class KeyTable {
+  readonly engine: Engine
+  readonly job: ResolvedJob
+  readonly #case: KeyCase
+  readonly #from: string
+  readonly #counter: string
+  readonly #names: string
+  readonly #text: string
+
+  private constructor(engine: Engine, keyCase: KeyCase) {
+    this.engine = engine
+    this.#case = keyCase
+    this.#from = quoteTableName(parseTableName(keyCase.table ?? 'things'))
+    this.#counter = keyCase.counter ?? 'touched'
+    const names = keyCase.key.map(([name]) => quoteIdentifier(name))
+    this.#names = names.join(', ')
+    this.#text = `ARRAY[${names.map((name) => `${name}::text`).join(', ')}]`
+    // No predicate: only the cursor keeps a row from being done twice.
+    this.job = resolveJob(
+      defineJob({
+        name: 'count',
+        table: keyCase.table ?? 'things',
+        ...(keyCase.index ? { key: keyCase.key.map(([name]) => name) as [string, ...string[]] } : {}),
+        set: { [this.#counter]: raw(`${quoteIdentifier(this.#counter)} + 1`), seq: sql`nextval('order_seq')` },
+      }),
+      {},
+    )
+  }
+
+  static async create(engine: Engine, keyCase: KeyCase): Promise<KeyTable> {
+    const table = new KeyTable(engine, keyCase)
+    const columns = keyCase.key.map(([name, type]) => `${quoteIdentifier(name)} ${type} NOT NULL`).join(', ')
+    const unique = keyCase.index ? '' : `, PRIMARY KEY (${table.#names})`
+    const [by, ...parts] = keyCase.partitions ?? []
+    const statements = [
+      'CREATE SEQUENCE order_seq',
+      keyCase.setup ?? '',
+      `CREATE TABLE ${table.#from} (${columns}, ${quoteIdentifier(table.#counter)} int NOT NULL DEFAULT 0, seq bigint${unique}) ${by ? `PARTITION BY ${by}` : ''}`,
+      ...parts.map((part, index) => `CREATE TABLE part_${index} PARTITION OF ${table.#from} ${part}`),
+      keyCase.index ?? '',
+    ]
+    for (const statement of statements.filter(Boolean)) await engine.query(statement)
+    return table
+  }
+
+  /** Exactly these rows, without repetitions; returns the keys in their order, as the database sorts and writes them. */
+  async fill(rows: ReadonlyArray<readonly string[]>): Promise<Cursor[]> {
+    const values = this.#case.key.map(([, type], index) => `(given->>${index})::${bareType(type)}`)
+    await this.engine.query(`TRUNCATE ${this.#from}`)
+    await this.engine.query(
+      `INSERT INTO ${this.#from} (${this.#names}) SELECT ${values.join(', ')} FROM jsonb_array_elements($1::jsonb) AS given ON CONFLICT DO NOTHING`,
+      [JSON.stringify(rows)],
+    )
+    return (await this.read()).map((row) => row.key)
+  }
+
+  async read(): Promise<Array<{ key: Cursor; touched: number; seq: number }>> {
+    return this.engine.query(
+      `SELECT ${this.#text} AS key, ${quoteIdentifier(this.#counter)} AS touched, seq::int FROM ${this.#from} ORDER BY ${this.#names}`,
+    )
+  }
+
+  async delete(keys: readonly Cursor[]): Promise<void> {
+    const typed = this.#case.key.map(([, type], index) => `(given->>${index})::${bareType(type)}`)
+    await this.engine.query(
+      `DELETE FROM ${this.#from} WHERE (${this.#names}) IN (SELECT ${typed.join(', ')} FROM jsonb_array_elements($1::jsonb) AS given)`,
+      [JSON.stringify(keys)],
+    )
+  }
+}
+
+interface Draw {
+  readonly rows: ReadonlyArray<readonly string[]>
+  readonly limit: number
+  /** Where ranges end, as positions among the rows; the last row always ends one. */
+  readonly cuts: readonly number[]
+  /** Whether the rows that ranges end with are deleted before any window reaches them. */
+  readonly withoutBounds: boolean
+}
+
+async function expectEachOnceAndInOrder(table: KeyTable, target: Target, draw: Draw): Promise<void> {
+  const { engine, job } = table
+  const keys = await table.fill(draw.rows)
+  const ends = [...new Set([...draw.cuts.map((cut) => cut % keys.length), keys.length - 1])].sort((a, b) => a - b)
+  const boundaries = keys.length === 0 ? [] : ends.map((end) => keys[end] as Cursor)
+  const run = await start(engine, target, job, rangesBetween(boundaries))
+  if (draw.withoutBounds) await table.delete(boundaries)
+  const kept = keys.map((_, position) => position).filter((at) => !draw.withoutBounds || !ends.includes(at))
+
+  expect(await work(engine, run, job, draw.limit)).toMatchObject({ status: 'succeeded' })
+  const rows = await table.read()
+  expect(rows.map((row) => row.touched)).toEqual(kept.map(() => 1))
+  const rangeOf = (position: number) => ends.filter((end) => end < position).length
+  for (const [index, row] of rows.entries()) {
+    const next = rows[index + 1]
+    const together = rangeOf(kept[index] as number) === rangeOf(kept[index + 1] ?? Number.NaN)
+    if (next && together) expect(next.seq, `${row.key} before ${next.key}`).toBeGreaterThan(row.seq)
+  }
+  const ranges = await listRanges(engine.control, run.id)
+  const counts = ranges.filter((range) => range.kind === 'keys').map((range) => range.rowsScanned)
+  const expected = counts.map((_, range) => kept.filter((position) => rangeOf(position) === range).length)
+  expect(counts).toEqual(expected)
+}
+
+const words = oneof(
+  string({ unit: 'grapheme', maxLength: 6 }),
+  constantFrom(
+    '',
+    ' ',
+    'a',
+    'A',
+    'á',
+    'Á',
+    'a ',
+    ' a',
+    'B',
+    'z',
+    'Z',
+    'ß',
+    'ss',
+    'NULL',
+    'null',
+    '"',
+    '\\',
+    '\\"',
+    '{}',
+  ),
+  constantFrom(
+    '{a,b}',
+    ',',
+    "'",
+    '$1',
+    '\n',
+    '\t',
+    'a\u0301',
+    'ﬁ',
+    'I',
+    'ı',
+    'i',
+    'İ',
+    '10',
+    '9',
+    '-',
+    '_',
+    '漢字',
+    '😀',
+  ),
+)
+const ints = oneof(integer(), integer({ min: -5, max: 5 }))
+const small = integer({ min: 0, max: 4 })
+const bigints = oneof(
+  bigInt({ min: 2n ** 63n - 50n, max: 2n ** 63n - 1n }),
+  bigInt({ min: -(2n ** 63n), max: -(2n ** 63n) + 50n }),
+  bigInt({ min: 2n ** 53n - 5n, max: 2n ** 53n + 5n }),
+  bigInt({ min: -5n, max: 5n }),
+)
+/** Moments a microsecond apart, around the hour that Central Europe skips in spring. */
+const micros = integer({ min: -30, max: 30 }).map((offset) => {
+  const second = offset < 0 ? '2026-03-29 00:59:59' : '2026-03-29 01:00:00'
+  return `${second}.${String((offset + 1_000_000) % 1_000_000).padStart(6, '0')}`
+})
+const ends = constantFrom('infinity', '-infinity')
+const dates = oneof(
+  integer({ min: 1, max: 28 }).map((day) => `2026-02-${String(day).padStart(2, '0')}`),
+  integer({ min: 1, max: 4700 }).map((year) => `${String(year).padStart(4, '0')}-03-15 BC`),
+  integer({ min: 10_000, max: 99_999 }).map((year) => `${year}-01-01`),
+  ends,
+)
+const numerics = oneof(
+  constantFrom(
+    '1',
+    '1.0',
+    '1.10',
+    '1.1',
+    '1.100',
+    '0',
+    '-0.0',
+    '0.00000000000000000001',
+    'NaN',
+    'Infinity',
+    '-Infinity',
+  ),
+  tuple(bigInt({ min: -(10n ** 60n), max: 10n ** 60n }), nat(999)).map(([whole, part]) => `${whole}.${part}`),
+  tuple(integer({ min: -2, max: 2 }), nat(99)).map(([whole, part]) => `${whole}.${part}`),
+)
+const one = (arbitrary: Arbitrary<unknown>) => arbitrary.map((value) => [String(value)])
+const many = (...arbitraries: Arbitrary<unknown>[]) => tuple(...arbitraries).map((values) => values.map(String))
+const id = (type: string): KeyCase['key'] => [['id', type]]
+
+const cases: readonly KeyCase[] = [
+  { title: 'int', key: id('int'), row: one(ints) },
+  { title: 'bigint, also next to 2^63 and negative', key: id('bigint'), row: one(bigints) },
+  { title: 'uuid', key: id('uuid'), row: one(uuid()) },
+  { title: 'text in collation C', key: id('text COLLATE "C"'), row: one(words) },
+  { title: 'text in collation en-x-icu', key: id('text COLLATE "en-x-icu"'), row: one(words) },
+  {
+    title: 'text in a collation where upper and lower case are equal',
+    setup: `CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+    key: id('text COLLATE caseless'),
+    row: one(words),
+  },
+  {
+    title: 'timestamptz a microsecond apart',
+    key: id('timestamptz'),
+    row: one(
+      oneof(
+        micros.map((at) => `${at}+00`),
+        ends,
+      ),
+    ),
+  },
+  {
+    title: 'timestamp, infinity too',
+    key: id('timestamp'),
+    row: one(oneof(micros, ends, constant('0044-03-15 12:00 BC'))),
+  },
+  { title: 'numeric', key: id('numeric'), row: one(numerics) },
+  { title: 'date, BC too', key: id('date'), row: one(dates) },
+  { title: 'varchar(n)', key: id('varchar(5)'), row: one(words.map((word) => [...word].slice(0, 5).join(''))) },
+  { title: 'char(n)', key: id('char(3)'), row: one(words.map((word) => [...word].slice(0, 3).join(''))) },
+  {
+    title: 'bytea',
+    key: id('bytea'),
+    row: one(uint8Array({ maxLength: 4 }).map((b) => `\\x${Buffer.from(b).toString('hex')}`)),
+  },
+  {
+    title: 'double precision',
+    key: id('double precision'),
+    row: one(oneof(double(), constantFrom(0.1, 0.2, 0.1 + 0.2, 5e-324))),
+  },
+  { title: 'real', key: id('real'), row: one(oneof(float(), constantFrom(0.1, 16_777_216))) },
+  {
+    title: 'an enum, in the order it was declared in',
+    setup: `CREATE TYPE mood AS ENUM ('sad', 'OK, so', 'ha"ppy', 'a', '{}', 'NULL')`,
+    key: id('mood'),
+    row: one(constantFrom('sad', 'OK, so', 'ha"ppy', 'a', '{}', 'NULL')),
+  },
+  {
+    title: 'a domain',
+    setup: `CREATE DOMAIN code AS text COLLATE "C" CHECK (value <> 'never')`,
+    key: id('code'),
+    row: one(words),
+  },
+  {
+    title: 'inet',
+    key: id('inet'),
+    row: one(tuple(nat(3), nat(3), integer({ min: 8, max: 32 })).map(([a, b, mask]) => `10.${a}.0.${b}/${mask}`)),
+  },
+  {
+    title: 'interval',
+    key: id('interval'),
+    row: one(tuple(small, nat(40), integer()).map(([m, d, us]) => `${m} mon ${d} days ${us} us`)),
+  },
+  {
+    title: 'an array',
+    key: id('text[]'),
+    row: one(
+      array(constantFrom('a', 'NULL', '"', '\\', ''), { maxLength: 2 }).map(
+        (items) => `{${items.map((item) => JSON.stringify(item)).join(',')}}`,
+      ),
+    ),
+  },
+  {
+    title: 'boolean and int',
+    key: [
+      ['done', 'boolean'],
+      ['n', 'int'],
+    ],
+    row: many(boolean(), ints),
+  },
+  {
+    title: 'text in en-x-icu and int',
+    key: [
+      ['name', 'text COLLATE "en-x-icu"'],
+      ['n', 'int'],
+    ],
+    row: many(words, small),
+  },
+  {
+    title: 'four columns',
+    key: [
+      ['a', 'int'],
+      ['b', 'text COLLATE "C"'],
+      ['c', 'date'],
+      ['d', 'bigint'],
+    ],
+    row: many(small, constantFrom('x', 'Y', '', '"'), constantFrom('2026-01-01', '0044-03-15 BC', 'infinity'), bigints),
+  },
+  {
+    title: 'names with quotes, spaces, capitals and keywords',
+    setup: 'CREATE SCHEMA "Odd S"',
+    table: '"Odd S"."Odd ""Table"""',
+    key: [
+      ['select', 'int'],
+      ['Quo"te d', 'text COLLATE "C"'],
+      ['ÄÖ ü', 'int'],
+      ["it's $1 \\", 'int'],
+    ],
+    counter: 'touch"ed %',
+    row: many(small, words, small, small),
+  },
+  { title: 'an index that descends', key: id('int'), index: 'CREATE UNIQUE INDEX ON things (id DESC)', row: one(ints) },
+  {
+    title: 'an index that descends in both its columns',
+    key: [
+      ['a', 'text'],
+      ['b', 'int'],
+    ],
+    index: 'CREATE UNIQUE INDEX ON things (a DESC, b DESC)',
+    row: many(constantFrom('x', 'Y', 'z'), ints),
+  },
+  {
+    title: 'a unique index that carries other columns',
+    key: id('int'),
+    index: 'CREATE UNIQUE INDEX ON things (id) INCLUDE (seq)',
+    row: one(ints),
+  },
+  {
+    title: 'partitions by hash',
+    key: id('int'),
+    partitions: ['HASH (id)', ...[0, 1, 2].map((rest) => `FOR VALUES WITH (MODULUS 3, REMAINDER ${rest})`)],
+    row: one(ints),
+  },
+  {
+    title: 'partitions by list, the list not first in the key',
+    key: [
+      ['id', 'int'],
+      ['region', 'text'],
+    ],
+    partitions: ['LIST (region)', "FOR VALUES IN ('eu')", "FOR VALUES IN ('us', 'ca')", 'DEFAULT'],
+    row: many(integer({ min: 0, max: 20 }), constantFrom('eu', 'us', 'ca', 'asia')),
+  },
+  {
+    title: 'partitions by range of time, the time first in the key',
+    key: [
+      ['at', 'timestamptz'],
+      ['id', 'int'],
+    ],
+    partitions: ['RANGE (at)', "FOR VALUES FROM (MINVALUE) TO ('2026-03-29 01:00:00+00')", 'DEFAULT'],
+    row: many(
+      micros.map((at) => `${at}+00`),
+      small,
+    ),
+  },
+]
+
+inDatabase('windows visit each key once and in order, whatever the size of batches and the number of ranges', () => {
+  test.for(cases.map((keyCase) => [keyCase.title, keyCase] as const))('%s', async ([, keyCase]) => {
+    const table = await KeyTable.create(await openEngine(), keyCase)
+    const target = await inspect(table.engine, table.job)
+    expect(target.locate).toBe(keyCase.partitions ? 'key' : 'ctid')
+    await assert(
+      asyncProperty(
+        array(keyCase.row, { maxLength: 40 }),
+        integer({ min: 1, max: 50 }),
+        array(nat(), { maxLength: 5 }),
+        boolean(),
+        (rows, limit, cuts, withoutBounds) =>
+          expectEachOnceAndInOrder(table, target, { rows, limit, cuts, withoutBounds }),
+      ),
+      { numRuns: 30, interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
+    )
+  })
+
+  test('the cases have the collation they name', async () => {
+    const { database } = await openEngine()
+    expect(await database.value("SELECT count(*)::int FROM pg_collation WHERE collname = 'en-x-icu'")).toBe(1)
+  })
+})
+
+inDatabase('ranges as they are planned', () => {
+  test.for(cases.filter(({ key }) => key.length > 1).map((keyCase) => [keyCase.title, keyCase] as const))(
+    '%s: they leave no key out and share none, whatever the sample held',
+    async ([, keyCase]) => {
+      const table = await KeyTable.create(await openEngine(), keyCase)
+      const { engine, job } = table
+      const target = await inspect(engine, job)
+      await assert(
+        asyncProperty(
+          array(keyCase.row, { minLength: 1, maxLength: 200 }),
+          integer({ min: 1, max: 4 }),
+          integer({ min: 0, max: 60_000 }),
+          async (rows, parallelism, estimatedRows) => {
+            const keys = await table.fill(rows)
+            const client = await engine.pool.connect()
+            const ranges = await planRanges(client, { ...target, estimatedRows }, parallelism).finally(() =>
+              client.release(),
+            )
+            expect(ranges.at(-1)?.upper).toEqual(keys.at(-1))
+            expect(ranges.length).toBeLessThanOrEqual(parallelism * 2)
+            const run = await start(engine, target, job, ranges)
+            expect(await work(engine, run, job, 50)).toMatchObject({ status: 'succeeded' })
+            expect((await table.read()).map((row) => row.touched)).toEqual(keys.map(() => 1))
+          },
+        ),
+        { numRuns: 15, interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
+      )
+    },
+  )
+
+  test('of an empty table are one without bounds, and the run succeeds', async () => {
+    const table = await KeyTable.create(await openEngine(), cases[0] as KeyCase)
+    const target = await inspect(table.engine, table.job)
+    await expectEachOnceAndInOrder(table, target, { rows: [], limit: 10, cuts: [], withoutBounds: false })
+  })
+})
+
+const touch = { name: 'touch', table: 'items', where: sql`touched = 0`, set: { touched: sql`touched + 1` } }
+const count = { name: 'count', table: 'items', set: { touched: sql`touched + 1` } }
+const partitioned = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text) PARTITION BY HASH (id);
+  CREATE TABLE items_0 PARTITION OF items FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+  CREATE TABLE items_1 PARTITION OF items FOR VALUES WITH (MODULUS 2, REMAINDER 1)`
+const plain = 'CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text)'
+
+/** A run over the items 1 to 10 in one range, leased and started. */
+async function startItems(engine: Engine, definition: typeof touch | typeof count, ddl = plain) {
+  await engine.database.query(ddl)
+  await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 10)')
+  const job = resolveJob(defineJob(definition), {})
+  const target = await inspect(engine, job)
+  const run = await start(engine, target, job, [{ lower: null, upper: ['10'] }])
+  const [lease] = (await leaseAll(engine, run)) as [Lease]
+  return { job, run, lease, batch: (change: Partial<BatchInput> = {}) => batch(engine, run, job, lease, change) }
+}
+
+/** How often each item was done, by id. */
+async function touches({ database }: Engine): Promise<number[]> {
+  return (await database.query<{ touched: number }>('SELECT touched FROM items ORDER BY id')).map((row) => row.touched)
+}
+
+const times = (touched: number, rows = 10) => Array.from({ length: rows }, () => touched)
+
+/** Waits until a session of the engine waits for a lock. */
+async function untilBlocked({ database }: Engine, sessions = 1): Promise<void> {
+  await until('a batch to wait for a lock', () =>
+    database.value(
+      `SELECT count(*) = ${sessions} FROM pg_stat_activity WHERE datname = current_database()
+       AND application_name = 'evenkeel engine' AND cardinality(pg_blocking_pids(pid)) > 0`,
+    ),
+  )
+}
+
+inDatabase('the fence', () => {
+  test.for([
+    ['under an older epoch', { epoch: '0' }],
+    ['under an epoch that nobody has yet', { epoch: '2' }],
+    ['from another cursor', { cursor: ['3'] }],
+    ['to another upper bound', { upper: ['5'] }],
+    ['without the upper bound', { upper: null }],
+    ['for another range', { ordinal: 1 }],
+    ['for another run', { runId: 'other-1' }],
+  ] as const)('a batch %s finds nothing and changes nothing', async ([, change]) => {
+    const engine = await openEngine()
+    const { run, batch } = await startItems(engine, count)
+    const before = await listRanges(engine.control, run.id)
+    expect(await batch(change)).toBe(null)
+    expect(await touches(engine)).toEqual(times(0))
+    expect(await listRanges(engine.control, run.id)).toEqual(before)
+    // The same batch with the right words passes: it was the fence that held the other.
+    expect(await batch()).toMatchObject({ done: 10, scanned: 10, ended: true, cursor: ['10'] })
+    expect(await touches(engine)).toEqual(times(1))
+  })
+
+  test.for(['queued', 'pausing', 'paused', 'cancelling', 'cancelled', 'verifying', 'succeeded', 'failed'])(
+    'no batch changes a row while the run is %s, even under the right epoch',
+    async (status) => {
+      const engine = await openEngine()
+      const { run, batch } = await startItems(engine, count)
+      await engine.database.query('UPDATE evenkeel.runs SET status = $1', [status])
+      const before = await listRanges(engine.control, run.id)
+      expect(await batch()).toBe(null)
+      expect(await touches(engine)).toEqual(times(0))
+      expect(await listRanges(engine.control, run.id)).toEqual(before)
+    },
+  )
+
+  test('a range that is done is not done again', async () => {
+    const engine = await openEngine()
+    const { batch } = await startItems(engine, count)
+    expect(await batch()).toMatchObject({ ended: true })
+    expect(await batch({ cursor: ['10'] })).toBe(null)
+    expect(await batch()).toBe(null)
+    expect(await touches(engine)).toEqual(times(1))
+  })
+
+  test('the same batch sent again after it has committed finds its cursor moved', async () => {
+    const engine = await openEngine()
+    const { batch } = await startItems(engine, count)
+    expect(await batch({ limit: 4 })).toMatchObject({ done: 4, cursor: ['4'], ended: false })
+    expect(await batch({ limit: 4 })).toBe(null)
+    expect(await touches(engine)).toEqual([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+  })
+
+  test.for([
+    ['COMMIT', null, 1],
+    ['ROLLBACK', { done: 10 }, 1],
+  ] as const)(
+    'the same batch sent again while the first is in flight waits for it; then, on its %s, one of them has done it',
+    async ([end, outcome, touched]) => {
+      const engine = await openEngine({ lock_timeout: '30s', statement_timeout: '40s' })
+      const { job, run, lease, batch: again } = await startItems(engine, count)
+      const first = await engine.pool.connect()
+      try {
+        await first.query('BEGIN')
+        const statement = updateStatements(engine.control.s, run.target, job).window({ cursor: false, upper: true })
+        const input = { limit: 100, leaseSeconds: 60, workedMs: 1, throttledMs: 0, throttle: null, runId: run.id }
+        expect(await runBatch(first, statement, { ...lease, ...input })).toMatchObject({ done: 10 })
+        const second = again()
+        await untilBlocked(engine)
+        await first.query(end)
+        if (outcome === null) expect(await second).toBe(null)
+        else expect(await second).toMatchObject(outcome)
+      } finally {
+        first.release(true)
+      }
+      expect(await touches(engine)).toEqual(times(touched))
+    },
+  )
+
+  test('a residual check changes nothing and passes only while the run is verifying', async () => {
+    const engine = await openEngine()
+    const { run, job } = await startItems(engine, touch)
+    const [residual] = (await listRanges(engine.control, run.id)).filter((range) => range.kind === 'residual')
+    const lease = { ...residual, runId: run.id, kind: 'residual', attempts: 0 } as unknown as Lease
+    expect(await batch(engine, run, job, lease)).toBe(null)
+    await engine.database.query("UPDATE evenkeel.runs SET status = 'verifying'")
+    expect(await batch(engine, run, job, lease)).toMatchObject({ scanned: 10, matched: 10, done: 0, left: 10 })
+    expect(await touches(engine)).toEqual(times(0))
+    expect(await countStragglers(engine.control, run.id)).toBe(10)
+  })
+})
+
+inDatabase.each([
+  ['by ctid', plain],
+  ['by key', partitioned],
+])('rows that others change meanwhile, found %s', (_, ddl) => {
+  test.for([
+    ['touch', touch],
+    ['count', count],
+  ] as const)(
+    '%s: a row held by an open transaction is left, and done once when it is free',
+    async ([, definition]) => {
+      const engine = await openEngine()
+      const { run, job, batch } = await startItems(engine, definition, ddl)
+      const other = await engine.database.session()
+      await other.query('BEGIN')
+      await other.query("UPDATE items SET note = 'theirs' WHERE id = 5")
+      expect(await batch()).toMatchObject({ scanned: 10, matched: 10, done: 9, left: 1, ended: true })
+      expect(await countStragglers(engine.control, run.id)).toBe(1)
+      await other.query('COMMIT')
+      expect(await work(engine, run, job, 10)).toMatchObject({ status: 'succeeded' })
+      expect(await touches(engine)).toEqual(times(1))
+      expect(await engine.database.value('SELECT note FROM items WHERE id = 5')).toBe('theirs')
+      expect(await countStragglers(engine.control, run.id)).toBe(0)
+    },
+  )
+
+  /** A batch whose snapshot is taken before, and whose locks are taken after, another session's commit. */
+  async function batchAround(engine: Engine, definition: typeof touch | typeof count, meanwhile: string) {
+    const items = await startItems(engine, definition, ddl)
+    const holder = await engine.database.session()
+    await holder.query('BEGIN')
+    await holder.query('SELECT FROM evenkeel.ranges FOR UPDATE')
+    const running = items.batch()
+    await untilBlocked(engine)
+    await engine.database.query(meanwhile)
+    await holder.query('ROLLBACK')
+    return { ...items, result: await running }
+  }
+  const patient = { lock_timeout: '30s', statement_timeout: '40s' }
+
+  test.for([
+    ['touch', touch],
+    ['count', count],
+  ] as const)(
+    '%s: a row changed and committed between our snapshot and our lock is done once, on their version',
+    async ([, definition]) => {
+      const engine = await openEngine(patient)
+      const { result, run, job } = await batchAround(
+        engine,
+        definition,
+        "UPDATE items SET note = 'theirs' WHERE id = 5",
+      )
+      expect((result?.done ?? 0) + (result?.left ?? 0)).toBe(10)
+      expect(result).toMatchObject({ scanned: 10, ended: true })
+      expect((await touches(engine))[4]).toBe(result?.left === 0 ? 1 : 0)
+      expect(await work(engine, run, job, 10)).toMatchObject({ status: 'succeeded' })
+      expect(await touches(engine)).toEqual(times(1))
+      expect(await engine.database.value('SELECT note FROM items WHERE id = 5')).toBe('theirs')
+    },
+  )
+
+  test('a row that no longer matches by the time we lock it is not changed, and counted as gone', async () => {
+    const engine = await openEngine(patient)
+    const { run, job } = await batchAround(engine, touch, 'UPDATE items SET touched = 100 WHERE id = 5')
+    expect(await work(engine, run, job, 10)).toMatchObject({ status: 'succeeded' })
+    expect(await touches(engine)).toEqual([1, 1, 1, 1, 100, 1, 1, 1, 1, 1])
+    const ranges = await listRanges(engine.control, run.id)
+    expect(ranges.reduce((sum, range) => sum + range.rowsGone, 0)).toBe(1)
+  })
+
+  test('a row deleted between our snapshot and our lock is counted as gone', async () => {
+    const engine = await openEngine(patient)
+    const { run, job } = await batchAround(engine, count, 'DELETE FROM items WHERE id = 5')
+    expect(await work(engine, run, job, 10)).toMatchObject({ status: 'succeeded' })
+    expect(await touches(engine)).toEqual(times(1, 9))
+    const ranges = await listRanges(engine.control, run.id)
+    expect(ranges.reduce((sum, range) => sum + range.rowsGone, 0)).toBe(1)
+    expect(ranges.reduce((sum, range) => sum + range.rowsDone, 0)).toBe(9)
+  })
+})
+
+inDatabase('partitions', () => {
+  test('rows at the same place in different partitions are not taken for one another', async () => {
+    const engine = await openEngine()
+    const halves = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0) PARTITION BY RANGE (id);
+      CREATE TABLE items_0 PARTITION OF items FOR VALUES FROM (1) TO (6);
+      CREATE TABLE items_1 PARTITION OF items FOR VALUES FROM (6) TO (11)`
+    const { batch } = await startItems(engine, { ...touch, where: sql`touched = 0 AND id > 5` }, halves)
+    const places = 'SELECT count(DISTINCT ctid)::int FROM items'
+    expect(await engine.database.value(places)).toBe(5)
+    expect(await batch()).toMatchObject({ scanned: 10, matched: 5, done: 5, left: 0 })
+    expect(await touches(engine)).toEqual([...times(0, 5), ...times(1, 5)])
+  })
+
+  test('a table that is itself a partition goes by ctid, and leaves the others alone', async () => {
+    const engine = await openEngine()
+    await engine.database.query(partitioned)
+    await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 100)')
+    const job = resolveJob(defineJob({ ...count, table: 'items_1' }), {})
+    const target = await inspect(engine, job)
+    expect(target.locate).toBe('ctid')
+    const client = await engine.pool.connect()
+    const ranges = await planRanges(client, target, 2).finally(() => client.release())
+    const run = await start(engine, target, job, ranges)
+    expect(await work(engine, run, job, 7)).toMatchObject({ status: 'succeeded' })
+    expect(
+      await engine.query('SELECT DISTINCT touched, tableoid::regclass::text AS part FROM items ORDER BY 2'),
+    ).toEqual([
+      { touched: 0, part: 'items_0' },
+      { touched: 1, part: 'items_1' },
+    ])
+  })
+})
+
+inDatabase('the plan of a batch', () => {
+  /** The scans of the user's table in the statement that the engine runs, as the session plans it for every cursor. */
+  async function scansOf(engine: Engine, text: string): Promise<string[]> {
+    interface Node {
+      readonly [detail: string]: unknown
+      readonly Plans?: readonly Node[]
+    }
+    const client = await engine.pool.connect()
+    try {
+      await client.query(
+        `PREPARE explained (text, int, bigint, text[], text[], int, float8, float8, float8, jsonb) AS ${text}`,
+      )
+      const { rows } = await client.query(
+        "EXPLAIN (FORMAT JSON) EXECUTE explained ('run', 0, 1, NULL, NULL, 100, 1, 1, 1, NULL)",
+      )
+      await client.query('DEALLOCATE explained')
+      const scans: string[] = []
+      const walk = (node: Node, part: string) => {
+        const inside = typeof node['Subplan Name'] === 'string' ? node['Subplan Name'] : part
+        const table = String(node['Relation Name'] ?? '')
+        if (/Sort/.test(String(node['Node Type'])) && inside.includes('_ek_window')) scans.push(`${inside}: a sort`)
+        if (/^things/.test(table) && node['Node Type'] !== 'ModifyTable') {
+          const condition = node['Index Cond'] ?? node['TID Cond']
+          const limited = inside.includes('_ek_window') && /^Index/.test(String(node['Node Type']))
+          const byPlace = /\b(id|region|ctid)\b/.test(String(condition))
+          if (!byPlace && !limited) scans.push(`${inside}: all of ${table} by ${node['Node Type']}`)
+        }
+        for (const child of node.Plans ?? []) walk(child, inside)
+      }
+      walk(rows[0]['QUERY PLAN'][0].Plan, '')
+      return scans
+    } finally {
+      client.release()
+    }
+  }
+
+  const tables: ReadonlyArray<readonly [title: string, ...ddl: string[]]> = [
+    ['a plain table', 'CREATE TABLE things (id int PRIMARY KEY, region int NOT NULL, label text)'],
+    [
+      'a plain table with a composite key',
+      'CREATE TABLE things (id int, region int, label text, PRIMARY KEY (region, id))',
+    ],
+    [
+      'partitions by hash',
+      'CREATE TABLE things (id int PRIMARY KEY, region int NOT NULL, label text) PARTITION BY HASH (id)',
+      ...[0, 1, 2, 3].map(
+        (rest) => `CREATE TABLE things_${rest} PARTITION OF things FOR VALUES WITH (MODULUS 4, REMAINDER ${rest})`,
+      ),
+    ],
+    [
+      'partitions by list with a composite key',
+      'CREATE TABLE things (id int, region int, label text, PRIMARY KEY (id, region)) PARTITION BY LIST (region)',
+      ...[0, 1, 2, 3].map((region) => `CREATE TABLE things_${region} PARTITION OF things FOR VALUES IN (${region})`),
+    ],
+  ]
+
+  async function expectWindowOnly(ddl: readonly string[]): Promise<void> {
+    const engine = await openEngine()
+    for (const statement of ddl) await engine.database.query(statement)
+    await engine.database.query("INSERT INTO things SELECT n, n % 4, 'done' FROM generate_series(1, 100000) n")
+    await engine.database.query('CREATE INDEX ON things (label)')
+    // The statistics know of no row that matches, as those of a column that was full until yesterday.
+    await engine.database.query('ANALYZE things')
+    const job = resolveJob(
+      defineJob({ name: 'label', table: 'things', where: sql`label IS NULL`, set: { label: sql`'done'` } }),
+      {},
+    )
+    const { window, residual, stragglers } = updateStatements('evenkeel', await inspect(engine, job), job)
+    const both = { cursor: true, upper: true }
+    const first = { cursor: false, upper: true }
+    const open = { cursor: true, upper: false }
+    const whole = { cursor: false, upper: false }
+    const found: Record<string, string[]> = { stragglers: await scansOf(engine, stragglers().text) }
+    for (const [name, bounds] of Object.entries({ both, first, open, whole })) {
+      found[`window ${name}`] = await scansOf(engine, window(bounds).text)
+      found[`residual ${name}`] = await scansOf(engine, residual(bounds).text)
+    }
+    expect(Object.entries(found).flatMap(([statement, scans]) => scans.map((scan) => `${statement}: ${scan}`))).toEqual(
+      [],
+    )
+  }
+
+  test.for(tables.slice(0, 2))('of %s reads its window and nothing else, whatever bounds it has', ([, ...ddl]) =>
+    expectWindowOnly(ddl),
+  )
+
+  // A window found again by key is taken for a tenth of the table, and the partitions are read whole.
+  test.for(tables.slice(2))('of %s reads its window and nothing else', { fails: true }, ([, ...ddl]) =>
+    expectWindowOnly(ddl),
+  )
+})
