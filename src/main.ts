@@ -5,6 +5,7 @@ import { type Service, startService } from './service.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 const dataDir = '.data/postgres'
+const sameKeyMs = 500
 
 /** The process: reads the environment, starts what it asks for, and ends on a signal. */
 async function main(): Promise<void> {
@@ -12,9 +13,13 @@ async function main(): Promise<void> {
   const log = createLogger(config.logLevel)
   const stopping = new AbortController()
   const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve()))
+  let firstAt = 0
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
+      // Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm.
+      if (stopping.signal.aborted && performance.now() - firstAt < sameKeyMs) return
       if (stopping.signal.aborted) process.exit(1)
+      firstAt = performance.now()
       log.info({ signal }, 'stopping: batches in flight are ended first; a second signal exits at once')
       stopping.abort()
     })
@@ -48,10 +53,14 @@ function described(config: Config, embedded: EmbeddedPostgres | null) {
   }
 }
 
-main().catch((error: unknown) => {
-  // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
-  process.stderr.write(
-    `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
-  )
-  process.exit(1)
-})
+main().then(
+  // A client that is still trying to reach a Redis that is down would keep the process alive.
+  () => process.exit(0),
+  (error: unknown) => {
+    // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
+    process.stderr.write(
+      `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
+    )
+    process.exit(1)
+  },
+)

@@ -13,8 +13,6 @@ import { playShow } from './demo/show.ts'
 import { count, seconds } from './demo/words.ts'
 
 const screen = new Screen(process.stdout)
-// initdb was told a name that it qualifies once more; what comes of it makes every parallel scan fail.
-const settings = { default_text_search_config: 'pg_catalog.english' }
 const began = performance.now()
 const interrupted = new AbortController()
 /** What has to be undone, the last first. Each is tried, whatever becomes of the others. */
@@ -54,7 +52,7 @@ async function perform(signal: AbortSignal): Promise<string[]> {
   screen.line(screen.dim('Database, processes and files are temporary. Ctrl-C ends it all, at any moment.'))
   screen.line()
 
-  const postgres = await timed('Postgres runs in a temporary folder', () => startPostgres({ settings }))
+  const postgres = await timed('Postgres runs in a temporary folder', () => startPostgres())
   undo.push(() => postgres.stop())
   logFile = join(dirname(postgres.logFile), 'demo.log')
   const pool = new pg.Pool({ connectionString: postgres.url, max: 2, application_name: 'evenkeel demo' })

@@ -18,7 +18,9 @@ const fields = {
     .number()
     .positive()
     .nullable()
-    .describe('Rows per second that the run as a whole passes over at most; null for no limit.'),
+    .describe(
+      'Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it.',
+    ),
   targetBatchSeconds: z.number().min(0.001).max(5).describe('How long one batch should take, in seconds.'),
 }
 

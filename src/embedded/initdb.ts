@@ -37,7 +37,7 @@ export async function initdb(
       '--locale=C',
       '--locale-provider=builtin',
       '--builtin-locale=C.UTF-8',
-      '--text-search-config=pg_catalog.english',
+      '--text-search-config=english',
       '--no-instructions',
       ...(options.durable ? [] : ['--no-sync']),
     ],

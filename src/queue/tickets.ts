@@ -24,7 +24,9 @@ export interface TicketQueue {
 }
 
 export interface TicketConsumer {
-  /** Takes no more tickets and waits for those that are being worked on. */
+  /** Takes no more tickets. */
+  stop(): void
+  /** Gives up the connection, in bounded time; to be called when nothing is being worked on any more. */
   close(): Promise<void>
 }
 
@@ -63,7 +65,7 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
       const counts = await within(queue.getJobCounts('waiting', 'delayed', 'active'))
       return { waiting: counts.waiting ?? 0, delayed: counts.delayed ?? 0, active: counts.active ?? 0 }
     },
-    close: () => queue.close(),
+    close: () => closeWithin(queue),
   }
 }
 
@@ -86,7 +88,7 @@ export function consumeTickets(
       ? new Worker(queueName, process, { ...options, connection: redis(location.url, { maxRetriesPerRequest: null }) })
       : new Worker(queueName, process, { ...options, connection: postgres(location, 2) }, createPostgresBackend)
   worker.on('error', onError)
-  return { close: () => worker.close() }
+  return { stop: () => void worker.pause(true).catch(onError), close: () => closeWithin(worker) }
 }
 
 function prefixed(instance: string): Pick<QueueOptions & WorkerOptions, 'prefix'> {
@@ -105,6 +107,16 @@ function postgres({ url, schema }: { url: string; schema: string }, connections:
     max: connections,
     application_name: 'evenkeel queue',
     keepAlive: true,
+  }
+}
+
+/** Closing waits for the connection, and without a time limit: a queue that is down would keep us from ever exiting. */
+async function closeWithin(end: Pick<Queue | Worker, 'close' | 'disconnect'>): Promise<void> {
+  try {
+    await within(end.close())
+  } catch {
+    // Nothing of ours is lost with the connection: tickets that were in hand are replaced by the rescuer.
+    await within(end.disconnect()).catch(() => undefined)
   }
 }
 

@@ -29,7 +29,7 @@ export async function listEvents(
   limit: number,
 ): Promise<RunEventRow[]> {
   const { rows } = await db.query<RunEventRow>(
-    `SELECT id::text, at, actor, kind, detail FROM ${s}.events WHERE run_id = $1 AND id > $2::bigint ORDER BY id LIMIT $3`,
+    `SELECT id::text, at, actor, kind, detail FROM ${s}.events AS events WHERE run_id = $1 AND id > $2::bigint ORDER BY events.id LIMIT $3`,
     [runId, after, limit],
   )
   return rows

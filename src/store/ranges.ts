@@ -75,10 +75,10 @@ export async function listRanges({ db, s }: Control, runId: string): Promise<Ran
   return rows
 }
 
-/** Ranges as `nextStep` decides on them. A lease that has run out does not count. */
+/** Ranges as `nextStep` decides on them. A lease that has run out counts until the rescuer has taken it, and said so. */
 export async function listRangeStates({ db, s }: Control, runId: string) {
   const { rows } = await db.query<{ ordinal: number; kind: RangeKind; done: boolean; taken: boolean }>(
-    `SELECT ordinal, kind, done, (ticket IS NOT NULL OR coalesce(lease_until > clock_timestamp(), false)) AS taken
+    `SELECT ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken
      FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
     [runId],
   )
@@ -157,17 +157,33 @@ export async function renewLease({ db, s }: Control, lease: Lease, leaseSeconds:
   return rowCount === 1
 }
 
+/** How a range is given back. */
+export interface Release {
+  /** Not before so many seconds; 0 for at once. */
+  readonly wakeAfterSeconds: number
+  /** Slices in a row that ended in trouble. */
+  readonly attempts: number
+  /** Since the last batch began, which no checkpoint has counted; and the part of it that pace held the worker back. */
+  readonly workedMs: number
+  readonly throttledMs: number
+}
+
 /** Gives a range back, so that the next ticket for it need not wait for the lease to run out. */
-export async function releaseRange(
-  { db, s }: Control,
-  lease: Lease,
-  state: { wakeAfterSeconds: number; attempts: number },
-): Promise<void> {
+export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<void> {
   await db.query(
     `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, throttle = NULL, attempts = $4,
-       wake_at = CASE WHEN $5 > 0 THEN clock_timestamp() + make_interval(secs => $5) END
+       wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
+       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8, throttled_ms = throttled_ms + $7::float8
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
-    [lease.runId, lease.ordinal, lease.epoch, state.attempts, state.wakeAfterSeconds],
+    [
+      lease.runId,
+      lease.ordinal,
+      lease.epoch,
+      state.attempts,
+      state.wakeAfterSeconds,
+      state.workedMs,
+      state.throttledMs,
+    ],
   )
 }
 

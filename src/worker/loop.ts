@@ -7,7 +7,7 @@ import { BatchSizer, rateSize, rateWait } from '../core/pace.ts'
 import { judge } from '../core/sqlstate.ts'
 import { type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
-import { countLeases, type Lease, renewLease } from '../store/ranges.ts'
+import { countLeases, type Lease, type Release, renewLease } from '../store/ranges.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -15,7 +15,7 @@ import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from
 import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
-const shareGoodForMs = 1000
+const shareGoodForMs = 250
 
 /** The batches that one lease is worth. */
 export class SliceLoop {
@@ -46,16 +46,19 @@ export class SliceLoop {
   }
 
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
-  async work(stop: AbortSignal): Promise<{ wakeAfterSeconds: number; attempts: number }> {
+  async work(stop: AbortSignal): Promise<Release> {
     try {
-      return await this.#batches(stop)
+      const wakeAfterSeconds = await this.#batches(stop)
+      const workedMs = performance.now() - this.#lastBeganAt
+      return { wakeAfterSeconds, attempts: 0, workedMs, throttledMs: this.#throttledMs }
     } finally {
       if (this.#sums.batches > 0)
         this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
     }
   }
 
-  async #batches(stop: AbortSignal): Promise<{ wakeAfterSeconds: number; attempts: number }> {
+  /** Returns after how many seconds the range wants to be woken again. */
+  async #batches(stop: AbortSignal): Promise<number> {
     while (!stop.aborted && performance.now() < this.#endsAt) {
       const options = await this.#options()
       const result = await this.#batch(options, stop)
@@ -67,11 +70,11 @@ export class SliceLoop {
       if (result.ended) break
       if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
         const wait = await this.#waitForStragglers(stop)
-        if (wait !== 'go on') return { wakeAfterSeconds: wait, attempts: 0 }
+        if (wait !== 'go on') return wait
       }
       await this.#keepRate(result.scanned, stop)
     }
-    return { wakeAfterSeconds: 0, attempts: 0 }
+    return 0
   }
 
   /** One batch; turned away, the same window again with half the rows. */
@@ -171,7 +174,9 @@ export class SliceLoop {
   /** Options as they are now, and this worker's share of a rate that all workers of the run keep together. */
   async #options(): Promise<RunOptions> {
     const { options } = this.#run
-    if (options.maxRowsPerSecond === null) this.#share = { ...this.#share, rowsPerSecond: null }
+    // The residual check only reads: a rate is for what replicas and vacuum have to follow.
+    if (options.maxRowsPerSecond === null || this.#lease.kind === 'residual')
+      this.#share = { ...this.#share, rowsPerSecond: null }
     else if (performance.now() - this.#share.readAt > shareGoodForMs) {
       const leases = await countLeases(this.#deps.control, this.#run.id)
       this.#share = { rowsPerSecond: options.maxRowsPerSecond / Math.max(1, leases), readAt: performance.now() }

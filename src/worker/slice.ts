@@ -5,22 +5,14 @@ import { type ResolvedJob, resolveJob } from '../core/job.ts'
 import { judge } from '../core/sqlstate.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { changeStatus, settleRun } from '../store/lifecycle.ts'
-import { type Lease, leaseRange, releaseRange } from '../store/ranges.ts'
+import { type Lease, leaseRange, type Release, releaseRange } from '../store/ranges.ts'
 import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import { leaseSeconds, type WorkerDeps } from './deps.ts'
 import { SliceLoop } from './loop.ts'
 
-/** How a slice ended, as far as giving the range back is concerned. */
-interface Release {
-  /** Not before so many seconds; 0 for at once. */
-  readonly wakeAfterSeconds: number
-  /** Slices in a row that ended in trouble. */
-  readonly attempts: number
-}
-
-const atOnce: Release = { wakeAfterSeconds: 0, attempts: 0 }
+const atOnce: Release = { wakeAfterSeconds: 0, attempts: 0, workedMs: 0, throttledMs: 0 }
 
 /**
  * What a ticket is worth: leases its range, works on it for some seconds, gives it back and lets the run have its next
@@ -69,7 +61,7 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
       if (verdict === 'hold') broken = error as Error
       const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts)
       log.warn({ err: error, verdict, wakeAfterSeconds }, 'batch turned away: the range is tried again')
-      return { wakeAfterSeconds, attempts: lease.attempts + 1 }
+      return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1 }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce

@@ -11,12 +11,20 @@ export interface Worker {
 /** Starts working on tickets, up to `slots` at once, and rescuing. */
 export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: number): Worker {
   const stop = new AbortController()
-  const consumer = consumeTickets(queue, slots, (ticket) => workSlice(deps, ticket, stop.signal))
+  const slices = new Set<Promise<void>>()
+  const consumer = consumeTickets(queue, slots, async (ticket) => {
+    const slice = workSlice(deps, ticket, stop.signal)
+    slices.add(slice)
+    await slice
+    slices.delete(slice)
+  })
   const rescuing = keepRescuing(deps, stop.signal)
   return {
     async close() {
       stop.abort()
-      await Promise.all([consumer.close(), rescuing])
+      consumer.stop()
+      await Promise.all([...slices, rescuing])
+      await consumer.close()
     },
   }
 }

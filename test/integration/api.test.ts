@@ -262,6 +262,27 @@ describe('what one can look at', () => {
     expect(after).not.toContain(id)
   })
 
+  test('events in the order in which they happened, page by page', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
+    const id = await client.start('touch')
+    for (let i = 0; i < 6; i += 1) {
+      await client.call('POST', `/runs/${id}/pause`)
+      await client.call('POST', `/runs/${id}/resume`)
+    }
+    interface Page {
+      readonly events: Array<{ id: string; kind: string }>
+      readonly next: string | null
+    }
+    const kinds: string[] = []
+    for (let next: string | null = '0'; next !== null; ) {
+      const { body }: { body: Page } = await client.call<Page>('GET', `/runs/${id}/events?limit=4&after=${next}`)
+      kinds.push(...body.events.map((event) => event.kind))
+      next = body.next
+    }
+    expect(kinds).toEqual(['created', ...Array(6).fill(['pause', 'settle', 'resume']).flat()])
+  })
+
   test('where each range stands', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 20_000))

@@ -3,7 +3,7 @@ import { describe, expect, inject, test } from 'vitest'
 import { openQueue } from '../../src/queue/tickets.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
-import { jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
+import { jobSource, jobsFolder, queueKind, spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 /** Throws away everything the queue holds: of this database's service on Postgres, of everybody's on Redis. */
@@ -50,6 +50,26 @@ describe(`promise 6: Postgres is the truth (${queueKind} queue)`, () => {
     await api.reaches(id, ['succeeded'])
     await expectTouchedOnce(database, 3000)
   })
+})
+
+test('with Redis down a service starts, accepts a run, and ends when it is told to', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 100)
+  const { client, process } = await spawnService(database, jobs, { REDIS_URL: 'redis://127.0.0.1:1' })
+  const id = await client.start('touch')
+  expect((await client.call('GET', '/readyz')).body).toEqual({
+    ready: true,
+    database: 'ok',
+    queue: 'cannot be reached',
+  })
+  expect((await client.call('POST', `/runs/${id}/pause`)).body.status).toBe('paused')
+  process.kill('SIGTERM')
+  await until(
+    'it to end',
+    () => process.exitCode,
+    (code) => code === 0,
+    20,
+  )
 })
 
 describe(`the ticket queue (${queueKind})`, () => {

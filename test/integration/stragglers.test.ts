@@ -40,6 +40,9 @@ describe('promise 4: nothing is skipped in silence', () => {
     const run = await client.reaches(id, ['succeeded'])
     expect(run.progress).toMatchObject({ rowsDone: rows, stragglers: 0 })
     await expectTouchedOnce(database, rows)
+    // Waiting for them is no trouble: no lease ran out meanwhile.
+    const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
+    expect(body.events.map((event) => event.kind)).toEqual(['created', 'start', 'verify', 'succeed'])
   })
 
   test('held rows that are deleted, or no longer match when they are free, are struck off as gone', async () => {
