@@ -151,7 +151,7 @@ async function workRange(engine: Engine, run: Run, job: ResolvedJob, lease: Leas
     cursor = result.cursor
     if (result.ended || (lease.kind === 'stragglers' && result.scanned === 0)) break
   }
-  await releaseRange(engine.control, lease, { wakeAfterSeconds: 0, attempts: 0 })
+  await releaseRange(engine.control, lease, { wakeAfterSeconds: 0, attempts: 0, workedMs: 0, throttledMs: 0 })
 }
 
 /** Works a run as workers do until nothing is left for them; the ranges from the last to the first. */
