@@ -33,10 +33,11 @@ class RolledBack extends Error {
  * back: the run itself, its ranges, and the rows.
  */
 export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryRunReport> {
-  // A hash of its own: while it lasts, it must not be in the way of a real run of the same job and parameters.
+  // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
   const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
   const prepared = await prepareRun(deps, request, identity)
-  const unique = { ...prepared, run: { ...prepared.run, paramsHash: `dry-run-${randomUUID()}` } }
+  const id = `dry-run-${randomUUID()}`
+  const unique = { ...prepared, run: { ...prepared.run, id, paramsHash: id } }
   try {
     return await createControl(deps.engine, deps.control.schema).transaction(async (tx) => {
       throw new RolledBack(await rehearse(tx, unique))

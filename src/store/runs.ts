@@ -31,14 +31,18 @@ const columns = `id, job, params, params_hash AS "paramsHash", fingerprint, targ
 export type NewRun = Pick<
   Run,
   'job' | 'params' | 'paramsHash' | 'fingerprint' | 'target' | 'hasPredicate' | 'options' | 'requestHash' | 'createdBy'
-> & { readonly idempotencyKey: string | null }
+> & {
+  readonly idempotencyKey: string | null
+  /** Where absent: the job's name and the next number. */
+  readonly id?: string
+}
 
 /** Writes a new run. A second live one of the same job and parameters violates the index `runs_live` (23505). */
 export async function insertRun({ db, s }: Control, run: NewRun): Promise<Run> {
   const { rows } = await db.query<Run>(
     `INSERT INTO ${s}.runs (id, job, params, params_hash, fingerprint, target, has_predicate, options, status,
        idempotency_key, request_hash, created_by)
-     VALUES ($1::text || '-' || nextval('${s}.run_number'), $1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $10)
+     VALUES (coalesce($11, $1::text || '-' || nextval('${s}.run_number')), $1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $10)
      RETURNING ${columns}`,
     [
       run.job,
@@ -51,6 +55,7 @@ export async function insertRun({ db, s }: Control, run: NewRun): Promise<Run> {
       run.idempotencyKey,
       run.requestHash,
       run.createdBy,
+      run.id ?? null,
     ],
   )
   return rows[0] as Run

@@ -281,6 +281,7 @@ describe('a dry run', () => {
     expect(await countDone(database)).toBe(0)
     expect(await database.value('SELECT count(*)::int FROM evenkeel.runs')).toBe(0)
     expect(await database.value('SELECT count(*)::int FROM evenkeel.ranges')).toBe(0)
+    expect(await client.start('touch')).toBe('touch-1')
   })
 
   test('says when where stays true, and does not mind a live run of the same job', async () => {
