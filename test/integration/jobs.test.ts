@@ -1,0 +1,221 @@
+import { rm, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { openCatalogue } from '../../src/catalogue/catalogue.ts'
+import { Problem } from '../../src/core/errors.ts'
+import { resolveJob } from '../../src/core/job.ts'
+import { compileSql } from '../../src/core/sql.ts'
+import { jobSource, jobsFolder, queueKind } from '../support/service.ts'
+
+// Nothing here goes through the queue: once is enough.
+const inFolder = describe.skipIf(queueKind === 'redis')
+
+const good = (name: string) => jobSource({ name, table: 'users', rest: "set: { label: sql`'x'` }" })
+
+/** Reads a folder of good.ts and one other file; good.ts must load whatever is in the other. */
+async function readBeside(file: string, source: string) {
+  const folder = await jobsFolder({ 'good.ts': good('good'), [file]: source })
+  const { jobs, broken } = await openCatalogue(folder).read()
+  expect(jobs.map(({ job }) => job.name)).toContain('good')
+  return { folder, jobs: jobs.map(({ job }) => job.name), broken }
+}
+
+/** Writes a file as an editor does: a moment after what was there before. */
+async function save(path: string, source: string, secondsLater: number): Promise<void> {
+  await writeFile(path, source)
+  const at = new Date(Date.now() + secondsLater * 1000)
+  await utimes(path, at, at)
+}
+
+inFolder('a file that does not load is listed with its line and its error, and does not stop the others', () => {
+  test('a syntax error', async () => {
+    const { broken } = await readBeside('bad.ts', "import { sql } from 'evenkeel'\n\nexport default {{\n")
+    expect(broken).toEqual([{ file: 'bad.ts', line: 3, error: expect.stringMatching(/unexpected token/i) }])
+  })
+
+  test('an error while it is imported', async () => {
+    const { broken } = await readBeside(
+      'bad.ts',
+      "const limit = 1\n\nthrow new Error('no limit')\nexport default limit\n",
+    )
+    expect(broken).toEqual([{ file: 'bad.ts', line: 3, error: 'no limit' }])
+  })
+
+  test('something thrown that is no error', async () => {
+    const { broken } = await readBeside('bad.ts', "throw 'just words'\nexport default 1\n")
+    expect(broken).toEqual([{ file: 'bad.ts', line: null, error: 'just words' }])
+  })
+
+  test.fails('a name that is not defined, below comments and types that leave no code behind', async () => {
+    const source = `import { sql } from 'evenkeel'
+
+/**
+ * Three lines of words.
+ */
+interface Words {
+  readonly text: string
+}
+
+const words: Words = { text: 'x' }
+export default defineJob({ name: 'a', table: words.text, set: { a: sql\`1\` } })
+`
+    const { broken } = await readBeside('bad.ts', source)
+    expect(broken).toEqual([{ file: 'bad.ts', line: 11, error: 'defineJob is not defined' }])
+  })
+
+  test('no default export', async () => {
+    const { broken } = await readBeside('bad.ts', "export const job = { name: 'bad' }\n")
+    expect(broken).toEqual([
+      { file: 'bad.ts', line: null, error: expect.stringContaining('no default export made by defineJob') },
+    ])
+  })
+
+  test.for([
+    ['an empty file', ''],
+    ['text', "export default 'job'"],
+    ['a function', 'export default () => 1'],
+  ])('%s for a default export', async ([, source]) => {
+    const { broken } = await readBeside('bad.ts', source as string)
+    expect(broken.map(({ error }) => error)).toEqual([expect.stringContaining('no default export made by defineJob')])
+  })
+
+  test.fails('a plain object that never went through defineJob, and so was never checked', async () => {
+    const { broken } = await readBeside('bad.ts', "export default { name: 'Bad Name', table: 5 }\n")
+    expect(broken).toEqual([
+      { file: 'bad.ts', line: null, error: expect.stringContaining('no default export made by defineJob') },
+    ])
+  })
+
+  test('an import that does not exist', async () => {
+    const { broken } = await readBeside('bad.ts', "import { x } from './nowhere.ts'\nexport default x\n")
+    expect(broken).toEqual([{ file: 'bad.ts', line: null, error: expect.stringContaining('nowhere') }])
+  })
+
+  test('a package that is not installed', async () => {
+    const { broken } = await readBeside('bad.ts', "import x from 'no-such-package-anywhere'\nexport default x\n")
+    expect(broken.map(({ error }) => error)).toEqual([expect.stringContaining('no-such-package-anywhere')])
+  })
+
+  test('a job that is not well formed', async () => {
+    const source =
+      "import { defineJob, sql } from 'evenkeel'\n\nexport default defineJob({ name: 'Bad', table: 'x', set: { a: sql`1` } })\n"
+    const { broken } = await readBeside('bad.ts', source)
+    expect(broken).toEqual([{ file: 'bad.ts', line: 3, error: expect.stringContaining('not well formed') }])
+  })
+
+  test('a name that another file has: the first keeps it', async () => {
+    const { jobs, broken } = await readBeside('second.ts', good('good'))
+    expect(jobs).toEqual(['good'])
+    expect(broken).toEqual([
+      { file: 'second.ts', line: null, error: expect.stringContaining('good is defined in good.ts already') },
+    ])
+  })
+
+  test('several at once', async () => {
+    const folder = await jobsFolder({
+      'a.ts': 'export default {{',
+      'b.ts': good('b'),
+      'c.ts': 'throw 1',
+      'd.ts': good('d'),
+    })
+    const { jobs, broken } = await openCatalogue(folder).read()
+    expect(jobs.map(({ file }) => file)).toEqual(['b.ts', 'd.ts'])
+    expect(broken.map(({ file }) => file)).toEqual(['a.ts', 'c.ts'])
+  })
+})
+
+inFolder('a job is found by its name', () => {
+  test('and a name that nobody has is answered with those there are, and with the files that are broken', async () => {
+    const { folder } = await readBeside('bad.ts', "throw new Error('oh no')\n")
+    const catalogue = openCatalogue(folder)
+    expect((await catalogue.find('good')).name).toBe('good')
+    const problem = await catalogue.find('goood').catch((error: unknown) => error as Problem)
+    expect(problem).toBeInstanceOf(Problem)
+    expect(problem).toMatchObject({ kind: 'not-found', message: expect.stringContaining('There is good.') })
+    expect((problem as Problem).message).toContain('bad.ts:1: oh no')
+  })
+
+  test('and a folder that is not there is a problem that names JOBS_DIR', async () => {
+    const problem = await openCatalogue('/nowhere/jobs')
+      .read()
+      .catch((error: unknown) => error)
+    expect(problem).toMatchObject({ kind: 'unavailable', message: expect.stringContaining('Set JOBS_DIR') })
+  })
+})
+
+inFolder('the folder is read again when something in it has changed', () => {
+  test('a file that is mended, and one that breaks', async () => {
+    const folder = await jobsFolder({ 'a.ts': 'throw new Error("not yet")', 'b.ts': good('b') })
+    const catalogue = openCatalogue(folder)
+    expect((await catalogue.read()).jobs.map(({ job }) => job.name)).toEqual(['b'])
+    await save(join(folder, 'a.ts'), good('a'), 1)
+    await save(join(folder, 'b.ts'), 'export default {{', 1)
+    const { jobs, broken } = await catalogue.read()
+    expect(jobs.map(({ job }) => job.name)).toEqual(['a'])
+    expect(broken.map(({ file }) => file)).toEqual(['b.ts'])
+  })
+
+  test('a file that comes, one that goes, and one that is another job now', async () => {
+    const folder = await jobsFolder({ 'a.ts': good('a'), 'b.ts': good('b') })
+    const catalogue = openCatalogue(folder)
+    await catalogue.read()
+    await rm(join(folder, 'a.ts'))
+    await save(join(folder, 'b.ts'), good('renamed'), 1)
+    await save(join(folder, 'c.mjs'), good('c'), 1)
+    expect((await catalogue.read()).jobs.map(({ job }) => job.name)).toEqual(['renamed', 'c'])
+  })
+
+  test('nothing is loaded again while nothing has changed', async () => {
+    const catalogue = openCatalogue(await jobsFolder({ 'a.ts': good('a') }))
+    expect(await catalogue.read()).toBe(await catalogue.read())
+  })
+
+  const withHelper = `import { defineJob } from 'evenkeel'
+import { value } from './_helper.ts'
+export default defineJob({ name: 'a', table: 'users', set: { label: value } })
+`
+  const helper = (text: string) => `import { sql } from 'evenkeel'\nexport const value = sql\`'${text}'\`\n`
+  const labelOf = async (catalogue: ReturnType<typeof openCatalogue>) => {
+    const [[, value] = []] = resolveJob(await catalogue.find('a'), {}).set
+    return value && compileSql(value, 1).text
+  }
+
+  test('a file that jobs import is no job itself, and is loaded with them', async () => {
+    const catalogue = openCatalogue(await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') }))
+    expect((await catalogue.read()).broken).toEqual([])
+    expect(await labelOf(catalogue)).toBe("'x'")
+  })
+
+  test.fails('a change in a file that jobs import changes the jobs', async () => {
+    const folder = await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') })
+    const catalogue = openCatalogue(folder)
+    expect(await labelOf(catalogue)).toBe("'x'")
+    await save(join(folder, '_helper.ts'), helper('y'), 1)
+    expect(await labelOf(catalogue)).toBe("'y'")
+  })
+
+  test('what is no job file is passed by: tests, declarations, hidden files, notes', async () => {
+    const folder = await jobsFolder({
+      'a.ts': good('a'),
+      'a.test.ts': 'throw 1',
+      'a.spec.ts': 'throw 1',
+      'a.d.ts': 'throw 1',
+      '.hidden.ts': 'throw 1',
+      'README.md': '# jobs',
+      'data.json': '{',
+    })
+    const { jobs, broken } = await openCatalogue(folder).read()
+    expect(jobs.map(({ file }) => file)).toEqual(['a.ts'])
+    expect(broken).toEqual([])
+  })
+})
+
+inFolder('the example jobs', () => {
+  test('load, all three', async () => {
+    const { jobs, broken } = await openCatalogue(fileURLToPath(new URL('../../jobs', import.meta.url))).read()
+    expect(broken).toEqual([])
+    expect(jobs.map(({ job }) => job.name)).toEqual(['cities-country', 'cities-point', 'cities-search-name'])
+    for (const { job } of jobs) expect(resolveJob(job, {}).fingerprint).toMatch(/^[0-9a-f]{64}$/)
+  })
+})
