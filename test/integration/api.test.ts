@@ -52,7 +52,15 @@ describe('errors are problem+json that say what to do', () => {
     expectProblem(await post('{"job": ', 'application/json'), 400, 'JSON')
     expectProblem(await post('job=touch', 'application/x-www-form-urlencoded'), 415, 'nsupported')
     expectProblem(await post(JSON.stringify({ job: 'x'.repeat(70_000) }), 'application/json'), 413, 'large')
+    expectProblem(await client.call('GET', '/runs/a%00b'), 400, 'NUL')
+    expectProblem(
+      await client.call('POST', '/runs', { job: 'touch' }, { 'idempotency-key': 'x'.repeat(300) }),
+      400,
+      'idempotency-key',
+    )
     const id = await client.start('touch')
+    expectProblem(await client.call('POST', `/runs/${id}/pause`, { reason: 'a\u0000b' }), 400, 'NUL')
+    expect((await client.run(id)).status).toBe('queued')
     expectProblem(await client.call('POST', `/runs/${id}/resume`), 409, `Run ${id} is queued`)
     expectProblem(await client.call('PATCH', `/runs/${id}`, {}, { 'if-match': 'latest' }), 422, 'If-Match')
   })

@@ -69,6 +69,9 @@ function problemOf(error: FastifyError, requestId: string): ProblemBody {
     )
   }
   if (error.statusCode !== undefined && error.statusCode < 500) return problem(error.statusCode, error.message)
+  // Postgres cannot keep a NUL, neither in text nor in jsonb.
+  if (['22021', '22P05'].includes(error.code))
+    return problem(400, 'The request holds a character that Postgres cannot store (NUL, \\u0000). Leave it out.')
   if (isOutage(error)) {
     return problem(503, 'The database cannot be reached at the moment. Nothing was changed; try again.')
   }
