@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { runStatuses } from './core/run.ts'
 import { engineSettings } from './engine/session.ts'
-import { openQueue, type TicketQueueOptions } from './queue/tickets.ts'
+import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
 import { createControl, createPool } from './store/control.ts'
 import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
@@ -36,23 +36,25 @@ export async function startService(config: Config & { readonly databaseUrl: stri
   for (const pool of [controlPool, engine])
     pool.on('error', (error) => log.warn({ err: error }, 'a connection to Postgres broke'))
   const control = createControl(controlPool, config.controlSchema)
+  const location: QueueLocation = config.redisUrl
+    ? { kind: 'redis', url: config.redisUrl }
+    : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
   try {
     await migrate(control)
+    await prepareQueue(location)
   } catch (error) {
     await Promise.all([controlPool.end(), engine.end()])
     if (error instanceof Problem) throw error
     throw new Problem(
       'unavailable',
-      `The database cannot be used: ${messageOf(error)}. Check DATABASE_URL, that Postgres runs, and that the role may use schema ${config.controlSchema} (or create it).`,
+      `The database cannot be used: ${messageOf(error)}. Check DATABASE_URL, that Postgres runs, and that the role may create schemas in it, or owns ${config.controlSchema} and ${config.controlSchema}_queue.`,
       {},
       { cause: error },
     )
   }
 
   const queueOptions: TicketQueueOptions = {
-    location: config.redisUrl
-      ? { kind: 'redis', url: config.redisUrl }
-      : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` },
+    location,
     instance: await readInstance(control),
     onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
   }

@@ -64,13 +64,18 @@ function refusal(job: ResolvedJob, findings: readonly string[]): Problem {
 
 async function findTable(client: ClientBase, name: string): Promise<TableRow> {
   const quoted = quoteTableName(parseTableName(name))
-  const { rows } = await client.query<TableRow>(
+  const found = client.query<TableRow>(
     `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
        has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity"
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
     [quoted],
   )
+  const { rows } = await found.catch((error: { code?: string }) => {
+    // to_regclass knows a table that is not there, but not a schema that may not be used.
+    if (error.code === '42501') return { rows: [] }
+    throw error
+  })
   if (rows[0]) return rows[0]
   throw new Problem(
     'invalid',
@@ -82,7 +87,10 @@ async function findTable(client: ClientBase, name: string): Promise<TableRow> {
 async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]> {
   const { rows } = await client.query<ColumnRow>(
     // format_type with typmod -1 gives the type without its length: a cast to character(3) would cut a longer text.
-    `SELECT attname AS name, format_type(atttypid, -1) AS type, attnotnull AS "notNull",
+    // A NOT NULL that was never validated (contype n, since Postgres 18) lets the nulls that were there stay.
+    `SELECT attname AS name, format_type(atttypid, -1) AS type,
+       attnotnull AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n'
+         AND attnum = ANY(conkey) AND NOT convalidated) AS "notNull",
        attgenerated <> '' OR attidentity = 'a' AS generated, has_column_privilege(attrelid, attnum, 'UPDATE') AS "mayUpdate"
      FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
     [oid],

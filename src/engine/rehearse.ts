@@ -57,7 +57,7 @@ export async function sampleMatching(
   const { rows } = await session.query(
     `SELECT ${sampleColumns(target, job)}
      FROM (SELECT * FROM ${table.from} ORDER BY ${table.keys.join(', ')} LIMIT 1000) AS ${table.name}
-     WHERE ${where ? `(${where.text})` : 'true'} ORDER BY ${table.keys.join(', ')} LIMIT $1`,
+     WHERE ${where ? `(${where.text}\n)` : 'true'} ORDER BY ${table.keys.join(', ')} LIMIT $1`,
     [limit, sampleNames(target, job), ...(where?.values ?? [])],
   )
   return rows as SampleRow[]

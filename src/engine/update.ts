@@ -27,13 +27,14 @@ export interface UpdateStatements {
 export function updateStatements(s: string, target: Target, job: ResolvedJob): UpdateStatements {
   const table = tableSql(target)
   const where = job.where && compileSql(job.where, firstJobParameter)
-  const matches = where ? `((${where.text}) IS TRUE)` : 'true'
+  // The line ends before our bracket does: SQL of the author's may end in a comment.
+  const matches = where ? `((${where.text}\n) IS TRUE)` : 'true'
   const whereValues = where?.values ?? []
   const values = [...whereValues]
   const assignments = job.set.map(([column, expression]) => {
     const compiled = compileSql(expression, firstJobParameter + values.length)
     values.push(...compiled.values)
-    return `${quoteIdentifier(column)} = (${compiled.text})`
+    return `${quoteIdentifier(column)} = (${compiled.text}\n)`
   })
   const update = updateSql(table, where ? matches : 'false', assignments.join(', '))
   return {
@@ -67,7 +68,7 @@ export function updateStatements(s: string, target: Target, job: ResolvedJob): U
       const check = compileSql(job.where, 2)
       return {
         values: check.values,
-        text: `SELECT count(*)::int AS count FROM ${table.from} WHERE ((${check.text}) IS TRUE)
+        text: `SELECT count(*)::int AS count FROM ${table.from} WHERE ((${check.text}\n) IS TRUE)
           AND EXISTS (SELECT FROM jsonb_array_elements($1::jsonb) AS _ek_given (_ek_key)
             WHERE ${table.keys.map((column, index) => `${column} = (_ek_given._ek_key->>${index})::${target.key[index]?.type}`).join(' AND ')})`,
       }

@@ -1,4 +1,5 @@
-import { createPostgresBackend, Queue, type QueueOptions, Worker, type WorkerOptions } from 'bullmq'
+import { createPostgresBackend, Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq'
+import pg from 'pg'
 
 /** What the queue carries: which range of which run wants work. Everything else stands in Postgres. */
 export interface Ticket {
@@ -39,6 +40,30 @@ export interface TicketQueueOptions {
 
 const queueName = 'tickets'
 const answerWithinMs = 3000
+
+/**
+ * Makes the queue's tables where they are to be in Postgres. Done once, before anything is opened: a worker of BullMQ that
+ * finds its schema unusable asks again without a pause. Throws what Postgres throws.
+ */
+export async function prepareQueue(location: QueueLocation): Promise<void> {
+  if (location.kind === 'redis') return
+  const client = new pg.Client({ connectionString: location.url, application_name: 'evenkeel queue' })
+  await client.connect()
+  try {
+    const found = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [location.schema])
+    const exists = found.rowCount === 1
+    await runMigrations(
+      {
+        // CREATE SCHEMA IF NOT EXISTS asks for the right to create in the database even where the schema is there.
+        query: async (text: string, values?: unknown[]) =>
+          exists && text.startsWith('CREATE SCHEMA') ? { rows: [], rowCount: 0 } : client.query(text, values),
+      } as Parameters<typeof runMigrations>[0],
+      location.schema,
+    )
+  } finally {
+    await client.end()
+  }
+}
 
 /** The producing side. Connects in the background; a queue that cannot be reached makes `put` fail, in bounded time. */
 export function openQueue({ location, instance, onError }: TicketQueueOptions): TicketQueue {
@@ -103,7 +128,6 @@ function postgres({ url, schema }: { url: string; schema: string }, connections:
   return {
     connectionString: url,
     schema,
-    migrate: true,
     max: connections,
     application_name: 'evenkeel queue',
     keepAlive: true,

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { describe, expect, inject, test } from 'vitest'
-import { openQueue } from '../../src/queue/tickets.ts'
+import { openQueue, prepareQueue } from '../../src/queue/tickets.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { jobSource, jobsFolder, queueKind, spawnService, startInProcess } from '../support/service.ts'
@@ -79,6 +79,7 @@ describe(`the ticket queue (${queueKind})`, () => {
     const location = redisUrl
       ? { kind: 'redis' as const, url: redisUrl }
       : { kind: 'postgres' as const, url: database.url, schema: 'q' }
+    await prepareQueue(location)
     const errors: Error[] = []
     const queue = openQueue({ location, instance: database.name, onError: (error) => errors.push(error) })
     return { queue, errors }
