@@ -14,7 +14,7 @@ const queued = ['test/integration/**/*.test.ts', 'test/chaos/**/*.test.ts']
 const unqueued = ['test/integration/embedded*.test.ts']
 const shared = {
   globalSetup: './test/support/cluster.ts',
-  testTimeout: 60_000,
+  testTimeout: 120_000,
   hookTimeout: 60_000,
 }
 

@@ -38,11 +38,11 @@ describe('promise 1: exactly once', () => {
   test.for(['touch', 'count'])(
     'workers killed with SIGKILL in the middle of %s: no row twice, none left out',
     async (job) => {
-      const rows = 30_000
+      const rows = 15_000
       const database = await createDatabase()
       const jobs = await createItems(database, rows)
       const client = await startInProcess(database, jobs, { ROLE: 'api' })
-      const id = await client.start(job, { options: { maxRowsPerSecond: 6000 } })
+      const id = await client.start(job, { options: { maxRowsPerSecond: 4000 } })
       for (const share of [0.1, 0.3, 0.5]) {
         const worker = await spawnService(database, jobs, { ROLE: 'worker' })
         await until(
@@ -76,13 +76,14 @@ describe('promise 1: exactly once', () => {
           () => countDone(database),
           (done) => done > rows * share,
         )
+        // At whatever they are: in a batch, in its commit, or between two of them.
         const killed = await database.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name = 'evenkeel engine' AND state = 'active'`,
+           WHERE datname = current_database() AND application_name = 'evenkeel engine'`,
         )
         lost += killed.length
       }
-      expect(lost).toBeGreaterThan(5)
+      expect(lost).toBeGreaterThanOrEqual(15)
       await client.reaches(id, ['succeeded'])
       await expectTouchedOnce(database, rows)
     },
