@@ -58,22 +58,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
   const parsed = environment.safeParse(given)
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`)
-  if (parsed.success) {
-    const { HOST, API_TOKENS, ROLE, DATABASE_URL } = parsed.data
-    if (!isLoopback(HOST) && API_TOKENS.length === 0) {
-      problems.push(
-        `HOST is ${HOST}, which others can reach, and API_TOKENS is not set. Set API_TOKENS=name:operate:secret, or leave HOST at 127.0.0.1.`,
-      )
-    }
-    const names = API_TOKENS.map((token) => token.name)
-    if (new Set(names).size < names.length)
-      problems.push('API_TOKENS has a name twice: events could not tell who did what.')
-    if (ROLE === 'worker' && DATABASE_URL === undefined) {
-      problems.push(
-        'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
-      )
-    }
-  }
+  problems.push(...contradictions(given))
   if (!parsed.success || problems.length > 0) {
     throw new Problem(
       'invalid',
@@ -97,4 +82,24 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 /** Whether only this machine can reach an address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+/** What is wrong between variables, each of which may be right by itself. */
+function contradictions(given: Readonly<Record<string, unknown>>): string[] {
+  const { HOST = '127.0.0.1', API_TOKENS, ROLE, DATABASE_URL } = given
+  const problems: string[] = []
+  if (!isLoopback(String(HOST)) && API_TOKENS === undefined) {
+    problems.push(
+      `HOST is ${HOST}, which others can reach, and API_TOKENS is not set. Set API_TOKENS=name:operate:secret, or leave HOST at 127.0.0.1.`,
+    )
+  }
+  const names = tokens.safeParse(API_TOKENS).data?.map((token) => token.name) ?? []
+  if (new Set(names).size < names.length)
+    problems.push('API_TOKENS has a name twice: events could not tell who did what.')
+  if (ROLE === 'worker' && DATABASE_URL === undefined) {
+    problems.push(
+      'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
+    )
+  }
+  return problems
 }

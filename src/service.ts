@@ -30,11 +30,17 @@ export interface Service {
 /** One process of evenkeel: its parts, put together by role. */
 export async function startService(config: Config & { readonly databaseUrl: string }, log: Logger): Promise<Service> {
   const name = `${hostname()}-${process.pid}`
-  const controlPool = createPool(config.databaseUrl, { name: 'evenkeel control', max: 6, settings: controlSettings })
-  const engine = createPool(config.databaseUrl, { name: 'evenkeel engine', max: slots + 2, settings: engineSettings })
-  // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
-  for (const pool of [controlPool, engine])
-    pool.on('error', (error) => log.warn({ err: error }, 'a connection to Postgres broke'))
+  const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
+  const controlPool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000 },
+    broke,
+  )
+  const engine = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
+    broke,
+  )
   const control = createControl(controlPool, config.controlSchema)
   const location: QueueLocation = config.redisUrl
     ? { kind: 'redis', url: config.redisUrl }

@@ -3,7 +3,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import type { ApiDeps } from './deps.ts'
 import { authentication } from './plugins/authentication.ts'
 import { openapi } from './plugins/openapi.ts'
-import { problems } from './plugins/problems.ts'
+import { frameworkErrors, problems } from './plugins/problems.ts'
 import { actionRoutes } from './routes/actions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { historyRoutes } from './routes/history.ts'
@@ -34,6 +34,7 @@ function createFastify(deps: ApiDeps) {
   const app = Fastify({
     loggerInstance: deps.log,
     bodyLimit: bodyLimitBytes,
+    frameworkErrors,
     // Dashboards ask every second: what is asked is not worth a line, what is done is, and has its own.
     logController: new LogController({ disableRequestLogging: true }),
   })

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { z } from 'zod'
+import { messageOf, Problem } from '../core/errors.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { boundsOf } from '../core/pace.ts'
+import { judge } from '../core/sqlstate.ts'
 import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
 import { updateStatements } from '../engine/update.ts'
 import { type Control, createControl } from '../store/control.ts'
@@ -44,7 +46,13 @@ export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryR
     })
   } catch (error) {
     if (error instanceof RolledBack) return error.report
-    throw error
+    const { code } = error as { code?: string }
+    if (code === undefined || error instanceof Problem || judge(error) !== 'fail') throw error
+    throw new Problem(
+      'invalid',
+      `The dry run failed, as a run would: ${messageOf(error)} [${code}]. Mend the data or the job.`,
+      { sqlstate: code },
+    )
   }
 }
 

@@ -1,6 +1,8 @@
+import type { PoolClient } from 'pg'
 import type { z } from 'zod'
 import { Problem } from '../core/errors.ts'
 import { hashParams, type JobDefinition, type ResolvedJob, resolveJob } from '../core/job.ts'
+import type { Target } from '../core/key.ts'
 import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
 import { inspectTarget } from '../engine/inspect.ts'
@@ -39,16 +41,16 @@ export async function startRun(
 
 /** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
 export async function prepareRun(
-  { catalogue, control, engine }: ApiDeps,
+  deps: ApiDeps,
   request: StartRequest,
   identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
 ): Promise<Prepared> {
-  const definition: JobDefinition = await catalogue.find(request.job)
+  const definition: JobDefinition = await deps.catalogue.find(request.job)
   const job = resolveJob(definition, request.params)
+  refuseUnstable(job, resolveJob(definition, request.params))
   const options: RunOptions = mergeOptions(defaultRunOptions, definition.options ?? {}, request.options ?? {})
-  const client = await engine.connect()
-  try {
-    const target = await inspectTarget(client, control.s, job)
+  return withEngine(deps, async (client) => {
+    const target = await inspectTarget(client, deps.control.s, job)
     const ranges = await planRanges(client, target, options.parallelism)
     return {
       job,
@@ -67,9 +69,16 @@ export async function prepareRun(
         options,
       },
     }
-  } finally {
-    client.release()
-  }
+  })
+}
+
+/** A job that is another one each time it is looked at would be paused as changed by the first worker that sees it. */
+function refuseUnstable(job: ResolvedJob, again: ResolvedJob): void {
+  if (job.fingerprint === again.fingerprint && hashParams(job.params) === hashParams(again.params)) return
+  throw new Problem(
+    'invalid',
+    `Job ${job.name} comes out differently each time it is read: a clock or a random value is in its where, set or defaults. Make it a parameter, or let Postgres do it (now(), random()).`,
+  )
 }
 
 /**
@@ -83,13 +92,35 @@ export async function dispatch({ control, queue, log }: ApiDeps, runId: string, 
   })
 }
 
-/** The job of a run as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted with. */
-export async function unchangedJob(deps: ApiDeps, run: Run, accept: boolean): Promise<string> {
-  const { fingerprint } = resolveJob(await deps.catalogue.find(run.job), run.params)
-  if (fingerprint === run.fingerprint || accept) return fingerprint
+/**
+ * The fingerprint of a run's job as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted
+ * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
+ */
+export async function currentFingerprint(deps: ApiDeps, run: Run, accept: boolean): Promise<string> {
+  const job = resolveJob(await deps.catalogue.find(run.job), run.params)
+  if (job.fingerprint === run.fingerprint) return job.fingerprint
+  if (!accept) {
+    throw new Problem(
+      'conflict',
+      `Job ${run.job} has changed since run ${run.id} was accepted: rows done so far were done by another definition. Send {"acceptJobChange": true} to go on with the job as it is now, or cancel this run and start a new one.`,
+      { accepted: run.fingerprint, current: job.fingerprint },
+    )
+  }
+  const target = await withEngine(deps, (client) => inspectTarget(client, deps.control.s, job))
+  const place = ({ estimatedRows: _, ...where }: Target) => hashParams(where)
+  if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
   throw new Problem(
     'conflict',
-    `Job ${run.job} has changed since run ${run.id} was accepted: rows done so far were done by another definition. Send {"acceptJobChange": true} to go on with the job as it is now, or cancel this run and start a new one.`,
-    { accepted: run.fingerprint, current: fingerprint },
+    `Job ${run.job} now works on another table or key, takes other locks, or has a predicate where it had none (or the reverse): run ${run.id} cannot go on with it. Cancel this run and start a new one.`,
+    { accepted: run.target, current: target },
   )
+}
+
+async function withEngine<T>({ engine }: ApiDeps, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await engine.connect()
+  try {
+    return await work(client)
+  } finally {
+    client.release()
+  }
 }

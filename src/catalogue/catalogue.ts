@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createJiti } from 'jiti'
 import { messageOf, Problem } from '../core/errors.ts'
-import type { JobDefinition } from '../core/job.ts'
+import { isJob, type JobDefinition } from '../core/job.ts'
 
 /** A file in the jobs folder that could not be loaded, and where it is wrong. */
 export interface BrokenFile {
@@ -33,12 +33,10 @@ export function openCatalogue(folder: string): Catalogue {
   let files: JobFiles = { jobs: [], broken: [] }
 
   async function read(): Promise<JobFiles> {
-    const names = await listFiles(folder)
-    const stats = await Promise.all(names.map((name) => stat(join(folder, name))))
-    const current = names.map((name, index) => `${name} ${stats[index]?.mtimeMs} ${stats[index]?.size}`).join('\n')
-    if (current !== signature) {
-      files = await loadAll(folder, names)
-      signature = current
+    const now = await listFiles(folder)
+    if (now.signature !== signature) {
+      files = await loadAll(folder, now.jobs)
+      signature = now.signature
     }
     return files
   }
@@ -59,10 +57,19 @@ export function openCatalogue(folder: string): Catalogue {
   }
 }
 
-async function listFiles(folder: string): Promise<string[]> {
+/** Every file below the folder, with what tells its contents from those of before: a job may import any of them. */
+async function listFiles(folder: string): Promise<{ jobs: string[]; signature: string }> {
   try {
-    const names = await readdir(folder)
-    return names.filter((name) => /^[^_.].*\.m?[jt]s$/.test(name) && !/\.(d|test|spec)\.m?ts$/.test(name)).sort()
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    const files = entries
+      .filter((entry) => entry.isFile() && !entry.parentPath.includes('node_modules'))
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+      .sort()
+    const stats = await Promise.all(files.map((file) => stat(join(folder, file))))
+    return {
+      jobs: files.filter((file) => /^[^_./\\][^/\\]*\.m?[jt]s$/.test(file) && !/\.(d|test|spec)\.m?ts$/.test(file)),
+      signature: files.map((file, index) => `${file} ${stats[index]?.mtimeMs} ${stats[index]?.size}`).join('\n'),
+    }
   } catch (error) {
     throw new Problem(
       'unavailable',
@@ -78,13 +85,15 @@ async function loadAll(folder: string, names: readonly string[]): Promise<JobFil
   const jiti = createJiti(publicFace, {
     moduleCache: false,
     fsCache: false,
+    // Types and comments go, the lines stay: an error names the line that its author sees.
+    transformOptions: { retainLines: true },
     alias: { evenkeel: publicFace, zod: ourZod },
   })
   for (const file of names) {
     const path = join(folder, file)
     try {
-      const loaded = await jiti.import<JobDefinition | undefined>(path, { default: true })
-      if (typeof loaded !== 'object' || loaded === null || typeof loaded.name !== 'string') {
+      const loaded = await jiti.import<unknown>(path, { default: true })
+      if (!isJob(loaded)) {
         throw new Problem('invalid', 'It has no default export made by defineJob: export default defineJob({ … }).')
       }
       const twin = jobs.find(({ job }) => job.name === loaded.name)

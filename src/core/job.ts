@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { Problem } from './errors.ts'
+import { messageOf, Problem } from './errors.ts'
 import { parseTableName } from './identifier.ts'
 import { type PartialRunOptions, partialRunOptions } from './options.ts'
 import { compileSql, isSql, type Sql } from './sql.ts'
+
+const brand = Symbol.for('evenkeel.job')
 
 /** The parameters of a job as its functions see them: parsed, with defaults filled in. */
 export type ParamsOf<P extends z.ZodObject> = z.output<P>
@@ -34,7 +36,12 @@ export function defineJob<P extends z.ZodObject = z.ZodObject<Record<never, neve
   if (!shape.success) throw new Problem('invalid', `The job is not well formed.\n${z.prettifyError(shape.error)}`)
   parseTableName(definition.table)
   if (definition.set !== null && typeof definition.set === 'object') checkSet(definition.set)
-  return definition
+  return Object.defineProperty({ ...definition }, brand, { value: true })
+}
+
+/** Whether a value was made by `defineJob` (also by another copy of this module: jobs are loaded separately). */
+export function isJob(value: unknown): value is JobDefinition {
+  return typeof value === 'object' && value !== null && brand in value
 }
 
 /** A job with its parameters put in: everything the engine needs to know of it. */
@@ -58,13 +65,29 @@ export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
       issues: given.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })),
     })
   }
-  const where = typeof job.where === 'function' ? job.where(given.data) : (job.where ?? null)
+  const where = written(job, 'where', () =>
+    typeof job.where === 'function' ? job.where(given.data) : (job.where ?? null),
+  )
   if (where !== null && !isSql(where)) throw new Problem('invalid', `where of job ${job.name} did not return sql\`\`.`)
-  const set = typeof job.set === 'function' ? job.set(given.data) : job.set
+  const set = written(job, 'set', () => (typeof job.set === 'function' ? job.set(given.data) : job.set))
   if (!set) throw new Problem('invalid', `set of job ${job.name} returned ${set}, not { column: sql\`…\` }.`)
   checkSet(set)
   const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
   return { ...work, params: given.data, fingerprint: fingerprintOf(work) }
+}
+
+/** What the author's own function gives; what it throws is his to mend, and said to be. */
+function written<T>(job: JobDefinition, part: 'where' | 'set', give: () => T): T {
+  try {
+    return give()
+  } catch (error) {
+    throw new Problem(
+      'invalid',
+      `${part} of job ${job.name} throws for these parameters: ${messageOf(error)}`,
+      {},
+      { cause: error },
+    )
+  }
 }
 
 function fingerprintOf(work: Omit<ResolvedJob, 'params' | 'fingerprint'>): string {
@@ -76,7 +99,7 @@ function fingerprintOf(work: Omit<ResolvedJob, 'params' | 'fingerprint'>): strin
   return createHash('sha256').update(JSON.stringify(plain)).digest('hex')
 }
 
-/** JSON with sorted keys, hashed: the same parameters give the same hash, however they were written down. */
+/** JSON with sorted keys, hashed: the same parameters give the same hash, however they were written down or stored. */
 export function hashParams(params: unknown): string {
   const sorted = JSON.stringify(params, (_key, value: unknown) =>
     value !== null && typeof value === 'object' && !Array.isArray(value)

@@ -20,6 +20,11 @@ export interface Target {
    * one physical table; partitioned tables go by `key`.
    */
   readonly locate: 'ctid' | 'key'
+  /**
+   * How a row is locked before it is changed. Changing a column of a unique index takes the stronger lock: locked for less,
+   * the change would then wait for whoever holds a foreign key to the row, and hold up everybody behind.
+   */
+  readonly rowLock: 'NO KEY UPDATE' | 'UPDATE'
   /** Rows in the table by its statistics, or counted where it has none. */
   readonly estimatedRows: number
 }

@@ -22,14 +22,19 @@ const panicFactor = 5
 export class BatchSizer {
   #size: number
   #costs: number[] = []
+  /** Below the lower bound, because larger windows did not pass. */
+  #turnedAway: boolean
 
   constructor(options: RunOptions, size?: number) {
-    this.#size = clamp(size ?? boundsOf(options).min, boundsOf(options))
+    const { min } = boundsOf(options)
+    this.#size = size ?? min
+    this.#turnedAway = this.#size < min
   }
 
   /** Rows for the next window under these options, which may have changed since the last one. */
   next(options: RunOptions): number {
-    this.#size = clamp(this.#size, boundsOf(options))
+    const { min, max } = boundsOf(options)
+    this.#size = clamp(this.#size, { min: this.#turnedAway ? 1 : min, max })
     return Math.round(this.#size)
   }
 
@@ -45,17 +50,24 @@ export class BatchSizer {
     // Kept per row, so that times of batches of other sizes stay comparable.
     this.#costs = [...this.#costs.slice(1 - memory), outcome.seconds / outcome.scanned]
     const aim = target / percentile90(this.#costs)
-    const mayGrow = outcome.done * 2 >= outcome.scanned
+    const mayGrow = this.#turnedAway || outcome.done * 2 >= outcome.scanned
     this.#resize(aim > this.#size && !mayGrow ? this.#size : Math.min(aim, this.#size * growth), options)
   }
 
-  /** Learns from a batch that was turned away (deadlock, lock timeout, statement timeout): half, same window again. */
-  shrink(options: RunOptions): void {
-    this.#resize(this.#size / 2, options)
+  /**
+   * Learns from a batch that was turned away (deadlock, lock timeout, statement timeout): half, same window again. Here the
+   * lower bound does not hold, nor a fixed size: a window that never passes is worse than a small one.
+   */
+  shrink(): void {
+    this.#size = Math.max(1, this.#size / 2)
+    this.#turnedAway = true
   }
 
   #resize(size: number, options: RunOptions): void {
-    this.#size = clamp(size, boundsOf(options))
+    const bounds = boundsOf(options)
+    // It comes back step by step, not at once to what was turned away.
+    this.#size = this.#turnedAway ? Math.min(bounds.max, Math.max(1, size), this.#size * growth) : clamp(size, bounds)
+    this.#turnedAway &&= this.#size < bounds.min
   }
 }
 

@@ -108,7 +108,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
   },
   verifying: {
     start: null,
-    pause: 'pausing', // an operator; the check keeps its place
+    pause: 'pausing', // an operator; resumed, the check starts again
     resume: null,
     cancel: 'cancelling', // an operator
     retry: null,

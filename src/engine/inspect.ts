@@ -3,6 +3,7 @@ import { messageOf, Problem } from '../core/errors.ts'
 import { parseTableName, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { KeyColumn, Target } from '../core/key.ts'
+import { judge } from '../core/sqlstate.ts'
 import { batchValues } from './batch.ts'
 import { explainWindow } from './explain.ts'
 import { tableSql } from './table.ts'
@@ -30,6 +31,8 @@ interface IndexRow {
   readonly name: string
   readonly primary: boolean
   readonly columns: readonly string[]
+  /** Unique, on plain columns, of all rows. */
+  readonly identifies: boolean
   /** Anything that keeps it from ordering and identifying rows, in words. */
   readonly faults: readonly string[]
 }
@@ -51,6 +54,7 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     table: table.table,
     key: key.map(({ name, type }) => ({ name, type })),
     locate: table.kind === 'p' ? 'key' : 'ctid',
+    rowLock: touchesUniqueIndex(job, indexes) ? 'UPDATE' : 'NO KEY UPDATE',
     estimatedRows: 0,
   }
   const statementFault = await checkStatements(client, s, target, job)
@@ -101,6 +105,7 @@ async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]
 async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
   const { rows } = await client.query<IndexRow>(
     `SELECT i.indexrelid::regclass::text AS name, i.indisprimary AS primary, k.columns,
+       i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS identifies,
        array_remove(ARRAY[
          CASE WHEN NOT i.indisunique THEN 'is not unique' END,
          CASE WHEN NOT i.indisvalid OR NOT i.indisready THEN 'is not valid: a concurrent build failed or still runs' END,
@@ -155,6 +160,11 @@ function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
       ]
     return []
   })
+}
+
+/** Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key is. */
+function touchesUniqueIndex(job: ResolvedJob, indexes: readonly IndexRow[]): boolean {
+  return job.set.some(([name]) => indexes.some((index) => index.identifies && index.columns.includes(name)))
 }
 
 function keyOf(job: ResolvedJob, indexes: readonly IndexRow[]): readonly string[] {
@@ -223,8 +233,7 @@ async function checkStatements(
       await client.query(`EXPLAIN ${statement.text}`, batchValues(statement, input))
     } catch (error) {
       const { code, hint } = error as { code?: string; hint?: string }
-      // Class 42 is syntax, names, types and rights; 22 are values that do not fit. The rest is not the job's doing.
-      if (!code?.startsWith('42') && !code?.startsWith('22')) throw error
+      if (code === undefined || judge(error) !== 'fail') throw error
       return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. A parameter whose type it cannot tell is cast: \${value}::int.`
     }
   }

@@ -1,3 +1,6 @@
+import type { ClientBase } from 'pg'
+import type { Target } from '../core/key.ts'
+
 /**
  * Settings of every session that touches users' tables.
  * The timeouts bound what a foreground transaction can ever wait for us. The planner settings hold it to what was checked
@@ -12,8 +15,16 @@ export const engineSettings: Readonly<Record<string, string>> = {
   synchronous_commit: 'off',
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
-  // Planned once: with the scans above ruled out, every generic plan is the one that was checked, and planning a batch
-  // anew costs as much as running a small one.
   plan_cache_mode: 'force_generic_plan',
   jit: 'off',
+}
+
+/**
+ * How a session plans the batches of a target. Once, for a plain table: with the scans above ruled out every generic plan
+ * is the one that was checked, and planning a batch anew costs as much as running a small one. Anew each time, where rows
+ * are found again by key: a generic plan takes the window for a tenth of the table, and reads the partitions whole.
+ */
+export async function setPlanMode(client: ClientBase, target: Target): Promise<void> {
+  const mode = target.locate === 'ctid' ? 'force_generic_plan' : 'force_custom_plan'
+  await client.query("SELECT set_config('plan_cache_mode', $1, false)", [mode])
 }

@@ -8,6 +8,8 @@ import type { Target } from '../core/key.ts'
 export interface TableSql {
   /** `"schema"."table"` */
   readonly from: string
+  /** The strength of the row lock. */
+  readonly rowLock: Target['rowLock']
   /** `"table"`, for qualifying columns */
   readonly name: string
   /** `"table"."a"`, `"table"."b"` */
@@ -33,6 +35,7 @@ export function tableSql(target: Target): TableSql {
   const typedKeys = (array: string) => target.key.map((column, index) => `(${array})[${index + 1}]::${column.type}`)
   return {
     from: quoteTableName({ schema: target.schema, table: target.table }),
+    rowLock: target.rowLock,
     name,
     keys,
     keyNames,

@@ -82,7 +82,7 @@ function lockWindowSql(table: TableSql, matches: string): string {
     SELECT ${table.keyNames.map((key) => `_ek_window.${key}`).join(', ')}, ${table.name}.ctid AS _ek_at
     FROM _ek_window JOIN ${table.from} ON ${table.sameRow('_ek_window')}
     WHERE _ek_window._ek_matches AND ${matches}
-    FOR NO KEY UPDATE OF ${table.name} SKIP LOCKED
+    FOR ${table.rowLock} OF ${table.name} SKIP LOCKED
   )`
 }
 
@@ -122,7 +122,7 @@ function stragglersSql(s: string, table: TableSql, matches: string, update: stri
       SELECT _ek_due._ek_id FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
     ), _ek_locked AS MATERIALIZED (
       SELECT ${keys}, ${table.name}.ctid AS _ek_at FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
-      FOR NO KEY UPDATE OF ${table.name} SKIP LOCKED
+      FOR ${table.rowLock} OF ${table.name} SKIP LOCKED
     ), ${update}, _ek_held AS MATERIALIZED (
       SELECT _ek_id FROM _ek_due w JOIN _ek_present USING (_ek_id)
       WHERE NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createPostgresBackend, Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq'
 import pg from 'pg'
+import { splitStartupOptions } from '../core/connection.ts'
 
 /** What the queue carries: which range of which run wants work. Everything else stands in Postgres. */
 export interface Ticket {
@@ -40,6 +42,8 @@ export interface TicketQueueOptions {
 
 const queueName = 'tickets'
 const answerWithinMs = 3000
+const reopenAfterMs = 1000
+const mostErrorsPerSecond = 20
 
 /**
  * Makes the queue's tables where they are to be in Postgres. Done once, before anything is opened: a worker of BullMQ that
@@ -48,6 +52,8 @@ const answerWithinMs = 3000
 export async function prepareQueue(location: QueueLocation): Promise<void> {
   if (location.kind === 'redis') return
   const client = new pg.Client({ connectionString: location.url, application_name: 'evenkeel queue' })
+  // A connection that breaks fails the statement it is in; unheard, its event would end the process as well.
+  client.on('error', () => undefined)
   await client.connect()
   try {
     const found = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [location.schema])
@@ -65,13 +71,33 @@ export async function prepareQueue(location: QueueLocation): Promise<void> {
   }
 }
 
-/** The producing side. Connects in the background; a queue that cannot be reached makes `put` fail, in bounded time. */
+/**
+ * The producing side. Connects in the background; a queue that cannot be reached makes a call fail, in bounded time, and the
+ * next one try anew: BullMQ remembers for ever that a first connection to Postgres failed, so such a queue is replaced.
+ */
 export function openQueue({ location, instance, onError }: TicketQueueOptions): TicketQueue {
-  const queue =
-    location.kind === 'redis'
-      ? new Queue(queueName, { ...prefixed(instance), connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
-      : new Queue(queueName, { ...prefixed(instance), connection: postgres(location, 2) }, createPostgresBackend)
-  queue.on('error', onError)
+  const create = (): Queue => {
+    const created =
+      location.kind === 'redis'
+        ? new Queue(queueName, { ...prefixed(instance), connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
+        : new Queue(queueName, { ...prefixed(instance), connection: postgres(location, 2) }, createPostgresBackend)
+    created.on('error', onError)
+    return created as Queue
+  }
+  let queue = create()
+  const ask = async <T>(question: (queue: Queue) => Promise<T>): Promise<T> => {
+    const asked = queue
+    try {
+      await within(asked.waitUntilReady())
+    } catch (error) {
+      if (location.kind === 'postgres' && asked === queue) {
+        queue = create()
+        void closeWithin(asked)
+      }
+      throw error
+    }
+    return within(question(asked))
+  }
   return {
     async put(tickets) {
       const jobs = tickets.map(({ id, runId, ordinal, delaySeconds }) => ({
@@ -80,14 +106,14 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
         // Nothing is kept of a ticket that has been used: the queue's memory does not grow with the run.
         opts: { jobId: id, delay: Math.round(delaySeconds * 1000), removeOnComplete: true, removeOnFail: true },
       }))
-      if (jobs.length > 0) await within(queue.addBulk(jobs))
+      if (jobs.length > 0) await ask((asked) => asked.addBulk(jobs))
     },
     async knows(ticketId) {
-      const job = await within(queue.getJob(ticketId))
+      const job = await ask((asked) => asked.getJob(ticketId))
       return job !== undefined && (await within(job.getState())) !== 'unknown'
     },
     async depth() {
-      const counts = await within(queue.getJobCounts('waiting', 'delayed', 'active'))
+      const counts = await ask((asked) => asked.getJobCounts('waiting', 'delayed', 'active'))
       return { waiting: counts.waiting ?? 0, delayed: counts.delayed ?? 0, active: counts.active ?? 0 }
     },
     close: () => closeWithin(queue),
@@ -103,17 +129,79 @@ export function consumeTickets(
   const options = {
     ...prefixed(instance),
     concurrency: slots,
+    autorun: false,
     // A ticket whose worker died is handed out again by BullMQ too; its lease tells that it is an old one.
     maxStalledCount: 1_000_000,
   }
   const process = (job: { id?: string | undefined; data: { runId: string; ordinal: number } }) =>
     work({ id: job.id ?? '', runId: job.data.runId, ordinal: job.data.ordinal })
-  const worker =
-    location.kind === 'redis'
+  const create = (): Worker =>
+    (location.kind === 'redis'
       ? new Worker(queueName, process, { ...options, connection: redis(location.url, { maxRetriesPerRequest: null }) })
-      : new Worker(queueName, process, { ...options, connection: postgres(location, 2) }, createPostgresBackend)
-  worker.on('error', onError)
-  return { stop: () => void worker.pause(true).catch(onError), close: () => closeWithin(worker) }
+      : new Worker(
+          queueName,
+          process,
+          { ...options, connection: postgres(location, 2) },
+          createPostgresBackend,
+        )) as Worker
+
+  const stopping = new AbortController()
+  let worker: Worker | null = null
+
+  /** Runs one worker after another: each until it fails so fast that it would do nothing else, the last until the stop. */
+  async function keepRunning(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const current = create()
+      worker = current
+      const flood = new Flood()
+      current.on('error', (error) => {
+        // Some errors make BullMQ ask again without a pause, and no timer of the process ever fires.
+        if (flood.rises()) void current.close(true)
+        if (!flood.high) onError(error)
+      })
+      try {
+        await current.waitUntilReady()
+        if (!stopping.signal.aborted) await current.run()
+      } catch (error) {
+        onError(error as Error)
+      }
+      if (stopping.signal.aborted) return
+      await closeWithin(current)
+      await sleep(reopenAfterMs, undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  }
+  const running = keepRunning()
+  return {
+    stop() {
+      stopping.abort()
+      void worker?.pause(true).catch(onError)
+    },
+    async close() {
+      if (worker) await closeWithin(worker)
+      await within(running).catch(onError)
+    },
+  }
+}
+
+/** Tells errors that come one by one from errors that come without end. */
+class Flood {
+  #count = 0
+  #since = performance.now()
+
+  get high(): boolean {
+    return this.#count > mostErrorsPerSecond
+  }
+
+  /** Counts one more; true when it is the one too many. */
+  rises(): boolean {
+    const now = performance.now()
+    if (now - this.#since > 1000) {
+      this.#since = now
+      this.#count = 0
+    }
+    this.#count += 1
+    return this.#count === mostErrorsPerSecond + 1
+  }
 }
 
 function prefixed(instance: string): Pick<QueueOptions & WorkerOptions, 'prefix'> {
@@ -125,8 +213,11 @@ function redis(url: string, options: { maxRetriesPerRequest: number | null }) {
 }
 
 function postgres({ url, schema }: { url: string; schema: string }, connections: number) {
+  const { url: connectionString, startupOptions } = splitStartupOptions(url)
   return {
-    connectionString: url,
+    connectionString,
+    // BullMQ adds its search_path to these.
+    ...(startupOptions === '' ? {} : { options: startupOptions }),
     schema,
     max: connections,
     application_name: 'evenkeel queue',

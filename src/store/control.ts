@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { splitStartupOptions } from '../core/connection.ts'
 import { quoteIdentifier } from '../core/identifier.ts'
 
 /** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
@@ -25,20 +26,32 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   client_encoding: 'UTF8',
 }
 
-/** A pool of connections. Timeouts are in milliseconds; a setting is applied to each session as it begins. */
+/**
+ * A pool of connections; a setting is applied to each session as it begins, after those that the connection string asks
+ * for. `onError` hears of connections that break: without a listener, also on those in use, they would end the process.
+ */
 export function createPool(
   connectionString: string,
-  options: { name: string; max: number; settings: Readonly<Record<string, string>> },
+  options: { name: string; max: number; settings: Readonly<Record<string, string>>; queryTimeoutMs?: number },
+  onError: (error: Error) => void = () => undefined,
 ): pg.Pool {
+  const { url, startupOptions } = splitStartupOptions(connectionString)
   const settings = Object.entries({ ...sessionSettings, ...options.settings })
-  return new pg.Pool({
-    connectionString,
+  const ours = settings.map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`)
+  const pool = new pg.Pool({
+    connectionString: url,
     max: options.max,
     application_name: options.name,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
-    options: settings.map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`).join(' '),
+    keepAliveInitialDelayMillis: 10_000,
+    // A connection that has gone without a word answers nothing, not even a timeout of the server's.
+    ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
+    options: [startupOptions, ...ours].join(' ').trim(),
   })
+  pool.on('error', onError)
+  pool.on('connect', (client) => client.on('error', onError))
+  return pool
 }
 
 /** The control schema over a pool. */

@@ -103,9 +103,11 @@ export async function changeStatus(control: Control, id: string, event: RunEvent
 async function move(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
   const status = nextStatus(run.id, run.status, event)
   // A run that has stopped must have nothing in flight by the time anybody can read so.
-  if (status === 'failed' || event === 'settle') await fenceRanges(tx, run.id)
+  // Nor may a run that is resumed before it had settled go on under the leases of before.
+  if (status === 'failed' || event === 'settle' || run.status === 'pausing') await fenceRanges(tx, run.id)
   if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
-  if (event === 'leftover') await reopenResidual(tx, run.id)
+  // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
+  if (event === 'verify') await reopenResidual(tx, run.id)
   await refuseSecondLiveRun(tx, run, event)
   const moved = await updateStatus(tx, run.id, {
     status,
@@ -157,7 +159,7 @@ export async function restartRun(
   cause: Cause,
   acceptFingerprint: string | null,
 ): Promise<Run> {
-  return control.transaction(async (tx) => {
+  const restart = async (tx: Control) => {
     const run = await lockRun(tx, id)
     if (!run) throw noSuchRun(id)
     if (acceptFingerprint !== null && acceptFingerprint !== run.fingerprint) {
@@ -170,7 +172,15 @@ export async function restartRun(
       })
     }
     return move(tx, run, event, cause)
-  })
+  }
+  try {
+    return await control.transaction(restart)
+  } catch (error) {
+    // Somebody started a new run between our look and our write.
+    const run = (error as { code?: string }).code === '23505' ? await findRun(control, id) : null
+    const live = run && (await findLiveRun(control, run.job, run.paramsHash))
+    throw live ? alreadyLive(live) : error
+  }
 }
 
 /** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */

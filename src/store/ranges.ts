@@ -166,6 +166,8 @@ export interface Release {
   /** Since the last batch began, which no checkpoint has counted; and the part of it that pace held the worker back. */
   readonly workedMs: number
   readonly throttledMs: number
+  /** Rows for the next window: smaller than the last one that committed, where a larger one was turned away. */
+  readonly batchSize: number | null
 }
 
 /** Gives a range back, so that the next ticket for it need not wait for the lease to run out. */
@@ -173,7 +175,7 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
   await db.query(
     `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, throttle = NULL, attempts = $4,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
-       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8, throttled_ms = throttled_ms + $7::float8
+       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size)
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
     [
       lease.runId,
@@ -183,6 +185,7 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
       state.wakeAfterSeconds,
       state.workedMs,
       state.throttledMs,
+      state.batchSize,
     ],
   )
 }
@@ -198,11 +201,14 @@ export interface LostLease {
 export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]> {
   const { rows } = await db.query<LostLease>(
     `WITH expired AS (
-       SELECT run_id, ordinal, lease_owner FROM ${s}.ranges WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED
+       SELECT run_id, ordinal, lease_owner FROM ${s}.ranges
+       WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND lease_until < clock_timestamp()
+       FOR UPDATE SKIP LOCKED
      )
      UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL
      FROM expired e WHERE r.run_id = e.run_id AND r.ordinal = e.ordinal
      RETURNING r.run_id AS "runId", r.ordinal, e.lease_owner AS owner`,
+    [workableStatuses],
   )
   return rows
 }

@@ -1,6 +1,6 @@
 import type { Target } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
-import type { RunStatus } from '../core/run.ts'
+import { type RunStatus, workableStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
 
 /** A run as it is stored. */
@@ -135,9 +135,13 @@ export async function updateStatus(
   return rows[0] as Run
 }
 
-/** What a run waits for, said to people; no change of status, so no new version. */
+/** What a run waits for, said to people; no change of status, so no new version. An operator's own reason stands. */
 export async function updateReason({ db, s }: Control, id: string, reason: string | null): Promise<void> {
-  await db.query(`UPDATE ${s}.runs SET reason = $2 WHERE id = $1 AND reason IS DISTINCT FROM $2`, [id, reason])
+  await db.query(
+    `UPDATE ${s}.runs SET reason = $2
+     WHERE id = $1 AND status = ANY($3) AND reason IS DISTINCT FROM $2`,
+    [id, reason, workableStatuses],
+  )
 }
 
 export async function updateOptions({ db, s }: Control, id: string, options: RunOptions): Promise<Run> {

@@ -45,12 +45,17 @@ export class SliceLoop {
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined)
   }
 
+  /** Rows for the next window. */
+  get batchSize(): number {
+    return this.#sizer.next(this.#run.options)
+  }
+
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
   async work(stop: AbortSignal): Promise<Release> {
     try {
       const wakeAfterSeconds = await this.#batches(stop)
       const workedMs = performance.now() - this.#lastBeganAt
-      return { wakeAfterSeconds, attempts: 0, workedMs, throttledMs: this.#throttledMs }
+      return { wakeAfterSeconds, attempts: 0, workedMs, throttledMs: this.#throttledMs, batchSize: this.batchSize }
     } finally {
       if (this.#sums.batches > 0)
         this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
@@ -72,7 +77,8 @@ export class SliceLoop {
         const wait = await this.#waitForStragglers(stop)
         if (wait !== 'go on') return wait
       }
-      await this.#keepRate(result.scanned, stop)
+      const wait = await this.#keepRate(result.scanned, stop)
+      if (wait > 0) return wait
     }
     return 0
   }
@@ -102,7 +108,7 @@ export class SliceLoop {
         if (judge(error) !== 'again' || attempt >= triesOnOneWindow || stop.aborted) throw error
         this.#deps.metrics.batchErrors.inc({ job: this.#run.job, verdict: 'again' })
         this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
-        this.#sizer.shrink(options)
+        this.#sizer.shrink()
       }
     }
   }
@@ -140,6 +146,7 @@ export class SliceLoop {
       this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
       this.#share.readAt = Number.NEGATIVE_INFINITY
     }
+    if (this.#lease.attempts > 0 && this.#sums.batches === 1) await updateReason(this.#deps.control, this.#run.id, null)
     if (result.still.length > 0) await this.#refuseEndless(result.still)
   }
 
@@ -162,7 +169,7 @@ export class SliceLoop {
     await updateReason(
       control,
       this.#run.id,
-      `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it.`,
+      `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it. If nobody does, a BEFORE trigger keeps the row from being changed.`,
     )
     const left = (this.#endsAt - performance.now()) / 1000
     if (summary.waitSeconds > Math.min(left, longestQuietSeconds)) return summary.waitSeconds
@@ -184,18 +191,21 @@ export class SliceLoop {
     return options
   }
 
-  async #keepRate(rows: number, stop: AbortSignal): Promise<void> {
+  /** Waits as the rate demands; a wait that would outlast the lease is returned, for the slot to be used by others. */
+  async #keepRate(rows: number, stop: AbortSignal): Promise<number> {
     const limit = this.#run.options.maxRowsPerSecond
     const elapsed = (performance.now() - this.#lastBeganAt) / 1000
     const wait = rateWait(rows, elapsed, this.#share.rowsPerSecond)
     if (wait === 0 || limit === null) {
       this.#throttle = null
-      return
+      return 0
     }
+    if (wait > longestQuietSeconds) return wait
     this.#throttle = { limit, since: this.#throttle?.since ?? new Date().toISOString() }
     const began = performance.now()
     await waitSeconds(wait, stop)
     this.#throttledMs += performance.now() - began
+    return 0
   }
 
   #throttleState() {

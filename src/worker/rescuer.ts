@@ -2,6 +2,7 @@ import { workableStatuses } from '../core/run.ts'
 import { rescueRanges, settleRun } from '../store/lifecycle.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/ranges.ts'
 import { listRunIdsByStatus } from '../store/runs.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import type { WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
@@ -45,11 +46,24 @@ async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps):
 }
 
 /** Pauses and cancellations whose caller did not wait for the last batch. */
-async function settleStopped({ control, name }: WorkerDeps): Promise<void> {
-  for (const id of await listRunIdsByStatus(control, ['pausing', 'cancelling'])) await settleRun(control, id, 1, name)
+async function settleStopped({ control, name, log }: WorkerDeps): Promise<void> {
+  await eachRun(log, await listRunIdsByStatus(control, ['pausing', 'cancelling']), (id) =>
+    settleRun(control, id, 1, name),
+  )
 }
 
 /** Runs that could have more workers than they have. */
 async function advanceLive(deps: WorkerDeps): Promise<void> {
-  for (const id of await listRunIdsByStatus(deps.control, workableStatuses)) await advance(deps, id)
+  await eachRun(deps.log, await listRunIdsByStatus(deps.control, workableStatuses), (id) => advance(deps, id))
+}
+
+/** One run that is in trouble does not keep the others from being seen to. */
+async function eachRun(log: Logger, ids: readonly string[], see: (id: string) => Promise<unknown>): Promise<void> {
+  for (const id of ids) {
+    try {
+      await see(id)
+    } catch (error) {
+      log.warn({ err: error, run: id }, 'rescuer could not see to the run; it tries again in a second')
+    }
+  }
 }

@@ -3,16 +3,17 @@ import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { type ResolvedJob, resolveJob } from '../core/job.ts'
 import { judge } from '../core/sqlstate.ts'
+import { setPlanMode } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { changeStatus, settleRun } from '../store/lifecycle.ts'
 import { type Lease, leaseRange, type Release, releaseRange } from '../store/ranges.ts'
-import { findRun, type Run } from '../store/runs.ts'
+import { findRun, type Run, updateReason } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import { leaseSeconds, type WorkerDeps } from './deps.ts'
 import { SliceLoop } from './loop.ts'
 
-const atOnce: Release = { wakeAfterSeconds: 0, attempts: 0, workedMs: 0, throttledMs: 0 }
+const atOnce: Release = { wakeAfterSeconds: 0, attempts: 0, workedMs: 0, throttledMs: 0, batchSize: null }
 
 /**
  * What a ticket is worth: leases its range, works on it for some seconds, gives it back and lets the run have its next
@@ -46,13 +47,12 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
 
   let client: PoolClient | undefined
   let broken: Error | undefined
+  let loop: SliceLoop | undefined
   try {
     client = await deps.engine.connect()
-    // Without a listener, a connection that breaks between two batches would end the process.
-    client.on('error', (error) => {
-      broken = error
-    })
-    return await new SliceLoop(deps, run, job, lease, client, log).work(stop)
+    await setPlanMode(client, run.target)
+    loop = new SliceLoop(deps, run, job, lease, client, log)
+    return await loop.work(stop)
   } catch (error) {
     const verdict = judge(error)
     deps.metrics.batchErrors.inc({ job: run.job, verdict })
@@ -61,12 +61,16 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
       if (verdict === 'hold') broken = error as Error
       const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts)
       log.warn({ err: error, verdict, wakeAfterSeconds }, 'batch turned away: the range is tried again')
-      return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1 }
+      await sayWhy(
+        deps,
+        run,
+        `Range ${lease.ordinal} is tried again in ${wakeAfterSeconds} s, for the ${lease.attempts + 1}. time: ${describeError(error)}.`,
+      )
+      return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1, batchSize: loop?.batchSize ?? null }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce
   } finally {
-    client?.removeAllListeners('error')
     client?.release(broken)
   }
 }
@@ -106,11 +110,11 @@ async function jobOf(deps: WorkerDeps, run: Run, log: Logger): Promise<ResolvedJ
 }
 
 async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown, log: Logger): Promise<void> {
-  const { code, detail } = error as { code?: string; detail?: string }
+  const { code } = error as { code?: string }
   const reason =
     error instanceof Problem
       ? error.message
-      : `A batch of range ${lease.ordinal} failed: ${messageOf(error)}${detail ? ` (${detail})` : ''} [${code ?? 'no SQLSTATE'}]. Nothing of that batch was written. Mend the data or the job, then retry.`
+      : `A batch of range ${lease.ordinal} failed: ${describeError(error)}. Nothing of that batch was written. Mend the data or the job, then retry.`
   log.error({ err: error }, 'run failed')
   try {
     await changeStatus(deps.control, run.id, 'fail', {
@@ -123,4 +127,15 @@ async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown,
     if (!(conflict instanceof Problem)) throw conflict
     log.warn({ err: conflict }, 'run was stopped by somebody else before it could be failed')
   }
+}
+
+/** What Postgres said, with its SQLSTATE. */
+function describeError(error: unknown): string {
+  const { code, detail } = error as { code?: string; detail?: string }
+  return `${messageOf(error)}${detail ? ` (${detail})` : ''} [${code ?? 'no SQLSTATE'}]`
+}
+
+/** The reason is for people; that it cannot be written while the database is away must not cost the range. */
+async function sayWhy({ control, log }: WorkerDeps, run: Run, reason: string): Promise<void> {
+  await updateReason(control, run.id, reason).catch((error: unknown) => log.warn({ err: error, run: run.id }, reason))
 }

@@ -59,7 +59,9 @@ describe('errors are problem+json that say what to do', () => {
       'idempotency-key',
     )
     const id = await client.start('touch')
-    expectProblem(await client.call('POST', `/runs/${id}/pause`, { reason: 'a\u0000b' }), 400, 'NUL')
+    expectProblem(await client.call('POST', `/runs/${id}/pause`, { reason: 'a\u0000b' }), 422, 'NUL')
+    expectProblem(await client.call('POST', `/runs/${id}/pause`, { reason: 'a\ud800b' }), 422, 'surrogate')
+    expectProblem(await client.call('GET', '/runs/%zz'), 400, '%zz')
     expect((await client.run(id)).status).toBe('queued')
     expectProblem(await client.call('POST', `/runs/${id}/resume`), 409, `Run ${id} is queued`)
     expectProblem(await client.call('PATCH', `/runs/${id}`, {}, { 'if-match': 'latest' }), 422, 'If-Match')

@@ -58,9 +58,11 @@ async function engineSession(url: string): Promise<pg.PoolClient> {
 
 type Change = Partial<JobDefinition>
 
+const jobOf = (change: Change) =>
+  resolveJob(defineJob({ name: 'label', table: 'users', set: { label: sql`'x'` }, ...change }), {})
+
 async function inspect(url: string, change: Change = {}): Promise<Target> {
-  const job = resolveJob(defineJob({ name: 'label', table: 'users', set: { label: sql`'x'` }, ...change }), {})
-  return inspectTarget(await engineSession(url), '"evenkeel"', job)
+  return inspectTarget(await engineSession(url), '"evenkeel"', jobOf(change))
 }
 
 /** What is wrong, each finding by itself. */
@@ -86,11 +88,12 @@ async function onlyFinding(url: string, change: Change = {}): Promise<string> {
 inDatabase('a table that can be worked on', () => {
   test('is described by its schema, its key and how its rows are found again', async () => {
     const { url } = await prepare(users, 'INSERT INTO users SELECT generate_series(1, 7)')
-    expect(await inspect(url)).toEqual({
+    expect(await inspect(url)).toMatchObject({
       schema: 'public',
       table: 'users',
       key: [{ name: 'id', type: 'bigint' }],
       locate: 'ctid',
+      rowLock: 'NO KEY UPDATE',
       estimatedRows: 7,
     })
   })
@@ -349,7 +352,7 @@ inDatabase('the plan of a window', () => {
   test('that would sort the table is refused, and says what it is instead', async () => {
     const { url } = await prepare('CREATE TABLE users (id bigint PRIMARY KEY, unordered int NOT NULL, label text)')
     const key = [{ name: 'unordered', type: 'integer' }]
-    const target: Target = { schema: 'public', table: 'users', key, locate: 'ctid', estimatedRows: 0 }
+    const target: Target = { ...(await inspect(url)), key }
     const fault = await explainWindow(await engineSession(url), tableSql(target))
     expect(fault).toContain('A window is not an index range scan but Limit over Sort over')
     expect(fault).toContain('unique btree index')

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { describe, expect, inject, test } from 'vitest'
-import { openQueue, prepareQueue } from '../../src/queue/tickets.ts'
+import { consumeTickets, openQueue, prepareQueue } from '../../src/queue/tickets.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { jobSource, jobsFolder, queueKind, spawnService, startInProcess } from '../support/service.ts'
@@ -52,6 +52,14 @@ describe(`promise 6: Postgres is the truth (${queueKind} queue)`, () => {
   })
 })
 
+test('a run held to a row every few seconds leaves the slots to the others', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 40_000))
+  await client.start('count', { options: { maxRowsPerSecond: 0.05, parallelism: 8 } })
+  const id = await client.start('touch')
+  await client.reaches(id, ['succeeded'], 20)
+})
+
 test('with Redis down a service starts, accepts a run, and ends when it is told to', async () => {
   const database = await createDatabase()
   const jobs = await createItems(database, 100)
@@ -82,9 +90,43 @@ describe(`the ticket queue (${queueKind})`, () => {
     await prepareQueue(location)
     const errors: Error[] = []
     const queue = openQueue({ location, instance: database.name, onError: (error) => errors.push(error) })
-    return { queue, errors }
+    return { queue, errors, location, database }
   }
   const ticket = (id: string, delaySeconds = 0) => ({ id, runId: 'a-1', ordinal: 0, delaySeconds })
+
+  test('a worker whose first connection fails leaves the process its breath, and works once it gets one', async () => {
+    const { queue, location, database } = await open()
+    if (location.kind === 'redis') return
+    const session = await database.session()
+    const allow = (yes: boolean) =>
+      session.query('UPDATE pg_database SET datallowconn = $1 WHERE datname = current_database()', [yes])
+    await allow(false)
+    const worked: string[] = []
+    const errors: Error[] = []
+    const options = { location, instance: database.name, onError: (error: Error) => errors.push(error) }
+    const consumer = consumeTickets(options, 4, async (given) => void worked.push(given.id))
+    await until(
+      'it to fail',
+      () => errors.length,
+      (count) => count > 0,
+    )
+    await until(
+      'it to be tried again',
+      () => errors.length,
+      (count) => count > 2,
+    )
+    expect(errors.length).toBeLessThan(100)
+    await allow(true)
+    await queue.put([ticket('a-1.0.aa')])
+    await until(
+      'the ticket to be worked on',
+      () => worked,
+      (ids) => ids.length === 1,
+    )
+    consumer.stop()
+    await consumer.close()
+    await queue.close()
+  })
 
   test('knows the tickets that are out, and no others', async () => {
     const { queue } = await open()

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { DryRunReport } from '../../src/api/dryrun.ts'
 import { createDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
-import { type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { type Client, jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 interface Problem {
@@ -144,8 +144,99 @@ describe('a run that cannot go on', () => {
       }),
     })
     const client = await startInProcess(database, jobs)
-    const run = await client.reaches(await client.start('t'), ['failed'])
+    const id = await client.start('t')
+    const run = await client.reaches(id, ['failed'])
     expect(run.reason).toContain('After 5 rounds 500 rows still match')
+
+    // Retried, it does not take the check of before for one that found nothing.
+    await client.call('POST', `/runs/${id}/retry`)
+    expect((await client.reaches(id, ['failed'])).reason).toContain('500 rows still match')
+    await database.query('DROP TRIGGER echo ON items')
+    await client.call('POST', `/runs/${id}/retry`)
+    await client.reaches(id, ['succeeded'])
+    expect(await database.value('SELECT count(*)::int FROM items WHERE label IS NULL')).toBe(0)
+  })
+})
+
+describe('a database that does not let it', () => {
+  test('a batch that is turned away again and again says why, and goes on by itself', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 2000))
+    const id = await client.start('touch', { options: { batchSize: 100, maxRowsPerSecond: 500 } })
+    await until('the run to get on', () => countDone(database), Boolean)
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query('LOCK TABLE items IN SHARE MODE')
+    const held = await until(
+      'the run to say why',
+      () => client.run(id),
+      (run) => run.reason !== null,
+    )
+    expect(held.status).toBe('running')
+    expect(held.reason).toContain('55P03')
+    await other.query('COMMIT')
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 2000)
+  })
+
+  test('a column of a unique index: rows that a foreign key holds are stragglers, and nobody waits for us', async () => {
+    const database = await createDatabase()
+    await createItems(database, 1000)
+    await database.query('ALTER TABLE items ADD code text')
+    await database.query('CREATE UNIQUE INDEX ON items (code)')
+    await database.query('CREATE TABLE parts (item bigint REFERENCES items)')
+    const jobs = await jobsFolder({
+      'code.ts': jobSource({
+        name: 'code',
+        table: 'items',
+        rest: 'where: sql`code IS NULL`, set: { code: sql`id::text`, touched: sql`touched + 1` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs)
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query('INSERT INTO parts VALUES (500)')
+    const id = await client.start('code')
+    const waiting = await until(
+      'the run to wait for it',
+      () => client.run(id),
+      (run) => run.reason !== null,
+    )
+    expect(waiting.reason).toContain('1 row is held')
+    expect(waiting.progress).toMatchObject({ rowsDone: 999, stragglers: 1 })
+    await other.query('COMMIT')
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 1000)
+  })
+
+  test('connections of the control schema that are lost cost neither the process nor the run', async () => {
+    const rows = 10_000
+    const database = await createDatabase()
+    const jobs = await createItems(database, rows)
+    const { client, process } = await spawnService(database, jobs)
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 3000 } })
+    for (let share = 0.05; share < 0.5; share += 0.05) {
+      await until(
+        'the run to get on',
+        () => countDone(database),
+        (done) => done > rows * share,
+      )
+      await database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'evenkeel%'",
+      )
+    }
+    await client.reaches(id, ['succeeded'])
+    expect(process.exitCode).toBeNull()
+    await expectTouchedOnce(database, rows)
+  })
+
+  test('options in the connection string do not take away those of ours', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 1000)
+    const url = `${database.url}?options=-c%20search_path%3Dpublic%20-c%20work_mem%3D5MB`
+    const client = await startInProcess({ url }, jobs)
+    await client.reaches(await client.start('touch'), ['succeeded'])
+    await expectTouchedOnce(database, 1000)
   })
 })
 
@@ -175,7 +266,78 @@ describe('a table that others use meanwhile', () => {
   })
 })
 
+describe('the residual check', () => {
+  test('that was paused starts again: rows that turned up behind it are found', async () => {
+    const rows = 30_000
+    const database = await createDatabase()
+    await createItems(database, rows)
+    const jobs = await jobsFolder({
+      'slow.ts': jobSource({
+        name: 'slow',
+        table: 'items',
+        // The check evaluates where for every row: as slow as it takes to be caught in the middle.
+        rest: "where: sql`label IS NULL OR (id % 300 = 0 AND label = pg_sleep(0.02)::text || 'never')`, set: { label: sql`id::text` }",
+      }),
+    })
+    const client = await startInProcess(database, jobs)
+    const id = await client.start('slow')
+    await client.reaches(id, ['verifying'])
+    interface Ranges {
+      readonly ranges: ReadonlyArray<{ kind: string; rowsScanned: number }>
+    }
+    await until(
+      'the check to be under way',
+      async () => (await client.call<Ranges>('GET', `/runs/${id}/ranges`)).body.ranges.at(-1)?.rowsScanned ?? 0,
+      (scanned) => scanned > 100,
+    )
+    expect((await client.call('POST', `/runs/${id}/pause`)).body.status).toBe('paused')
+    await database.query('UPDATE items SET label = NULL WHERE id <= 20')
+    await client.call('POST', `/runs/${id}/resume`)
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ rowsChecked: rows, residual: 0 })
+    expect(await database.value('SELECT count(*)::int FROM items WHERE label IS NULL')).toBe(0)
+  })
+})
+
 describe('a job that changes under its run', () => {
+  test('to another table, or to no predicate, cannot be accepted for the run that there is', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 5000)
+    await database.query('CREATE TABLE other (id bigint PRIMARY KEY, label text, touched int)')
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    const id = await client.start('touch')
+    await client.call('POST', `/runs/${id}/pause`)
+    for (const changed of [
+      { name: 'touch', table: 'other', rest: "where: sql`label IS NULL`, set: { label: sql`'x'` }" },
+      { name: 'touch', table: 'items', rest: "set: { label: sql`'x'` }" },
+    ]) {
+      await writeFile(join(jobs, 'touch.ts'), jobSource(changed))
+      const refused = await client.call<Problem>('POST', `/runs/${id}/resume`, { acceptJobChange: true })
+      expect(refused.status).toBe(409)
+      expect(refused.body.detail).toContain('start a new one')
+    }
+    const wrong = { name: 'touch', table: 'items', rest: 'where: sql`label IS NULL`, set: { id: sql`id + 1` }' }
+    await writeFile(join(jobs, 'touch.ts'), jobSource(wrong))
+    const refused = await client.call<Problem>('POST', `/runs/${id}/resume`, { acceptJobChange: true })
+    expect(refused.status).toBe(422)
+    expect(refused.body.detail).toContain('set writes key column id')
+  })
+
+  test('each time it is read is refused at once', async () => {
+    const database = await createDatabase()
+    await createItems(database, 10)
+    const jobs = await jobsFolder({
+      'clock.ts': jobSource({
+        name: 'clock',
+        table: 'items',
+        rest: 'where: () => sql`label IS NULL AND ${process.hrtime.bigint()} > 0`, set: { label: sql`1` }',
+      }),
+    })
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    const { status, body } = await client.call<Problem>('POST', '/runs', { job: 'clock' })
+    expect([status, body.detail]).toEqual([422, expect.stringContaining('differently each time')])
+  })
+
   test('resuming is refused until somebody says so', async () => {
     const database = await createDatabase()
     const jobs = await createItems(database, 20_000)

@@ -23,7 +23,7 @@ function problemOf(work: () => unknown): Problem {
 
 describe('defineJob', () => {
   test('gives back what it was given', () => {
-    expect(defineJob(good)).toBe(good)
+    expect(defineJob(good)).toEqual(good)
   })
 
   test.for([

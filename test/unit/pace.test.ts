@@ -1,4 +1,4 @@
-import { array, assert, boolean, double, integer, property, record } from 'fast-check'
+import { array, assert, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
 import { type BatchOutcome, BatchSizer, boundsOf, rateSize, rateWait } from '../../src/core/pace.ts'
@@ -9,7 +9,6 @@ const anyOutcome = record({
   scanned: integer({ min: 0, max: 10_000 }),
   share: double({ min: 0, max: 1, noNaN: true }),
   seconds: double({ min: 0, max: 30, noNaN: true }),
-  shrink: boolean(),
 }).map(({ share, ...rest }) => ({ ...rest, done: Math.floor(rest.scanned * share) }))
 
 /** A sizer and a table whose rows cost the same each: the size after so many batches. */
@@ -37,8 +36,7 @@ describe('the size of a batch', () => {
       property(array(anyOutcome, { maxLength: 60 }), (outcomes) => {
         const sizer = new BatchSizer(options)
         for (const outcome of outcomes) {
-          if (outcome.shrink) sizer.shrink(options)
-          else sizer.observe(outcome, options)
+          sizer.observe(outcome, options)
           const size = sizer.next(options)
           expect(Number.isInteger(size)).toBe(true)
           expect(size).toBeGreaterThanOrEqual(10)
@@ -133,18 +131,56 @@ describe('the size of a batch', () => {
     expect(sizer.next(options)).toBeGreaterThan(rows * 0.95)
   })
 
-  test('halves when a batch is turned away', () => {
+  test('halves when a batch is turned away, down to one row: a window that never passes is worse than a small one', () => {
     const sizer = new BatchSizer(options, 100)
-    sizer.shrink(options)
-    expect(sizer.next(options)).toBe(50)
+    const sizes = Array.from({ length: 8 }, () => {
+      sizer.shrink()
+      return sizer.next(options)
+    })
+    expect(sizes).toEqual([50, 25, 13, 6, 3, 2, 1, 1])
+  })
+
+  test('comes back step by step once its batches pass again, and then keeps its bounds', () => {
+    assert(
+      property(integer({ min: 1, max: 12 }), array(anyOutcome, { maxLength: 60 }), (times, outcomes) => {
+        const sizer = new BatchSizer(options, 100)
+        for (let time = 0; time < times; time += 1) sizer.shrink()
+        let back = false
+        for (const outcome of outcomes) {
+          const before = sizer.next(options)
+          sizer.observe(outcome, options)
+          const after = sizer.next(options)
+          expect(after).toBeGreaterThanOrEqual(back ? 10 : 1)
+          expect(after).toBeLessThanOrEqual((before + 0.5) * 1.3 + 0.5)
+          back ||= after > 10 && outcome.scanned > 0
+        }
+      }),
+    )
   })
 
   test('is what the options say when they fix it', () => {
     const fixed = { ...options, batchSize: 333 }
-    const sizer = new BatchSizer(fixed, 50)
+    const sizer = new BatchSizer(fixed, 500)
     expect(sizer.next(fixed)).toBe(333)
     sizer.observe(full(333, 10), fixed)
-    sizer.shrink(fixed)
+    expect(sizer.next(fixed)).toBe(333)
+  })
+
+  test('halves even when the options fix it, and comes back to what they say', () => {
+    const fixed = { ...options, batchSize: 333 }
+    const sizer = new BatchSizer(fixed)
+    sizer.shrink()
+    expect(sizer.next(fixed)).toBe(167)
+    for (let batch = 0; batch < 4; batch += 1) sizer.observe(full(sizer.next(fixed), 0.001), fixed)
+    expect(sizer.next(fixed)).toBe(333)
+  })
+
+  test('a bound that was raised since the range left off is taken up, on a sparse stretch too', () => {
+    const fixed = { ...options, batchSize: 333 }
+    const sizer = new BatchSizer(fixed, 50)
+    for (let batch = 0; batch < 50; batch += 1) {
+      sizer.observe({ scanned: sizer.next(fixed), done: 0, seconds: 0.001 }, fixed)
+    }
     expect(sizer.next(fixed)).toBe(333)
   })
 

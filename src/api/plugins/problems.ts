@@ -1,4 +1,4 @@
-import type { FastifyError } from 'fastify'
+import type { FastifyError, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
 import { isOutage } from '../../core/sqlstate.ts'
@@ -39,6 +39,7 @@ export interface ProblemBody {
 
 /** Every answer that is not a success is problem+json: also for unknown routes, broken bodies and our own defects. */
 export function problems(app: App): void {
+  app.addHook('preValidation', async (request) => refuseUnstorable(request.body))
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const body = problemOf(error, request.id)
     if (body.status >= 500)
@@ -53,6 +54,12 @@ export function problems(app: App): void {
     )
     return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(body)
   })
+}
+
+/** For what the router itself refuses, before any hook or handler. */
+export function frameworkErrors(error: FastifyError, _request: unknown, reply: FastifyReply): void {
+  const body = problem(error.statusCode ?? 400, error.message)
+  void reply.code(body.status).type('application/problem+json').serializer(JSON.stringify).send(body)
 }
 
 function problemOf(error: FastifyError, requestId: string): ProblemBody {
@@ -72,6 +79,12 @@ function problemOf(error: FastifyError, requestId: string): ProblemBody {
   // Postgres cannot keep a NUL, neither in text nor in jsonb.
   if (['22021', '22P05'].includes(error.code))
     return problem(400, 'The request holds a character that Postgres cannot store (NUL, \\u0000). Leave it out.')
+  if (['55P03', '57014'].includes(error.code)) {
+    return problem(
+      503,
+      'Somebody else holds a lock that this needs, or it took too long. Nothing was changed; try again.',
+    )
+  }
   if (isOutage(error)) {
     return problem(503, 'The database cannot be reached at the moment. Nothing was changed; try again.')
   }
@@ -80,4 +93,24 @@ function problemOf(error: FastifyError, requestId: string): ProblemBody {
 
 function problem(status: number, detail: string, extensions: Record<string, unknown> = {}): ProblemBody {
   return { ...extensions, type: 'about:blank', title: titles[status] ?? 'Error', status, detail }
+}
+
+/** Postgres keeps neither a NUL nor half of a surrogate pair, in text or in jsonb. */
+function refuseUnstorable(value: unknown): void {
+  if (typeof value === 'string' && (value.includes('\0') || !isWellFormed(value))) {
+    throw new Problem(
+      'invalid',
+      'The body holds a character that Postgres cannot store (NUL, or half of a surrogate pair). Leave it out.',
+    )
+  }
+  if (typeof value === 'object' && value !== null) {
+    for (const [key, item] of Object.entries(value)) {
+      refuseUnstorable(key)
+      refuseUnstorable(item)
+    }
+  }
+}
+
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text)
 }

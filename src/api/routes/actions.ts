@@ -8,7 +8,7 @@ import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRun, presentRuns } from '../present.ts'
 import { problemSchema, runIdParams, runSchema } from '../schemas.ts'
-import { dispatch, unchangedJob } from '../start.ts'
+import { currentFingerprint, dispatch } from '../start.ts'
 import { etag } from './runs.ts'
 
 const settleWithinSeconds = 5
@@ -61,12 +61,21 @@ export function actionRoutes(app: App, deps: ApiDeps): void {
 
   app.post('/pause', { schema: { body: reasonBody, response: everything } }, async (request) => {
     const ids = await listRunIdsByStatus(control, workableStatuses)
-    return each(ids, (id) => stop(id, 'pause', actorOf(request), request.body?.reason ?? null))
+    const actor = actorOf(request)
+    const reason = request.body?.reason ?? null
+    // All are told before any is waited for: the last one must not go on while the first one settles.
+    const told = await each(ids, (id) => changeStatus(control, id, 'pause', { actor, reason }))
+    const settled = await Promise.all(told.done.map((run) => settleRun(control, run.id, settleWithinSeconds, actor)))
+    log.info({ runs: ids, actor, reason }, 'all runs told to pause')
+    return { runs: await presentRuns(control, settled), refused: told.refused }
   })
 
   app.post('/resume', { schema: { body: reasonBody, response: everything } }, async (request) => {
     const ids = await listRunIdsByStatus(control, ['paused', 'pausing'])
-    return each(ids, (id) => restart(id, 'resume', actorOf(request), request.body?.reason ?? null, false))
+    const { done, refused } = await each(ids, (id) =>
+      restart(id, 'resume', actorOf(request), request.body?.reason ?? null, false),
+    )
+    return { runs: await presentRuns(control, done), refused }
   })
 
   /** Answers once nothing of the run is in flight, or after some seconds with the run still on its way there. */
@@ -86,7 +95,7 @@ export function actionRoutes(app: App, deps: ApiDeps): void {
   ): Promise<Run> {
     const run = await findRun(control, id)
     if (!run) throw noSuchRun(id)
-    const fingerprint = await unchangedJob(deps, run, acceptJobChange)
+    const fingerprint = await currentFingerprint(deps, run, acceptJobChange)
     await restartRun(control, id, event, { actor, reason }, acceptJobChange ? fingerprint : null)
     await dispatch(deps, id, actor)
     log.info({ run: id, actor, acceptJobChange }, `run told to ${event}`)
@@ -95,16 +104,16 @@ export function actionRoutes(app: App, deps: ApiDeps): void {
 
   /** One that cannot be told does not keep the others from being told; it is named in the answer. */
   async function each(ids: readonly string[], act: (id: string) => Promise<Run>) {
-    const runs: Run[] = []
+    const done: Run[] = []
     const refused: Array<{ id: string; detail: string }> = []
     for (const id of ids) {
       try {
-        runs.push(await act(id))
+        done.push(await act(id))
       } catch (error) {
         if (!(error instanceof Problem)) throw error
         refused.push({ id, detail: error.message })
       }
     }
-    return { runs: await presentRuns(control, runs), refused }
+    return { done, refused }
   }
 }
