@@ -585,6 +585,25 @@ inDatabase('ranges as they are planned', () => {
     },
   )
 
+  test('are about equal', async () => {
+    const engine = await openEngine()
+    await engine.query('CREATE TABLE things (id int PRIMARY KEY, label text)')
+    await engine.query('INSERT INTO things SELECT n * n FROM generate_series(1, 20000) n')
+    const job = resolveJob(defineJob({ name: 'label', table: 'things', set: { label: sql`'x'` } }), {})
+    const target = await inspect(engine, job)
+    const client = await engine.pool.connect()
+    const ranges = await planRanges(client, target, 2).finally(() => client.release())
+    const sizes = await Promise.all(
+      ranges.map(({ lower, upper }) =>
+        engine.database.value<number>('SELECT count(*)::int FROM things WHERE id > $1 AND id <= $2', [
+          lower?.[0] ?? 0,
+          upper?.[0] ?? 0,
+        ]),
+      ),
+    )
+    expect(sizes).toEqual([5000, 5000, 5000, 5000])
+  })
+
   test('of an empty table are one without bounds, and the run succeeds', async () => {
     const table = await KeyTable.create(await openEngine(), cases[0] as KeyCase)
     const target = await inspect(table.engine, table.job)
@@ -794,6 +813,18 @@ inDatabase.each([
     const ranges = await listRanges(engine.control, run.id)
     expect(ranges.reduce((sum, range) => sum + range.rowsGone, 0)).toBe(1)
     expect(ranges.reduce((sum, range) => sum + range.rowsDone, 0)).toBe(9)
+  })
+})
+
+inDatabase('rows that a trigger keeps from being changed', () => {
+  test('are written down: a row that was locked is not yet a row that was done', async () => {
+    const engine = await openEngine()
+    const guarded = `${plain};
+      CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+      CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW WHEN (old.id = 5) EXECUTE FUNCTION keep()`
+    const { run, batch } = await startItems(engine, count, guarded)
+    expect(await batch()).toMatchObject({ scanned: 10, matched: 10, done: 9, left: 1 })
+    expect(await countStragglers(engine.control, run.id)).toBe(1)
   })
 })
 
