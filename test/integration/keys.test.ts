@@ -549,6 +549,35 @@ inDatabase('windows visit each key once and in order, whatever the size of batch
     )
   })
 
+  test('a cursor is written in the same words whatever the settings of the database are', async () => {
+    const engine = await openEngine()
+    for (const setting of [
+      "DateStyle = 'SQL, MDY'",
+      "TimeZone = 'Asia/Kolkata'",
+      "bytea_output = 'escape'",
+      'extra_float_digits = -10',
+      "IntervalStyle = 'iso_8601'",
+    ]) {
+      await engine.database.query(`ALTER DATABASE ${engine.database.name} SET ${setting}`)
+    }
+    const pool = createPool(engine.database.url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
+    onTestFinished(() => pool.end())
+    const session = { ...engine, pool }
+    await pool.query(
+      `CREATE TABLE things (at timestamptz, f float8, b bytea, i interval, touched int NOT NULL DEFAULT 0, PRIMARY KEY (at, f, b, i));
+       INSERT INTO things VALUES ('2026-02-01 12:00:00.000001+00', 0.1::float8 + 0.2::float8, '\\x00ff', '1 mon 2 days')`,
+    )
+    const job = resolveJob(defineJob({ name: 'count', table: 'things', set: { touched: sql`touched + 1` } }), {})
+    const run = await start(session, await inspect(session, job), job, [{ lower: null, upper: null }])
+    const [lease] = (await leaseAll(session, run)) as [Lease]
+    expect((await batch(session, run, job, lease))?.cursor).toEqual([
+      '2026-02-01 12:00:00.000001+00',
+      '0.30000000000000004',
+      '\\x00ff',
+      '1 mon 2 days',
+    ])
+  })
+
   test('the cases have the collation they name', async () => {
     const { database } = await openEngine()
     expect(await database.value("SELECT count(*)::int FROM pg_collation WHERE collname = 'en-x-icu'")).toBe(1)
