@@ -358,25 +358,6 @@ inDatabase('the plan of a window', () => {
     expect(fault).toContain('unique btree index')
   })
 
-  test('that may not use its index yet, because older transactions must not, is refused', async () => {
-    const database = await prepare('CREATE TABLE users (id bigint PRIMARY KEY, code int NOT NULL, label text)')
-    const old = await database.session()
-    await old.query('BEGIN')
-    await old.query('SELECT pg_current_xact_id()')
-    // The old versions of this row are at the end of a chain that the index does not know.
-    for (const statement of [
-      'INSERT INTO users VALUES (1, 1)',
-      'UPDATE users SET code = 2',
-      'UPDATE users SET code = 3',
-    ]) {
-      await database.query(statement)
-    }
-    await database.query('CREATE UNIQUE INDEX ON users (code)')
-    expect(await onlyFinding(database.url, { key: ['code'] })).toContain('A window is not an index range scan but')
-    await old.query('COMMIT')
-    expect(await inspect(database.url, { key: ['code'] })).toMatchObject({ table: 'users' })
-  })
-
   test('over a partition whose index is missing is refused', async () => {
     const { url } = await prepare(
       'CREATE TABLE users (id bigint NOT NULL, label text) PARTITION BY RANGE (id)',
