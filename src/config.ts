@@ -101,5 +101,13 @@ function contradictions(given: Readonly<Record<string, unknown>>): string[] {
       'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
     )
   }
+  for (const name of ['REPLICAS', 'REPLICA_URLS']) {
+    // Whoever sets them relies on being throttled by lag: better not to start than to run without.
+    if (given[name] !== undefined && given[name] !== 'none') {
+      problems.push(
+        `${name} is set, and this release does not watch replicas yet. Unset it, and bound runs with maxRowsPerSecond.`,
+      )
+    }
+  }
   return problems
 }

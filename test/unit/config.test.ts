@@ -119,6 +119,13 @@ describe('the environment', () => {
     expect(message).toContain('ROLE is worker and DATABASE_URL is not set')
   })
 
+  test('refuses to watch replicas, which it cannot yet, instead of running without', () => {
+    expect(refusal({ REPLICAS: 'auto', REPLICA_URLS: 'postgres://replica/app' })).toMatch(
+      /REPLICAS is set[\s\S]*REPLICA_URLS is set/,
+    )
+    expect(() => readConfig({ REPLICAS: 'none' })).not.toThrow()
+  })
+
   test('leaves its secrets out of every message', () => {
     const wrong = [
       { DATABASE_URL: `mysql://ann:${secret}@db/app` },
