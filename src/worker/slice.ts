@@ -35,7 +35,10 @@ export async function workSlice(
     await releaseRange(deps.control, lease, release)
     await advance(deps, lease.runId)
   } catch (error) {
-    log.warn({ err: error }, 'slice ended without giving its range back; the rescuer will see to it')
+    log.warn(
+      { err: error },
+      'slice ended before its range was given back or its next ticket was out; the rescuer sees to it',
+    )
   }
 }
 
