@@ -1,2 +1,3 @@
 export { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts'
 export { type EmbeddedRedis, findRedis, startRedis } from './redis.ts'
+export { type StandbyOptions, startStandby } from './standby.ts'

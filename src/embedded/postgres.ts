@@ -78,7 +78,11 @@ async function open(options: PostgresOptions, guard: Guard): Promise<Opened> {
 }
 
 /** Somebody may take a port between our finding it free and listening: then another, unless one was asked for. */
-async function onSomePort(last: number, asked: number | undefined, start: (port: number) => Promise<Postmaster>) {
+export async function onSomePort(
+  last: number,
+  asked: number | undefined,
+  start: (port: number) => Promise<Postmaster>,
+) {
   for (let attempt = 1; ; attempt++) {
     const port = asked ?? (attempt === 1 && (await isFree(last)) ? last : await freePort())
     try {
@@ -89,7 +93,14 @@ async function onSomePort(last: number, asked: number | undefined, start: (port:
   }
 }
 
-function running(opened: Opened, first: Postmaster, guard: Guard, again: () => Promise<Postmaster>): EmbeddedPostgres {
+/** `ready` is what a restart waits for beyond the start itself; when it fails, the server runs all the same. */
+export function running(
+  opened: Opened,
+  first: Postmaster,
+  guard: Guard,
+  again: () => Promise<Postmaster>,
+  ready = async () => {},
+): EmbeddedPostgres {
   const { place, secret } = opened
   let postmaster: Postmaster | null = first
   let stopped = false
@@ -130,6 +141,7 @@ function running(opened: Opened, first: Postmaster, guard: Guard, again: () => P
         if (stopped) throw new Error('this Postgres was stopped for good: start a new one')
         await down()
         postmaster = await again()
+        await ready()
       }),
   }
 }

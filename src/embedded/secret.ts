@@ -10,7 +10,8 @@ export type Secret = { password: string; port: number }
  * Inside the data directory, which nobody else enters: there it appears together with the cluster, in one rename.
  * Beside it, two first starts at once could leave the password of the one with the cluster of the other.
  */
-const file = (dataDir: string) => join(dataDir, 'evenkeel.secret.json')
+export const secretFile = 'evenkeel.secret.json'
+const file = (dataDir: string) => join(dataDir, secretFile)
 
 export async function readSecret(dataDir: string): Promise<Secret | null> {
   try {
@@ -26,7 +27,7 @@ export async function writeSecret(dataDir: string, secret: Secret, account: Acco
 }
 
 /** A file of mode 0600 for the account, old or new but never half. O_EXCL: it never follows a link laid there. */
-export async function writeOwned(path: string, content: string, account: Account | null): Promise<void> {
+export async function writeOwned(path: string, content: string | Buffer, account: Account | null): Promise<void> {
   const aside = `${path}.${process.pid}.${Date.now()}`
   const handle = await open(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {

@@ -11,6 +11,8 @@ const usual: Settings = {
   wal_level: 'replica',
   max_wal_senders: '10',
   hot_standby: 'on',
+  // for a standby that was away, and no slot: the slot of one that never comes back keeps WAL until the disk is full
+  wal_keep_size: '1GB',
   timezone: 'UTC',
   log_timezone: 'UTC',
   log_line_prefix: '%m [%p] %q%u@%d ',

@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type pg from 'pg'
+import { type Account, unprivilegedAccount } from './account.ts'
+import { copyDataDir } from './copy.ts'
+import { Guard } from './guard.ts'
+import { ownSettings } from './initdb.ts'
+import { prepareNative } from './native.ts'
+import { freePort } from './port.ts'
+import { type EmbeddedPostgres, onSomePort, running } from './postgres.ts'
+import { type Place, startPostmaster } from './postmaster.ts'
+import { writeOwned } from './secret.ts'
+import { configurationFile, type Settings, settingsFor } from './settings.ts'
+import { temporaryFolder } from './temporary.ts'
+
+export type StandbyOptions = {
+  /** application_name in primary_conninfo: what the primary calls it in pg_stat_replication. */
+  name: string
+  /** On top of ours, as in postgresql.conf. */
+  settings?: Settings
+  /** Without: any that is free. */
+  port?: number
+  /** How long a start may take, and again until it streams. */
+  startTimeoutMs?: number
+}
+
+/**
+ * A streaming standby of a running embedded Postgres (which may itself be a standby: a cascade). Temporary: its folder
+ * goes when it is stopped.
+ *
+ * This and restart() wait until it streams. With recovery_min_apply_delay, restart() may be done earlier: Postgres asks
+ * for more WAL only when it has replayed what it has.
+ */
+export async function startStandby(primary: EmbeddedPostgres, options: StandbyOptions): Promise<EmbeddedPostgres> {
+  // Postgres would cut or rewrite any other, and we would look for a name that nobody has
+  if (!/^[\x20-\x7e]{1,63}$/.test(options.name)) {
+    throw new Error(`"${options.name}" cannot be an application_name: 1 to 63 ASCII characters`)
+  }
+  const timeoutMs = options.startTimeoutMs ?? 120_000
+  const guard = new Guard()
+  let upstream: pg.Client | undefined
+  try {
+    const account = unprivilegedAccount()
+    const native = await prepareNative(account, guard)
+    const base = await temporaryFolder('evenkeel-standby', account, guard)
+    const dataDir = join(base, 'data')
+    const place: Place = { native, dataDir, logFile: join(base, 'postgres.log'), account, temporary: true }
+
+    const { username: user, password } = new URL(primary.url)
+    // the password in a file of its own: Postgres logs the settings that change, and shows them to every superuser
+    const passfile = join(base, 'pgpass')
+    await writeOwned(passfile, `*:*:*:*:${password}\n`, account)
+    const conninfo = { host: '127.0.0.1', port: primary.port, user, passfile, application_name: options.name }
+
+    upstream = await connect(primary.url)
+    const settings = {
+      ...(await leastSettings(upstream)),
+      wal_retrieve_retry_interval: '200ms',
+      ...options.settings,
+      primary_conninfo: connectionString(conninfo),
+    }
+    await backUp(upstream, primary.dataDir, dataDir, account)
+    const start = async (port: number) => {
+      const file = configurationFile(settingsFor(true, port, settings))
+      await writeOwned(join(dataDir, ownSettings), file, account)
+      return startPostmaster(place, guard, timeoutMs)
+    }
+    const { postmaster, port } = await onSomePort(await freePort(), options.port, start)
+    const streams = () => untilStreaming(standby.url, primary.url, options.name, timeoutMs)
+    const standby = running({ place, secret: { password, port } }, postmaster, guard, () => start(port), streams)
+    try {
+      await streams()
+    } catch (error) {
+      await standby.stop()
+      throw error
+    }
+    return standby
+  } catch (error) {
+    await guard.release()
+    throw error
+  } finally {
+    await upstream?.end()
+  }
+}
+
+/** Only when it is needed: who wants a Postgres and no standby needs no driver here. */
+async function connect(url: string): Promise<pg.Client> {
+  const { default: driver } = await import('pg')
+  const client = new driver.Client(url)
+  // the query that is under way, or the next one, tells as well
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+/** Those of which a standby must have at least as much as its primary, or it does not start. */
+async function leastSettings(upstream: pg.Client): Promise<Settings> {
+  const { rows } = await upstream.query<{ name: string; setting: string }>(`
+    SELECT name, setting FROM pg_settings
+    WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions',
+      'max_locks_per_transaction')`)
+  return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]))
+}
+
+/** The session is to stay open until the standby streams: its temporary slot keeps the WAL that the copy lacks. */
+async function backUp(upstream: pg.Client, from: string, to: string, account: Account | null): Promise<void> {
+  const slot = `evenkeel_${randomBytes(6).toString('hex')}`
+  await upstream.query('SELECT pg_create_physical_replication_slot($1, true, true)', [slot])
+  await upstream.query("SELECT pg_backup_start('evenkeel', fast => true)")
+  await copyDataDir(from, to, account)
+  const { rows } = await upstream.query<{ labelfile: string; spcmapfile: string }>(
+    'SELECT labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)',
+  )
+  const [{ labelfile, spcmapfile }] = rows as [{ labelfile: string; spcmapfile: string }]
+  if (spcmapfile.trim() !== '') {
+    throw new Error(
+      'the primary has tablespaces outside of its folder, and a standby on the same machine would write into them too',
+    )
+  }
+  await writeOwned(join(to, 'backup_label'), labelfile, account)
+  await writeOwned(join(to, 'standby.signal'), '', account)
+}
+
+function connectionString(parameters: Record<string, string | number>): string {
+  return Object.entries(parameters)
+    .map(([name, value]) => `${name}='${String(value).replace(/['\\]/g, '\\$&')}'`)
+    .join(' ')
+}
+
+async function untilStreaming(url: string, upstreamUrl: string, name: string, timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs
+  for (;;) {
+    const [streams, seen] = await isStreaming(url, upstreamUrl, name).catch((error: Error) => [false, error.message])
+    if (streams) return
+    if (Date.now() > deadline) throw new Error(`standby ${name} does not stream within ${timeoutMs} ms: ${seen}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+async function isStreaming(url: string, upstreamUrl: string, name: string): Promise<readonly [boolean, string]> {
+  const [own] = await ask<{ since: string; primary: boolean; delayed: boolean }>(
+    url,
+    `SELECT pg_postmaster_start_time()::text AS since, NOT pg_is_in_recovery() AS primary,
+      EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'RecoveryApplyDelay')
+        AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver) AS delayed`,
+  )
+  if (own?.primary) return [true, 'it was promoted']
+  if (own?.delayed) return [true, 'it waits before it replays what it has']
+  // since when: the one that was killed a moment ago may still be in the list
+  const [row] = await ask<{ state: string }>(
+    upstreamUrl,
+    'SELECT state FROM pg_stat_replication WHERE application_name = $1 AND backend_start > $2 ORDER BY backend_start DESC',
+    [name, own?.since],
+  )
+  return [row?.state === 'streaming', `its primary says ${row?.state ?? 'nothing'} of it`]
+}
+
+async function ask<Row extends pg.QueryResultRow>(url: string, text: string, values: unknown[] = []): Promise<Row[]> {
+  const client = await connect(url)
+  try {
+    return (await client.query<Row>(text, values)).rows
+  } finally {
+    await client.end()
+  }
+}
