@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { RunBody } from '../../src/api/present.ts'
+import { Child } from '../support/child.ts'
+import type { Backfill, Peer } from './peer.ts'
+
+const main = new URL('../../src/main.ts', import.meta.url)
+const jobsDir = fileURLToPath(new URL('../jobs', import.meta.url))
+const job = 'orders-net'
+const startWithinSeconds = 60
+const pollMs = 100
+
+/** What takes pace away from a run: batches of the usual length, and nothing that slows it down or makes them smaller. */
+export function withoutPace(): Record<string, unknown> {
+  return { targetBatchSeconds: 0.02 }
+}
+
+/** The service itself, as `npm start` starts it: API, workers and queue in one process. */
+export function evenkeel(name: string, options: Record<string, unknown> = {}): Peer {
+  return {
+    name,
+    sessions: 'evenkeel engine',
+    async start(databaseUrl) {
+      const service = new Child(main, [], {
+        DATABASE_URL: databaseUrl,
+        JOBS_DIR: jobsDir,
+        ROLE: 'both',
+        REPLICAS: 'none',
+        PORT: '0',
+      })
+      try {
+        const url = await listens(service)
+        const { id } = await call(url, '/runs', { job, options })
+        return follow(service, () => call(url, `/runs/${id}`))
+      } catch (error) {
+        await service.kill()
+        throw error
+      }
+    },
+  }
+}
+
+function follow(service: Child, read: () => Promise<RunBody>): Backfill {
+  const stopping = new AbortController()
+  const done = Promise.race([service.failure, writes(read, stopping.signal)]).catch((error) => {
+    if (!stopping.signal.aborted) throw error
+  })
+  done.catch(() => {})
+  const stop = async () => {
+    stopping.abort()
+    await service.kill()
+  }
+  return { rowsDone: async () => (await read()).progress.rowsDone, done, stop }
+}
+
+/** Resolves when the run writes no more: the residual check after it only reads. */
+async function writes(read: () => Promise<RunBody>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const { status, reason } = await read()
+    if (status === 'verifying' || status === 'succeeded') return
+    if (status !== 'queued' && status !== 'running') throw new Error(`the run is ${status}: ${reason}`)
+    await sleep(pollMs, undefined, { signal })
+  }
+}
+
+/** Waits for the line in which the service says where it listens. */
+async function listens(service: Child): Promise<string> {
+  const deadline = performance.now() + startWithinSeconds * 1000
+  for (;;) {
+    const url = /"url":"(http[^"]+)"/.exec(service.output)?.[1]
+    if (url !== undefined) return url
+    if (performance.now() > deadline) throw new Error(`evenkeel did not listen within ${startWithinSeconds} s`)
+    await Promise.race([sleep(30), service.failure])
+  }
+}
+
+async function call(url: string, path: string, body?: object): Promise<RunBody> {
+  const response = await fetch(new URL(path, url), {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: body === undefined ? {} : { 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${await response.text()}`)
+  return (await response.json()) as RunBody
+}
