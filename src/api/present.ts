@@ -1,8 +1,9 @@
 import type { z } from 'zod'
+import { overridesInForce } from '../core/hold.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { progressOf } from '../core/progress.ts'
 import type { Control } from '../store/control.ts'
-import { type RangeTotals, sumRanges } from '../store/ranges.ts'
+import { type RangeTotals, sumRanges, type Throttle } from '../store/ranges.ts'
 import type { Run } from '../store/runs.ts'
 import type { runSchema } from './schemas.ts'
 
@@ -26,8 +27,23 @@ export function iso(date: Date | null): string | null {
   return date?.toISOString() ?? null
 }
 
+/** What holds it back: a hold, which stops all of its workers, before what one of them waits for. */
+function throttleOf({ status, hold }: Run, totals: RangeTotals): Throttle | null {
+  if (hold) {
+    const { reason, signal, value, limit, since } = hold
+    return { reason, signal, value, limit, since }
+  }
+  return status === 'running' || status === 'verifying' ? totals.throttle : null
+}
+
 function present(run: Run, totals: RangeTotals): RunBody {
-  const progress = progressOf({ status: run.status, rowsTotal: run.target.estimatedRows, ...totals })
+  const heldMs = run.heldMs + (run.hold ? Date.now() - Date.parse(run.hold.since) : 0)
+  const progress = progressOf({
+    status: run.status,
+    rowsTotal: run.target.estimatedRows,
+    ...totals,
+    throttledSeconds: totals.throttledSeconds / run.options.parallelism + Math.max(0, heldMs) / 1000,
+  })
   return {
     id: run.id,
     job: run.job,
@@ -36,8 +52,7 @@ function present(run: Run, totals: RangeTotals): RunBody {
     status: run.status,
     reason: run.reason,
     progress,
-    throttle:
-      run.status === 'running' && totals.throttle ? { ...totals.throttle, value: progress.rowsPerSecond } : null,
+    throttle: throttleOf(run, totals),
     proof:
       run.status === 'succeeded'
         ? {
@@ -48,6 +63,7 @@ function present(run: Run, totals: RangeTotals): RunBody {
             residual: run.hasPredicate ? totals.stragglers : null,
           }
         : null,
+    overrides: overridesInForce(run.overrides, new Date()),
     options: run.options,
     version: run.version,
     createdBy: run.createdBy,

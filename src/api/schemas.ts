@@ -15,12 +15,17 @@ export const progressSchema = z
     rowsScanned: z.number().describe('Rows that windows have passed over, changed or not'),
     rowsTotal: z.number().describe('Rows in the table, by its statistics until the end'),
     ratio: z.number().describe('0 to 1; 1 only when the run has succeeded'),
-    rowsPerSecond: z.number().describe('Over about the last ten seconds'),
+    rowsPerSecond: z.number().describe('Over about the last ten seconds, time held back by pace left out'),
+    overallRowsPerSecond: z.number().describe('The same, all time included: what the estimate is made from'),
     etaSeconds: z.number().nullable().describe('Null while any number would be a lie'),
     stragglers: z.number().describe('Rows held by others that the run still has to come back to'),
-    throttledSeconds: z.number().describe('Time held back by pace'),
+    throttledSeconds: z.number().describe('Time held back by pace, on average over its workers'),
   })
   .meta({ id: 'Progress' })
+
+export const overrideSchema = z
+  .object({ signal: z.string(), reason: z.string(), by: z.string(), since: time, until: time })
+  .meta({ id: 'Override' })
 
 export const runSchema = z
   .object({
@@ -32,7 +37,13 @@ export const runSchema = z
     reason: z.string().nullable().describe('Why it stands where it stands'),
     progress: progressSchema,
     throttle: z
-      .object({ reason: z.string(), signal: z.string(), value: z.number(), limit: z.number(), since: time })
+      .object({
+        reason: z.string(),
+        signal: z.string(),
+        value: z.number().nullable().describe('Null where there is none: a signal that cannot be read, a time'),
+        limit: z.number().nullable(),
+        since: time,
+      })
       .nullable()
       .describe('What holds it back at this moment'),
     proof: z
@@ -45,6 +56,7 @@ export const runSchema = z
       })
       .nullable()
       .describe('What the end was concluded from; null before it'),
+    overrides: z.array(overrideSchema).describe('Signals that it need not heed for a while, and who said so'),
     options: runOptions,
     version: z.int().describe('For If-Match'),
     createdBy: z.string(),

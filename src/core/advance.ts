@@ -13,6 +13,8 @@ export interface RangeState {
 export interface RunState {
   readonly status: RunStatus
   readonly parallelism: number
+  /** Something keeps it from working at this moment: its ranges get no tickets. */
+  readonly held: boolean
   readonly ranges: readonly RangeState[]
   readonly stragglers: number
   /** How often the residual check has found rows so far. */
@@ -55,6 +57,7 @@ export function nextStep(run: RunState): Step {
 }
 
 function dispatch(run: RunState, ranges: readonly RangeState[]): Step {
+  if (run.held) return { kind: 'dispatch', ordinals: [] }
   const taken = run.ranges.filter((range) => range.taken).length
   const free = ranges.filter((range) => !range.taken)
   return {

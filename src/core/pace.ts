@@ -38,9 +38,8 @@ export class BatchSizer {
     return Math.round(this.#size)
   }
 
-  /** Learns from a batch that committed. */
-  observe(outcome: BatchOutcome, options: RunOptions): void {
-    const target = options.targetBatchSeconds
+  /** Learns from a batch that committed, under the time that one should take. */
+  observe(outcome: BatchOutcome, options: RunOptions, target: number): void {
     if (outcome.seconds > panicFactor * target) {
       this.#costs = []
       this.#resize(this.#size / 10, options)
@@ -96,4 +95,34 @@ function clamp(size: number, { min, max }: { min: number; max: number }): number
 function percentile90(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.ceil(sorted.length * 0.9) - 1] ?? 0
+}
+
+/** How long a batch should take, in seconds: as the options fix it, or within their bounds as the pace of the database has it. */
+export function targetOf(options: RunOptions, paceSeconds: number): number {
+  const target = options.targetBatchSeconds
+  return typeof target === 'number' ? target : Math.min(target.max, Math.max(target.min, paceSeconds))
+}
+
+/** Timers are coarse beside a batch of a millisecond: a debt of less than this is carried over. Seconds. */
+const leastWaitSeconds = 0.002
+/** What a worker that was kept from working may make up for at most. Seconds. */
+const mostCreditSeconds = 0.05
+
+/**
+ * Keeps one worker to its share of the load: after b seconds in a batch it owes b × (1 / share - 1) of waiting. What
+ * timers make too long or too short is carried over, so that the share is kept on average.
+ */
+export class Duty {
+  #owedSeconds = 0
+
+  /** A batch took so long; returns how long to wait now, in seconds. */
+  worked(seconds: number, share: number): number {
+    this.#owedSeconds += seconds * (1 / share - 1)
+    return this.#owedSeconds < leastWaitSeconds ? 0 : this.#owedSeconds
+  }
+
+  /** It has waited, or was idle otherwise, for so long. */
+  rested(seconds: number): void {
+    this.#owedSeconds = Math.max(-mostCreditSeconds, this.#owedSeconds - seconds)
+  }
 }

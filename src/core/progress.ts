@@ -12,8 +12,10 @@ export interface Tally {
   readonly rowsScanned: number
   readonly rowsDone: number
   readonly stragglers: number
-  /** Rows per second over the recent window, as they really went by. */
+  /** Rows per second over the recent window, while it was not throttled. */
   readonly rowsPerSecond: number
+  /** The same, time that it was throttled included: as they really went by. */
+  readonly overallRowsPerSecond: number
   /** That any one range has been worked on. Seconds. */
   readonly workedSeconds: number
   readonly throttledSeconds: number
@@ -25,7 +27,10 @@ export interface Progress {
   readonly rowsTotal: number
   /** Of the table's rows, the part that windows have passed over: 0 to 1, and 1 only when it has succeeded. */
   readonly ratio: number
+  /** Time held back by pace left out. */
   readonly rowsPerSecond: number
+  /** All time included. */
+  readonly overallRowsPerSecond: number
   /** Null while any number would be a lie: not moving, hardly begun, or already past the estimate. */
   readonly etaSeconds: number | null
   readonly stragglers: number
@@ -46,6 +51,7 @@ export function progressOf(tally: Tally): Progress {
     rowsTotal: tally.status === 'succeeded' ? rowsScanned : rowsTotal,
     ratio: Math.floor(ratio * 10_000) / 10_000,
     rowsPerSecond: tally.status === 'running' ? Math.round(tally.rowsPerSecond) : 0,
+    overallRowsPerSecond: tally.status === 'running' ? Math.round(tally.overallRowsPerSecond) : 0,
     etaSeconds: etaSeconds(tally),
     stragglers,
     throttledSeconds: Math.round(tally.throttledSeconds * 10) / 10,
@@ -54,6 +60,7 @@ export function progressOf(tally: Tally): Progress {
 
 function etaSeconds(tally: Tally): number | null {
   const left = tally.rowsTotal - tally.rowsScanned
-  const telling = tally.status === 'running' && tally.workedSeconds >= settledAfterSeconds && tally.rowsPerSecond >= 1
-  return telling && left > 0 ? Math.ceil(left / tally.rowsPerSecond) : null
+  const telling =
+    tally.status === 'running' && tally.workedSeconds >= settledAfterSeconds && tally.overallRowsPerSecond >= 1
+  return telling && left > 0 ? Math.ceil(left / tally.overallRowsPerSecond) : null
 }

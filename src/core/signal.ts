@@ -90,7 +90,7 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
   probe: {
     unit: 'times the quiet',
     soft: 1.5,
-    hard: 10,
+    hard: null,
     essential: false,
     meaning: 'takes so many times as long as when it is quiet',
   },
@@ -126,4 +126,21 @@ export interface Measured extends Reading {
   readonly worst: number | null
   /** When it was read, on the monotonic clock of this process. Milliseconds. */
   readonly at: number
+}
+
+const mebibyte = 1024 ** 2
+
+/** A value with its unit, short enough for a sentence. */
+export function formatValue(unit: SignalUnit, value: number): string {
+  const rounded = Math.round(value * 100) / 100
+  switch (unit) {
+    case 'seconds':
+      return `${Math.round(value * 10) / 10} s`
+    case 'bytes':
+      return `${Math.round((value / mebibyte) * 10) / 10} MiB`
+    case 'ratio':
+      return `${Math.round(value * 100)} %`
+    default:
+      return `${rounded} ${unit}`
+  }
 }

@@ -21,7 +21,7 @@ export const firstJobParameter = 11
 const p = batchParameters
 
 /**
- * The fence: the range's row, locked, if it is still ours and its run may be worked on. Pausing and cancelling raise the
+ * The fence: the range's row, locked, if it is still ours and its run may be worked on: not stopped, and not held by pace. Pausing and cancelling raise the
  * epoch under this same lock, so they wait for a batch in flight, and a batch that comes after them finds no row here.
  * The cursor is compared as well: a batch that we gave up for lost may have committed after all.
  */
@@ -30,7 +30,7 @@ export function fenceSql(s: string, status: 'running' | 'verifying'): string {
     SELECT n.version AS _ek_version FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
     WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal} AND r.epoch = ${p.epoch} AND NOT r.done
       AND r.cursor IS NOT DISTINCT FROM ${p.cursor} AND r.upper_key IS NOT DISTINCT FROM ${p.upper}
-      AND n.status = '${status}'
+      AND n.status = '${status}' AND n.hold IS NULL
     FOR NO KEY UPDATE OF r
   )`
 }
@@ -72,6 +72,7 @@ export function checkpointSql(s: string, values: CheckpointValues): string {
       batches = r.batches + 1, batch_size = ${p.limit}, attempts = 0,
       worked_ms = r.worked_ms + ${p.workedMs}, throttled_ms = r.throttled_ms + ${p.throttledMs}, throttle = ${p.throttle},
       recent_rows = r.recent_rows * ${fade} + c.scanned, recent_ms = r.recent_ms * ${fade} + ${p.workedMs},
+      recent_throttled_ms = r.recent_throttled_ms * ${fade} + ${p.throttledMs},
       lease_until = clock_timestamp() + make_interval(secs => ${p.leaseSeconds}), checkpointed_at = clock_timestamp()
     FROM _ek_fence, _ek_counts c
     WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal}

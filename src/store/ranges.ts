@@ -175,7 +175,8 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
   await db.query(
     `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, throttle = NULL, attempts = $4,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
-       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size)
+       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8,
+       recent_throttled_ms = recent_throttled_ms + $7::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size)
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
     [
       lease.runId,
@@ -239,12 +240,23 @@ export interface RangeTotals {
   readonly rowsDone: number
   readonly rowsGone: number
   readonly rowsPerSecond: number
+  readonly overallRowsPerSecond: number
   readonly workedSeconds: number
+  /** Of all workers together. */
   readonly throttledSeconds: number
   readonly residualScanned: number
   readonly stragglers: number
   readonly lastCheckpointAt: Date | null
-  readonly throttle: { reason: string; signal: string; limit: number; since: string } | null
+  readonly throttle: Throttle | null
+}
+
+/** What holds a run back, as people are told. */
+export interface Throttle {
+  readonly reason: string
+  readonly signal: string
+  readonly value: number | null
+  readonly limit: number | null
+  readonly since: string
 }
 
 /** The sums of several runs, by run. */
@@ -255,16 +267,19 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
        coalesce(sum(rows_done) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "rowsDone",
        sum(rows_gone)::float8 AS "rowsGone",
        -- What no worker holds does not move; what has not moved for a second and more fades.
-       coalesce(sum(recent_rows * 1000 / nullif(recent_ms
-           + greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000), 0))
+       coalesce(sum(recent_rows * 1000 / nullif(greatest(0, recent_ms - recent_throttled_ms) + still_ms, 0))
          FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "rowsPerSecond",
+       coalesce(sum(recent_rows * 1000 / nullif(recent_ms + still_ms, 0))
+         FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "overallRowsPerSecond",
        max(worked_ms)::float8 / 1000 AS "workedSeconds",
-       max(throttled_ms)::float8 / 1000 AS "throttledSeconds",
+       sum(throttled_ms)::float8 / 1000 AS "throttledSeconds",
        coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "residualScanned",
        max(checkpointed_at) AS "lastCheckpointAt",
        (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle,
        (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers
-     FROM ${s}.ranges r WHERE run_id = ANY($1) GROUP BY run_id`,
+     FROM ${s}.ranges r,
+       LATERAL (SELECT greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000) AS still_ms) AS since
+     WHERE run_id = ANY($1) GROUP BY run_id`,
     [runIds],
   )
   return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))

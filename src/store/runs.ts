@@ -1,7 +1,14 @@
+import type { Hold, Override } from '../core/hold.ts'
 import type { Target } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { type RunStatus, workableStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
+
+/** A hold that has been written: by whom, and since when. */
+export interface HoldRow extends Hold {
+  readonly since: string
+  readonly by: string
+}
 
 /** A run as it is stored. */
 export interface Run {
@@ -17,6 +24,10 @@ export interface Run {
   readonly reason: string | null
   readonly version: number
   readonly verifyRounds: number
+  readonly hold: HoldRow | null
+  /** How long holds that have ended lasted. Milliseconds. */
+  readonly heldMs: number
+  readonly overrides: readonly Override[]
   readonly requestHash: string
   readonly createdBy: string
   readonly createdAt: Date
@@ -25,7 +36,7 @@ export interface Run {
 }
 
 const columns = `id, job, params, params_hash AS "paramsHash", fingerprint, target, has_predicate AS "hasPredicate", options,
-  status, reason, version::int, verify_rounds AS "verifyRounds", request_hash AS "requestHash", created_by AS "createdBy",
+  status, reason, version::int, verify_rounds AS "verifyRounds", hold, held_ms::float8 AS "heldMs", overrides, request_hash AS "requestHash", created_by AS "createdBy",
   created_at AS "createdAt", started_at AS "startedAt", ended_at AS "endedAt"`
 
 export type NewRun = Pick<
@@ -112,12 +123,80 @@ export async function listRunIdsByStatus({ db, s }: Control, statuses: readonly 
   return rows.map((row) => row.id)
 }
 
+/** Runs that workers may work on, oldest first. */
+export async function listWorkableRuns({ db, s }: Control): Promise<Run[]> {
+  const { rows } = await db.query<Run>(
+    `SELECT ${columns} FROM ${s}.runs WHERE status = ANY($1) ORDER BY created_at, id`,
+    [workableStatuses],
+  )
+  return rows
+}
+
+/**
+ * Holds a run: from here on no batch of it begins, whichever process it is in. A hold that it is under already is brought
+ * up to date by whoever wrote it; another process only takes it over when it has not been seen for `staleSeconds`.
+ * `began` is true where the run was not held before.
+ */
+export async function writeHold(
+  { db, s }: Control,
+  id: string,
+  hold: Hold,
+  by: string,
+  staleSeconds: number,
+): Promise<{ began: boolean }> {
+  const { rows } = await db.query<{ began: boolean }>(
+    `UPDATE ${s}.runs r SET hold = jsonb_build_object('reason', $2::text, 'signal', $3::text, 'value', $4::float8, 'limit', $5::float8,
+       'since', coalesce(r.hold->>'since', ${nowSql}), 'by', $6::text, 'seenAt', ${nowSql})
+     FROM (SELECT id, hold FROM ${s}.runs WHERE id = $1 FOR NO KEY UPDATE) AS before
+     WHERE r.id = before.id AND r.status = ANY($7) AND ${mineOrStale('$6', '$8')}
+     RETURNING before.hold IS NULL AS began`,
+    [id, hold.reason, hold.signal, hold.value, hold.limit, by, workableStatuses, staleSeconds],
+  )
+  return rows[0] ?? { began: false }
+}
+
+/** Ends a hold that `by` has written, or that nobody keeps up. Null where there was none to end. */
+export async function clearHold(
+  { db, s }: Control,
+  id: string,
+  by: string,
+  staleSeconds: number,
+): Promise<{ hold: HoldRow; heldSeconds: number } | null> {
+  const { rows } = await db.query<{ hold: HoldRow; heldSeconds: number }>(
+    `UPDATE ${s}.runs r SET hold = NULL, held_ms = r.held_ms + before.ms
+     FROM (SELECT id, hold, ${heldMsSql} AS ms FROM ${s}.runs WHERE id = $1 FOR NO KEY UPDATE) AS before
+     WHERE r.id = before.id AND r.hold IS NOT NULL AND ${mineOrStale('$2', '$3')}
+     RETURNING before.hold, before.ms::float8 / 1000 AS "heldSeconds"`,
+    [id, by, staleSeconds],
+  )
+  return rows[0] ?? null
+}
+
+const nowSql = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+
+// Processes may see things differently: one that cannot read a signal must not be talked over by one that can.
+function mineOrStale(by: string, staleSeconds: string): string {
+  return `(r.hold IS NULL OR r.hold->>'by' = ${by}
+    OR (r.hold->>'seenAt')::timestamptz < clock_timestamp() - make_interval(secs => ${staleSeconds}::float8))`
+}
+
+export async function updateOverrides({ db, s }: Control, id: string, overrides: readonly Override[]): Promise<Run> {
+  const { rows } = await db.query<Run>(
+    `UPDATE ${s}.runs SET overrides = $2, version = version + 1 WHERE id = $1 RETURNING ${columns}`,
+    [id, JSON.stringify(overrides)],
+  )
+  return rows[0] as Run
+}
+
 export async function countRunsByStatus({ db, s }: Control): Promise<Array<{ status: RunStatus; count: number }>> {
   const { rows } = await db.query<{ status: RunStatus; count: number }>(
     `SELECT status, count(*)::int AS count FROM ${s}.runs GROUP BY status`,
   )
   return rows
 }
+
+/** How long the hold that a run is under has lasted, 0 without one. */
+const heldMsSql = `coalesce(extract(epoch FROM clock_timestamp() - (hold->>'since')::timestamptz) * 1000, 0)::bigint`
 
 /** Writes a status; only `lifecycle.ts` calls it, with the row locked and the arrow checked. */
 export async function updateStatus(
@@ -128,9 +207,11 @@ export async function updateStatus(
   const { rows } = await db.query<Run>(
     `UPDATE ${s}.runs SET status = $2, reason = $3, version = version + 1, verify_rounds = $5,
        started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
-       ended_at = CASE WHEN $4 THEN clock_timestamp() END
+       ended_at = CASE WHEN $4 THEN clock_timestamp() END,
+       held_ms = held_ms + CASE WHEN $2 = ANY($6) THEN 0 ELSE ${heldMsSql} END,
+       hold = CASE WHEN $2 = ANY($6) THEN hold END
      WHERE id = $1 RETURNING ${columns}`,
-    [id, change.status, change.reason, change.ended, change.verifyRounds],
+    [id, change.status, change.reason, change.ended, change.verifyRounds, workableStatuses],
   )
   return rows[0] as Run
 }

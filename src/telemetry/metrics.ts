@@ -31,6 +31,19 @@ export function createMetrics(sources: MetricSources) {
     buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
     registers,
   })
+  const batchRows = new Histogram({
+    name: 'backfill_batch_rows',
+    help: 'Rows that the window of one batch passed over.',
+    labelNames: ['job'] as const,
+    buckets: [1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000],
+    registers,
+  })
+  const throttledSeconds = new Counter({
+    name: 'backfill_throttled_seconds_total',
+    help: 'Time that workers of this process waited between batches, by the signal for which they did. A run that is held has no worker that could wait: see backfill_held.',
+    labelNames: ['job', 'signal'] as const,
+    registers,
+  })
   const batchErrors = new Counter({
     name: 'backfill_batch_errors_total',
     help: 'Batches that failed, by what was made of it: again (same window, smaller), hold (database not available), fail (run stopped).',
@@ -80,5 +93,5 @@ export function createMetrics(sources: MetricSources) {
     })
   }
 
-  return { registry, rows, batchSeconds, batchErrors, rescues }
+  return { registry, rows, batchSeconds, batchRows, throttledSeconds, batchErrors, rescues }
 }

@@ -4,6 +4,7 @@ import type { TicketQueue } from '../queue/tickets.ts'
 import type { Control } from '../store/control.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { PaceKeeper } from './pace.ts'
 
 /** What a worker is given by whoever composes it. */
 export interface WorkerDeps {
@@ -14,6 +15,7 @@ export interface WorkerDeps {
   readonly catalogue: Catalogue
   readonly log: Logger
   readonly metrics: Metrics
+  readonly pace: PaceKeeper
   /** Who holds a lease: host and process. */
   readonly name: string
 }

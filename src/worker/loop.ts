@@ -3,11 +3,11 @@ import { Problem } from '../core/errors.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
-import { BatchSizer, rateSize, rateWait } from '../core/pace.ts'
+import { BatchSizer, Duty, rateSize, rateWait, targetOf } from '../core/pace.ts'
 import { judge } from '../core/sqlstate.ts'
 import { type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
-import { countLeases, type Lease, type Release, renewLease } from '../store/ranges.ts'
+import { countLeases, type Lease, type Release, renewLease, type Throttle } from '../store/ranges.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -29,7 +29,8 @@ export class SliceLoop {
   #run: Run
   #cursor: Cursor | null
   #share: { rowsPerSecond: number | null; readAt: number } = { rowsPerSecond: null, readAt: Number.NEGATIVE_INFINITY }
-  #throttle: { since: string; limit: number } | null = null
+  readonly #duty = new Duty()
+  #throttle: Throttle | null = null
   #throttledMs = 0
   readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0 }
   #lastBeganAt = performance.now()
@@ -65,10 +66,15 @@ export class SliceLoop {
   /** Returns after how many seconds the range wants to be woken again. */
   async #batches(stop: AbortSignal): Promise<number> {
     while (!stop.aborted && performance.now() < this.#endsAt) {
+      const hold = this.#deps.pace.holdOf(this.#run)
+      if (hold) {
+        await this.#deps.pace.hold(this.#run, hold)
+        break
+      }
       const options = await this.#options()
       const result = await this.#batch(options, stop)
       if (!result) {
-        this.#log.info('fence shut: the run was stopped, or the range has gone to another worker')
+        this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
         break
       }
       await this.#learn(result, options)
@@ -77,7 +83,7 @@ export class SliceLoop {
         const wait = await this.#waitForStragglers(stop)
         if (wait !== 'go on') return wait
       }
-      const wait = await this.#keepRate(result.scanned, stop)
+      const wait = await this.#throttleDown(result, stop)
       if (wait > 0) return wait
     }
     return 0
@@ -99,7 +105,7 @@ export class SliceLoop {
           leaseSeconds,
           workedMs: spentMs,
           throttledMs: this.#throttledMs,
-          throttle: this.#throttleState(),
+          throttle: this.#throttle,
         })
         this.#lastBeganAt = began
         this.#throttledMs = 0
@@ -140,7 +146,9 @@ export class SliceLoop {
     metrics.batchSeconds.observe({ job }, result.seconds)
     // A check that reads is cheap per row and says nothing about what changing a row costs.
     const done = this.#lease.kind === 'residual' ? result.scanned : result.done
-    this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options)
+    const target = targetOf(options, this.#deps.pace.share().targetSeconds)
+    this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
+    metrics.batchRows.observe({ job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')
     if (result.version !== this.#run.version) {
       this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
@@ -191,25 +199,36 @@ export class SliceLoop {
     return options
   }
 
-  /** Waits as the rate demands; a wait that would outlast the lease is returned, for the slot to be used by others. */
-  async #keepRate(rows: number, stop: AbortSignal): Promise<number> {
+  /**
+   * Waits for what the batch was too fast: by the run's own rate, and by the load that the database can bear; whichever asks
+   * for more. A wait that would outlast the lease is returned, for the slot to be used by others.
+   */
+  async #throttleDown(batch: BatchResult, stop: AbortSignal): Promise<number> {
     const limit = this.#run.options.maxRowsPerSecond
+    const { share, cause } = this.#deps.pace.share()
     const elapsed = (performance.now() - this.#lastBeganAt) / 1000
-    const wait = rateWait(rows, elapsed, this.#share.rowsPerSecond)
-    if (wait === 0 || limit === null) {
-      this.#throttle = null
-      return 0
-    }
+    const forRate = rateWait(batch.scanned, elapsed, this.#share.rowsPerSecond)
+    const forLoad = this.#duty.worked(batch.seconds, share)
+    const wait = Math.max(forRate, forLoad)
+    const since = this.#throttle?.since ?? new Date().toISOString()
+    if (forRate > forLoad && limit !== null) {
+      const value = Math.round(batch.scanned / elapsed)
+      this.#throttle = { reason: 'maxRowsPerSecond is reached.', signal: 'rate', value, limit, since }
+    } else this.#throttle = share < 1 && cause ? { ...cause, since } : null
     if (wait > longestQuietSeconds) return wait
-    this.#throttle = { limit, since: this.#throttle?.since ?? new Date().toISOString() }
-    const began = performance.now()
-    await waitSeconds(wait, stop)
-    this.#throttledMs += performance.now() - began
+    if (wait > 0) await this.#rest(wait, stop)
     return 0
   }
 
-  #throttleState() {
-    if (!this.#throttle) return null
-    return { reason: 'maxRowsPerSecond is reached', signal: 'rate', ...this.#throttle }
+  async #rest(seconds: number, stop: AbortSignal): Promise<void> {
+    const began = performance.now()
+    await waitSeconds(seconds, stop)
+    const rested = performance.now() - began
+    this.#duty.rested(rested / 1000)
+    this.#throttledMs += rested
+    this.#deps.metrics.throttledSeconds.inc(
+      { job: this.#run.job, signal: this.#throttle?.signal ?? 'start' },
+      rested / 1000,
+    )
   }
 }

@@ -1,4 +1,5 @@
 import { consumeTickets, type TicketQueueOptions } from '../queue/tickets.ts'
+import { advance } from './advance.ts'
 import type { WorkerDeps } from './deps.ts'
 import { keepRescuing } from './rescuer.ts'
 import { workSlice } from './slice.ts'
@@ -19,11 +20,12 @@ export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: 
     slices.delete(slice)
   })
   const rescuing = keepRescuing(deps, stop.signal)
+  const pacing = deps.pace.keep(stop.signal, (runId) => advance(deps, runId))
   return {
     async close() {
       stop.abort()
       consumer.stop()
-      await Promise.all([...slices, rescuing])
+      await Promise.all([...slices, rescuing, pacing])
       await consumer.close()
     },
   }

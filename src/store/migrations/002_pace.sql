@@ -7,6 +7,8 @@ ALTER TABLE runs ADD COLUMN hold jsonb;
 ALTER TABLE runs ADD COLUMN held_ms bigint NOT NULL DEFAULT 0;
 -- Signals that a run need not heed until a time: [{signal, reason, by, since, until}].
 ALTER TABLE runs ADD COLUMN overrides jsonb NOT NULL DEFAULT '[]';
+-- Options that have come since.
+UPDATE runs SET options = '{"maxLagSeconds": 5, "signals": {}, "schedule": null}' || options;
 
 -- The part of recent_ms that pace held the range back.
 ALTER TABLE ranges ADD COLUMN recent_throttled_ms double precision NOT NULL DEFAULT 0;

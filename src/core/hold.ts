@@ -1,0 +1,113 @@
+import { limitOf } from './limits.ts'
+import type { RunOptions } from './options.ts'
+import { isOpen, opensAt } from './schedule.ts'
+import { formatValue, type Measured, type SignalName, signalSpecs } from './signal.ts'
+
+/** Why a run does not work at this moment though nobody has paused it. */
+export interface Hold {
+  readonly reason: string
+  readonly signal: SignalName | 'schedule' | 'standstill'
+  /** Null where there is none: an unknown signal, a time. */
+  readonly value: number | null
+  readonly limit: number | null
+}
+
+/** A signal that a run need not heed until a time, who said so and why. */
+export interface Override {
+  readonly signal: SignalName | 'schedule'
+  readonly reason: string
+  readonly by: string
+  readonly since: string
+  readonly until: string
+}
+
+/** Everything is held: `POST /pause`. */
+export interface Standstill {
+  readonly reason: string | null
+  readonly actor: string
+  readonly since: Date
+}
+
+export interface HoldInput {
+  /** With the overrides that are in force. */
+  readonly options: RunOptions
+  /** What holds it already: that signal must be well below its limit for the run to go on. */
+  readonly heldBy: Hold['signal'] | null
+  readonly measured: readonly Measured[]
+  readonly standstill: Standstill | null
+  readonly now: Date
+}
+
+/** Of its hard limit, the part that a signal must have come down to, three looks in a row, before a held run goes on. */
+export const releasePart = 0.5
+
+/** What holds a run now, the gravest first; null where it may work. */
+export function holdOf(input: HoldInput): Hold | null {
+  return standstillHold(input) ?? scheduleHold(input) ?? signalHold(input)
+}
+
+/** The overrides that are still in force. */
+export function overridesInForce(overrides: readonly Override[], now: Date): Override[] {
+  return overrides.filter(({ until }) => new Date(until) > now)
+}
+
+/** A run's options as its overrides leave them at this time. */
+export function optionsInForce(options: RunOptions, overrides: readonly Override[], now: Date): RunOptions {
+  const ignored = overridesInForce(overrides, now).map(({ signal }) => signal)
+  const signals = ignored.filter((signal) => signal !== 'schedule').map((signal) => [signal, false] as const)
+  return {
+    ...options,
+    schedule: ignored.includes('schedule') ? null : options.schedule,
+    signals: { ...options.signals, ...Object.fromEntries(signals) },
+  }
+}
+
+function standstillHold({ standstill }: HoldInput): Hold | null {
+  if (!standstill) return null
+  const { actor, since, reason } = standstill
+  return {
+    reason: `${actor} has paused everything at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets all runs go on.`,
+    signal: 'standstill',
+    value: null,
+    limit: null,
+  }
+}
+
+function scheduleHold({ options: { schedule }, now }: HoldInput): Hold | null {
+  if (!schedule || isOpen(schedule, now)) return null
+  return {
+    reason: `It is outside its schedule (${schedule.cron}, ${schedule.timeZone}) and goes on by itself at ${opensAt(schedule, now).toISOString()}.`,
+    signal: 'schedule',
+    value: null,
+    limit: null,
+  }
+}
+
+function signalHold(input: HoldInput): Hold | null {
+  const holds = input.measured.flatMap((measured) => judge(measured, input) ?? [])
+  // Not known is graver than any number.
+  const gravity = ({ value, limit }: Hold) => (value === null ? Number.POSITIVE_INFINITY : value / (limit ?? 1))
+  return holds.reduce<Hold | null>((worst, hold) => (worst && gravity(worst) >= gravity(hold) ? worst : hold), null)
+}
+
+function judge(measured: Measured, { options, heldBy }: HoldInput): Hold | null {
+  const { signal, value, detail, worst } = measured
+  const limit = limitOf(signal, options)
+  if (!limit) return null
+  const { unit, essential } = signalSpecs[signal]
+  if (value === null) {
+    if (!essential) return null
+    return { reason: `${signal} is not known, so nothing is written. ${detail}`, signal, value, limit: limit.hard }
+  }
+  if (limit.hard === null) return null
+  const is = `${signal} is ${formatValue(unit, value)} (${detail})`
+  const most = formatValue(unit, limit.hard)
+  if (value >= limit.hard) return { reason: `${is}; the limit is ${most}.`, signal, value, limit: limit.hard }
+  if (heldBy !== signal || (worst !== null && worst < releasePart * limit.hard)) return null
+  return {
+    reason: `${is}; it goes on once that has stayed under ${formatValue(unit, releasePart * limit.hard)} for a moment.`,
+    signal,
+    value,
+    limit: limit.hard,
+  }
+}

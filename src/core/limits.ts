@@ -1,0 +1,37 @@
+import type { RunOptions } from './options.ts'
+import { type SignalName, signalSpecs } from './signal.ts'
+
+/** From `soft` on the pace does not grow, from `hard` on nothing is written; null where it never holds. */
+export interface Limit {
+  readonly soft: number
+  readonly hard: number | null
+}
+
+const softPart = 0.4
+
+/** The limits of a signal under a run's options; null where it does not count. */
+export function limitOf(signal: SignalName, options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): Limit | null {
+  const said = options.signals[signal]
+  if (said === false) return null
+  if (signal === 'replica-lag' || signal === 'heartbeat') {
+    return { soft: softPart * options.maxLagSeconds, hard: options.maxLagSeconds }
+  }
+  const { soft, hard } = signalSpecs[signal]
+  if (typeof said !== 'number') return { soft, hard }
+  // The usual distance between the two, where there is one.
+  return { soft: hard === null ? said * softPart : (said * soft) / hard, hard: said }
+}
+
+/** The limits that satisfy every one of several runs; null where the signal counts for none of them. */
+export function strictestLimit(
+  signal: SignalName,
+  runs: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>,
+): Limit | null {
+  const limits = runs.flatMap((options) => limitOf(signal, options) ?? [])
+  if (limits.length === 0) return null
+  const hards = limits.flatMap(({ hard }) => hard ?? [])
+  return {
+    soft: Math.min(...limits.map(({ soft }) => soft)),
+    hard: hards.length === 0 ? null : Math.min(...hards),
+  }
+}

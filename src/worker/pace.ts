@@ -1,0 +1,131 @@
+import { type Hold, holdOf, optionsInForce } from '../core/hold.ts'
+import { type PaceCause, startPace, stepPace } from '../core/load.ts'
+import type { Sampler } from '../signals/sampler.ts'
+import type { Control } from '../store/control.ts'
+import { holdRun, releaseHold } from '../store/lifecycle.ts'
+import { readPace, type SharedPace, writePace } from '../store/pace.ts'
+import { listWorkableRuns, type Run } from '../store/runs.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { waitSeconds } from './wait.ts'
+
+const everySeconds = 0.25
+const stepSeconds = 0.95
+/** After so long without work there is nothing left of what was learned. Seconds. */
+const forgottenAfterSeconds = 60
+
+export interface PaceDeps {
+  readonly control: Control
+  readonly sampler: Sampler
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Who writes holds: this process. */
+  readonly name: string
+}
+
+/** What one worker may do at this moment. */
+export interface Share {
+  /** Of its time, the part that it may spend in batches: above 0, at most 1. */
+  readonly share: number
+  /** How long a batch should take where the options leave it open. */
+  readonly targetSeconds: number
+  readonly cause: PaceCause | null
+}
+
+/**
+ * The pace as this process sees it: what holds a run, by its own sampler; and the load, which all processes share by one
+ * row. Each second one of them, whichever comes first, makes the next step; there is no leader to lose.
+ */
+export class PaceKeeper {
+  readonly #deps: PaceDeps
+  #shared: SharedPace
+
+  private constructor(deps: PaceDeps, shared: SharedPace) {
+    this.#deps = deps
+    this.#shared = shared
+  }
+
+  /** Ready once every signal has been looked at: before that, a run would be held for what is not known yet. */
+  static async open(deps: PaceDeps): Promise<PaceKeeper> {
+    await deps.sampler.ready
+    return new PaceKeeper(deps, await readPace(deps.control))
+  }
+
+  /** What keeps a run from working, as far as this process can see. Asked before each batch. */
+  holdOf({ options, overrides, hold, target }: Run): Hold | null {
+    const now = new Date()
+    return holdOf({
+      options: optionsInForce(options, overrides, now),
+      heldBy: hold?.signal ?? null,
+      measured: this.#deps.sampler.readings(target),
+      standstill: this.#shared.standstill,
+      now,
+    })
+  }
+
+  /** One worker's share of the load. */
+  share(): Share {
+    const { pace, workers } = this.#shared
+    return {
+      share: Math.min(1, pace.load / Math.max(1, workers)),
+      targetSeconds: pace.targetSeconds,
+      cause: pace.cause,
+    }
+  }
+
+  /** Writes down what holds a run, and stops its batches in every process. */
+  async hold(run: Run, hold: Hold): Promise<void> {
+    const { control, log, name } = this.#deps
+    if (await holdRun(control, run.id, hold, name)) log.warn({ run: run.id, ...hold }, 'run is held')
+  }
+
+  /** Looks, steps and reviews until the signal says stop. `onReleased` hears of each run that may go on. */
+  async keep(stop: AbortSignal, onReleased: (runId: string) => Promise<void>): Promise<void> {
+    while (!stop.aborted) {
+      try {
+        await this.#round(onReleased)
+      } catch (error) {
+        this.#deps.log.warn({ err: error }, 'pace could not be reviewed; it is tried again at once')
+      }
+      await waitSeconds(everySeconds, stop)
+    }
+  }
+
+  async #round(onReleased: (runId: string) => Promise<void>): Promise<void> {
+    const { control, sampler } = this.#deps
+    this.#shared = await readPace(control)
+    const runs = await listWorkableRuns(control)
+    sampler.watch(runs.map((run) => run.target))
+    if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs)
+    for (const run of runs) await this.#review(run, onReleased)
+  }
+
+  async #step(runs: readonly Run[]): Promise<void> {
+    const { control, sampler, log } = this.#deps
+    const { version, now, age, workers, pace } = this.#shared
+    const at = new Date(now * 1000)
+    const next = stepPace(age > forgottenAfterSeconds ? startPace : pace, {
+      now,
+      workers,
+      others: sampler.others(),
+      options: runs.map((run) => optionsInForce(run.options, run.overrides, at)),
+      // Each run's table has its own; the worst of them counts for the pace that all share.
+      measured: runs.flatMap((run) => sampler.readings(run.target)),
+    })
+    if (!(await writePace(control, next, version))) return
+    this.#shared = { ...this.#shared, pace: next }
+    if (next.cause?.signal !== pace.cause?.signal)
+      log.info({ load: next.load, cause: next.cause }, next.cause ? 'pace is limited' : 'pace is free')
+  }
+
+  async #review(run: Run, onReleased: (runId: string) => Promise<void>): Promise<void> {
+    const { control, log, name } = this.#deps
+    const hold = this.holdOf(run)
+    if (hold) return this.hold(run, hold)
+    if (!run.hold) return
+    const ended = await releaseHold(control, run.id, name)
+    if (!ended) return
+    log.info({ run: run.id, signal: ended.signal, since: ended.since }, 'run is no longer held')
+    await onReleased(run.id)
+  }
+}
