@@ -23,7 +23,7 @@ const ranges: readonly RangeState[] = [
 ]
 
 function run(change: Partial<RunState> = {}): RunState {
-  return { status: 'running', parallelism: 4, ranges, stragglers: 0, verifyRounds: 0, ...change }
+  return { status: 'running', parallelism: 4, held: false, ranges, stragglers: 0, verifyRounds: 0, ...change }
 }
 
 function done(...ordinals: number[]): RangeState[] {
@@ -80,6 +80,25 @@ describe('the order of a run', () => {
   })
 })
 
+describe('a held run', () => {
+  test('gets no tickets, whatever is open', () => {
+    for (const status of runStatuses) {
+      for (const open of [ranges, done(0, 1), done(0, 1, 2)]) {
+        const step = nextStep(run({ status, held: true, stragglers: 1, ranges: open }))
+        if (step.kind === 'dispatch') expect(step.ordinals, status).toEqual([])
+      }
+    }
+  })
+
+  test('still changes its status: that writes nothing into a table of the user', () => {
+    expect(nextStep(run({ held: true, ranges: done(0, 1) }))).toMatchObject({ event: 'verify' })
+    expect(nextStep(run({ held: true, status: 'verifying', ranges: done(0, 1, 3) }))).toMatchObject({
+      event: 'succeed',
+    })
+    expect(nextStep(run({ held: true, status: 'queued', ranges: done(0, 1) }))).toMatchObject({ event: 'start' })
+  })
+})
+
 describe('parallelism', () => {
   test('ranges that a worker has, or a ticket is out for, are not put out again', () => {
     expect(nextStep(run({ ranges: taken(0) }))).toEqual(dispatch(1))
@@ -99,6 +118,7 @@ describe('parallelism', () => {
   const anyRun = record({
     status: constantFrom(...runStatuses),
     parallelism: integer({ min: 1, max: 8 }),
+    held: boolean(),
     ranges: array(anyRange, { maxLength: 12 }).map((list) => list.map((range, ordinal) => ({ ...range, ordinal }))),
     stragglers: nat(3),
     verifyRounds: nat(mostVerifyRounds + 1),
@@ -150,6 +170,7 @@ describe('a whole run', () => {
     const state = {
       status: 'queued' as RunStatus,
       parallelism,
+      held: false,
       ranges: [
         ...Array.from({ length: keyRanges }, () => 'keys' as const),
         'stragglers' as const,

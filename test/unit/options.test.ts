@@ -1,22 +1,52 @@
-import { assert, constant, double, integer, oneof, property, record } from 'fast-check'
+import {
+  assert,
+  boolean,
+  constant,
+  constantFrom,
+  dictionary,
+  double,
+  integer,
+  oneof,
+  property,
+  record,
+} from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { defaultRunOptions, mergeOptions, partialRunOptions, runOptions } from '../../src/core/options.ts'
+import {
+  defaultRunOptions,
+  mergeOptions,
+  partialRunOptions,
+  type RunOptions,
+  runOptions,
+} from '../../src/core/options.ts'
+import { signalNames } from '../../src/core/signal.ts'
 
 const rows = integer({ min: 1, max: 100_000 })
-const anyOptions = record({
-  batchSize: oneof(
-    rows,
-    record({ min: rows, max: rows }).map(({ min, max }) => ({ min: Math.min(min, max), max: Math.max(min, max) })),
-  ),
+const seconds = double({ min: 0.001, max: 5, noNaN: true })
+const inOrder = ({ min, max }: { min: number; max: number }) => ({ min: Math.min(min, max), max: Math.max(min, max) })
+const ownLimit = double({ min: 0.001, max: 1e12, noNaN: true })
+/** Without `signals`, which are merged name by name. */
+const plainOptions = {
+  batchSize: oneof(rows, record({ min: rows, max: rows }).map(inOrder)),
   parallelism: integer({ min: 1, max: 64 }),
+  maxLagSeconds: double({ min: 0.001, max: 86_400, noNaN: true }),
   maxRowsPerSecond: oneof(constant(null), double({ min: 0.001, max: 1e9, noNaN: true })),
-  targetBatchSeconds: double({ min: 0.001, max: 5, noNaN: true }),
-})
+  targetBatchSeconds: oneof(seconds, record({ min: seconds, max: seconds }).map(inOrder)),
+  schedule: constantFrom(
+    null,
+    { cron: '* 22-23,0-5 * * *', timeZone: 'Europe/Vienna' },
+    { cron: '0-29 * * * SAT,SUN', timeZone: 'UTC' },
+  ),
+}
+const anySignals = dictionary(
+  constantFrom(...signalNames.filter((name) => name !== 'replica-lag' && name !== 'heartbeat')),
+  oneof(boolean(), ownLimit),
+).chain((rest) => dictionary(constantFrom('replica-lag', 'heartbeat'), boolean()).map((lags) => ({ ...rest, ...lags })))
+const anyOptions = record({ ...plainOptions, signals: anySignals })
 
 describe('options', () => {
   test('the defaults are options, and small enough for a database that serves others', () => {
     expect(runOptions.parse(defaultRunOptions)).toEqual(defaultRunOptions)
-    expect(defaultRunOptions).toMatchObject({ parallelism: 2, targetBatchSeconds: 0.02 })
+    expect(defaultRunOptions).toMatchObject({ parallelism: 2, maxLagSeconds: 5, signals: {}, schedule: null })
   })
 
   test('whatever is within the bounds is taken as it is', () => {
@@ -44,6 +74,19 @@ describe('options', () => {
     { maxRowsPerSecond: Number.NaN },
     { targetBatchSeconds: 0 },
     { targetBatchSeconds: 6 },
+    { targetBatchSeconds: { min: 0.02, max: 0.01 } },
+    { targetBatchSeconds: { min: 0.01 } },
+    { targetBatchSeconds: { min: 0, max: 1 } },
+    { maxLagSeconds: 0 },
+    { maxLagSeconds: 86_401 },
+    { signals: { 'replica-lag': 3 } },
+    { signals: { heartbeat: 3 } },
+    { signals: { blocked: 0 } },
+    { signals: { blocked: '3' } },
+    { signals: { nonsense: true } },
+    { schedule: { cron: '* * * * *' } },
+    { schedule: { cron: '0 22 * * *', timeZone: 'UTC' } },
+    { schedule: { cron: '* * * * *', timeZone: 'Nowhere/Else' } },
     { unknown: 1 },
   ])('%j is refused, alone and among the others', (wrong) => {
     expect(partialRunOptions.safeParse(wrong).success).toBe(false)
@@ -53,6 +96,24 @@ describe('options', () => {
   test('a size whose min is above its max is told so', () => {
     expect(partialRunOptions.safeParse({ batchSize: { min: 10, max: 5 } }).error?.message).toContain(
       'batchSize.min is above batchSize.max',
+    )
+  })
+
+  test('a target whose min is above its max is told so', () => {
+    expect(partialRunOptions.safeParse({ targetBatchSeconds: { min: 0.02, max: 0.01 } }).error?.message).toContain(
+      'targetBatchSeconds.min is above targetBatchSeconds.max',
+    )
+  })
+
+  test('a number for a lag is told where that is said', () => {
+    expect(partialRunOptions.safeParse({ signals: { 'replica-lag': 3 } }).error?.message).toContain(
+      'its limit is maxLagSeconds',
+    )
+  })
+
+  test('a bad schedule is told what is wrong with it', () => {
+    expect(partialRunOptions.safeParse({ schedule: { cron: '0 22 * * *', timeZone: 'UTC' } }).error?.message).toContain(
+      'names every minute',
     )
   })
 })
@@ -83,11 +144,21 @@ describe('merging', () => {
     expect(base).toEqual(defaultRunOptions)
   })
 
-  test('the whole of the last layer is the result', () => {
+  test('the whole of the last layer is the result; signals that it does not name stay as they were', () => {
     assert(
       property(anyOptions, anyOptions, (one, two) => {
-        expect(mergeOptions(one, two)).toEqual(two)
+        expect(mergeOptions(one, two)).toEqual({ ...two, signals: { ...one.signals, ...two.signals } })
       }),
     )
+  })
+
+  test('signals are merged name by name, and a layer without any says nothing', () => {
+    const base: RunOptions = { ...defaultRunOptions, signals: { blocked: false, slots: 5 } }
+    expect(mergeOptions(base, { signals: { slots: true } }, {}, { signals: { probe: 2 } }).signals).toEqual({
+      blocked: false,
+      slots: true,
+      probe: 2,
+    })
+    expect(mergeOptions(base, { signals: undefined }).signals).toEqual(base.signals)
   })
 })

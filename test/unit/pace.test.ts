@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
 import { type BatchOutcome, BatchSizer, boundsOf, rateSize, rateWait } from '../../src/core/pace.ts'
 
-const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 }, targetBatchSeconds: 0.02 }
+const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 } }
+const target = 0.02
 
 const anyOutcome = record({
   scanned: integer({ min: 0, max: 10_000 }),
@@ -15,7 +16,7 @@ const anyOutcome = record({
 function settle(sizer: BatchSizer, secondsPerRow: number, batches: number, fixed = 0): number {
   for (let batch = 0; batch < batches; batch += 1) {
     const rows = sizer.next(options)
-    sizer.observe({ scanned: rows, done: rows, seconds: fixed + rows * secondsPerRow }, options)
+    sizer.observe({ scanned: rows, done: rows, seconds: fixed + rows * secondsPerRow }, options, target)
   }
   return sizer.next(options)
 }
@@ -36,7 +37,7 @@ describe('the size of a batch', () => {
       property(array(anyOutcome, { maxLength: 60 }), (outcomes) => {
         const sizer = new BatchSizer(options)
         for (const outcome of outcomes) {
-          sizer.observe(outcome, options)
+          sizer.observe(outcome, options, target)
           const size = sizer.next(options)
           expect(Number.isInteger(size)).toBe(true)
           expect(size).toBeGreaterThanOrEqual(10)
@@ -52,7 +53,7 @@ describe('the size of a batch', () => {
         const sizer = new BatchSizer(options, first)
         let before = sizer.next(options)
         for (const outcome of outcomes) {
-          sizer.observe(outcome, options)
+          sizer.observe(outcome, options, target)
           const after = sizer.next(options)
           // Sizes are rounded: half a row on either side.
           expect(after).toBeLessThanOrEqual((before + 0.5) * 1.3 + 0.5)
@@ -63,38 +64,38 @@ describe('the size of a batch', () => {
   })
 
   test.for([0.00001, 0.00005, 0.0003])('converges to the target when each row costs %d s', (cost) => {
-    const ideal = options.targetBatchSeconds / cost
+    const ideal = target / cost
     expect(settle(new BatchSizer(options), cost, 60)).toBeCloseTo(ideal, -1)
     expect(settle(new BatchSizer(options, 10_000), cost, 60)).toBeCloseTo(ideal, -1)
   })
 
   test('brings the time of a batch to the target also where a batch has a cost of its own', () => {
     const rows = settle(new BatchSizer(options), 0.00005, 200, 0.002)
-    expect(0.002 + rows * 0.00005).toBeGreaterThan(options.targetBatchSeconds * 0.8)
-    expect(0.002 + rows * 0.00005).toBeLessThanOrEqual(options.targetBatchSeconds * 1.2)
+    expect(0.002 + rows * 0.00005).toBeGreaterThan(target * 0.8)
+    expect(0.002 + rows * 0.00005).toBeLessThanOrEqual(target * 1.2)
   })
 
   test('comes down at once when rows become dear', () => {
     const sizer = new BatchSizer(options, 1000)
     settle(sizer, 0.00002, 20)
     const rows = sizer.next(options)
-    sizer.observe(full(rows, 0.06), options)
-    sizer.observe(full(rows, 0.06), options)
+    sizer.observe(full(rows, 0.06), options, target)
+    sizer.observe(full(rows, 0.06), options, target)
     expect(sizer.next(options)).toBeLessThan(rows / 2)
   })
 
   test('falls to a tenth when a batch takes over five times the target, and only then', () => {
     const sizer = new BatchSizer(options, 5000)
-    sizer.observe(full(5000, 0.11), options)
+    sizer.observe(full(5000, 0.11), options, target)
     expect(sizer.next(options)).toBe(500)
     const calm = new BatchSizer(options, 5000)
-    calm.observe(full(5000, 0.1), options)
+    calm.observe(full(5000, 0.1), options, target)
     expect(calm.next(options)).toBe(1000)
   })
 
   test('falls to a tenth also when the slow batch had nothing to do', () => {
     const sizer = new BatchSizer(options, 5000)
-    sizer.observe({ scanned: 0, done: 0, seconds: 1 }, options)
+    sizer.observe({ scanned: 0, done: 0, seconds: 1 }, options, target)
     expect(sizer.next(options)).toBe(500)
   })
 
@@ -104,7 +105,7 @@ describe('the size of a batch', () => {
         const sizer = new BatchSizer(options, 100)
         for (const { scanned, done, seconds } of outcomes) {
           const before = sizer.next(options)
-          sizer.observe({ scanned, done: Math.min(done, Math.ceil(scanned / 2) - 1), seconds }, options)
+          sizer.observe({ scanned, done: Math.min(done, Math.ceil(scanned / 2) - 1), seconds }, options, target)
           expect(sizer.next(options)).toBeLessThanOrEqual(before)
         }
       }),
@@ -113,13 +114,13 @@ describe('the size of a batch', () => {
 
   test('grows on a stretch of which half was done', () => {
     const sizer = new BatchSizer(options, 100)
-    sizer.observe({ scanned: 100, done: 50, seconds: 0.001 }, options)
+    sizer.observe({ scanned: 100, done: 50, seconds: 0.001 }, options, target)
     expect(sizer.next(options)).toBe(130)
   })
 
   test('does not change on an empty batch that was quick', () => {
     const sizer = new BatchSizer(options, 100)
-    sizer.observe({ scanned: 0, done: 0, seconds: 0 }, options)
+    sizer.observe({ scanned: 0, done: 0, seconds: 0 }, options, target)
     expect(sizer.next(options)).toBe(100)
   })
 
@@ -127,7 +128,7 @@ describe('the size of a batch', () => {
     const sizer = new BatchSizer(options, 400)
     settle(sizer, 0.00005, 20)
     const rows = sizer.next(options)
-    sizer.observe(full(rows, 0.09), options)
+    sizer.observe(full(rows, 0.09), options, target)
     expect(sizer.next(options)).toBeGreaterThan(rows * 0.95)
   })
 
@@ -148,7 +149,7 @@ describe('the size of a batch', () => {
         let back = false
         for (const outcome of outcomes) {
           const before = sizer.next(options)
-          sizer.observe(outcome, options)
+          sizer.observe(outcome, options, target)
           const after = sizer.next(options)
           expect(after).toBeGreaterThanOrEqual(back ? 10 : 1)
           expect(after).toBeLessThanOrEqual((before + 0.5) * 1.3 + 0.5)
@@ -162,7 +163,7 @@ describe('the size of a batch', () => {
     const fixed = { ...options, batchSize: 333 }
     const sizer = new BatchSizer(fixed, 500)
     expect(sizer.next(fixed)).toBe(333)
-    sizer.observe(full(333, 10), fixed)
+    sizer.observe(full(333, 10), fixed, target)
     expect(sizer.next(fixed)).toBe(333)
   })
 
@@ -171,7 +172,7 @@ describe('the size of a batch', () => {
     const sizer = new BatchSizer(fixed)
     sizer.shrink()
     expect(sizer.next(fixed)).toBe(167)
-    for (let batch = 0; batch < 4; batch += 1) sizer.observe(full(sizer.next(fixed), 0.001), fixed)
+    for (let batch = 0; batch < 4; batch += 1) sizer.observe(full(sizer.next(fixed), 0.001), fixed, target)
     expect(sizer.next(fixed)).toBe(333)
   })
 
@@ -179,7 +180,7 @@ describe('the size of a batch', () => {
     const fixed = { ...options, batchSize: 333 }
     const sizer = new BatchSizer(fixed, 50)
     for (let batch = 0; batch < 50; batch += 1) {
-      sizer.observe({ scanned: sizer.next(fixed), done: 0, seconds: 0.001 }, fixed)
+      sizer.observe({ scanned: sizer.next(fixed), done: 0, seconds: 0.001 }, fixed, target)
     }
     expect(sizer.next(fixed)).toBe(333)
   })

@@ -3,14 +3,15 @@ import { describe, expect, test } from 'vitest'
 import { progressOf, type Tally } from '../../src/core/progress.ts'
 import { runStatuses } from '../../src/core/run.ts'
 
-/** Half way at 100 rows/s, for a minute already. */
+/** Half way for a minute already, at 200 rows/s where it may work and at 100 rows/s with the time it was held back. */
 const halfWay: Tally = {
   status: 'running',
   rowsTotal: 10_000,
   rowsScanned: 5000,
   rowsDone: 4000,
   stragglers: 3,
-  rowsPerSecond: 100,
+  rowsPerSecond: 200,
+  overallRowsPerSecond: 100,
   workedSeconds: 60,
   throttledSeconds: 1.26,
 }
@@ -23,7 +24,8 @@ describe('progress', () => {
       rowsScanned: 5000,
       rowsTotal: 10_000,
       ratio: 0.5,
-      rowsPerSecond: 100,
+      rowsPerSecond: 200,
+      overallRowsPerSecond: 100,
       etaSeconds: 50,
       stragglers: 3,
       throttledSeconds: 1.3,
@@ -38,6 +40,7 @@ describe('progress', () => {
       rowsDone: nat(),
       stragglers: nat(),
       rowsPerSecond: double({ min: 0, max: 1e6, noNaN: true }),
+      overallRowsPerSecond: double({ min: 0, max: 1e6, noNaN: true }),
       workedSeconds: double({ min: 0, max: 1e6, noNaN: true }),
       throttledSeconds: double({ min: 0, max: 1e6, noNaN: true }),
     })
@@ -76,8 +79,8 @@ describe('progress', () => {
 })
 
 describe('the time to go', () => {
-  test.for(runStatuses.filter((status) => status !== 'running'))('is null while %s, and so is the rate 0', (status) => {
-    expect(of({ status })).toMatchObject({ etaSeconds: null, rowsPerSecond: 0 })
+  test.for(runStatuses.filter((status) => status !== 'running'))('is null while %s, and the rates are 0', (status) => {
+    expect(of({ status })).toMatchObject({ etaSeconds: null, rowsPerSecond: 0, overallRowsPerSecond: 0 })
   })
 
   test('is null in the first seconds', () => {
@@ -85,9 +88,14 @@ describe('the time to go', () => {
     expect(of({ workedSeconds: 3 }).etaSeconds).toBe(50)
   })
 
+  test('counts the time that pace holds it back as well', () => {
+    expect(of({ rowsPerSecond: 1000 }).etaSeconds).toBe(50)
+    expect(of({ overallRowsPerSecond: 50 }).etaSeconds).toBe(100)
+  })
+
   test('is null while nothing moves', () => {
-    expect(of({ rowsPerSecond: 0 }).etaSeconds).toBe(null)
-    expect(of({ rowsPerSecond: 0.9 }).etaSeconds).toBe(null)
+    expect(of({ overallRowsPerSecond: 0 }).etaSeconds).toBe(null)
+    expect(of({ overallRowsPerSecond: 0.9 }).etaSeconds).toBe(null)
   })
 
   test('is null once the estimate of the table is passed', () => {
