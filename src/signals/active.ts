@@ -1,0 +1,45 @@
+import type { Reading } from '../core/signal.ts'
+import type { Ask } from './ask.ts'
+import { hidden, ours } from './sessions.ts'
+import { count, mayNotSee, unknown } from './words.ts'
+
+/** What the client sessions of others are doing; or why that cannot be told. */
+export type Activity =
+  | { readonly unknown: string }
+  | {
+      readonly unknown: null
+      /** At work in the server now. */
+      readonly active: number
+      /** That are at work, or were within the last second. */
+      readonly recent: number
+    }
+
+/** A transaction of a millisecond is over whenever one looks: what it leaves behind is when its session last changed state. */
+export async function readActivity(ask: Ask): Promise<Activity> {
+  const [row] = await ask<{ role: string; hidden: number; untracked: number; active: number; recent: number }>({
+    name: 'active',
+    text: `SELECT current_user::text AS role,
+      count(*) FILTER (WHERE ${hidden})::int AS hidden,
+      count(*) FILTER (WHERE client AND state = 'disabled')::int AS untracked,
+      count(*) FILTER (WHERE client AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client')::int AS active,
+      count(*) FILTER (WHERE client AND (state = 'active'
+        OR state_change > pg_catalog.clock_timestamp() - interval '1 second'))::int AS recent
+    FROM (
+      SELECT *, backend_type = 'client backend' AS client FROM pg_catalog.pg_stat_activity WHERE NOT ${ours}
+    ) AS others`,
+  })
+  if (!row) throw new Error('pg_stat_activity gave not even an empty answer')
+  if (row.hidden > 0) return { unknown: mayNotSee(row.role, 'what sessions of other roles do (pg_stat_activity)') }
+  if (row.untracked > 0) return { unknown: 'sessions do not say what they do: set track_activities = on' }
+  return { unknown: null, active: row.active, recent: row.recent }
+}
+
+/** Sessions of others that are at work, for each core of the server. */
+export function activePerCore(activity: Activity, cores: number): Reading {
+  if (activity.unknown !== null) return unknown('active', activity.unknown)
+  return {
+    signal: 'active',
+    value: activity.active / cores,
+    detail: `${count(activity.active, 'session', 'sessions')} on ${count(cores, 'core', 'cores')}`,
+  }
+}

@@ -1,0 +1,40 @@
+import { DatabaseError, type Pool, type QueryResultRow } from 'pg'
+
+/** A statement of this room, prepared once per session under its name. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+  readonly values?: readonly unknown[]
+}
+
+/** Runs a statement and gives its rows. */
+export type Ask = <R extends QueryResultRow>(statement: Statement) => Promise<R[]>
+
+/** A connection that has gone without a word answers nothing, not even a timeout of the server's. */
+const limitMs = 2000
+
+/** Asks over a pool, each time on whatever connection is free. */
+export function askOver(pool: Pool): Ask {
+  return (statement) => onConnection(pool, (ask) => ask(statement))
+}
+
+/**
+ * Work on one connection of a pool, each statement within a limit. One that the server refuses leaves the connection as it
+ * was; after anything else the pool replaces it. (`pool.query` would reconnect after either, twice a second.)
+ */
+export async function onConnection<T>(pool: Pool, work: (ask: Ask) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  const ask: Ask = async <R extends QueryResultRow>({ name, text, values = [] }: Statement) => {
+    const statement = { name: `evenkeel ${name}`, text, values: [...values], query_timeout: limitMs }
+    return (await client.query<R>(statement)).rows
+  }
+  let broken = false
+  try {
+    return await work(ask)
+  } catch (error) {
+    broken = !(error instanceof DatabaseError)
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}

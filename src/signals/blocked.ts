@@ -1,0 +1,61 @@
+import type { Reading } from '../core/signal.ts'
+import type { Ask } from './ask.ts'
+import { engineName, hidden, ours } from './sessions.ts'
+import { count, mayNotSee, unknown } from './words.ts'
+
+interface Blocked {
+  role: string
+  hidden: number
+  waiting: number
+  seconds: number | null
+  pid: number | null
+  name: string | null
+}
+
+/**
+ * Who waits for a lock that a batch holds. pg_blocking_pids takes the lock manager's own locks, all of them: it is asked
+ * only for sessions that wait for a lock, and of these there are few on a healthy database.
+ */
+async function readBlocked(ask: Ask): Promise<Blocked> {
+  const [row] = await ask<Blocked>({
+    name: 'blocked',
+    text: `WITH sessions AS MATERIALIZED (
+      SELECT pid, application_name, wait_event_type, query_start, ${ours} AS ours, ${hidden} AS hidden
+      FROM pg_catalog.pg_stat_activity
+    ), waiting AS MATERIALIZED (
+      SELECT pid, application_name, query_start, pg_catalog.pg_blocking_pids(pid) AS blockers
+      FROM sessions WHERE wait_event_type = 'Lock' AND NOT ours
+    ), blocked AS (
+      SELECT * FROM waiting
+      WHERE EXISTS (SELECT FROM sessions WHERE application_name = '${engineName}' AND pid = ANY (blockers))
+    ), longest AS (
+      SELECT pid, application_name FROM blocked ORDER BY query_start LIMIT 1
+    )
+    SELECT current_user::text AS role,
+      (SELECT count(*)::int FROM sessions WHERE hidden AND NOT ours) AS hidden,
+      (SELECT count(*)::int FROM blocked) AS waiting,
+      (SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - min(query_start)))::float8 FROM blocked) AS seconds,
+      (SELECT pid FROM longest) AS pid,
+      (SELECT application_name FROM longest) AS name`,
+  })
+  return row as Blocked
+}
+
+/** In how many looks in a row somebody waited for a lock of ours. */
+export function blockedReader(ask: Ask): () => Promise<Reading[]> {
+  let inARow = 0
+  return async () => {
+    const blocked = await readBlocked(ask)
+    if (blocked.waiting === 0 && blocked.hidden > 0) {
+      return [unknown('blocked', mayNotSee(blocked.role, 'whether sessions of other roles wait (pg_stat_activity)'))]
+    }
+    inARow = blocked.waiting === 0 ? 0 : inARow + 1
+    return [{ signal: 'blocked', value: inARow, detail: describe(blocked) }]
+  }
+}
+
+function describe({ waiting, seconds, pid, name }: Blocked): string {
+  if (waiting === 0) return 'nobody'
+  const since = `since ${(seconds ?? 0).toFixed(1)} s`
+  return `${count(waiting, 'session', 'sessions')}, ${since}: pid ${pid}${name ? ` (${name})` : ''}`
+}

@@ -1,0 +1,60 @@
+import type { Pool } from 'pg'
+import type { Reading } from '../core/signal.ts'
+import { type Ask, onConnection } from './ask.ts'
+import { Baseline } from './baseline.ts'
+import { unknown } from './words.ts'
+
+export const probeIntervalMs = 250
+
+/** How often our own event loop is felt, and how long it may stand still before a look says more of us than of Postgres. */
+const feelMs = 2
+const allowedMs = 5
+
+/**
+ * A transaction that writes WAL and waits for its commit to be flushed as everybody's does, and touches no table: nothing
+ * to bloat, nothing to vacuum.
+ */
+async function commitTiny(ask: Ask): Promise<void> {
+  await ask({ name: 'probe', text: "SELECT pg_catalog.pg_logical_emit_message(true, 'evenkeel', '')" })
+}
+
+/** How many times as long as when it is quiet a tiny transaction takes. */
+export function probeReader(pool: Pool): () => Promise<Reading[]> {
+  const baseline = new Baseline()
+  return async () => {
+    // Without the connecting, where there was none.
+    const { ms, stoodStill } = await onConnection(pool, (ask) => timed(() => commitTiny(ask)))
+    const now = performance.now()
+    // One that took long stands for those that were left out meanwhile: else they would be outvoted by the quick ones.
+    if (!stoodStill) baseline.observe(now, ms, Math.max(1, Math.round(ms / probeIntervalMs)))
+    const [latency, quiet] = [baseline.latency(now), baseline.quiet(now)]
+    if (latency === null) {
+      return [unknown('probe', 'this process has too much to do to time anything: give it more CPU')]
+    }
+    if (quiet === null)
+      return [unknown('probe', 'a tiny transaction has not been timed for a second yet: wait a moment')]
+    const detail = `a tiny transaction: ${latency.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms`
+    return [{ signal: 'probe', value: latency / quiet, detail }]
+  }
+}
+
+/** How long something takes, and whether our own event loop stood still in it. */
+async function timed(work: () => Promise<void>): Promise<{ ms: number; stoodStill: boolean }> {
+  const began = performance.now()
+  let felt = began
+  let longest = 0
+  const feel = () => {
+    const now = performance.now()
+    longest = Math.max(longest, now - felt)
+    felt = now
+  }
+  const timer = setInterval(feel, feelMs)
+  try {
+    await work()
+    // The answer is often handled before a timer that is overdue.
+    feel()
+  } finally {
+    clearInterval(timer)
+  }
+  return { ms: felt - began, stoodStill: longest > feelMs + allowedMs }
+}

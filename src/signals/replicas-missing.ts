@@ -1,0 +1,17 @@
+import type { Reading } from '../core/signal.ts'
+import type { Standbys } from './standbys.ts'
+import { count } from './words.ts'
+
+/** Seconds for which a standby that should be streaming has not been; 0 while all are. */
+export function replicasMissing(standbys: Standbys): Reading {
+  const [first, ...others] = standbys.missing().sort((a, b) => b.seconds - a.seconds)
+  if (!first) {
+    return { signal: 'replicas-missing', value: 0, detail: count(standbys.streaming, 'standby', 'standbys') }
+  }
+  const one =
+    first.expected === 1
+      ? `standby ${first.name}`
+      : `${first.expected - first.streaming} of the ${first.expected} standbys ${first.name}`
+  const more = others.length === 0 ? '' : ` (and ${others.map(({ name }) => name).join(', ')})`
+  return { signal: 'replicas-missing', value: first.seconds, detail: `${one}${more}` }
+}

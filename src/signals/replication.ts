@@ -1,0 +1,90 @@
+import type { Ask } from './ask.ts'
+import { inRecovery, mayNotSee } from './words.ts'
+
+/** Which standbys count: none; all that stream; or those of these names, as often as a name is there. */
+export type ReplicaPolicy =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'auto' }
+  | { readonly kind: 'named'; readonly names: readonly string[] }
+
+/** A physical standby that streams and says what it has replayed. */
+export interface Standby {
+  /** Of its walsender on the primary: one per connection, so a standby that comes back has another. */
+  readonly pid: number
+  /** Its application_name. Several may have the same one. */
+  readonly name: string
+  /** What it has replayed. Bytes of WAL. */
+  readonly replayed: bigint
+  /** What the primary last measured, where it has: it stays as it was while replay is paused. */
+  readonly replaySeconds: number | null
+}
+
+/** The primary and those that stream from it; or why that cannot be told. */
+export type Replication =
+  | { readonly unknown: string }
+  | { readonly unknown: null; readonly position: bigint; readonly standbys: readonly Standby[] }
+
+interface Row {
+  role: string
+  in_recovery: boolean
+  readable: boolean
+  position: string | null
+  pid: number | null
+  name: string | null
+  state: string | null
+  replayed: string | null
+  replay_seconds: number | null
+  logical: boolean
+}
+
+/**
+ * Of the walsenders only physical standbys are standbys: consumers of logical slots are the slots' matter, and what only
+ * takes WAL (pg_receivewal, a base backup) never says that it has replayed any.
+ */
+export async function readReplication(ask: Ask): Promise<Replication> {
+  const rows = await ask<Row>({
+    name: 'replication',
+    // The primary's position first, once, in front of theirs: else a standby that has everything might seem behind it.
+    text: `WITH here AS MATERIALIZED (
+      SELECT current_user::text AS role, pg_catalog.pg_is_in_recovery() AS in_recovery,
+        pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS readable,
+        CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+          THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0')::text END AS position
+    )
+    SELECT here.*, r.pid, r.application_name AS name, r.state,
+      pg_catalog.pg_wal_lsn_diff(r.replay_lsn, '0/0')::text AS replayed,
+      extract(epoch FROM r.replay_lag)::float8 AS replay_seconds,
+      coalesce(s.slot_type = 'logical', false) AS logical
+    FROM here
+    LEFT JOIN pg_catalog.pg_stat_replication r ON true
+    LEFT JOIN pg_catalog.pg_replication_slots s ON s.active_pid = r.pid`,
+  })
+  const [here] = rows
+  if (!here) throw new Error('pg_stat_replication gave not even an empty answer')
+  const walsenders = rows.filter(({ pid }) => pid !== null)
+  if (here.in_recovery || here.position === null) return { unknown: inRecovery }
+  // Without the right every column but pid and name is NULL; and where there is no row, nobody could tell.
+  if (walsenders.length === 0 ? !here.readable : walsenders.some(({ state }) => state === null)) {
+    return { unknown: mayNotSee(here.role, 'who replicates (pg_stat_replication)') }
+  }
+  return { unknown: null, position: BigInt(here.position), standbys: walsenders.flatMap(standbyOf) }
+}
+
+function standbyOf({ pid, name, state, replayed, replay_seconds, logical }: Row): Standby[] {
+  const streams = state === 'streaming' || state === 'catchup'
+  if (!streams || logical || pid === null || replayed === null) return []
+  return [{ pid, name: name ?? '', replayed: BigInt(replayed), replaySeconds: replay_seconds }]
+}
+
+/** Those of the standbys that count. */
+export function countedBy(policy: ReplicaPolicy, standbys: readonly Standby[]): readonly Standby[] {
+  if (policy.kind === 'none') return []
+  return policy.kind === 'auto' ? standbys : standbys.filter(({ name }) => policy.names.includes(name))
+}
+
+/** How many there are of each name. */
+export function countNames(names: Iterable<string>): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return counts
+}

@@ -1,0 +1,115 @@
+import type { Pool } from 'pg'
+import { quoteTableName, type TableName } from '../core/identifier.ts'
+import type { Measured, SignalName } from '../core/signal.ts'
+import { type Activity, activePerCore, readActivity } from './active.ts'
+import { askOver } from './ask.ts'
+import { blockedReader } from './blocked.ts'
+import { Look, type LookSpec } from './look.ts'
+import { every, type Loop } from './loop.ts'
+import { probeIntervalMs, probeReader } from './probe.ts'
+import { type KnownStandbys, ReplicaLook, replicaSignals } from './replica-look.ts'
+import type { ReplicaPolicy } from './replication.ts'
+
+export interface WatchedTable {
+  readonly schema: string
+  readonly table: string
+}
+
+/** A replica that is read by its own URL. */
+export interface HeartbeatReplica {
+  /** host:port or so; never a secret. */
+  readonly name: string
+  /** The beat that it shows. */
+  read(): Promise<bigint>
+}
+
+export interface SamplerOptions {
+  /** One connection for the signals and one for the probe, of their own, so that neither waits for the other. */
+  readonly signals: Pool
+  readonly probe: Pool
+  readonly replicas: ReplicaPolicy
+  readonly heartbeats: readonly HeartbeatReplica[]
+  /** Counts the heartbeat up on the primary and returns it; only called where there are replicas that show it. */
+  readonly beat: () => Promise<bigint>
+  readonly standbys: KnownStandbys
+  /** Cores of the database server; null: `active` does not apply. */
+  readonly cores: number | null
+  /** Hears of a signal that cannot be read, once for each row of failures in the same words. */
+  readonly onError: (signal: SignalName, error: unknown) => void
+}
+
+export interface Sampler {
+  /**
+   * The newest reading of each signal that applies here, dead tuples and vacuum those of the table. What has not been read
+   * for some seconds is unknown, with its cause.
+   */
+  readings(table?: WatchedTable): readonly Measured[]
+  /** The tables whose dead tuples and vacuum are looked at from now on. */
+  watch(tables: readonly WatchedTable[]): void
+  /** Sessions of others that did something within the last second; null where that is unknown. */
+  others(): number | null
+  /** Every signal has been looked at for the first time. */
+  readonly ready: Promise<void>
+  close(): Promise<void>
+}
+
+const fastMs = 500
+const slowMs = 2000
+/** How long an answer about sessions is good for. */
+const freshMs = 3000
+
+/** Looks at the database for as long as the process lives: once for all its runs. */
+export function startSampler(options: SamplerOptions): Sampler {
+  const ask = askOver(options.signals)
+  let closed = false
+  const onError = (signal: SignalName, error: unknown) => {
+    if (!closed) options.onError(signal, error)
+  }
+  let activity: { readonly at: number; readonly found: Activity } | null = null
+  const replicas = new ReplicaLook(ask, options.replicas, options.standbys, (error) =>
+    onError('replicas-missing', error),
+  )
+
+  const specs: LookSpec[] = [
+    {
+      signals: options.cores === null ? [] : ['active'],
+      intervalMs: fastMs,
+      async read() {
+        const found = await readActivity(ask)
+        activity = { at: performance.now(), found }
+        return options.cores === null ? [] : [activePerCore(found, options.cores)]
+      },
+    },
+    { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },
+    { signals: ['probe'], intervalMs: probeIntervalMs, read: probeReader(options.probe) },
+  ]
+  if (options.replicas.kind !== 'none') {
+    specs.push({ signals: replicaSignals, intervalMs: fastMs, read: () => replicas.read() })
+  }
+
+  const looks = specs.map((spec) => new Look(spec, onError))
+  const loops: Loop[] = looks.map((look) => every(look.intervalMs, () => look.take()))
+  if (options.replicas.kind === 'auto') {
+    loops.push(every(slowMs, () => replicas.learn().catch((error) => onError('replicas-missing', error))))
+  }
+  return {
+    readings(table) {
+      const now = performance.now()
+      return looks.flatMap((look) => look.measured(now, table && keyOf(table)))
+    },
+    watch() {},
+    others() {
+      const fresh = activity && performance.now() - activity.at <= freshMs ? activity.found : null
+      return fresh?.unknown === null ? fresh.recent : null
+    },
+    ready: Promise.all(loops.map(({ first }) => first)).then(() => undefined),
+    async close() {
+      closed = true
+      await Promise.all(loops.map((loop) => loop.stop()))
+    },
+  }
+}
+
+function keyOf(table: TableName): string {
+  return quoteTableName(table)
+}

@@ -1,0 +1,101 @@
+import { LagTracker } from '../core/lag.ts'
+import { countNames, type Standby } from './replication.ts'
+
+/** How far one standby is behind, streaming or vanished. */
+export interface Behind {
+  readonly name: string
+  readonly seconds: number
+  readonly bytes: number
+  readonly vanished: boolean
+}
+
+/** Standbys of one name of which fewer stream than should. */
+export interface Missing {
+  readonly name: string
+  readonly streaming: number
+  readonly expected: number
+  readonly seconds: number
+  /** Whether it is known how far they had got when they were last seen. */
+  readonly traced: boolean
+}
+
+/**
+ * Remembers from look to look where the primary was and where each standby is. One that has vanished stays where it was
+ * last seen, and so lags more and more, until it is back or no longer expected.
+ */
+export class Standbys {
+  readonly #primary = new LagTracker()
+  #position = 0n
+  #at = performance.now()
+  #streaming: readonly Standby[] = []
+  #expected: ReadonlyMap<string, number> = new Map()
+  /** Where those were that have vanished, the furthest behind first. */
+  readonly #vanished = new Map<string, bigint[]>()
+  /** When as many of a name as should were last seen; if never, when they were first expected. */
+  #complete: ReadonlyMap<string, number> = new Map()
+
+  /** A look: the primary's position, the standbys that count, and how many of which name should be there. */
+  observe(at: number, position: bigint, standbys: readonly Standby[], expected: ReadonlyMap<string, number>): void {
+    this.#primary.observe(at, position)
+    this.#position = position
+    const present = new Set(standbys.map(({ pid }) => pid))
+    for (const { pid, name, replayed } of this.#streaming) {
+      if (!present.has(pid)) this.#vanished.set(name, [...(this.#vanished.get(name) ?? []), replayed])
+    }
+    const counts = countNames(standbys.map(({ name }) => name))
+    for (const [name, positions] of this.#vanished) {
+      const missing = Math.max(0, (expected.get(name) ?? 0) - (counts.get(name) ?? 0))
+      // Which of several by one name has come back nobody can tell: the furthest behind are taken for those still gone.
+      const kept = positions.sort((a, b) => (a < b ? -1 : 1)).slice(0, missing)
+      if (kept.length === 0) this.#vanished.delete(name)
+      else this.#vanished.set(name, kept)
+    }
+    const before = this.#at
+    this.#complete = new Map(
+      [...expected].map(([name, number]) => [
+        name,
+        (counts.get(name) ?? 0) >= number ? at : (this.#complete.get(name) ?? before),
+      ]),
+    )
+    this.#at = at
+    this.#streaming = standbys
+    this.#expected = expected
+  }
+
+  /** Whether there is anything to be behind: neither a standby nor one that should be there is no reading at all. */
+  get any(): boolean {
+    return this.#streaming.length > 0 || this.#expected.size > 0
+  }
+
+  get streaming(): number {
+    return this.#streaming.length
+  }
+
+  behind(): Behind[] {
+    const streaming = this.#streaming.map((standby) => this.#behind(standby.name, standby.replayed, standby))
+    const vanished = [...this.#vanished].flatMap(([name, positions]) =>
+      positions.map((replayed) => this.#behind(name, replayed, null)),
+    )
+    return [...streaming, ...vanished]
+  }
+
+  missing(): Missing[] {
+    const counts = countNames(this.#streaming.map(({ name }) => name))
+    return [...this.#expected].flatMap(([name, expected]) => {
+      const streaming = counts.get(name) ?? 0
+      if (streaming >= expected) return []
+      const since = this.#complete.get(name) ?? this.#at
+      const traced = (this.#vanished.get(name)?.length ?? 0) >= expected - streaming
+      return [{ name, streaming, expected, seconds: (this.#at - since) / 1000, traced }]
+    })
+  }
+
+  #behind(name: string, replayed: bigint, standby: Standby | null): Behind {
+    const bytes = Number(this.#position > replayed ? this.#position - replayed : 0n)
+    const lag = this.#primary.lag(replayed, this.#at)
+    const seconds = (lag?.ms ?? 0) / 1000
+    // It has not got to where our first look found the primary; what the primary itself has measured may tell more.
+    const least = lag && !lag.exact ? (standby?.replaySeconds ?? 0) : 0
+    return { name, seconds: Math.max(seconds, least), bytes, vanished: standby === null }
+  }
+}
