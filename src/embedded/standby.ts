@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { type Account, unprivilegedAccount } from './account.ts'
@@ -66,7 +67,7 @@ export async function startStandby(primary: EmbeddedPostgres, options: StandbyOp
       return startPostmaster(place, guard, timeoutMs)
     }
     const { postmaster, port } = await onSomePort(await freePort(), options.port, start)
-    const streams = () => untilStreaming(standby.url, primary.url, options.name, timeoutMs)
+    const streams = () => untilStreaming(standby, primary.url, options.name, timeoutMs)
     const standby = running({ place, secret: { password, port } }, postmaster, guard, () => start(port), streams)
     try {
       await streams()
@@ -127,12 +128,22 @@ function connectionString(parameters: Record<string, string | number>): string {
     .join(' ')
 }
 
-async function untilStreaming(url: string, upstreamUrl: string, name: string, timeoutMs: number): Promise<void> {
+async function untilStreaming(
+  standby: EmbeddedPostgres,
+  upstreamUrl: string,
+  name: string,
+  timeoutMs: number,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs
   for (;;) {
-    const [streams, seen] = await isStreaming(url, upstreamUrl, name).catch((error: Error) => [false, error.message])
+    const running = standby.pid !== null
+    const [streams, seen] = await isStreaming(standby.url, upstreamUrl, name).catch((e: Error) => [false, e.message])
     if (streams) return
-    if (Date.now() > deadline) throw new Error(`standby ${name} does not stream within ${timeoutMs} ms: ${seen}`)
+    if (!running || Date.now() > deadline) {
+      const log = (await readFile(standby.logFile, 'utf8')).trim().split('\n').slice(-15).join('\n')
+      const what = running ? `does not stream within ${timeoutMs} ms: ${seen}` : 'has ended'
+      throw new Error(`the standby ${name} ${what}\n${log}`)
+    }
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
