@@ -4,6 +4,7 @@ import type { Measured, SignalName } from '../core/signal.ts'
 import { type Activity, activePerCore, readActivity } from './active.ts'
 import { askOver } from './ask.ts'
 import { blockedReader } from './blocked.ts'
+import { type HeartbeatReplica, heartbeatIntervalMs, heartbeatReader } from './heartbeat.ts'
 import { Look, type LookSpec } from './look.ts'
 import { every, type Loop } from './loop.ts'
 import { probeIntervalMs, probeReader } from './probe.ts'
@@ -13,14 +14,6 @@ import type { ReplicaPolicy } from './replication.ts'
 export interface WatchedTable {
   readonly schema: string
   readonly table: string
-}
-
-/** A replica that is read by its own URL. */
-export interface HeartbeatReplica {
-  /** host:port or so; never a secret. */
-  readonly name: string
-  /** The beat that it shows. */
-  read(): Promise<bigint>
 }
 
 export interface SamplerOptions {
@@ -85,6 +78,13 @@ export function startSampler(options: SamplerOptions): Sampler {
   ]
   if (options.replicas.kind !== 'none') {
     specs.push({ signals: replicaSignals, intervalMs: fastMs, read: () => replicas.read() })
+  }
+  if (options.heartbeats.length > 0) {
+    specs.push({
+      signals: ['heartbeat'],
+      intervalMs: heartbeatIntervalMs,
+      read: heartbeatReader(options.heartbeats, options.beat),
+    })
   }
 
   const looks = specs.map((spec) => new Look(spec, onError))

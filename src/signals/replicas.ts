@@ -1,0 +1,115 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Pool } from 'pg'
+import { messageOf } from '../core/errors.ts'
+import { formatValue, signalSpecs } from '../core/signal.ts'
+import { askOver } from './ask.ts'
+import type { HeartbeatReplica } from './heartbeat.ts'
+import { countedBy, countNames, type ReplicaPolicy, readReplication, type Standby } from './replication.ts'
+import { within } from './within.ts'
+
+export interface ReplicaDemand {
+  readonly policy: ReplicaPolicy
+  /** Standbys that live runs rely on, and how many by each name. */
+  readonly known: ReadonlyMap<string, number>
+  readonly maxLagSeconds: number
+  /** Null: bytes do not count. */
+  readonly maxBytes?: number | null
+  /** Whether replicas are read by URLs of their own as well. */
+  readonly heartbeats: boolean
+}
+
+/** What keeps the standbys from being watched as a run demands, in words; empty where nothing does. */
+export async function checkReplicas(pool: Pool, demand: ReplicaDemand): Promise<string[]> {
+  const { policy, known, heartbeats } = demand
+  if (policy.kind === 'none') return []
+  const replication = await readReplication(askOver(pool))
+  if (replication.unknown !== null) return [sentence(replication.unknown)]
+  const standbys = countedBy(policy, replication.standbys)
+  if (policy.kind === 'auto' && standbys.length === 0 && known.size === 0) {
+    return heartbeats
+      ? []
+      : [
+          'No standby streams from this primary. If there is none, say so with REPLICAS=none; if there is one, start it, or name it in REPLICAS, or read it by REPLICA_URLS.',
+        ]
+  }
+  return [
+    ...missing(policy, known, standbys),
+    ...standbys.flatMap((standby) => behind(policy, demand, replication.position, standby)),
+  ]
+}
+
+function missing(policy: ReplicaPolicy, known: ReadonlyMap<string, number>, standbys: readonly Standby[]): string[] {
+  const counts = countNames(standbys.map(({ name }) => name))
+  const expected = policy.kind === 'named' ? countNames(policy.names) : known
+  return [...expected].flatMap(([name, number]) => {
+    const streaming = counts.get(name) ?? 0
+    if (streaming >= number) return []
+    const who = number === 1 ? `Standby ${name}` : `${number - streaming} of ${number} standbys ${name}`
+    const otherwise =
+      policy.kind === 'named'
+        ? 'correct REPLICAS'
+        : 'if it is gone for good, end the runs that rely on it, or name in REPLICAS those that count'
+    return [`${who} should be streaming from this primary and is not. Start it, or ${otherwise}.`]
+  })
+}
+
+function behind(
+  policy: ReplicaPolicy,
+  { maxLagSeconds, maxBytes = signalSpecs['replica-bytes'].hard }: ReplicaDemand,
+  position: bigint,
+  { name, replayed, replaySeconds }: Standby,
+): string[] {
+  const bytes = Number(position - replayed)
+  const late = bytes > 0 && (replaySeconds ?? 0) > maxLagSeconds
+  if (!late && !(maxBytes !== null && bytes > maxBytes)) return []
+  const by = late ? formatValue('seconds', replaySeconds ?? 0) : formatValue('bytes', bytes)
+  const limit = late ? formatValue('seconds', maxLagSeconds) : formatValue('bytes', maxBytes ?? 0)
+  const aside =
+    policy.kind === 'named'
+      ? 'if it is behind on purpose, leave it out of REPLICAS'
+      : 'if it is delayed on purpose, name those that count in REPLICAS'
+  return [`Standby ${name} is ${by} behind already, and ${limit} is the limit. Wait until it has caught up; ${aside}.`]
+}
+
+/** What keeps replicas from being read by their own URLs, in words: each has to show a beat that is counted now. */
+export async function checkHeartbeats(
+  heartbeats: readonly HeartbeatReplica[],
+  beat: () => Promise<bigint>,
+  withinSeconds: number,
+): Promise<string[]> {
+  if (heartbeats.length === 0) return []
+  const counted = await beat()
+  const findings = await Promise.all(heartbeats.map((replica) => checkHeartbeat(replica, counted, withinSeconds)))
+  return findings.flatMap((finding) => finding ?? [])
+}
+
+async function checkHeartbeat(replica: HeartbeatReplica, beat: bigint, withinSeconds: number): Promise<string | null> {
+  const deadline = performance.now() + withinSeconds * 1000
+  for (;;) {
+    const finding = await within(replica.read(), withinSeconds * 1000).then(
+      (shown) => (shown >= beat ? null : tooLate(replica.name, withinSeconds)),
+      (error: unknown) => unreadable(replica.name, error),
+    )
+    // A table that is not there yet may be on its way, as the beat is.
+    if (finding === null || !finding.mayPass || performance.now() > deadline) return finding?.words ?? null
+    await pause(50)
+  }
+}
+
+function tooLate(name: string, seconds: number) {
+  const words = `Replica ${name} does not show a heartbeat within ${formatValue('seconds', seconds)}. Check that it replays, and that REPLICA_URLS means replicas of this very database.`
+  return { words, mayPass: true }
+}
+
+function unreadable(name: string, error: unknown) {
+  if ((error as { code?: unknown } | null)?.code === '42P01') {
+    const words = `Replica ${name} has no heartbeat table. Check that REPLICA_URLS means replicas of this very database, and that it replays.`
+    return { words, mayPass: true }
+  }
+  const words = `Replica ${name} cannot be read: ${messageOf(error)}. Check that it runs, and its URL, role and rights in REPLICA_URLS.`
+  return { words, mayPass: false }
+}
+
+function sentence(words: string): string {
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`
+}
