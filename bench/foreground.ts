@@ -1,5 +1,6 @@
 import { type Case, cases } from './cases.ts'
 import { Cluster } from './support/cluster.ts'
+import { untilQuiet } from './support/machine.ts'
 import { type Figures, measure } from './support/measure.ts'
 import { type Options, readOptions } from './support/options.ts'
 import { goalLine, lineOf, tableOf } from './support/report.ts'
@@ -32,7 +33,9 @@ async function everyCase(cluster: Cluster, options: Options, title: string): Pro
 
 async function turn(cluster: Cluster, options: Options, one: Case, title: string): Promise<Figures> {
   if (process.stdout.isTTY) process.stdout.write(`${title}, ${one.name} …\r`)
-  const figures = await measure(one, await cluster.freshDatabase(), options)
+  const databaseUrl = await cluster.freshDatabase()
+  await untilQuiet()
+  const figures = await measure(one, databaseUrl, options)
   console.log(`${title}, ${lineOf(one.name, figures)}`)
   return figures
 }

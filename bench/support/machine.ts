@@ -1,4 +1,8 @@
 import { cpus, platform, release, totalmem } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const quietShare = 0.15
+const patienceSeconds = 60
 
 export function describeMachine() {
   const all = cpus()
@@ -16,6 +20,15 @@ export function watchCpu(): () => number {
   return () => {
     const after = times()
     return 1 - (after.idle - before.idle) / (after.all - before.all)
+  }
+}
+
+/** Waits for a second in which next to nobody works; on a machine that never comes to rest, a minute. */
+export async function untilQuiet(): Promise<void> {
+  for (let second = 0; second < patienceSeconds; second++) {
+    const busy = watchCpu()
+    await sleep(1000)
+    if (busy() < quietShare) return
   }
 }
 
