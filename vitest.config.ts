@@ -12,6 +12,8 @@ if (!redis) {
 // What goes through the queue is tested on each of its backends, with the same files.
 const queued = ['test/integration/**/*.test.ts', 'test/chaos/**/*.test.ts']
 const unqueued = ['test/integration/embedded*.test.ts']
+// What feels the database does not care which queue the tickets are on, and its standbys take a while to start.
+const sensing = ['test/integration/signals*.test.ts', 'test/integration/replicas*.test.ts']
 const shared = {
   globalSetup: './test/support/cluster.ts',
   testTimeout: 120_000,
@@ -25,15 +27,28 @@ export default defineConfig({
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 120_000, hookTimeout: 120_000 } },
+      { extends: true, test: { ...shared, name: 'sensing', include: sensing, env: { TEST_QUEUE: 'postgres' } } },
       {
         extends: true,
-        test: { ...shared, name: 'postgres', include: queued, exclude: unqueued, env: { TEST_QUEUE: 'postgres' } },
+        test: {
+          ...shared,
+          name: 'postgres',
+          include: queued,
+          exclude: [...unqueued, ...sensing],
+          env: { TEST_QUEUE: 'postgres' },
+        },
       },
       ...(redis
         ? [
             {
               extends: true as const,
-              test: { ...shared, name: 'redis', include: queued, exclude: unqueued, env: { TEST_QUEUE: 'redis' } },
+              test: {
+                ...shared,
+                name: 'redis',
+                include: queued,
+                exclude: [...unqueued, ...sensing],
+                env: { TEST_QUEUE: 'redis' },
+              },
             },
           ]
         : []),

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { Problem } from './core/errors.ts'
 import type { Token } from './core/token.ts'
+import type { ReplicaPolicy } from './signals/replication.ts'
 
 const databaseUrl = z
   .string()
@@ -20,9 +21,31 @@ const tokens = z.string().transform((text, context): Token[] =>
   }),
 )
 
+const replicas = z.string().transform((text, context): ReplicaPolicy => {
+  const names = text.split(',').map((name) => name.trim())
+  const [only] = names
+  if (names.length === 1 && (only === 'auto' || only === 'none')) return { kind: only }
+  const odd = names.find((name) => name === '' || name === 'auto' || name === 'none')
+  if (odd === undefined) return { kind: 'named', names }
+  context.addIssue('must be auto, none, or the names (application_name) of the standbys that must stream: a,b')
+  return z.NEVER
+})
+
+const replicaUrls = z.string().transform((text, context): string[] =>
+  text.split(',').flatMap((entry, index) => {
+    if (databaseUrl.safeParse(entry.trim()).success && URL.canParse(entry.trim())) return [entry.trim()]
+    // It may hold a password: it is counted, never printed.
+    context.addIssue(`entry ${index + 1} is not a URL that begins with postgres://; write a comma in a password as %2C`)
+    return []
+  }),
+)
+
 const environment = z.object({
   DATABASE_URL: databaseUrl.optional(),
   REDIS_URL: redisUrl.optional(),
+  REPLICAS: replicas.optional(),
+  REPLICA_URLS: replicaUrls.default([]),
+  DATABASE_CORES: z.coerce.number('must be a number').int().min(1).max(1024).optional(),
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number('must be a number').int().min(0).max(65535).default(3000),
   API_TOKENS: tokens.default([]),
@@ -43,6 +66,12 @@ export interface Config {
   readonly databaseUrl: string | null
   /** Null: tickets are kept in Postgres. */
   readonly redisUrl: string | null
+  /** The standbys that are watched. */
+  readonly replicas: ReplicaPolicy
+  /** Where replicas are asked themselves how far they are. */
+  readonly replicaUrls: readonly string[]
+  /** Of the database's machine; null where nobody has said. */
+  readonly databaseCores: number | null
   readonly host: string
   readonly port: number
   readonly tokens: readonly Token[]
@@ -69,6 +98,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   return Object.freeze({
     databaseUrl: data.DATABASE_URL ?? null,
     redisUrl: data.REDIS_URL ?? null,
+    replicas: data.REPLICAS ?? usualReplicas(data.DATABASE_URL),
+    replicaUrls: data.REPLICA_URLS,
+    databaseCores: data.DATABASE_CORES ?? null,
     host: data.HOST,
     port: data.PORT,
     tokens: data.API_TOKENS,
@@ -77,6 +109,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     controlSchema: data.CONTROL_SCHEMA,
     logLevel: data.LOG_LEVEL,
   })
+}
+
+/** The embedded Postgres has no standby. Any other may have one, and a replica that nobody watches goes stale unseen. */
+function usualReplicas(databaseUrl: string | undefined): ReplicaPolicy {
+  return databaseUrl === undefined ? { kind: 'none' } : { kind: 'auto' }
 }
 
 /** Whether only this machine can reach an address. */
@@ -100,14 +137,6 @@ function contradictions(given: Readonly<Record<string, unknown>>): string[] {
     problems.push(
       'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
     )
-  }
-  for (const name of ['REPLICAS', 'REPLICA_URLS']) {
-    // Whoever sets them relies on being throttled by lag: better not to start than to run without.
-    if (given[name] !== undefined && given[name] !== 'none') {
-      problems.push(
-        `${name} is set, and this release does not watch replicas yet. Unset it, and bound runs with maxRowsPerSecond.`,
-      )
-    }
   }
   return problems
 }

@@ -6,13 +6,16 @@ import { messageOf, Problem } from './core/errors.ts'
 import { runStatuses } from './core/run.ts'
 import { engineSettings } from './engine/session.ts'
 import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
+import { openSampling } from './sampling.ts'
 import { createControl, createPool } from './store/control.ts'
 import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
+import { readPace } from './store/pace.ts'
 import { listLiveCheckpoints } from './store/ranges.ts'
-import { countRunsByStatus } from './store/runs.ts'
+import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createMetrics } from './telemetry/metrics.ts'
+import { PaceKeeper } from './worker/pace.ts'
 import { startWorker } from './worker/worker.ts'
 
 /** Tickets that one process works on at once. */
@@ -65,25 +68,39 @@ export async function startService(config: Config & { readonly databaseUrl: stri
     onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
   }
   const queue = openQueue(queueOptions)
+  const sampling = openSampling(config, control, broke)
+  const sampler =
+    config.role === 'api'
+      ? null
+      : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
   const metrics = createMetrics({
     statuses: runStatuses,
     runsByStatus: () => countRunsByStatus(control),
     queueDepth: () => queue.depth(),
     liveCheckpoints: () => listLiveCheckpoints(control),
+    signals: () => pace?.measured() ?? [],
+    held: async () => (await listWorkableRuns(control)).flatMap(({ job, hold }) => (hold ? [{ job, ...hold }] : [])),
+    pace: async () => {
+      const { pace, workers } = await readPace(control)
+      return { ...pace, workers }
+    },
     onError: (metric, error) => log.warn({ err: error, metric }, 'a metric cannot be read and is left out'),
   })
   const catalogue = openCatalogue(config.jobsDir)
   const shared = { control, engine, queue, catalogue, log, metrics }
 
-  const worker = config.role === 'api' ? null : startWorker({ ...shared, name }, queueOptions, slots)
+  const pace = sampler && (await PaceKeeper.open({ control, sampler, log, metrics, name }))
+  const worker = pace && startWorker({ ...shared, name, pace }, queueOptions, slots)
   const app = await buildApp(
-    { ...shared, tokens: config.tokens },
+    { ...shared, tokens: config.tokens, checkReplicas: sampling.checkReplicas },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const close = async () => {
     await worker?.close()
     await app.close()
     await queue.close()
+    await sampler?.close()
+    await sampling.close()
     await Promise.all([controlPool.end(), engine.end()])
   }
   try {

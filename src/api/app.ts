@@ -8,6 +8,7 @@ import { actionRoutes } from './routes/actions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { historyRoutes } from './routes/history.ts'
 import { jobRoutes } from './routes/jobs.ts'
+import { overrideRoutes } from './routes/overrides.ts'
 import { runRoutes } from './routes/runs.ts'
 
 export type App = ReturnType<typeof createFastify>
@@ -25,6 +26,7 @@ export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'work
     jobRoutes(app, deps)
     runRoutes(app, deps)
     actionRoutes(app, deps)
+    overrideRoutes(app, deps)
     historyRoutes(app, deps)
   }
   return app as unknown as FastifyInstance

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg'
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { RunOptions } from '../core/options.ts'
 import type { Token } from '../core/token.ts'
 import type { TicketQueue } from '../queue/tickets.ts'
 import type { Control } from '../store/control.ts'
@@ -15,5 +16,7 @@ export interface ApiDeps {
   readonly catalogue: Catalogue
   readonly log: Logger
   readonly metrics: Metrics
+  /** What keeps replicas from being watched as a run with these options demands, each with what to do; empty where nothing does. */
+  readonly checkReplicas: (options: RunOptions) => Promise<readonly string[]>
   readonly tokens: readonly Token[]
 }

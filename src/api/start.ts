@@ -33,6 +33,7 @@ export async function startRun(
   const repeated = idempotencyKey === null ? null : await findRepeated(deps.control, idempotencyKey, requestHash)
   if (repeated) return { run: repeated, created: false }
   const prepared = await prepareRun(deps, request, { requestHash, idempotencyKey, createdBy: actor })
+  await refuseUnwatched(deps, prepared.run)
   const { run, created } = await createRun(deps.control, prepared.run, prepared.ranges, prepared.residual)
   await dispatch(deps, run.id, actor)
   if (created) deps.log.info({ run: run.id, actor, ranges: prepared.ranges.length }, 'run accepted')
@@ -69,6 +70,15 @@ export async function prepareRun(
         options,
       },
     }
+  })
+}
+
+/** A replica that should be watched and cannot be refuses the run now, instead of holding it at its first batch. */
+async function refuseUnwatched({ checkReplicas }: ApiDeps, { job, options }: NewRun): Promise<void> {
+  const findings = await checkReplicas(options)
+  if (findings.length === 0) return
+  throw new Problem('conflict', `Job ${job} cannot start: its replicas cannot be watched. ${findings.join(' ')}`, {
+    findings,
   })
 }
 

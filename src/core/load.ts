@@ -51,6 +51,8 @@ const politePart = 0.4
 const usualGrowth = 1.15
 /** As long as nothing has ever been in the way. */
 const startGrowth = 1.35
+/** The same where nothing is watched that adds up, and so would show too late that it was too much. */
+const boldGrowth = 2
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
 const longestSeconds = 0.3
@@ -94,7 +96,7 @@ interface Wish {
 export function stepPace(pace: Pace, input: PaceInput): Pace {
   const trail: Partial<Record<SignalName, readonly number[]>> = {}
   const wishes: Wish[] = []
-  const growth = pace.loweredAt === 0 ? startGrowth : usualGrowth
+  const growth = growthOf(pace, input)
   for (const signal of signalNames) {
     const limit = strictestLimit(signal, input.options)
     const measured = limit && worstOf(signal, input.measured)
@@ -129,6 +131,11 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     cause:
       load >= workers ? null : (lowest.cause ?? (wanted >= most.load ? most.cause : growingBack(pace, load, workers))),
   }
+}
+
+function growthOf({ loweredAt }: Pace, { measured }: PaceInput): number {
+  if (loweredAt > 0) return usualGrowth
+  return measured.some(({ signal }) => kindOf[signal] === 'lag') ? startGrowth : boldGrowth
 }
 
 /** What brought the load down stays the reason why it is not higher yet. */

@@ -8,6 +8,12 @@ export interface MetricSources {
   queueDepth(): Promise<Readonly<Record<string, number>>>
   /** Of live runs only: the series of an ended one goes away. */
   liveCheckpoints(): Promise<ReadonlyArray<{ job: string; timestamp: number }>>
+  /** The newest reading of each signal, and the strictest limits that live runs set; null is unknown, or no limit. */
+  signals(): ReadonlyArray<{ signal: string; value: number | null; soft: number | null; hard: number | null }>
+  /** Live runs that are held. */
+  held(): Promise<ReadonlyArray<{ job: string; signal: string }>>
+  /** What all processes share. */
+  pace(): Promise<{ load: number; workers: number; targetSeconds: number }>
   onError(metric: string, error: unknown): void
 }
 
@@ -40,7 +46,7 @@ export function createMetrics(sources: MetricSources) {
   })
   const throttledSeconds = new Counter({
     name: 'backfill_throttled_seconds_total',
-    help: 'Time that workers of this process waited between batches, by the signal for which they did. A run that is held has no worker that could wait: see backfill_held.',
+    help: 'Time that pace kept workers waiting between batches, and runs held, by the signal for which it did.',
     labelNames: ['job', 'signal'] as const,
     registers,
   })
@@ -71,6 +77,43 @@ export function createMetrics(sources: MetricSources) {
     ['job'],
     async (gauge) => {
       for (const { job, timestamp } of await sources.liveCheckpoints()) gauge.set({ job }, timestamp)
+    },
+  )
+
+  collected(
+    'backfill_signal',
+    'The newest value of each signal, in its own unit; a signal that is unknown has no series here and reads 0 in backfill_signal_known.',
+    ['signal'],
+    async (gauge) => {
+      for (const { signal, value } of sources.signals()) if (value !== null) gauge.set({ signal }, value)
+    },
+  )
+  collected('backfill_signal_known', 'Whether a signal that applies could be read.', ['signal'], async (gauge) => {
+    for (const { signal, value } of sources.signals()) gauge.set({ signal }, value === null ? 0 : 1)
+  })
+  collected(
+    'backfill_signal_limit',
+    'The limits of each signal: from soft on the pace comes down, from hard on runs are held; the strictest of those that live runs set.',
+    ['signal', 'limit'],
+    async (gauge) => {
+      for (const { signal, soft, hard } of sources.signals()) {
+        if (soft !== null) gauge.set({ signal, limit: 'soft' }, soft)
+        if (hard !== null) gauge.set({ signal, limit: 'hard' }, hard)
+      }
+    },
+  )
+  collected('backfill_held', 'Live runs that are held, by the signal that does.', ['job', 'signal'], async (gauge) => {
+    for (const { job, signal } of await sources.held()) gauge.inc({ job, signal })
+  })
+  collected(
+    'backfill_pace',
+    'What all processes share: load (batches in flight on average that the database bears now), workers (ranges that are held), target (seconds that a batch should take).',
+    ['of'],
+    async (gauge) => {
+      const { load, workers, targetSeconds } = await sources.pace()
+      gauge.set({ of: 'load' }, load)
+      gauge.set({ of: 'workers' }, workers)
+      gauge.set({ of: 'target_seconds' }, targetSeconds)
     },
   )
 

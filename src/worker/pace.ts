@@ -1,5 +1,8 @@
 import { type Hold, holdOf, optionsInForce } from '../core/hold.ts'
+import { strictestLimit } from '../core/limits.ts'
 import { type PaceCause, startPace, stepPace } from '../core/load.ts'
+import { defaultRunOptions } from '../core/options.ts'
+import type { SignalName } from '../core/signal.ts'
 import type { Sampler } from '../signals/sampler.ts'
 import type { Control } from '../store/control.ts'
 import { holdRun, releaseHold } from '../store/lifecycle.ts'
@@ -10,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { waitSeconds } from './wait.ts'
 
 const everySeconds = 0.25
+const noLimit = { soft: null, hard: null }
 const stepSeconds = 0.95
 /** After so long without work there is nothing left of what was learned. Seconds. */
 const forgottenAfterSeconds = 60
@@ -39,6 +43,8 @@ export interface Share {
 export class PaceKeeper {
   readonly #deps: PaceDeps
   #shared: SharedPace
+  #live: readonly Run[] = []
+  #roundAt = performance.now()
 
   private constructor(deps: PaceDeps, shared: SharedPace) {
     this.#deps = deps
@@ -73,6 +79,13 @@ export class PaceKeeper {
     }
   }
 
+  /** What was measured last, with the strictest limits of the runs that are live. */
+  measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
+    const options = this.#live.length > 0 ? this.#live.map((run) => run.options) : [defaultRunOptions]
+    const readings = this.#deps.sampler.readings(this.#live[0]?.target)
+    return readings.map(({ signal, value }) => ({ signal, value, ...(strictestLimit(signal, options) ?? noLimit) }))
+  }
+
   /** Writes down what holds a run, and stops its batches in every process. */
   async hold(run: Run, hold: Hold): Promise<void> {
     const { control, log, name } = this.#deps
@@ -92,12 +105,16 @@ export class PaceKeeper {
   }
 
   async #round(onReleased: (runId: string) => Promise<void>): Promise<void> {
+    const now = performance.now()
+    const roundSeconds = (now - this.#roundAt) / 1000
+    this.#roundAt = now
     const { control, sampler } = this.#deps
     this.#shared = await readPace(control)
     const runs = await listWorkableRuns(control)
+    this.#live = runs
     sampler.watch(runs.map((run) => run.target))
     if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs)
-    for (const run of runs) await this.#review(run, onReleased)
+    for (const run of runs) await this.#review(run, roundSeconds, onReleased)
   }
 
   async #step(runs: readonly Run[]): Promise<void> {
@@ -118,9 +135,11 @@ export class PaceKeeper {
       log.info({ load: next.load, cause: next.cause }, next.cause ? 'pace is limited' : 'pace is free')
   }
 
-  async #review(run: Run, onReleased: (runId: string) => Promise<void>): Promise<void> {
-    const { control, log, name } = this.#deps
+  async #review(run: Run, roundSeconds: number, onReleased: (runId: string) => Promise<void>): Promise<void> {
+    const { control, log, metrics, name } = this.#deps
     const hold = this.holdOf(run)
+    // Each held second is counted by one process only: the one that wrote the hold.
+    if (run.hold?.by === name) metrics.throttledSeconds.inc({ job: run.job, signal: run.hold.signal }, roundSeconds)
     if (hold) return this.hold(run, hold)
     if (!run.hold) return
     const ended = await releaseHold(control, run.id, name)

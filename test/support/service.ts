@@ -34,6 +34,7 @@ function environment(database: Pick<TestDatabase, 'url'>, jobsDir: string, extra
   const redisUrl = inject('redisUrl')
   return {
     DATABASE_URL: database.url,
+    REPLICAS: 'none',
     ...(redisUrl ? { REDIS_URL: redisUrl } : {}),
     JOBS_DIR: jobsDir,
     PORT: '0',

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
 import { workableStatuses } from '../../core/run.ts'
 import { changeStatus, noSuchRun, restartRun, settleRun } from '../../store/lifecycle.ts'
+import { beginStandstill, endStandstill, readPace } from '../../store/pace.ts'
 import { findRun, listRunIdsByStatus, type Run } from '../../store/runs.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
@@ -56,27 +57,43 @@ export function actionRoutes(app: App, deps: ApiDeps): void {
   }
 
   const everything = {
-    200: z.object({ runs: z.array(runSchema), refused: z.array(z.object({ id: z.string(), detail: z.string() })) }),
+    200: z.object({
+      standstill: z
+        .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
+        .nullable()
+        .describe('Who has paused everything; null once everything may go on'),
+      runs: z.array(runSchema),
+      refused: z.array(z.object({ id: z.string(), detail: z.string() })),
+    }),
   }
 
+  // Runs that are paused, and a standstill besides: one that is started or resumed meanwhile is held as well.
   app.post('/pause', { schema: { body: reasonBody, response: everything } }, async (request) => {
-    const ids = await listRunIdsByStatus(control, workableStatuses)
     const actor = actorOf(request)
     const reason = request.body?.reason ?? null
+    await beginStandstill(control, actor, reason)
+    const ids = await listRunIdsByStatus(control, workableStatuses)
     // All are told before any is waited for: the last one must not go on while the first one settles.
     const told = await each(ids, (id) => changeStatus(control, id, 'pause', { actor, reason }))
     const settled = await Promise.all(told.done.map((run) => settleRun(control, run.id, settleWithinSeconds, actor)))
     log.info({ runs: ids, actor, reason }, 'all runs told to pause')
-    return { runs: await presentRuns(control, settled), refused: told.refused }
+    return { standstill: await standstill(), runs: await presentRuns(control, settled), refused: told.refused }
   })
 
   app.post('/resume', { schema: { body: reasonBody, response: everything } }, async (request) => {
+    await endStandstill(control)
     const ids = await listRunIdsByStatus(control, ['paused', 'pausing'])
     const { done, refused } = await each(ids, (id) =>
       restart(id, 'resume', actorOf(request), request.body?.reason ?? null, false),
     )
-    return { runs: await presentRuns(control, done), refused }
+    log.info({ runs: ids, actor: actorOf(request) }, 'all runs told to resume')
+    return { standstill: await standstill(), runs: await presentRuns(control, done), refused }
   })
+
+  async function standstill() {
+    const { standstill } = await readPace(control)
+    return standstill && { ...standstill, since: standstill.since.toISOString() }
+  }
 
   /** Answers once nothing of the run is in flight, or after some seconds with the run still on its way there. */
   async function stop(id: string, event: 'pause' | 'cancel', actor: string, reason: string | null): Promise<Run> {

@@ -1,0 +1,80 @@
+import type { Pool } from 'pg'
+import type { Config } from './config.ts'
+import { limitOf } from './core/limits.ts'
+import type { RunOptions } from './core/options.ts'
+import { workableStatuses } from './core/run.ts'
+import { checkHeartbeats, checkReplicas } from './signals/replicas.ts'
+import { type Sampler, startSampler } from './signals/sampler.ts'
+import { type Control, createControl, createPool } from './store/control.ts'
+import { countBeat, readBeat } from './store/heartbeat.ts'
+import { listRunIdsByStatus } from './store/runs.ts'
+import { listStandbys, rememberStandbys, replaceStandbys } from './store/standbys.ts'
+
+/** A look that takes longer says nothing about now. */
+const settings = { statement_timeout: '2s', lock_timeout: '1s', idle_in_transaction_session_timeout: '5s' }
+const queryTimeoutMs = 3000
+
+/** The connections by which a process feels the database, and what is made of them. */
+export interface Sampling {
+  startSampler(onError: (signal: string, error: unknown) => void): Sampler
+  /** What keeps replicas from being watched as these options demand, in words; empty where nothing does. */
+  checkReplicas(options: RunOptions): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+export function openSampling(
+  config: Config & { readonly databaseUrl: string },
+  control: Control,
+  onBroken: (error: Error) => void,
+): Sampling {
+  const open = (url: string, name: string): Pool =>
+    createPool(url, { name: `evenkeel ${name}`, max: 1, settings, queryTimeoutMs }, onBroken)
+  const signals = open(config.databaseUrl, 'signals')
+  const probe = open(config.databaseUrl, 'probe')
+  const replicaPools = config.replicaUrls.map((url) => ({ name: new URL(url).host, pool: open(url, 'heartbeat') }))
+  const heartbeats = replicaPools.map(({ name, pool }) => {
+    const replica = createControl(pool, control.schema)
+    return { name, read: () => readBeat(replica) }
+  })
+  const beat = () => countBeat(control)
+
+  return {
+    startSampler: (onError) =>
+      startSampler({
+        signals,
+        probe,
+        replicas: config.replicas,
+        heartbeats,
+        beat,
+        standbys: {
+          list: () => listStandbys(control),
+          remember: (seen) => rememberStandbys(control, seen),
+        },
+        cores: config.databaseCores,
+        onError,
+      }),
+    async checkReplicas(options) {
+      const findings: string[] = []
+      const counts = (signal: Parameters<typeof limitOf>[0]) => limitOf(signal, options) !== null
+      if (counts('replica-lag') || counts('replica-bytes') || counts('replicas-missing')) {
+        // Without a live run nobody relies on the standbys of before: one that was taken away since is not missing.
+        const live = await listRunIdsByStatus(control, workableStatuses)
+        if (live.length === 0) await replaceStandbys(control, new Map())
+        findings.push(
+          ...(await checkReplicas(signals, {
+            policy: config.replicas,
+            known: await listStandbys(control),
+            maxLagSeconds: options.maxLagSeconds,
+            heartbeats: heartbeats.length > 0,
+          })),
+        )
+      }
+      if (counts('heartbeat') && heartbeats.length > 0)
+        findings.push(...(await checkHeartbeats(heartbeats, beat, options.maxLagSeconds)))
+      return findings
+    },
+    async close() {
+      await Promise.all([signals, probe, ...replicaPools.map(({ pool }) => pool)].map((pool) => pool.end()))
+    },
+  }
+}

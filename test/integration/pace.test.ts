@@ -1,0 +1,220 @@
+import { expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const rows = 20_000
+
+/** Two tables that nobody vacuums but the test: every change leaves a dead tuple behind. */
+async function createTables(database: TestDatabase): Promise<string> {
+  for (const table of ['items', 'others']) {
+    await database.query(
+      `CREATE TABLE ${table} (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0) WITH (autovacuum_enabled = off)`,
+    )
+    await database.query(`INSERT INTO ${table} SELECT generate_series(1, $1::int)`, [rows])
+    await database.query(`VACUUM ANALYZE ${table}`)
+  }
+  const job = (table: string) => jobSource({ name: table, table, rest: 'set: { touched: sql`touched + 1` }' })
+  return jobsFolder({ 'items.ts': job('items'), 'others.ts': job('others') })
+}
+
+/** Small batches, slow enough to be looked at, held as soon as a tenth of the table is dead. */
+const heldByDeadTuples = { batchSize: 100, maxRowsPerSecond: 5000, signals: { 'dead-tuples': 0.1 } }
+
+function heldBy(client: Client, id: string, signal: string) {
+  return until(
+    `run ${id} to be held by ${signal}`,
+    () => client.run(id),
+    ({ throttle, status }) => throttle?.signal === signal && status !== 'paused',
+  )
+}
+
+interface Event {
+  readonly kind: string
+  readonly actor: string
+  readonly detail: Record<string, unknown>
+}
+
+async function eventsOf(client: Client, id: string): Promise<Event[]> {
+  return (await client.call<{ events: Event[] }>('GET', `/runs/${id}/events`)).body.events
+}
+
+/** The rows that are done, once they no longer change: nothing of a held run is in flight. */
+async function settledRows(database: TestDatabase, table = 'items'): Promise<number> {
+  const count = () => database.value<number>(`SELECT sum(touched)::int FROM ${table}`)
+  let last = -1
+  return until('no more rows to be done', count, (now) => {
+    const still = now === last
+    last = now
+    return still
+  })
+}
+
+test('a signal over its limit holds a run, says why, gives its workers to others, and lets it go on by itself', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const id = await client.start('items', { options: { ...heldByDeadTuples, parallelism: 8 } })
+  const held = await heldBy(client, id, 'dead-tuples')
+  expect(held.status).toBe('running')
+  expect(held.throttle).toMatchObject({ signal: 'dead-tuples', limit: 0.1 })
+  expect(held.throttle?.value).toBeGreaterThanOrEqual(0.1)
+  expect(held.throttle?.reason).toContain('the limit is 10 %')
+  expect(Date.parse(held.throttle?.since ?? '')).toBeGreaterThan(Date.parse(held.createdAt))
+  const done = await settledRows(database)
+  expect(done).toBeGreaterThan(0)
+  expect(done).toBeLessThan(rows)
+
+  // All slots of the process are free: a run with as much parallelism gets through meanwhile.
+  await client.reaches(await client.start('others', { options: { parallelism: 4 } }), ['succeeded'])
+  expect(await settledRows(database)).toBe(done)
+  const waiting = await client.run(id)
+  expect(waiting.progress.rowsPerSecond).toBe(0)
+  expect(waiting.progress.throttledSeconds).toBeGreaterThan(1)
+  const { body: metrics } = await client.call<string>('GET', '/metrics')
+  expect(metrics).toContain('backfill_held{job="items",signal="dead-tuples"} 1')
+  expect(metrics).toMatch(/backfill_throttled_seconds_total\{job="items",signal="dead-tuples"\} \d/)
+
+  // Each vacuum is worth another tenth.
+  const ended = await until(
+    'the run to succeed',
+    async () => {
+      await database.query('VACUUM items')
+      return client.run(id)
+    },
+    ({ status }) => status === 'succeeded',
+  )
+  expect(ended.throttle).toBeNull()
+  expect(ended.progress.throttledSeconds).toBeGreaterThan(waiting.progress.throttledSeconds)
+  const events = await eventsOf(client, id)
+  expect(events.find(({ kind }) => kind === 'held')?.detail).toMatchObject({ signal: 'dead-tuples', limit: 0.1 })
+  expect(events.find(({ kind }) => kind === 'released')?.detail.heldSeconds).toBeGreaterThan(0)
+  expect(await database.query('SELECT touched, count(*)::int AS rows FROM items GROUP BY 1')).toEqual([
+    { touched: 1, rows },
+  ])
+})
+
+test('which signals count, and their limits, change while it runs, within a second', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const id = await client.start('items', { options: heldByDeadTuples })
+  await heldBy(client, id, 'dead-tuples')
+  const began = performance.now()
+  const { body } = await client.call('PATCH', `/runs/${id}`, { signals: { 'dead-tuples': false } })
+  expect(body.options.signals).toEqual({ 'dead-tuples': false })
+  await until('it to go on', () => client.run(id), ({ throttle }) => throttle?.signal !== 'dead-tuples')
+  expect(performance.now() - began).toBeLessThan(1000)
+  await client.reaches(id, ['succeeded'])
+})
+
+test('an override has a name, a reason and an end', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const id = await client.start('items', { options: { ...heldByDeadTuples, maxRowsPerSecond: 2000 } })
+  await heldBy(client, id, 'dead-tuples')
+  const before = await settledRows(database)
+  const { status, body } = await client.call('POST', `/runs/${id}/overrides`, {
+    signal: 'dead-tuples',
+    reason: 'vacuum comes tonight',
+    seconds: 2,
+  })
+  expect(status).toBe(200)
+  expect(body.overrides).toMatchObject([{ signal: 'dead-tuples', reason: 'vacuum comes tonight', by: 'local' }])
+  await until('rows to be done', () => settledRows(database), (now) => now > before)
+  // It ends by itself, and the signal counts again.
+  const again = await heldBy(client, id, 'dead-tuples')
+  expect(again.overrides).toEqual([])
+  const events = await eventsOf(client, id)
+  expect(events.find(({ kind }) => kind === 'override')).toMatchObject({
+    detail: { signal: 'dead-tuples', reason: 'vacuum comes tonight' },
+  })
+
+  const { body: longer } = await client.call('POST', `/runs/${id}/overrides`, {
+    signal: 'dead-tuples',
+    reason: 'for good',
+    seconds: 3600,
+  })
+  expect(longer.overrides).toHaveLength(1)
+  const { body: taken } = await client.call('DELETE', `/runs/${id}/overrides/dead-tuples`)
+  expect(taken.overrides).toEqual([])
+  const bad = await client.call<{ detail: string }>('POST', `/runs/${id}/overrides`, { signal: 'dead-tuples', seconds: 5 })
+  expect(bad.status).toBe(400)
+  expect(bad.body.detail).toContain('reason')
+})
+
+test('outside its schedule a run is held, says until when, and goes on when it may', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const hour = (new Date().getUTCHours() + 12) % 24
+  const schedule = { cron: `* ${hour} * * *`, timeZone: 'UTC' }
+  const id = await client.start('items', { options: { schedule } })
+  const held = await heldBy(client, id, 'schedule')
+  expect(held.throttle).toMatchObject({ value: null, limit: null })
+  expect(held.throttle?.reason).toMatch(new RegExp(`at \\d{4}-\\d\\d-\\d\\dT${String(hour).padStart(2, '0')}:00:00`))
+  expect(await settledRows(database)).toBe(0)
+  const open = { cron: '* * * * *', timeZone: 'Europe/Vienna' }
+  await client.call('PATCH', `/runs/${id}`, { schedule: open })
+  await client.reaches(id, ['succeeded'])
+
+  const refused = await client.call<{ detail: string }>('POST', '/runs', {
+    job: 'items',
+    options: { schedule: { cron: '0 22 * * *', timeZone: 'Europe/Vienna' } },
+  })
+  expect(refused.status).toBe(400)
+  expect(refused.body.detail).toContain('write "* 22-23,0-5 * * *"')
+})
+
+test('POST /pause holds everything, also what is started or resumed afterwards', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const first = await client.start('items', { options: { batchSize: 100, maxRowsPerSecond: 2000 } })
+  await client.reaches(first, ['running'])
+  const { body } = await client.call<{ standstill: unknown; runs: Array<{ status: string }> }>('POST', '/pause', {
+    reason: 'deploy',
+  })
+  expect(body.standstill).toMatchObject({ reason: 'deploy', actor: 'local' })
+  expect(body.runs.map(({ status }) => status)).toEqual(['paused'])
+  const second = await client.start('others')
+  const held = await heldBy(client, second, 'standstill')
+  expect(held.throttle?.reason).toContain('deploy')
+  await client.call('POST', `/runs/${first}/resume`)
+  await heldBy(client, first, 'standstill')
+  expect(await settledRows(database, 'others')).toBe(0)
+  await client.call('PATCH', `/runs/${first}`, { maxRowsPerSecond: null })
+  const { body: resumed } = await client.call<{ standstill: unknown }>('POST', '/resume')
+  expect(resumed.standstill).toBeNull()
+  await client.reaches(first, ['succeeded'])
+  await client.reaches(second, ['succeeded'])
+})
+
+test('the load is shared: two processes together do not take more than one', async () => {
+  const database = await createDatabase()
+  const jobs = await createTables(database)
+  const one = await startInProcess(database, jobs)
+  await startInProcess(database, jobs)
+  const id = await one.start('items', { options: { batchSize: 20, parallelism: 8 } })
+  // Two tenths of one worker's time for all of them, whatever they would make of it themselves.
+  const load = 0.2
+  let going = true
+  const pinned = (async () => {
+    while (going) {
+      await database.query(
+        `UPDATE evenkeel.pace SET state = jsonb_build_object('load', $1::float8, 'targetSeconds', 0.02, 'cause', NULL,
+           'loweredAt', 0, 'crew', '[8]'::jsonb, 'trail', '{}'::jsonb), version = version + 1, stepped_at = clock_timestamp()`,
+        [load],
+      )
+    }
+  })()
+  const busy = () =>
+    database.value<number>('SELECT sum(worked_ms - throttled_ms)::float8 / 1000 FROM evenkeel.ranges WHERE run_id = $1', [id])
+  const owners = () =>
+    database.query('SELECT DISTINCT lease_owner FROM evenkeel.ranges WHERE run_id = $1 AND lease_owner IS NOT NULL', [id])
+  await until('eight workers', () => owners(), (found) => found.length > 0)
+  const [from, at] = [await busy(), performance.now()]
+  await until('four seconds of work', () => performance.now() - at, (ms) => ms > 4000)
+  const used = ((await busy()) - from) / ((performance.now() - at) / 1000)
+  going = false
+  await pinned
+  expect(used).toBeLessThan(load * 1.5)
+  expect(used).toBeGreaterThan(load * 0.3)
+  await one.call('POST', `/runs/${id}/cancel`)
+})
