@@ -1,10 +1,12 @@
 import { type Case, cases } from './cases.ts'
 import { Cluster } from './support/cluster.ts'
-import { untilQuiet } from './support/machine.ts'
+import { isQuiet, untilQuiet } from './support/cpu.ts'
 import { type Figures, measure } from './support/measure.ts'
 import { type Options, readOptions } from './support/options.ts'
 import { goalLine, lineOf, tableOf } from './support/report.ts'
 import { goalsOf, resultsOf, writeResults } from './support/results.ts'
+
+const mostTries = 3
 
 /** What users feel while a backfill runs: each case beside the same load, in turns, and the medians of the turns. */
 async function main(options: Options): Promise<void> {
@@ -31,13 +33,18 @@ async function everyCase(cluster: Cluster, options: Options, title: string): Pro
   return round
 }
 
+/** Once, on a machine that is left to us. Where others break in, up to three times, and the most quiet one counts. */
 async function turn(cluster: Cluster, options: Options, one: Case, title: string): Promise<Figures> {
-  if (process.stdout.isTTY) process.stdout.write(`${title}, ${one.name} …\r`)
-  const databaseUrl = await cluster.freshDatabase()
-  await untilQuiet()
-  const figures = await measure(one, databaseUrl, options)
-  console.log(`${title}, ${lineOf(one.name, figures)}`)
-  return figures
+  const tries: Figures[] = []
+  while (tries.length < mostTries && !tries.some(({ cpuOthers }) => isQuiet(cpuOthers))) {
+    if (process.stdout.isTTY) process.stdout.write(`${title}, ${one.name} …\r`)
+    const databaseUrl = await cluster.freshDatabase()
+    await untilQuiet()
+    const figures = await measure(one, databaseUrl, options)
+    console.log(`${title}, ${lineOf(one.name, figures)}`)
+    tries.push(figures)
+  }
+  return tries.reduce((best, next) => (next.cpuOthers < best.cpuOthers ? next : best))
 }
 
 // The embedded Postgres has a warden of its own and the processes are on a leash: Ctrl-C leaves nothing behind.

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Case } from '../cases.ts'
 import type { Backfill } from '../peers/peer.ts'
+import { watchCpu } from './cpu.ts'
 import type { LoadReport } from './load-contract.ts'
 import { LoadProcess } from './load-process.ts'
 import { LockWatch } from './lock-watch.ts'
-import { watchCpu } from './machine.ts'
 import type { Options } from './options.ts'
 import { accountRows } from './schema.ts'
 import { ascending, percentile } from './statistics.ts'
@@ -30,8 +30,9 @@ export interface Figures {
   readonly max: number
   /** The longest that a foreground session was seen to wait for a lock of the backfill's. */
   readonly longestLockWait: number
-  /** Share of all cores that was busy, with whatever. */
+  /** Shares of all cores: what the case took with all that belongs to it, and what the rest of the machine did. */
   readonly cpu: number
+  readonly cpuOthers: number
 }
 
 /** Lets a case run on a fresh database, beside the foreground load, for some seconds or until there is nothing left to do. */
@@ -55,13 +56,15 @@ export async function measure({ peer }: Case, databaseUrl: string, options: Opti
     undo.push(() => backfill.stop())
 
     load.begin()
-    const busy = watchCpu()
+    const shares = watchCpu()
     const lasted = await untilDone(backfill, load, seconds)
     const report = load.end()
-    const done = { seconds: lasted, rows: await backfill.rowsDone(), cpu: busy() }
+    const { ours, others } = shares()
+    const rowsDone = await backfill.rowsDone()
     // Before the report: those who wait for the backfill's locks do so until it ends.
     await backfill.stop()
-    return figures({ ...done, longestLockWait: await watch.stop() }, await report)
+    const longestLockWait = await watch.stop()
+    return figures({ seconds: lasted, rows: rowsDone, longestLockWait, cpu: ours, cpuOthers: others }, await report)
   } finally {
     for (const step of undo.reverse()) await step().catch(() => {})
   }
@@ -82,7 +85,7 @@ async function untilDone(backfill: Backfill, load: LoadProcess, seconds: number)
 }
 
 function figures(
-  backfill: Pick<Figures, 'seconds' | 'rows' | 'cpu' | 'longestLockWait'>,
+  backfill: Pick<Figures, 'seconds' | 'rows' | 'longestLockWait' | 'cpu' | 'cpuOthers'>,
   { latencies, errors }: LoadReport,
 ): Figures {
   const sorted = ascending(latencies)

@@ -1,4 +1,5 @@
 import { alone, unpaced } from '../cases.ts'
+import { isQuiet } from './cpu.ts'
 import type { Figures } from './measure.ts'
 import { type Goal, medianOf, type Result } from './results.ts'
 
@@ -8,7 +9,7 @@ const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
 export function tableOf(results: readonly Result[]): string {
   const { p99 } = medianOf(results, alone)
   const { rowsPerSecond } = medianOf(results, unpaced)
-  const head = ['', 'rows/s', 'of unpaced', 'p50', 'p95', 'p99', 'max', 'p99 / alone', 'lock wait', 'cpu']
+  const head = ['', 'rows/s', 'of unpaced', 'p50', 'p95', 'p99', 'max', 'p99 / alone', 'lock wait', 'cpu', 'others']
   const lines = results.map(({ name, median: m }) => [
     name,
     ...(name === alone ? ['', ''] : [speed(m), percent(m.rowsPerSecond / rowsPerSecond)]),
@@ -16,6 +17,7 @@ export function tableOf(results: readonly Result[]): string {
     `${(m.p99 / p99).toFixed(2)} x`,
     name === alone ? '' : milliseconds(m.longestLockWait),
     percent(m.cpu),
+    percent(m.cpuOthers),
   ])
   const all = [head, ...lines]
   const widths = head.map((_title, column) => Math.max(...all.map((line) => (line[column] ?? '').length)))
@@ -33,7 +35,9 @@ export function tableOf(results: readonly Result[]): string {
 export function lineOf(name: string, figures: Figures): string {
   const backfill = name === alone ? '' : `, ${speed(figures)} rows/s for ${figures.seconds.toFixed(1)} s`
   const errors = figures.errors > 0 ? `, ${figures.errors} transactions failed` : ''
-  return `${name}: p50 ${milliseconds(figures.p50)}, p99 ${milliseconds(figures.p99)} ms${backfill}${errors}`
+  const others = isQuiet(figures.cpuOthers) ? '' : `, others took ${percent(figures.cpuOthers)} of the machine`
+  const { p50, p99 } = figures
+  return `${name}: p50 ${milliseconds(p50)}, p99 ${milliseconds(p99)} ms${backfill}${errors}${others}`
 }
 
 export function goalLine({ text, value, met }: Goal): string {
@@ -50,7 +54,7 @@ function milliseconds(value: number): string {
 }
 
 function percent(share: number): string {
-  return `${Math.round(share * 100)} %`
+  return Number.isNaN(share) ? '?' : `${Math.round(share * 100)} %`
 }
 
 function pad(cell: string, width: number, column: number): string {
