@@ -1,17 +1,19 @@
-import { DatabaseError, type Pool, type QueryResultRow } from 'pg'
+import { DatabaseError, type Pool, type PoolClient, type QueryResultRow } from 'pg'
 
 /** A statement of this room, prepared once per session under its name. */
 export interface Statement {
   readonly name: string
   readonly text: string
   readonly values?: readonly unknown[]
+  /** Where it may take longer than others. */
+  readonly limitMs?: number
 }
 
 /** Runs a statement and gives its rows. */
 export type Ask = <R extends QueryResultRow>(statement: Statement) => Promise<R[]>
 
 /** A connection that has gone without a word answers nothing, not even a timeout of the server's. */
-const limitMs = 2000
+const usualLimitMs = 2000
 
 /** Asks over a pool, each time on whatever connection is free. */
 export function askOver(pool: Pool): Ask {
@@ -22,15 +24,16 @@ export function askOver(pool: Pool): Ask {
  * Work on one connection of a pool, each statement within a limit. One that the server refuses leaves the connection as it
  * was; after anything else the pool replaces it. (`pool.query` would reconnect after either, twice a second.)
  */
-export async function onConnection<T>(pool: Pool, work: (ask: Ask) => Promise<T>): Promise<T> {
-  const client = await pool.connect()
-  const ask: Ask = async <R extends QueryResultRow>({ name, text, values = [] }: Statement) => {
+export async function onConnection<T>(pool: Pool, work: (ask: Ask, pid: number) => Promise<T>): Promise<T> {
+  // The types leave out what the driver knows of its backend.
+  const client = (await pool.connect()) as PoolClient & { readonly processID: number }
+  const ask: Ask = async <R extends QueryResultRow>({ name, text, values = [], limitMs = usualLimitMs }: Statement) => {
     const statement = { name: `evenkeel ${name}`, text, values: [...values], query_timeout: limitMs }
     return (await client.query<R>(statement)).rows
   }
   let broken = false
   try {
-    return await work(ask)
+    return await work(ask, client.processID)
   } catch (error) {
     broken = !(error instanceof DatabaseError)
     throw error

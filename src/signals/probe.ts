@@ -10,20 +10,39 @@ export const probeIntervalMs = 250
 const feelMs = 2
 const allowedMs = 5
 
+/** How long a commit may take before it is cancelled, and how long before nothing is expected of its connection any more. */
+const patienceMs = 5000
+const limitMs = 8000
+
 /**
  * A transaction that writes WAL and waits for its commit to be flushed as everybody's does, and touches no table: nothing
  * to bloat, nothing to vacuum.
  */
 async function commitTiny(ask: Ask): Promise<void> {
-  await ask({ name: 'probe', text: "SELECT pg_catalog.pg_logical_emit_message(true, 'evenkeel', '')" })
+  await ask({ name: 'probe', text: "SELECT pg_catalog.pg_logical_emit_message(true, 'evenkeel', '')", limitMs })
 }
 
-/** How many times as long as when it is quiet a tiny transaction takes. */
-export function probeReader(pool: Pool): () => Promise<Reading[]> {
+/** Ends the waiting of a commit; what it wrote stays. */
+async function cancel(ask: Ask, pid: number): Promise<void> {
+  await ask({ name: 'cancel', text: 'SELECT pg_catalog.pg_cancel_backend($1)', values: [pid] })
+}
+
+/** How many times as long as when it is quiet a tiny transaction takes. `elsewhere` asks over another connection. */
+export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]> {
   const baseline = new Baseline()
+  const look = async (ask: Ask, pid: number) => {
+    // A commit may wait for a synchronous standby that is gone, which no timeout of the server's ends. With nothing but the
+    // connection dropped its backend would go on waiting, and the next one beside it, until there is none left for anybody.
+    const overdue = setTimeout(() => cancel(elsewhere, pid).catch(() => undefined), patienceMs)
+    try {
+      return await timed(() => commitTiny(ask))
+    } finally {
+      clearTimeout(overdue)
+    }
+  }
   return async () => {
     // Without the connecting, where there was none.
-    const { ms, stoodStill } = await onConnection(pool, (ask) => timed(() => commitTiny(ask)))
+    const { ms, stoodStill } = await onConnection(pool, look)
     const now = performance.now()
     // One that took long stands for those that were left out meanwhile: else they would be outvoted by the quick ones.
     if (!stoodStill) baseline.observe(now, ms, Math.max(1, Math.round(ms / probeIntervalMs)))
@@ -56,5 +75,6 @@ async function timed(work: () => Promise<void>): Promise<{ ms: number; stoodStil
   } finally {
     clearInterval(timer)
   }
-  return { ms: felt - began, stoodStill: longest > feelMs + allowedMs }
+  const ms = felt - began
+  return { ms, stoodStill: longest > Math.max(feelMs + allowedMs, ms / 4) }
 }

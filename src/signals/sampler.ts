@@ -1,20 +1,20 @@
 import type { Pool } from 'pg'
-import { quoteTableName, type TableName } from '../core/identifier.ts'
 import type { Measured, SignalName } from '../core/signal.ts'
 import { type Activity, activePerCore, readActivity } from './active.ts'
+import { archive } from './archive.ts'
 import { askOver } from './ask.ts'
 import { blockedReader } from './blocked.ts'
+import { deadTuples } from './dead-tuples.ts'
 import { type HeartbeatReplica, heartbeatIntervalMs, heartbeatReader } from './heartbeat.ts'
 import { Look, type LookSpec } from './look.ts'
 import { every, type Loop } from './loop.ts'
 import { probeIntervalMs, probeReader } from './probe.ts'
 import { type KnownStandbys, ReplicaLook, replicaSignals } from './replica-look.ts'
 import type { ReplicaPolicy } from './replication.ts'
-
-export interface WatchedTable {
-  readonly schema: string
-  readonly table: string
-}
+import { slots } from './slots.ts'
+import { snapshot } from './snapshot.ts'
+import { keyOf, type WatchedTable } from './tables.ts'
+import { vacuum } from './vacuum.ts'
 
 export interface SamplerOptions {
   /** One connection for the signals and one for the probe, of their own, so that neither waits for the other. */
@@ -63,6 +63,8 @@ export function startSampler(options: SamplerOptions): Sampler {
     onError('replicas-missing', error),
   )
 
+  let tables: readonly WatchedTable[] = []
+  const slowly = { intervalMs: slowMs }
   const specs: LookSpec[] = [
     {
       signals: options.cores === null ? [] : ['active'],
@@ -74,7 +76,12 @@ export function startSampler(options: SamplerOptions): Sampler {
       },
     },
     { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },
-    { signals: ['probe'], intervalMs: probeIntervalMs, read: probeReader(options.probe) },
+    { signals: ['probe'], intervalMs: probeIntervalMs, read: probeReader(options.probe, ask) },
+    { signals: ['slots'], ...slowly, read: () => slots(ask) },
+    { signals: ['archive'], ...slowly, read: () => archive(ask) },
+    { signals: ['snapshot'], ...slowly, read: () => snapshot(ask) },
+    { signals: ['dead-tuples'], ...slowly, ofTables: true, read: () => deadTuples(ask, tables) },
+    { signals: ['vacuum'], ...slowly, ofTables: true, read: () => vacuum(ask, tables) },
   ]
   if (options.replicas.kind !== 'none') {
     specs.push({ signals: replicaSignals, intervalMs: fastMs, read: () => replicas.read() })
@@ -97,7 +104,9 @@ export function startSampler(options: SamplerOptions): Sampler {
       const now = performance.now()
       return looks.flatMap((look) => look.measured(now, table && keyOf(table)))
     },
-    watch() {},
+    watch(watched) {
+      tables = [...watched]
+    },
     others() {
       const fresh = activity && performance.now() - activity.at <= freshMs ? activity.found : null
       return fresh?.unknown === null ? fresh.recent : null
@@ -108,8 +117,4 @@ export function startSampler(options: SamplerOptions): Sampler {
       await Promise.all(loops.map((loop) => loop.stop()))
     },
   }
-}
-
-function keyOf(table: TableName): string {
-  return quoteTableName(table)
 }

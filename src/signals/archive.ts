@@ -1,0 +1,50 @@
+import type { Reading } from '../core/signal.ts'
+import type { Ask } from './ask.ts'
+import { segmentsBetween } from './wal-file.ts'
+import { count, inRecovery, unknown } from './words.ts'
+
+interface Archiver {
+  mode: string
+  in_recovery: boolean
+  current: string | null
+  segment_bytes: number
+  last: string | null
+  failed: number
+  last_failed: string | null
+  failing: boolean
+}
+
+async function readArchiver(ask: Ask): Promise<Archiver> {
+  const [row] = await ask<Archiver>({
+    name: 'archive',
+    text: `SELECT pg_catalog.current_setting('archive_mode') AS mode, pg_catalog.pg_is_in_recovery() AS in_recovery,
+      CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+        THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END AS current,
+      pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::float8 AS segment_bytes,
+      last_archived_wal AS last, failed_count::float8 AS failed, last_failed_wal AS last_failed,
+      coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) AS failing
+    FROM pg_catalog.pg_stat_archiver`,
+  })
+  if (!row) throw new Error('pg_stat_archiver gave not even an empty answer')
+  return row
+}
+
+/** Complete WAL segments that are still to be archived. */
+export async function archive(ask: Ask): Promise<Reading[]> {
+  const archiver = await readArchiver(ask)
+  if (archiver.mode === 'off') return []
+  if (archiver.in_recovery || archiver.current === null) return [unknown('archive', inRecovery)]
+  if (archiver.last === null) return [unknown('archive', neverArchived(archiver))]
+  const waiting = segmentsBetween(archiver.last, archiver.current, archiver.segment_bytes)
+  if (waiting === null) {
+    return [unknown('archive', `the last file archived is ${archiver.last}, no WAL segment: wait for the next one`)]
+  }
+  const trouble = archiver.failing ? `, which fails on ${archiver.last_failed} (see the server's log)` : ''
+  return [{ signal: 'archive', value: waiting, detail: `the archiver${trouble}` }]
+}
+
+function neverArchived({ failed, last_failed }: Archiver): string {
+  return failed > 0
+    ? `archiving has failed ${count(failed, 'time', 'times')} and never succeeded, last on ${last_failed}: see the server's log, and mend archive_command or archive_library`
+    : 'nothing has been archived since the statistics began: wait for the first segment, or SELECT pg_switch_wal()'
+}

@@ -1,0 +1,52 @@
+import type { Reading } from '../core/signal.ts'
+import type { Ask } from './ask.ts'
+import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
+import { unknown } from './words.ts'
+
+interface Tuples {
+  number: number
+  there: boolean
+  live: number
+  dead: number
+  counted: boolean
+}
+
+/**
+ * By the functions under pg_stat_all_tables, which computes all tables to give one. After a crash the counters begin at
+ * nothing: then what the last VACUUM or ANALYZE counted stands in for the live ones.
+ */
+async function readTuples(ask: Ask, tables: readonly WatchedTable[]): Promise<Tuples[]> {
+  return ask<Tuples>({
+    name: 'dead-tuples',
+    text: `${withParts}
+    SELECT number, bool_and(p.oid IS NOT NULL) AS there,
+      coalesce(sum(greatest(pg_catalog.pg_stat_get_live_tuples(p.oid), c.reltuples, 0)), 0)::float8 AS live,
+      coalesce(sum(pg_catalog.pg_stat_get_dead_tuples(p.oid)), 0)::float8 AS dead,
+      coalesce(bool_or(c.reltuples >= 0), false) AS counted
+    FROM parts p LEFT JOIN pg_catalog.pg_class c ON c.oid = p.oid AND c.relkind <> 'p'
+    GROUP BY number`,
+    values: columnsOf(tables),
+  })
+}
+
+/** Which part of a table, all its partitions together, is dead tuples. */
+export async function deadTuples(
+  ask: Ask,
+  tables: readonly WatchedTable[],
+): Promise<Array<Reading & { readonly table: string }>> {
+  if (tables.length === 0) return []
+  const rows = await readTuples(ask, tables)
+  return rows.flatMap((row) => {
+    const table = tables[row.number - 1]
+    return table ? { ...ratio(table, row), table: keyOf(table) } : []
+  })
+}
+
+function ratio(table: WatchedTable, { there, live, dead, counted }: Tuples): Reading {
+  const name = keyOf(table)
+  if (!there) return unknown('dead-tuples', notThere(table))
+  if (live + dead > 0) return { signal: 'dead-tuples', value: dead / (live + dead), detail: `table ${name}` }
+  return counted
+    ? { signal: 'dead-tuples', value: 0, detail: `table ${name}` }
+    : unknown('dead-tuples', `nothing is known of the rows of ${name}: ANALYZE ${name}`)
+}

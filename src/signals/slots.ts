@@ -1,0 +1,41 @@
+import type { Reading } from '../core/signal.ts'
+import type { Ask } from './ask.ts'
+import { inRecovery, unknown } from './words.ts'
+
+interface Slot {
+  name: string
+  status: string | null
+  in_recovery: boolean
+  bytes: number | null
+}
+
+/** Temporary slots go with their sessions, as soon as a base backup is over. */
+async function readSlots(ask: Ask): Promise<Slot[]> {
+  return ask<Slot>({
+    name: 'slots',
+    text: `SELECT slot_name::text AS name, wal_status AS status, pg_catalog.pg_is_in_recovery() AS in_recovery,
+      CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(
+        pg_catalog.pg_current_wal_lsn(), coalesce(confirmed_flush_lsn, restart_lsn))::float8 END AS bytes
+    FROM pg_catalog.pg_replication_slots WHERE NOT temporary`,
+  })
+}
+
+/** Bytes of WAL that the furthest behind of the slots keeps for its consumer, whether that is there or not. */
+export async function slots(ask: Ask): Promise<Reading[]> {
+  const all = await readSlots(ask)
+  const [first] = all
+  if (!first) return []
+  if (first.in_recovery) return [unknown('slots', inRecovery)]
+  const broken = all.find(({ status }) => status === 'unreserved' || status === 'lost')
+  if (broken) return [unknown('slots', describe(broken))]
+  const worst = all.reduce((worst, slot) => ((slot.bytes ?? 0) > (worst.bytes ?? 0) ? slot : worst))
+  // A slot that has never been used reserves nothing.
+  return [{ signal: 'slots', value: Math.max(0, worst.bytes ?? 0), detail: `slot ${worst.name}` }]
+}
+
+function describe({ name, status }: Slot): string {
+  const drop = `drop the slot: SELECT pg_drop_replication_slot('${name}')`
+  return status === 'lost'
+    ? `slot ${name} is lost: WAL that its consumer needs was removed. Set the consumer up anew, or ${drop}`
+    : `slot ${name} is unreserved: the next checkpoint may remove WAL that its consumer needs. Let it catch up, or ${drop}`
+}

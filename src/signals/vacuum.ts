@@ -1,0 +1,49 @@
+import type { Reading } from '../core/signal.ts'
+import type { Ask } from './ask.ts'
+import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
+import { mayNotSee, unknown } from './words.ts'
+
+interface Vacuums {
+  number: number
+  there: boolean
+  running: number
+  /** Vacuums in this database of which this role may not see the table. */
+  hidden: number
+  role: string
+}
+
+async function readVacuums(ask: Ask, tables: readonly WatchedTable[]): Promise<Vacuums[]> {
+  return ask<Vacuums>({
+    name: 'vacuum',
+    text: `${withParts}, vacuums AS MATERIALIZED (
+      SELECT pid, relid FROM pg_catalog.pg_stat_progress_vacuum WHERE datname = pg_catalog.current_database()
+    )
+    SELECT number, bool_and(p.oid IS NOT NULL) AS there, count(v.pid)::int AS running,
+      (SELECT count(*)::int FROM vacuums WHERE relid IS NULL) AS hidden, current_user::text AS role
+    FROM parts p
+    LEFT JOIN pg_catalog.pg_class c ON c.oid = p.oid
+    LEFT JOIN vacuums v ON v.relid IN (c.oid, c.reltoastrelid)
+    GROUP BY number`,
+    values: columnsOf(tables),
+  })
+}
+
+/** 1 while a table or a partition of it is being vacuumed, else 0. */
+export async function vacuum(
+  ask: Ask,
+  tables: readonly WatchedTable[],
+): Promise<Array<Reading & { readonly table: string }>> {
+  if (tables.length === 0) return []
+  const rows = await readVacuums(ask, tables)
+  return rows.flatMap((row) => {
+    const table = tables[row.number - 1]
+    return table ? { ...running(table, row), table: keyOf(table) } : []
+  })
+}
+
+function running(table: WatchedTable, { there, running, hidden, role }: Vacuums): Reading {
+  if (!there) return unknown('vacuum', notThere(table))
+  if (running === 0 && hidden > 0)
+    return unknown('vacuum', mayNotSee(role, 'what is vacuumed (pg_stat_progress_vacuum)'))
+  return { signal: 'vacuum', value: running > 0 ? 1 : 0, detail: `table ${keyOf(table)}` }
+}
