@@ -7,6 +7,7 @@ import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, nextStatus, type RunEvent, type RunStatus } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
+import { readPace } from './pace.ts'
 import {
   assignTickets,
   fenceRanges,
@@ -291,7 +292,8 @@ export async function advanceRun(control: Control, id: string, actor: string): P
       const step = nextStep({
         status: run.status,
         parallelism: run.options.parallelism,
-        held: run.hold !== null,
+        // A standstill holds from its first moment; the hold that says so to people is written a moment later.
+        held: run.hold !== null || (await readPace(tx)).standstill !== null,
         ranges: await listRangeStates(tx, id),
         stragglers: await countStragglers(tx, id),
         verifyRounds: run.verifyRounds,

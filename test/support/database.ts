@@ -15,12 +15,13 @@ export interface TestDatabase {
   session(): Promise<pg.Client>
 }
 
-export async function createDatabase(): Promise<TestDatabase> {
-  const admin = new pg.Client({ connectionString: inject('postgresUrl') })
+/** On the cluster that all tests share, or on one of the test's own. */
+export async function createDatabase(cluster = inject('postgresUrl')): Promise<TestDatabase> {
+  const admin = new pg.Client({ connectionString: cluster })
   await admin.connect()
   const name = `test_${randomBytes(6).toString('hex')}`
   await admin.query(`CREATE DATABASE ${name}`)
-  const url = new URL(inject('postgresUrl'))
+  const url = new URL(cluster)
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 5 })
   pool.on('error', () => undefined)
