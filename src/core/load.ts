@@ -48,6 +48,11 @@ const startLoad = 0.05
 const leastLoad = 0.02
 /** Of each worker's time, while others are at work: the gaps between batches are theirs. */
 const politePart = 0.4
+/**
+ * The same, below which no pressure brings the load: what others feel may be their own doing, and would then bring us
+ * to a standstill for nothing.
+ */
+const pressedPart = 0.1
 const usualGrowth = 1.15
 /** As long as nothing has ever been in the way. */
 const startGrowth = 1.35
@@ -122,7 +127,8 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   const lowering = lowest.factor < 1
   const waiting = lowering && input.now - pace.loweredAt < patience(lowest.signal, trail)
   const most = ceilingOf(workers, input.others)
-  const wanted = Math.max(leastLoad, pace.load * (waiting ? 1 : lowest.factor))
+  const least = lowest.signal !== null && kindOf[lowest.signal] === 'pressure' ? pressedPart * workers : leastLoad
+  const wanted = Math.max(Math.min(pace.load, least), pace.load * (waiting ? 1 : lowest.factor))
   const load = Math.min(wanted, most.load)
   return {
     ...seen,
