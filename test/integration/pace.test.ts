@@ -101,7 +101,11 @@ test('which signals count, and their limits, change while it runs, within a seco
   const began = performance.now()
   const { body } = await client.call('PATCH', `/runs/${id}`, { signals: { 'dead-tuples': false } })
   expect(body.options.signals).toEqual({ 'dead-tuples': false })
-  await until('it to go on', () => client.run(id), ({ throttle }) => throttle?.signal !== 'dead-tuples')
+  await until(
+    'it to go on',
+    () => client.run(id),
+    ({ throttle }) => throttle?.signal !== 'dead-tuples',
+  )
   expect(performance.now() - began).toBeLessThan(1000)
   await client.reaches(id, ['succeeded'])
 })
@@ -119,7 +123,11 @@ test('an override has a name, a reason and an end', async () => {
   })
   expect(status).toBe(200)
   expect(body.overrides).toMatchObject([{ signal: 'dead-tuples', reason: 'vacuum comes tonight', by: 'local' }])
-  await until('rows to be done', () => settledRows(database), (now) => now > before)
+  await until(
+    'rows to be done',
+    () => settledRows(database),
+    (now) => now > before,
+  )
   // It ends by itself, and the signal counts again.
   const again = await heldBy(client, id, 'dead-tuples')
   expect(again.overrides).toEqual([])
@@ -136,7 +144,10 @@ test('an override has a name, a reason and an end', async () => {
   expect(longer.overrides).toHaveLength(1)
   const { body: taken } = await client.call('DELETE', `/runs/${id}/overrides/dead-tuples`)
   expect(taken.overrides).toEqual([])
-  const bad = await client.call<{ detail: string }>('POST', `/runs/${id}/overrides`, { signal: 'dead-tuples', seconds: 5 })
+  const bad = await client.call<{ detail: string }>('POST', `/runs/${id}/overrides`, {
+    signal: 'dead-tuples',
+    seconds: 5,
+  })
   expect(bad.status).toBe(400)
   expect(bad.body.detail).toContain('reason')
 })
@@ -205,12 +216,25 @@ test('the load is shared: two processes together do not take more than one', asy
     }
   })()
   const busy = () =>
-    database.value<number>('SELECT sum(worked_ms - throttled_ms)::float8 / 1000 FROM evenkeel.ranges WHERE run_id = $1', [id])
+    database.value<number>(
+      'SELECT sum(worked_ms - throttled_ms)::float8 / 1000 FROM evenkeel.ranges WHERE run_id = $1',
+      [id],
+    )
   const owners = () =>
-    database.query('SELECT DISTINCT lease_owner FROM evenkeel.ranges WHERE run_id = $1 AND lease_owner IS NOT NULL', [id])
-  await until('eight workers', () => owners(), (found) => found.length > 0)
+    database.query('SELECT DISTINCT lease_owner FROM evenkeel.ranges WHERE run_id = $1 AND lease_owner IS NOT NULL', [
+      id,
+    ])
+  await until(
+    'eight workers',
+    () => owners(),
+    (found) => found.length > 0,
+  )
   const [from, at] = [await busy(), performance.now()]
-  await until('four seconds of work', () => performance.now() - at, (ms) => ms > 4000)
+  await until(
+    'four seconds of work',
+    () => performance.now() - at,
+    (ms) => ms > 4000,
+  )
   const used = ((await busy()) - from) / ((performance.now() - at) / 1000)
   going = false
   await pinned
