@@ -18,6 +18,12 @@ export interface ReplicaDemand {
   readonly heartbeats: boolean
 }
 
+/** The standbys that count and stream now, and how many by each name; none where that cannot be told. */
+export async function streamingStandbys(pool: Pool, policy: ReplicaPolicy): Promise<Map<string, number>> {
+  const replication = await readReplication(askOver(pool))
+  return countNames(replication.unknown === null ? countedBy(policy, replication.standbys).map(({ name }) => name) : [])
+}
+
 /** What keeps the standbys from being watched as a run demands, in words; empty where nothing does. */
 export async function checkReplicas(pool: Pool, demand: ReplicaDemand): Promise<string[]> {
   const { policy, known, heartbeats } = demand

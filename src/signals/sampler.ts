@@ -70,7 +70,10 @@ export function startSampler(options: SamplerOptions): Sampler {
       signals: options.cores === null ? [] : ['active'],
       intervalMs: fastMs,
       async read() {
-        const found = await readActivity(ask)
+        const found = await readActivity(ask).catch((error: unknown) => {
+          activity = null
+          throw error
+        })
         activity = { at: performance.now(), found }
         return options.cores === null ? [] : [activePerCore(found, options.cores)]
       },
