@@ -3,7 +3,7 @@ import type { Config } from './config.ts'
 import { limitOf } from './core/limits.ts'
 import type { RunOptions } from './core/options.ts'
 import { workableStatuses } from './core/run.ts'
-import { checkHeartbeats, checkReplicas } from './signals/replicas.ts'
+import { checkHeartbeats, checkReplicas, streamingStandbys } from './signals/replicas.ts'
 import { type Sampler, startSampler } from './signals/sampler.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
 import { countBeat, readBeat } from './store/heartbeat.ts'
@@ -57,9 +57,10 @@ export function openSampling(
       const findings: string[] = []
       const counts = (signal: Parameters<typeof limitOf>[0]) => limitOf(signal, options) !== null
       if (counts('replica-lag') || counts('replica-bytes') || counts('replicas-missing')) {
-        // Without a live run nobody relies on the standbys of before: one that was taken away since is not missing.
+        // Without a live run nobody relies on the standbys of before: one that was taken away since is not missing, and
+        // those that stream now are the ones to be missed.
         const live = await listRunIdsByStatus(control, workableStatuses)
-        if (live.length === 0) await replaceStandbys(control, new Map())
+        if (live.length === 0) await replaceStandbys(control, await streamingStandbys(signals, config.replicas))
         findings.push(
           ...(await checkReplicas(signals, {
             policy: config.replicas,

@@ -95,13 +95,18 @@ export async function startService(config: Config & { readonly databaseUrl: stri
     { ...shared, tokens: config.tokens, checkReplicas: sampling.checkReplicas },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
-  const close = async () => {
+  const closeAll = async () => {
     await worker?.close()
     await app.close()
     await queue.close()
     await sampler?.close()
     await sampling.close()
     await Promise.all([controlPool.end(), engine.end()])
+  }
+  let closing: Promise<void> | undefined
+  const close = () => {
+    closing ??= closeAll()
+    return closing
   }
   try {
     const url = await app.listen({ host: config.host, port: config.port })

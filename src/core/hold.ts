@@ -85,8 +85,9 @@ function scheduleHold({ options: { schedule }, now }: HoldInput): Hold | null {
 
 function signalHold(input: HoldInput): Hold | null {
   const holds = input.measured.flatMap((measured) => judge(measured, input) ?? [])
-  // Not known is graver than any number.
-  const gravity = ({ value, limit }: Hold) => (value === null ? Number.POSITIVE_INFINITY : value / (limit ?? 1))
+  // Not known is graver than any number; and a standby that is gone says more than how far it is behind.
+  const gravity = ({ signal, value, limit }: Hold) =>
+    value === null ? Number.POSITIVE_INFINITY : signal === 'replicas-missing' ? Number.MAX_VALUE : value / (limit ?? 1)
   return holds.reduce<Hold | null>((worst, hold) => (worst && gravity(worst) >= gravity(hold) ? worst : hold), null)
 }
 

@@ -24,6 +24,6 @@ export function worstStandby(
   return {
     signal,
     value: worst[by],
-    detail: `standby ${worst.name}${worst.vanished ? ', which has stopped streaming,' : ''}`,
+    detail: `standby ${worst.name}${worst.vanished ? ', which has stopped streaming' : ''}`,
   }
 }
