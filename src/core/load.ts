@@ -15,18 +15,21 @@ export interface Pace {
   readonly targetSeconds: number
   /** Why the load is below what the workers could do; null where it is not. */
   readonly cause: PaceCause | null
-  /** When the load was last brought down. Seconds, on the database's clock. */
+  /** When the load was last brought down; 0 as long as it never was. Seconds, on the database's clock. */
   readonly loweredAt: number
   /** Ranges that workers held at the last few steps: between two slices one may hold none for a moment. */
   readonly crew: readonly number[]
-  /** The values of late of each signal that counts, newest last, for telling whether it rises. */
-  readonly trail: Readonly<Partial<Record<SignalName, readonly number[]>>>
+  /** Of late, newest last: the values of each signal that counts, and the load while there was work. */
+  readonly trail: Trail
 }
+
+type Trail = Readonly<Partial<Record<SignalName | 'load', readonly number[]>>>
 
 export interface PaceCause {
   readonly reason: string
   readonly signal: SignalName | 'start' | 'others'
-  readonly value: number
+  /** Null where it is unknown. */
+  readonly value: number | null
   readonly limit: number
 }
 
@@ -43,9 +46,9 @@ export interface PaceInput {
   readonly options: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>
 }
 
-const startLoad = 0.05
-/** So little that even a database in trouble hardly feels it, and enough to learn from. */
-const leastLoad = 0.02
+const startLoad = 0.02
+/** So little that even a replica in trouble keeps up with it, and enough to learn from. */
+const leastLoad = 0.002
 /** Of each worker's time, while others are at work: the gaps between batches are theirs. */
 const politePart = 0.4
 /**
@@ -61,16 +64,21 @@ const boldGrowth = 2
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
 const longestSeconds = 0.3
+/** What a batch and its wait may take together: rarer and larger ones would reach a slow replica in lumps. */
+const turnSeconds = 0.25
 const trailLength = 4
+/** Where a lag is longer than this many steps, what the load was then is not known any more. */
+const loadsLength = 64
 const crewLength = 5
-/** Of its soft limit, the change that counts as rising or falling. */
-const flatPart = 0.03
-/** Of the way to the soft limit: with less of it left, what rises is let rise no faster. */
-const roomEnough = 0.75
-/** How far ahead what rises is looked at. */
-const foresightSeconds = 3
-/** In which time a lag shall come back to its soft limit. */
-const drainSeconds = 10
+/** A replica that stands still replays nothing whatever the load, and would bring it to nothing. */
+const deepestCut = 0.5
+/**
+ * How much the distance to the soft limit counts, a second. A lag has come to rest after some ten seconds, a backlog after
+ * a minute, for how much of it is ours is not known; a pressure answers at once.
+ */
+const gains = { lag: 0.2, backlog: 0.05, pressure: 0.3 } as const
+/** How far ahead a backlog that grows is looked at. */
+const foresightSeconds = 6
 
 /** Where a database begins: gently, and found out from there. */
 export const startPace: Pace = {
@@ -91,15 +99,18 @@ interface Wish {
 }
 
 /**
- * One step of the control law. The load follows the signal that asks for least: it grows by 1.15 a second while all are
- * well below their soft limits, stays while one rises towards it or falls from above it, and comes down while one is above
- * it and rising, or a pressure. What it comes down to is, for a replica, what that really replays: with a lag that grew by
- * s seconds a second, it replays 1 - s of what is sent to it. After coming down it waits until the effect can be seen, which for a
- * lag of l seconds takes l seconds: without that it would come down several times for one cause.
+ * One step of the control law. The load follows the signal that asks for least, grows by at most 1.15 a second, and comes
+ * to rest where that signal is at its soft limit.
+ *
+ * What a replica can bear it tells itself: when its lag grows by s seconds a second, it replays 1 - s of what is sent to
+ * it. What it replays now, though, was sent when the lag began: counted from the load of that time, and not from the
+ * present one, nothing is done twice for one cause, however long its effect takes to be seen.
+ *
  * While no worker holds a range nothing is learned: what is measured then is not our doing.
  */
 export function stepPace(pace: Pace, input: PaceInput): Pace {
-  const trail: Partial<Record<SignalName, readonly number[]>> = {}
+  const loads = pace.trail.load ?? [pace.load]
+  const trail: Partial<Record<SignalName | 'load', readonly number[]>> = { load: loads }
   const wishes: Wish[] = []
   const growth = growthOf(pace, input)
   for (const signal of signalNames) {
@@ -107,16 +118,18 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     const measured = limit && worstOf(signal, input.measured)
     if (!limit || !measured) continue
     if (measured.value === null) {
-      wishes.push({ signal, factor: 1, cause: null })
+      wishes.push({ signal, factor: 1, cause: unknownCause(measured, limit) })
       continue
     }
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
-    wishes.push(wishOf(measured, measured.value, values, limit, growth))
+    const factor =
+      kindOf[signal] === 'lag' ? replayed(values, limit.soft, loads) / pace.load : ease(signal, values, limit)
+    wishes.push({ signal, factor, cause: causeOf(measured, measured.value, limit, factor) })
   }
   const crew = [...pace.crew, input.workers].slice(-crewLength)
   const workers = Math.max(...crew)
-  const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace.targetSeconds, input) }
+  const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input) }
   if (input.workers === 0) return seen
 
   const lowest = wishes.reduce<Wish>((least, wish) => (least.factor <= wish.factor ? least : wish), {
@@ -124,16 +137,15 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     factor: growth,
     cause: null,
   })
-  const lowering = lowest.factor < 1
-  const waiting = lowering && input.now - pace.loweredAt < patience(lowest.signal, trail)
   const most = ceilingOf(workers, input.others)
   const least = lowest.signal !== null && kindOf[lowest.signal] === 'pressure' ? pressedPart * workers : leastLoad
-  const wanted = Math.max(Math.min(pace.load, least), pace.load * (waiting ? 1 : lowest.factor))
+  const wanted = Math.max(Math.min(pace.load, least), pace.load * lowest.factor)
   const load = Math.min(wanted, most.load)
   return {
     ...seen,
     load,
-    loweredAt: lowering && !waiting ? input.now : pace.loweredAt,
+    trail: { ...trail, load: [...loads, Number(load.toPrecision(4))].slice(-loadsLength) },
+    loweredAt: lowest.factor < 1 ? input.now : pace.loweredAt,
     cause:
       load >= workers ? null : (lowest.cause ?? (wanted >= most.load ? most.cause : growingBack(pace, load, workers))),
   }
@@ -146,7 +158,7 @@ function growthOf({ loweredAt }: Pace, { measured }: PaceInput): number {
 
 /** What brought the load down stays the reason why it is not higher yet. */
 function growingBack({ cause }: Pace, load: number, workers: number): PaceCause {
-  if (cause && cause.signal !== 'others') return cause
+  if (cause && cause.value !== null && cause.signal !== 'others') return cause
   return {
     reason: 'The pace grows step by step while nothing is in its way.',
     signal: 'start',
@@ -170,42 +182,50 @@ function ceilingOf(workers: number, others: number | null): { load: number; caus
   }
 }
 
-function wishOf(
-  { signal, detail }: Measured,
-  value: number,
-  values: readonly number[],
-  limit: Limit,
-  growth: number,
-): Wish {
-  const kind = kindOf[signal]
-  const slope = kind === 'pressure' || kind === 'notice' ? 0 : slopeOf(values)
-  const rising = slope > flatPart * limit.soft
-  const ahead = value + slope * foresightSeconds
-  if (value < limit.soft && !(rising && ahead >= limit.soft)) {
-    // What adds up is met slowly: it goes on rising for a while after the load has stopped to.
-    const room = kind === 'pressure' || kind === 'notice' ? 1 : 1 - value / limit.soft
-    return { signal, factor: rising && room < roomEnough ? 1 : 1 + (growth - 1) * room, cause: null }
+/** The load that a replica can take, by how its lag has changed and by what was sent to it when that began. */
+function replayed(values: readonly number[], soft: number, loads: readonly number[]): number {
+  const lag = values.at(-1) ?? 0
+  const since = Math.round(lag + (values.length - 1) / 2)
+  const sent = loads.at(-1 - since) ?? loads[0] ?? 0
+  return sent * Math.max(deepestCut, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
+}
+
+/** What to multiply the load with for the sake of a signal that does not tell how much would be right. */
+function ease(signal: SignalName, values: readonly number[], { soft }: Limit): number {
+  const value = values.at(-1) ?? 0
+  switch (kindOf[signal]) {
+    case 'backlog':
+      return towards((value + slopeOf(values) * foresightSeconds) / soft, gains.backlog)
+    case 'pressure':
+      // One look that is off is not heard.
+      return towards(medianOf(values) / soft, gains.pressure)
+    default:
+      return value < soft ? Number.POSITIVE_INFINITY : 1
   }
+}
+
+/** Less and less the nearer a value comes to 1, its soft limit, and below 1 beyond it. */
+function towards(part: number, gain: number): number {
+  if (part <= 0) return Number.POSITIVE_INFINITY
+  return part < 1 ? 1 + gain * (1 / part - 1) : Math.max(deepestCut, 1 - gain * (part - 1))
+}
+
+function causeOf({ signal, detail }: Measured, value: number, { soft, hard }: Limit, factor: number): PaceCause | null {
+  if (value < soft && factor >= 1) return null
   const { unit } = signalSpecs[signal]
-  const cause: PaceCause = {
-    reason: `${signal} is ${formatValue(unit, value)} (${detail})${value < limit.soft ? ' and rises' : ''}: from ${formatValue(unit, limit.soft)} on the pace comes down.`,
+  const rises = value < soft ? ' and rises' : ''
+  const what = kindOf[signal] === 'notice' ? 'does not grow' : 'comes down'
+  return {
+    reason: `${signal} is ${formatValue(unit, value)} (${detail})${rises}: from ${formatValue(unit, soft)} on the pace ${what}.`,
     signal,
     value,
-    limit: limit.hard ?? limit.soft,
+    limit: hard ?? soft,
   }
-  if (limit.hard !== null && value >= limit.hard) return { signal, factor: 0.5, cause }
-  switch (kind) {
-    case 'lag': {
-      const excess = Math.max(0, value - limit.soft) / drainSeconds
-      return { signal, factor: Math.min(1, Math.max(0.5, (1 - slope) / (1 + excess))), cause }
-    }
-    case 'backlog':
-      return { signal, factor: rising ? 0.8 : 1, cause }
-    case 'pressure':
-      return { signal, factor: 0.8, cause }
-    case 'notice':
-      return { signal, factor: 1, cause }
-  }
+}
+
+function unknownCause({ signal, detail }: Measured, { soft, hard }: Limit): PaceCause {
+  const reason = `${signal} is not known, so the pace does not grow. ${detail}`
+  return { reason, signal, value: null, limit: hard ?? soft }
 }
 
 /**
@@ -227,14 +247,6 @@ const kindOf: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' | 'noti
   snapshot: 'notice',
 }
 
-/** How long after coming down its effect can first be seen in a signal. Seconds. */
-function patience(signal: SignalName | null, trail: Pace['trail']): number {
-  if (signal === null) return 0
-  const kind = kindOf[signal]
-  const lag = kind === 'lag' ? (trail[signal]?.at(-1) ?? 0) : 0
-  return kind === 'pressure' ? 3 : 2 + lag
-}
-
 /** Change a second over the trail. */
 function slopeOf(values: readonly number[]): number {
   const first = values[0]
@@ -242,13 +254,17 @@ function slopeOf(values: readonly number[]): number {
   return values.length < 2 || first === undefined || last === undefined ? 0 : (last - first) / (values.length - 1)
 }
 
+function medianOf(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+}
+
 /** Short while others are at work, for what they feel is how long one batch runs at a stretch; long while nobody is. */
-function nextTarget(targetSeconds: number, { others, measured }: PaceInput): number {
+function nextTarget({ targetSeconds, load }: Pace, workers: number, { others, measured }: PaceInput): number {
   const blocking = measured.some(({ signal, value }) => signal === 'blocked' && value !== null && value > 0)
-  if (others === null && !blocking) return targetSeconds
-  return others || blocking
-    ? Math.max(shortestSeconds, targetSeconds / 2)
-    : Math.min(longestSeconds, targetSeconds * 1.3)
+  if (others || blocking) return Math.max(shortestSeconds, targetSeconds / 2)
+  const longest = others === null ? startTargetSeconds : longestSeconds
+  const turn = (turnSeconds * load) / Math.max(1, workers)
+  return Math.max(shortestSeconds, Math.min(longest, turn, targetSeconds * 1.3))
 }
 
 /** The worst reading of a signal; an unknown one before any number. */
