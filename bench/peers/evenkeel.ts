@@ -64,7 +64,7 @@ async function writes(read: () => Promise<RunBody>, signal: AbortSignal): Promis
 }
 
 /** Waits for the line in which the service says where it listens. */
-async function listens(service: Child): Promise<string> {
+export async function listens(service: Child): Promise<string> {
   const deadline = performance.now() + startWithinSeconds * 1000
   for (;;) {
     const url = /"url":"(http[^"]+)"/.exec(service.output)?.[1]
@@ -74,7 +74,7 @@ async function listens(service: Child): Promise<string> {
   }
 }
 
-async function call(url: string, path: string, body?: object): Promise<RunBody> {
+export async function call(url: string, path: string, body?: object): Promise<RunBody> {
   const response = await fetch(new URL(path, url), {
     method: body === undefined ? 'GET' : 'POST',
     headers: body === undefined ? {} : { 'content-type': 'application/json' },

@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { calibrate } from './episode/calibrate.ts'
+import { Recorder } from './episode/recorder.ts'
+import type { Calibration, Phase, Recording } from './episode/recording.ts'
+import { Replay } from './episode/replay.ts'
+import { writeRecording } from './episode/results.ts'
+import { Scene } from './episode/scene.ts'
+import { Service } from './episode/service.ts'
+import { tableOf, verdictsOf } from './episode/verdict.ts'
+import { untilQuiet, watchCpu } from './support/cpu.ts'
+
+const rows = 8_000_000
+
+interface Act {
+  readonly name: string
+  readonly seconds: number
+  readonly begin: (replay: Replay, calibration: Calibration) => Promise<void> | void
+}
+
+const acts: readonly Act[] = [
+  { name: 'free', seconds: 25, begin: () => {} },
+  { name: 'slow replay', seconds: 90, begin: (replay, { slowedTo }) => replay.slowTo(slowedTo) },
+  { name: 'replay paused', seconds: 20, begin: (replay) => replay.pause() },
+  { name: 'slow replay again', seconds: 40, begin: (replay) => replay.resume() },
+  { name: 'free again', seconds: 40, begin: (replay) => replay.slowTo(null) },
+]
+
+/** A run beside a standby that becomes slow, stands still and recovers: what evenkeel does, and what the standby feels. */
+async function main(): Promise<void> {
+  const undo: (() => Promise<unknown>)[] = []
+  try {
+    console.log(`Two tables of ${rows} rows, and a standby …`)
+    const scene = await Scene.set(rows)
+    undo.push(() => scene.strike())
+    const replay = await Replay.open(scene.standbyUrl)
+    undo.push(() => replay.close())
+    await untilQuiet()
+    console.log('Calibration: what a run writes, and what the standby can replay …')
+    const calibration = await calibrate(scene, replay)
+    console.log(calibration)
+    await scene.onPrimary((client) => client.query('CHECKPOINT'))
+    await untilQuiet()
+
+    const service = await Service.start(scene.url, 'evenkeel')
+    undo.push(() => service.kill())
+    const id = await service.run('readings')
+    const recorder = await Recorder.start(scene.url, scene.standbyUrl, service, id)
+    undo.push(() => recorder.stop())
+    const phases: Phase[] = []
+    for (const act of acts) {
+      console.log(`${act.name}, ${act.seconds} s …`)
+      const shares = watchCpu()
+      const from = recorder.now
+      await act.begin(replay, calibration)
+      await Promise.race([sleep(act.seconds * 1000), service.failure, recorder.failure])
+      phases.push({ name: act.name, from, to: recorder.now, cpuOthers: shares().others })
+    }
+    const { status, reason } = await service.find(id)
+    if (status !== 'running') throw new Error(`the run should be under way still and is ${status}: ${reason}`)
+    const recording: Recording = {
+      calibration,
+      limits: { soft: 2, hard: 5, probe: 1.5 },
+      phases,
+      samples: recorder.samples,
+    }
+    const file = await writeRecording(recording)
+    console.log(`\n${tableOf(verdictsOf(recording))}\n\nThe recording is in ${file}`)
+  } finally {
+    for (const step of undo.reverse()) await step().catch(() => {})
+  }
+}
+
+// The embedded servers have a warden each and the processes are on a leash: Ctrl-C leaves nothing behind.
+await main()

@@ -1,0 +1,72 @@
+import pg from 'pg'
+import { type EmbeddedPostgres, startPostgres, startStandby } from '../../src/embedded/index.ts'
+import { settings } from '../support/cluster.ts'
+
+/** A primary with the tables, and a standby that streams from it. */
+export class Scene {
+  readonly #primary: EmbeddedPostgres
+  #standby: EmbeddedPostgres | null = null
+
+  private constructor(primary: EmbeddedPostgres) {
+    this.#primary = primary
+  }
+
+  static async set(rows: number): Promise<Scene> {
+    const scene = new Scene(await startPostgres({ settings }))
+    try {
+      await scene.onPrimary(async (client) => {
+        await createTable(client, 'readings', rows)
+        await createTable(client, 'rehearsal', rows)
+        await client.query('CREATE TABLE beat (at timestamptz NOT NULL)')
+        await client.query('INSERT INTO beat VALUES (clock_timestamp())')
+        await client.query('CHECKPOINT')
+      })
+      scene.#standby = await startStandby(scene.#primary, { name: 'one', settings })
+      return scene
+    } catch (error) {
+      await scene.strike()
+      throw error
+    }
+  }
+
+  get url(): string {
+    return this.#primary.url
+  }
+
+  get standbyUrl(): string {
+    return (this.#standby as EmbeddedPostgres).url
+  }
+
+  async onPrimary<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    const client = new pg.Client({ connectionString: this.#primary.url, application_name: 'bench' })
+    await client.connect()
+    try {
+      return await work(client)
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Where the primary is, in bytes of WAL. */
+  async position(): Promise<number> {
+    const { rows } = await this.onPrimary((client) =>
+      client.query<{ position: number }>("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS position"),
+    )
+    return rows[0]?.position as number
+  }
+
+  async strike(): Promise<void> {
+    await this.#standby?.stop()
+    await this.#primary.stop()
+  }
+}
+
+/** Narrow rows, without dead ones, pages marked as all visible. */
+async function createTable(client: pg.Client, name: string, rows: number): Promise<void> {
+  await client.query(`
+    CREATE TABLE ${name} AS
+    SELECT id, (id * 7919 % 700) / 10.0::float8 - 30 AS celsius, NULL::float8 AS fahrenheit
+    FROM generate_series(1::bigint, ${rows}) AS id`)
+  await client.query(`ALTER TABLE ${name} ADD PRIMARY KEY (id)`)
+  await client.query(`VACUUM (ANALYZE) ${name}`)
+}

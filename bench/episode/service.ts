@@ -1,0 +1,65 @@
+import { fileURLToPath } from 'node:url'
+import type { RunBody } from '../../src/api/present.ts'
+import { call, listens } from '../peers/evenkeel.ts'
+import { Child } from '../support/child.ts'
+
+const main = new URL('../../src/main.ts', import.meta.url)
+const jobsDir = fileURLToPath(new URL('./jobs', import.meta.url))
+
+/** evenkeel as `npm start` starts it, beside a standby that it has to find by itself. */
+export class Service {
+  readonly #child: Child
+  readonly #url: string
+
+  private constructor(child: Child, url: string) {
+    this.#child = child
+    this.#url = url
+  }
+
+  static async start(databaseUrl: string, schema: string): Promise<Service> {
+    const child = new Child(main, [], {
+      DATABASE_URL: databaseUrl,
+      CONTROL_SCHEMA: schema,
+      JOBS_DIR: jobsDir,
+      REPLICAS: 'auto',
+      PORT: '0',
+    })
+    try {
+      return new Service(child, await listens(child))
+    } catch (error) {
+      await child.kill()
+      throw error
+    }
+  }
+
+  /** Rejects when it ends by itself. */
+  get failure(): Promise<never> {
+    return this.#child.failure
+  }
+
+  /** Returns the run's id. */
+  async run(job: string, options: Record<string, unknown> = {}): Promise<string> {
+    return (await call(this.#url, '/runs', { job, options })).id
+  }
+
+  find(id: string): Promise<RunBody> {
+    return call(this.#url, `/runs/${id}`)
+  }
+
+  /** Every series of /metrics, by its name and labels as they stand there. */
+  async metrics(): Promise<ReadonlyMap<string, number>> {
+    const response = await fetch(new URL('/metrics', this.#url))
+    if (!response.ok) throw new Error(`/metrics was answered with ${response.status}`)
+    const lines = (await response.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+    return new Map(
+      lines.map((line) => {
+        const end = line.lastIndexOf(' ')
+        return [line.slice(0, end), Number(line.slice(end + 1))]
+      }),
+    )
+  }
+
+  kill(): Promise<void> {
+    return this.#child.kill()
+  }
+}
