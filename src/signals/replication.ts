@@ -15,7 +15,7 @@ export interface Standby {
   readonly name: string
   /** What it has replayed. Bytes of WAL. */
   readonly replayed: bigint
-  /** What the primary last measured, where it has: it stays as it was while replay is paused. */
+  /** What the primary has measured itself. Null until it has, and while there was nothing to replay. */
   readonly replaySeconds: number | null
 }
 

@@ -16,6 +16,8 @@ import { snapshot } from './snapshot.ts'
 import { keyOf, type WatchedTable } from './tables.ts'
 import { vacuum } from './vacuum.ts'
 
+export type { HeartbeatReplica, KnownStandbys, ReplicaPolicy, WatchedTable }
+
 export interface SamplerOptions {
   /** One connection for the signals and one for the probe, of their own, so that neither waits for the other. */
   readonly signals: Pool
