@@ -52,14 +52,14 @@ export async function copyDataDir(from: string, to: string, account: Account | n
         await mkdir(join(to, path), { mode: 0o700 })
         await giveTo(join(to, path), account)
         if (!emptied.has(path)) await copyFolder(path)
-      } else if (entry.isFile() && path !== controlFile) {
+      } else if (entry.isFile()) {
         await copyFile(join(from, path), join(to, path), buffer, account)
       }
     }
   }
   await mkdir(to, { mode: 0o700 })
   await copyFolder('')
-  // last: in a copy of a standby it is what says how far replay must come before the files fit together
+  // again, and last: in a copy of a standby it is what says how far replay must come before the files fit together
   await writeOwned(join(to, controlFile), await readSettled(join(from, controlFile)), account)
   await giveTo(to, account)
 }

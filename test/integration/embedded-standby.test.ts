@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, chown, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -9,6 +9,7 @@ import { pathToFileURL } from 'node:url'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 import { unprivilegedAccount } from '../../src/embedded/account.ts'
+import { copyDataDir } from '../../src/embedded/copy.ts'
 import { type EmbeddedPostgres, type StandbyOptions, startPostgres, startStandby } from '../../src/embedded/index.ts'
 import { alive } from '../../src/embedded/os-process.mjs'
 import { until } from '../support/until.ts'
@@ -26,7 +27,8 @@ async function primaryWith(settings: Record<string, string> = {}): Promise<Embed
 }
 
 async function standbyOf(primary: EmbeddedPostgres, options: StandbyOptions): Promise<EmbeddedPostgres> {
-  const standby = await startStandby(primary, options)
+  // less than a test has, so that it fails with the reason
+  const standby = await startStandby(primary, { startTimeoutMs: 60_000, ...options })
   undo.push(() => standby.stop())
   return standby
 }
@@ -190,6 +192,17 @@ test('a restart beside a primary that is down waits for it', async () => {
   expect(await states(primary)).toEqual({ one: 'streaming' })
 })
 
+test('one that ends before it streams is not waited for', async () => {
+  const primary = await primaryWith()
+  const standby = await standbyOf(primary, { name: 'one', startTimeoutMs: 600_000 })
+  await primary.kill()
+  const rejected = expect(standby.restart()).rejects.toThrow(/standby one has ended/)
+  await until('the standby to answer', () => value(standby, 'SELECT pg_is_in_recovery()'))
+  process.kill(standby.pid as number, 'SIGKILL')
+  await rejected
+  expect(standby.pid).toBe(null)
+})
+
 test('a standby of a standby', async () => {
   const primary = await primaryWith()
   await query(primary, 'CREATE TABLE t AS SELECT generate_series(1, 1000) AS id')
@@ -324,6 +337,23 @@ test.each([
   expect(await query(standby, "SELECT * FROM verify_heapam('t')")).toEqual([])
 })
 
+test('a copy ends though its files shrink, and has the latest control file', async () => {
+  const folder = await ownFolder()
+  const [from, to] = [join(folder, 'from'), join(folder, 'to')]
+  const [file, control] = [join('base', 'table'), join('global', 'pg_control')]
+  for (const name of ['base', 'global']) await mkdir(join(from, name), { recursive: true })
+  await writeFile(join(from, control), 'old')
+  await writeFile(join(from, file), '')
+  await truncate(join(from, file), 2 ** 30)
+  const copied = copyDataDir(from, to, null)
+  await until('it to be at the large file', async () => (await stat(join(to, file))).size > 0)
+  await writeFile(join(from, control), 'new')
+  await truncate(join(from, file), 0)
+  await copied
+  expect((await stat(join(to, file))).size).toBeLessThan(2 ** 30)
+  expect(await readFile(join(to, control), 'utf8')).toBe('new')
+})
+
 test('the password is in no log and in no setting, and the files are the server’s alone', async () => {
   const primary = await primaryWith()
   const standby = await standbyOf(primary, { name: 'one' })
@@ -360,6 +390,7 @@ test('a standby that cannot be says why, and leaves nothing behind', async () =>
     await expect(few).rejects.toThrow(/max_connections = 10 is a lower setting/)
     const deaf = startStandby(primary, { name: 'deaf', settings: { hot_standby: 'off' }, startTimeoutMs: 1000 })
     await expect(deaf).rejects.toThrow(/deaf does not stream within 1000 ms: .*not accepting connections/)
+    expect(execFileSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' })).not.toContain(TMPDIR)
     await query(primary, `CREATE TABLESPACE elsewhere LOCATION '${tablespace}'`)
     await expect(startStandby(primary, { name: 'one' })).rejects.toThrow(/tablespaces/)
   })
@@ -375,7 +406,7 @@ test.each([
     async (folder: string) => {
       const [base = ''] = (await readdir(folder)).filter((name) => name.startsWith('evenkeel-standby'))
       const data = join(folder, base, 'data')
-      return existsSync(join(data, 'base')) && !existsSync(join(data, 'global', 'pg_control'))
+      return existsSync(join(data, 'base')) && !existsSync(join(data, 'backup_label'))
     },
   ],
 ])('when our process is killed %s, the standby goes, and its folders with it', async (_, reached) => {
