@@ -282,7 +282,7 @@ test('a server that is a standby itself tells nothing of replicas, and says so',
 describe('the heartbeat', () => {
   /** A replica read by its own URL. */
   function shownBy(name: string, url: string) {
-    const own = createPool(url, { name: 'evenkeel heartbeat', max: 1, settings: {}, queryTimeoutMs: 3000 })
+    const own = createPool(url, { name: 'evenkeel heartbeat', max: 1, settings: {}, queryTimeoutMs: 20_000 })
     onTestFinished(() => own.end())
     const replica = createControl(own, 'evenkeel')
     return { name, read: () => readBeat(replica) }
@@ -308,6 +308,22 @@ describe('the heartbeat', () => {
     await on(standby, 'SELECT pg_wal_replay_resume()')
     await untilReading(sampler, 'heartbeat', ({ value }) => value !== null && value < 1)
     expect(await checkHeartbeats(heartbeats, () => countBeat(control), 5)).toEqual([])
+
+    const onFresh = new pg.Client({ connectionString: fresh.url, application_name: 'evenkeel test' })
+    await onFresh.connect()
+    const { rows } = await onFresh.query(
+      "SELECT pid FROM pg_stat_activity WHERE application_name = 'evenkeel heartbeat'",
+    )
+    await onFresh.end()
+    process.kill(rows[0].pid, 'SIGSTOP')
+    try {
+      // The others are read all the same, so that it can be said which one it is.
+      const silent = await untilReading(sampler, 'heartbeat', ({ value }) => value === null)
+      expect(silent.detail).toMatch(/^replica two does not answer: /)
+    } finally {
+      process.kill(rows[0].pid, 'SIGCONT')
+    }
+    await untilReading(sampler, 'heartbeat', ({ value }) => value !== null)
 
     await fresh.kill()
     const unknown = await untilReading(sampler, 'heartbeat', ({ value }) => value === null)
