@@ -5,13 +5,13 @@ import type { RunOptions } from './core/options.ts'
 import { workableStatuses } from './core/run.ts'
 import { checkHeartbeats, checkReplicas, streamingStandbys } from './signals/replicas.ts'
 import { type Sampler, startSampler } from './signals/sampler.ts'
+import { probeSettings, signalSettings } from './signals/session.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
 import { countBeat, readBeat } from './store/heartbeat.ts'
 import { listRunIdsByStatus } from './store/runs.ts'
 import { listStandbys, rememberStandbys, replaceStandbys } from './store/standbys.ts'
 
-/** A look that takes longer says nothing about now. */
-const settings = { statement_timeout: '2s', lock_timeout: '1s', idle_in_transaction_session_timeout: '5s' }
+/** A connection that has gone without a word is given up for another. */
 const queryTimeoutMs = 3000
 
 /** The connections by which a process feels the database, and what is made of them. */
@@ -27,10 +27,10 @@ export function openSampling(
   control: Control,
   onBroken: (error: Error) => void,
 ): Sampling {
-  const open = (url: string, name: string): Pool =>
+  const open = (url: string, name: string, settings = signalSettings): Pool =>
     createPool(url, { name: `evenkeel ${name}`, max: 1, settings, queryTimeoutMs }, onBroken)
   const signals = open(config.databaseUrl, 'signals')
-  const probe = open(config.databaseUrl, 'probe')
+  const probe = open(config.databaseUrl, 'probe', probeSettings)
   const replicaPools = config.replicaUrls.map((url) => ({ name: new URL(url).host, pool: open(url, 'heartbeat') }))
   const heartbeats = replicaPools.map(({ name, pool }) => {
     const replica = createControl(pool, control.schema)

@@ -27,7 +27,7 @@ type Trail = Readonly<Partial<Record<SignalName | 'load', readonly number[]>>>
 
 export interface PaceCause {
   readonly reason: string
-  readonly signal: SignalName | 'start' | 'others'
+  readonly signal: SignalName | 'start'
   /** Null where it is unknown. */
   readonly value: number | null
   readonly limit: number
@@ -40,8 +40,6 @@ export interface PaceInput {
   /** Ranges that workers hold. */
   readonly workers: number
   readonly measured: readonly Measured[]
-  /** Sessions of others that did something within the last second; null where unknown. */
-  readonly others: number | null
   /** Of the runs that are live. */
   readonly options: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>
 }
@@ -49,7 +47,7 @@ export interface PaceInput {
 const startLoad = 0.02
 /** So little that even a replica in trouble keeps up with it, and enough to learn from. */
 const leastLoad = 0.002
-/** Of each worker's time, while others are at work: the gaps between batches are theirs. */
+/** Of each worker's time, while others are at work or may be: the gaps between batches are theirs. */
 const politePart = 0.4
 /**
  * The same, below which no pressure brings the load: what others feel may be their own doing, and would then bring us
@@ -60,7 +58,7 @@ const usualGrowth = 1.15
 /** As long as nothing has ever been in the way. */
 const startGrowth = 1.35
 /** The same where nothing is watched that adds up, and so would show too late that it was too much. */
-const boldGrowth = 2
+const boldGrowth = 3
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
 const longestSeconds = 0.3
@@ -113,14 +111,13 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   const trail: Partial<Record<SignalName | 'load', readonly number[]>> = { load: loads }
   const wishes: Wish[] = []
   const growth = growthOf(pace, input)
+  const company = companyOf(input)
   for (const signal of signalNames) {
     const limit = strictestLimit(signal, input.options)
     const measured = limit && worstOf(signal, input.measured)
-    if (!limit || !measured) continue
-    if (measured.value === null) {
-      wishes.push({ signal, factor: 1, cause: unknownCause(measured, limit) })
-      continue
-    }
+    if (!limit || !measured || measured.value === null || signal === 'others') continue
+    // Slower than when it is quiet, and nobody there to feel it: that is ourselves.
+    if (signal === 'probe' && !company) continue
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
     const factor =
@@ -129,7 +126,7 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   }
   const crew = [...pace.crew, input.workers].slice(-crewLength)
   const workers = Math.max(...crew)
-  const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input) }
+  const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
   if (input.workers === 0) return seen
 
   const lowest = wishes.reduce<Wish>((least, wish) => (least.factor <= wish.factor ? least : wish), {
@@ -137,7 +134,7 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     factor: growth,
     cause: null,
   })
-  const most = ceilingOf(workers, input.others)
+  const most = ceilingOf(workers, company)
   const least = lowest.signal !== null && kindOf[lowest.signal] === 'pressure' ? pressedPart * workers : leastLoad
   const wanted = Math.max(Math.min(pace.load, least), pace.load * lowest.factor)
   const load = Math.min(wanted, most.load)
@@ -167,19 +164,30 @@ function growingBack({ cause }: Pace, load: number, workers: number): PaceCause 
   }
 }
 
-/** The most that may be, whatever the signals say. */
-function ceilingOf(workers: number, others: number | null): { load: number; cause: PaceCause | null } {
-  if (!others) return { load: workers, cause: null }
-  const load = workers * politePart
-  return {
-    load,
-    cause: {
-      reason: `Others are at work (${others} ${others === 1 ? 'session' : 'sessions'} within the last second): workers leave them the larger part of the time.`,
-      signal: 'others',
-      value: others,
-      limit: round(load),
-    },
+/**
+ * Others that are at work, or may be: a signal that counts and cannot be read is taken for their presence. Null where
+ * nobody is there, or nobody asked for their sake.
+ */
+function companyOf({ measured, options }: PaceInput): PaceCause | null {
+  for (const reading of measured) {
+    const limit = strictestLimit(reading.signal, options)
+    if (!limit) continue
+    const { signal, value, detail } = reading
+    const cause = { signal, value, limit: limit.hard ?? limit.soft }
+    if (value === null)
+      return {
+        ...cause,
+        reason: `${signal} is not known, so workers leave the larger part of the time to others. ${detail}`,
+      }
+    if (signal === 'others' && value > 0)
+      return { ...cause, reason: `Others are at work (${detail}): workers leave them the larger part of the time.` }
   }
+  return null
+}
+
+/** The most that may be, whatever the other signals say. */
+function ceilingOf(workers: number, company: PaceCause | null): { load: number; cause: PaceCause | null } {
+  return { load: company ? workers * politePart : workers, cause: company }
 }
 
 /** The load that a replica can take, by how its lag has changed and by what was sent to it when that began. */
@@ -223,11 +231,6 @@ function causeOf({ signal, detail }: Measured, value: number, { soft, hard }: Li
   }
 }
 
-function unknownCause({ signal, detail }: Measured, { soft, hard }: Limit): PaceCause {
-  const reason = `${signal} is not known, so the pace does not grow. ${detail}`
-  return { reason, signal, value: null, limit: hard ?? soft }
-}
-
 /**
  * How a signal answers to the load. A lag and a backlog add up what is too much, and fall by themselves once there is
  * less than can be taken away; a pressure answers at once; a notice hardly answers, and only says: not more.
@@ -241,6 +244,7 @@ const kindOf: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' | 'noti
   archive: 'backlog',
   blocked: 'pressure',
   active: 'pressure',
+  others: 'notice',
   probe: 'pressure',
   'dead-tuples': 'notice',
   vacuum: 'notice',
@@ -258,13 +262,12 @@ function medianOf(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
 }
 
-/** Short while others are at work, for what they feel is how long one batch runs at a stretch; long while nobody is. */
-function nextTarget({ targetSeconds, load }: Pace, workers: number, { others, measured }: PaceInput): number {
+/** Short in company, for what others feel is how long one batch runs at a stretch; long while nobody is there. */
+function nextTarget({ targetSeconds, load }: Pace, workers: number, { measured }: PaceInput, company: unknown): number {
   const blocking = measured.some(({ signal, value }) => signal === 'blocked' && value !== null && value > 0)
-  if (others || blocking) return Math.max(shortestSeconds, targetSeconds / 2)
-  const longest = others === null ? startTargetSeconds : longestSeconds
+  if (company || blocking) return Math.max(shortestSeconds, targetSeconds / 2)
   const turn = (turnSeconds * load) / Math.max(1, workers)
-  return Math.max(shortestSeconds, Math.min(longest, turn, targetSeconds * 1.3))
+  return Math.max(shortestSeconds, Math.min(longestSeconds, turn, targetSeconds * 1.3))
 }
 
 /** The worst reading of a signal; an unknown one before any number. */

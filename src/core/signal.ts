@@ -8,6 +8,7 @@ export const signalNames = [
   'archive',
   'blocked',
   'active',
+  'others',
   'probe',
   'dead-tuples',
   'vacuum',
@@ -15,7 +16,15 @@ export const signalNames = [
 ] as const
 export type SignalName = (typeof signalNames)[number]
 
-export type SignalUnit = 'seconds' | 'bytes' | 'segments' | 'samples' | 'per core' | 'times the quiet' | 'ratio'
+export type SignalUnit =
+  | 'seconds'
+  | 'bytes'
+  | 'segments'
+  | 'samples'
+  | 'sessions'
+  | 'per core'
+  | 'times the quiet'
+  | 'ratio'
 
 export interface SignalSpec {
   readonly unit: SignalUnit
@@ -86,6 +95,13 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
     hard: 1,
     essential: false,
     meaning: 'sessions of others are at work',
+  },
+  others: {
+    unit: 'sessions',
+    soft: 1,
+    hard: null,
+    essential: false,
+    meaning: 'sessions of others have done something within the last second',
   },
   probe: {
     unit: 'times the quiet',

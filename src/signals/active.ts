@@ -43,3 +43,10 @@ export function activePerCore(activity: Activity, cores: number): Reading {
     detail: `${count(activity.active, 'session', 'sessions')} on ${count(cores, 'core', 'cores')}`,
   }
 }
+
+/** Sessions of others that are at work, or were within the last second. */
+export function recentOthers(activity: Activity): Reading {
+  if (activity.unknown !== null) return unknown('others', activity.unknown)
+  const { recent } = activity
+  return { signal: 'others', value: recent, detail: `${count(recent, 'session', 'sessions')} within the last second` }
+}

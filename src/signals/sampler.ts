@@ -1,6 +1,6 @@
 import type { Pool } from 'pg'
 import type { Measured, SignalName } from '../core/signal.ts'
-import { type Activity, activePerCore, readActivity } from './active.ts'
+import { activePerCore, readActivity, recentOthers } from './active.ts'
 import { archive } from './archive.ts'
 import { askOver } from './ask.ts'
 import { blockedReader } from './blocked.ts'
@@ -41,8 +41,6 @@ export interface Sampler {
   readings(table?: WatchedTable): readonly Measured[]
   /** The tables whose dead tuples and vacuum are looked at from now on. */
   watch(tables: readonly WatchedTable[]): void
-  /** Sessions of others that did something within the last second; null where that is unknown. */
-  others(): number | null
   /** Every signal has been looked at for the first time. */
   readonly ready: Promise<void>
   close(): Promise<void>
@@ -50,8 +48,6 @@ export interface Sampler {
 
 const fastMs = 500
 const slowMs = 2000
-/** How long an answer about sessions is good for. */
-const freshMs = 3000
 
 /** Looks at the database for as long as the process lives: once for all its runs. */
 export function startSampler(options: SamplerOptions): Sampler {
@@ -60,7 +56,6 @@ export function startSampler(options: SamplerOptions): Sampler {
   const onError = (signal: SignalName, error: unknown) => {
     if (!closed) options.onError(signal, error)
   }
-  let activity: { readonly at: number; readonly found: Activity } | null = null
   const replicas = new ReplicaLook(ask, options.replicas, options.standbys, (error) =>
     onError('replicas-missing', error),
   )
@@ -69,15 +64,11 @@ export function startSampler(options: SamplerOptions): Sampler {
   const slowly = { intervalMs: slowMs }
   const specs: LookSpec[] = [
     {
-      signals: options.cores === null ? [] : ['active'],
+      signals: options.cores === null ? ['others'] : ['others', 'active'],
       intervalMs: fastMs,
       async read() {
-        const found = await readActivity(ask).catch((error: unknown) => {
-          activity = null
-          throw error
-        })
-        activity = { at: performance.now(), found }
-        return options.cores === null ? [] : [activePerCore(found, options.cores)]
+        const found = await readActivity(ask)
+        return [recentOthers(found), ...(options.cores === null ? [] : [activePerCore(found, options.cores)])]
       },
     },
     { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },
@@ -111,10 +102,6 @@ export function startSampler(options: SamplerOptions): Sampler {
     },
     watch(watched) {
       tables = [...watched]
-    },
-    others() {
-      const fresh = activity && performance.now() - activity.at <= freshMs ? activity.found : null
-      return fresh?.unknown === null ? fresh.recent : null
     },
     ready: Promise.all(loops.map(({ first }) => first)).then(() => undefined),
     async close() {

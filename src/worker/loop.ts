@@ -146,7 +146,7 @@ export class SliceLoop {
     metrics.batchSeconds.observe({ job }, result.seconds)
     // A check that reads is cheap per row and says nothing about what changing a row costs.
     const done = this.#lease.kind === 'residual' ? result.scanned : result.done
-    const target = targetOf(options, this.#deps.pace.share().targetSeconds)
+    const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
     this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
     metrics.batchRows.observe({ job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')
@@ -205,7 +205,7 @@ export class SliceLoop {
    */
   async #throttleDown(batch: BatchResult, stop: AbortSignal): Promise<number> {
     const limit = this.#run.options.maxRowsPerSecond
-    const { share, cause } = this.#deps.pace.share()
+    const { share, cause } = this.#deps.pace.share(this.#run)
     const elapsed = (performance.now() - this.#lastBeganAt) / 1000
     const forRate = rateWait(batch.scanned, elapsed, this.#share.rowsPerSecond)
     const forLoad = this.#duty.worked(batch.seconds, share)

@@ -1,8 +1,8 @@
 import { type Hold, holdOf, optionsInForce } from '../core/hold.ts'
-import { strictestLimit } from '../core/limits.ts'
+import { limitOf, strictestLimit } from '../core/limits.ts'
 import { type PaceCause, startPace, stepPace } from '../core/load.ts'
 import { defaultRunOptions } from '../core/options.ts'
-import type { SignalName } from '../core/signal.ts'
+import { type SignalName, signalNames } from '../core/signal.ts'
 import type { Sampler } from '../signals/sampler.ts'
 import type { Control } from '../store/control.ts'
 import { holdRun, releaseHold } from '../store/lifecycle.ts'
@@ -13,6 +13,8 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { waitSeconds } from './wait.ts'
 
 const everySeconds = 0.25
+/** Long enough to be fast, short enough for whoever waits for a row of it. */
+const unpacedTargetSeconds = 0.02
 const noLimit = { soft: null, hard: null }
 const stepSeconds = 0.95
 /** After so long without work there is nothing left of what was learned. Seconds. */
@@ -69,9 +71,12 @@ export class PaceKeeper {
     })
   }
 
-  /** One worker's share of the load. */
-  share(): Share {
+  /** One worker's share of the load. A run for which no signal counts has no part in what they say. */
+  share({ options, overrides }: Run): Share {
     const { pace, workers } = this.#shared
+    const inForce = optionsInForce(options, overrides, new Date())
+    const counts = signalNames.some((signal) => limitOf(signal, inForce) !== null)
+    if (!counts) return { share: 1, targetSeconds: unpacedTargetSeconds, cause: null }
     return {
       share: Math.min(1, pace.load / Math.max(1, workers)),
       targetSeconds: pace.targetSeconds,
@@ -124,7 +129,6 @@ export class PaceKeeper {
     const next = stepPace(age > forgottenAfterSeconds ? startPace : pace, {
       now,
       workers,
-      others: sampler.others(),
       options: runs.map((run) => optionsInForce(run.options, run.overrides, at)),
       // Each run's table has its own; the worst of them counts for the pace that all share.
       measured: runs.flatMap((run) => sampler.readings(run.target)),

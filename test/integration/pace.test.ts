@@ -6,7 +6,7 @@ import { until } from '../support/until.ts'
 const rows = 20_000
 
 /** Two tables that nobody vacuums but the test: every change leaves a dead tuple behind. */
-async function createTables(database: TestDatabase): Promise<string> {
+async function createTables(database: TestDatabase, { paced = false } = {}): Promise<string> {
   for (const table of ['items', 'others']) {
     await database.query(
       `CREATE TABLE ${table} (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0) WITH (autovacuum_enabled = off)`,
@@ -14,7 +14,7 @@ async function createTables(database: TestDatabase): Promise<string> {
     await database.query(`INSERT INTO ${table} SELECT generate_series(1, $1::int)`, [rows])
     await database.query(`VACUUM ANALYZE ${table}`)
   }
-  const job = (table: string) => jobSource({ name: table, table, rest: 'set: { touched: sql`touched + 1` }' })
+  const job = (table: string) => jobSource({ name: table, table, paced, rest: 'set: { touched: sql`touched + 1` }' })
   return jobsFolder({ 'items.ts': job('items'), 'others.ts': job('others') })
 }
 
@@ -199,7 +199,7 @@ test('POST /pause holds everything, also what is started or resumed afterwards',
 
 test('the load is shared: two processes together do not take more than one', async () => {
   const database = await createDatabase()
-  const jobs = await createTables(database)
+  const jobs = await createTables(database, { paced: true })
   const one = await startInProcess(database, jobs)
   await startInProcess(database, jobs)
   const id = await one.start('items', { options: { batchSize: 20, parallelism: 8 } })

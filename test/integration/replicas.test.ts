@@ -31,7 +31,10 @@ interface Scene {
 
 async function scene(env: Readonly<Record<string, string>> = {}): Promise<Scene> {
   const database = await createDatabase(primary.url)
-  const client = await startInProcess(database, await createItems(database, rows), { REPLICAS: 'auto', ...env })
+  const client = await startInProcess(database, await createItems(database, rows, { paced: true }), {
+    REPLICAS: 'auto',
+    ...env,
+  })
   const start = (options: Record<string, unknown> = {}) =>
     client.start('count', { options: { maxLagSeconds, maxRowsPerSecond: 8000, batchSize: 200, ...options } })
   return { database, client, start }
@@ -152,7 +155,7 @@ test('a role that may not see replication is refused at start, and holds a run t
   onTestFinished(() =>
     admin(`DROP OWNED BY watcher_${database.name}; DROP ROLE watcher_${database.name}`, database.url),
   )
-  const jobs = await createItems(database, rows)
+  const jobs = await createItems(database, rows, { paced: true })
   await database.query(`ALTER TABLE items OWNER TO watcher_${database.name}`)
   await database.query(`GRANT CREATE ON DATABASE ${database.name} TO watcher_${database.name}`)
   const url = new URL(database.url)
@@ -195,7 +198,7 @@ test('a primary without a standby is refused under auto, and REPLICAS=none says 
   const alone = await startPostgres()
   onTestFinished(() => alone.stop())
   const database = await createDatabase(alone.url)
-  const jobs = await createItems(database, 1000)
+  const jobs = await createItems(database, 1000, { paced: true })
   const client = await startInProcess(database, jobs, { REPLICAS: 'auto' })
   const refused = await client.call<{ detail: string }>('POST', '/runs', { job: 'count' })
   expect(refused.status).toBe(409)
@@ -211,7 +214,7 @@ test('a replica that only it itself can tell of is read by its URL: a cascade', 
   const database = await createDatabase(primary.url)
   const replica = new URL(cascade.url)
   replica.pathname = `/${database.name}`
-  const jobs = await createItems(database, rows)
+  const jobs = await createItems(database, rows, { paced: true })
   const env = { REPLICAS: 'none', REPLICA_URLS: replica.href }
   const client = await startInProcess(database, jobs, env)
   const here: Scene = { database, client, start: () => Promise.reject() }

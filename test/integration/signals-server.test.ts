@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/index.ts'
-import { reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'
+import { othersOf, reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'
 import { until } from '../support/until.ts'
 
 // What is of the whole server needs one of its own: other tests' sessions, slots and WAL would be in it.
@@ -47,28 +47,28 @@ describe('sessions of others', () => {
     const work = [...working, ours].map((session) => session.query('SELECT pg_sleep(600)').catch(() => undefined))
     const busy = await untilReading(sampler, 'active', ({ value }) => value === 1.5)
     expect(busy.detail).toBe('3 sessions on 2 cores')
-    expect(sampler.others()).toBe(3)
+    expect(othersOf(sampler)).toBe(3)
     await admin.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")
     await Promise.all(work)
     await untilReading(sampler, 'active', ({ value }) => value === 0)
-    await until('others to be quiet', () => sampler.others() === 0)
+    await until('others to be quiet', () => othersOf(sampler) === 0)
   })
 
   test('that are between two short transactions are seen, and idle ones are not', async () => {
     const sampler = await sample(server.url)
     const [shop] = [await sessionNamed(server.url, 'shop'), await sessionNamed(server.url, 'idle')]
-    await until('others to be quiet', () => sampler.others() === 0)
+    await until('others to be quiet', () => othersOf(sampler) === 0)
     const began = performance.now()
     let least = Number.POSITIVE_INFINITY
     await until('two seconds of short transactions', async () => {
       await shop.query('SELECT 1')
       const passed = performance.now() - began
       // The first look at it may be a whole interval away.
-      if (passed > 1200) least = Math.min(least, sampler.others() ?? Number.NaN)
+      if (passed > 1200) least = Math.min(least, othersOf(sampler) ?? Number.NaN)
       return passed > 3000
     })
     expect(least).toBe(1)
-    await until('others to be quiet', () => sampler.others() === 0)
+    await until('others to be quiet', () => othersOf(sampler) === 0)
   })
 
   test('are unknown where sessions do not say what they do', async () => {
@@ -78,7 +78,7 @@ describe('sessions of others', () => {
     await silent.query('SELECT 1')
     const unknown = await untilReading(sampler, 'active', ({ value }) => value === null)
     expect(unknown.detail).toContain('track_activities')
-    await until('others to be unknown', () => sampler.others() === null)
+    await until('others to be unknown', () => othersOf(sampler) === null)
     await silent.end()
     await untilReading(sampler, 'active', ({ value }) => value !== null)
   })
@@ -86,7 +86,7 @@ describe('sessions of others', () => {
   test('do not count where nobody has said how many cores there are', async () => {
     const sampler = await sample(server.url, { cores: null })
     expect(reading(sampler, 'active')).toBeUndefined()
-    expect(sampler.others()).not.toBeNull()
+    expect(othersOf(sampler)).not.toBeNull()
   })
 })
 

@@ -3,7 +3,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { checkReplicas } from '../../src/signals/replicas.ts'
 import { createPool } from '../../src/store/control.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { nextReading, reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'
+import { nextReading, othersOf, reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'
 import { until } from '../support/until.ts'
 
 /** A role that may connect and no more; dropped with the test. Its name needs quotes. */
@@ -92,7 +92,7 @@ describe('a role without rights', () => {
       expect(unknown, signal).toMatchObject({ value: null, worst: null })
       expect(unknown?.detail, signal).toContain(grant)
     }
-    expect(sampler.others()).toBeNull()
+    expect(othersOf(sampler)).toBeNull()
 
     await database.query(grant)
     await untilReading(sampler, 'blocked', ({ value }) => value === 0)
@@ -104,7 +104,7 @@ describe('a role without rights', () => {
       () => reading(sampler, 'replicas-missing'),
       (measured) => measured === undefined,
     )
-    expect(sampler.others()).toBeGreaterThanOrEqual(0)
+    expect(othersOf(sampler)).toBeGreaterThanOrEqual(0)
   })
 
   test('is refused a run that watches replicas', async () => {
@@ -272,5 +272,5 @@ test('connections that are cut are replaced, and every signal comes back', async
     expect(unknown.worst).toBeNull()
     expect(failed).toContain(signal)
   }
-  expect(sampler.others()).toBeNull()
+  expect(othersOf(sampler)).toBeNull()
 })

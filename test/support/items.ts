@@ -6,7 +6,7 @@ import { jobSource, jobsFolder } from './service.ts'
  * A table whose rows count how often they were done. `touch` has a predicate; `count` has none, and is not idempotent:
  * for it only cursor, epoch and stragglers stand between a row and a second time.
  */
-export async function createItems(database: TestDatabase, rows: number): Promise<string> {
+export async function createItems(database: TestDatabase, rows: number, { paced = false } = {}): Promise<string> {
   await database.query('CREATE TABLE items (id bigint PRIMARY KEY, label text, touched int NOT NULL DEFAULT 0)')
   await database.query('INSERT INTO items (id) SELECT generate_series(1, $1::int)', [rows])
   await database.query('ANALYZE items')
@@ -14,9 +14,10 @@ export async function createItems(database: TestDatabase, rows: number): Promise
     'touch.ts': jobSource({
       name: 'touch',
       table: 'items',
+      paced,
       rest: "where: sql`label IS NULL`, set: { label: sql`'item ' || id`, touched: sql`touched + 1` }",
     }),
-    'count.ts': jobSource({ name: 'count', table: 'items', rest: 'set: { touched: sql`touched + 1` }' }),
+    'count.ts': jobSource({ name: 'count', table: 'items', paced, rest: 'set: { touched: sql`touched + 1` }' }),
   })
 }
 

@@ -74,3 +74,8 @@ export async function sessionNamed(url: string, name: string): Promise<pg.Client
   onTestFinished(() => client.end())
   return client
 }
+
+/** Sessions of others of late; null where that is unknown. */
+export function othersOf(sampler: Sampler): number | null {
+  return reading(sampler, 'others')?.value ?? null
+}

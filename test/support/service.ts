@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
 import { readConfig } from '../../src/config.ts'
+import { signalNames } from '../../src/core/signal.ts'
 import { type Service, startService } from '../../src/service.ts'
 import type { TestDatabase } from './database.ts'
 import { until } from './until.ts'
@@ -22,11 +23,21 @@ export async function jobsFolder(files: Readonly<Record<string, string>>): Promi
   return folder
 }
 
-/** The source of a job file whose `where` and `set` are given as source, too. */
-export function jobSource(job: { name: string; table: string; rest: string }): string {
+/**
+ * What tests of other things than pace run with. The tests share one Postgres, and to each of them the others are what a
+ * run gives way to.
+ */
+export const unpaced = { signals: Object.fromEntries(signalNames.map((name) => [name, false])) }
+
+/**
+ * The source of a job file whose `where` and `set` are given as source, too. Unless it has options of its own, no signal
+ * counts for it.
+ */
+export function jobSource(job: { name: string; table: string; rest: string; paced?: boolean }): string {
+  const options = job.paced || /\boptions:/.test(job.rest) ? '' : `options: ${JSON.stringify(unpaced)}, `
   return `import { defineJob, sql } from 'evenkeel'
 import { z } from 'zod'
-export default defineJob({ name: ${JSON.stringify(job.name)}, table: ${JSON.stringify(job.table)}, ${job.rest} })
+export default defineJob({ name: ${JSON.stringify(job.name)}, table: ${JSON.stringify(job.table)}, ${options}${job.rest} })
 `
 }
 
