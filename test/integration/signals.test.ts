@@ -50,13 +50,18 @@ describe('blocked', () => {
     await untilReading(sampler, 'blocked', ({ worst }) => worst === 0)
   })
 
-  test('is nothing to do with locks that others hold, nor with us waiting', async () => {
+  test('is nothing to do with locks that others hold, nor with us waiting for each other', async () => {
     const database = await createDatabase()
-    await database.query('CREATE TABLE items (id int)')
-    const holder = await sessionNamed(database.url, 'migration')
-    await holder.query('BEGIN; LOCK TABLE items')
-    const queue = [await sessionNamed(database.url, 'shop'), await sessionNamed(database.url, 'evenkeel engine')]
-    const waiting = queue.map((session) => session.query('SELECT FROM items'))
+    await database.query('CREATE TABLE theirs (id int)')
+    await database.query('CREATE TABLE ours (id int)')
+    const holders = [await sessionNamed(database.url, 'migration'), await sessionNamed(database.url, 'evenkeel engine')]
+    await holders[0]?.query('BEGIN; LOCK TABLE theirs')
+    await holders[1]?.query('BEGIN; LOCK TABLE ours')
+    const [shop, engine] = [
+      await sessionNamed(database.url, 'shop'),
+      await sessionNamed(database.url, 'evenkeel engine'),
+    ]
+    const waiting = [shop.query('SELECT FROM theirs'), engine.query('SELECT FROM ours')]
     await until(
       'both to wait',
       () =>
@@ -67,7 +72,7 @@ describe('blocked', () => {
     )
     const sampler = await sample(database.url)
     expect(await nextReading(sampler, 'blocked')).toMatchObject({ value: 0, worst: 0 })
-    await holder.query('ROLLBACK')
+    for (const holder of holders) await holder.query('ROLLBACK')
     await Promise.all(waiting)
   })
 })
