@@ -1,7 +1,8 @@
-import { array, assert, double, integer, property, record } from 'fast-check'
+import { array, assert, boolean, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
-import { type BatchOutcome, BatchSizer, boundsOf, rateSize, rateWait } from '../../src/core/pace.ts'
+import { type BatchOutcome, BatchSizer, boundsOf, Duty, rateSize, rateWait, targetOf } from '../../src/core/pace.ts'
+import { dice } from '../support/replica-model.ts'
 
 const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 } }
 const target = 0.02
@@ -233,6 +234,150 @@ describe('a rate', () => {
         expect(rows).toBeLessThanOrEqual(size)
         expect(rows).toBeLessThanOrEqual(Math.max(1, rate))
       }),
+    )
+  })
+})
+
+describe('the time that a batch should take', () => {
+  test('is what the options fix, whatever the pace of the database', () => {
+    expect(targetOf({ ...options, targetBatchSeconds: 0.5 }, 0.001)).toBe(0.5)
+  })
+
+  test('is that of the pace, within the bounds of the options', () => {
+    const bounded = { ...options, targetBatchSeconds: { min: 0.005, max: 0.1 } }
+    expect(targetOf(bounded, 0.02)).toBe(0.02)
+    expect(targetOf(bounded, 0.001)).toBe(0.005)
+    expect(targetOf(bounded, 0.3)).toBe(0.1)
+  })
+})
+
+describe('a share of the time', () => {
+  /** A worker that does batches and waits as it is told, by timers of whole milliseconds that are late. */
+  function work(seed: number, share: number, seconds: (random: number) => number, roundUp: boolean): number {
+    const random = dice(seed)
+    const duty = new Duty()
+    const round = roundUp ? Math.ceil : Math.floor
+    let [busy, idle] = [0, 0]
+    while (busy + idle < 60 || busy < 1) {
+      const batch = seconds(random())
+      busy += batch
+      const wait = duty.worked(batch, share)
+      if (wait === 0) continue
+      const rested = round(wait * 1000) / 1000 + random() * 0.0012
+      duty.rested(rested)
+      idle += rested
+    }
+    return busy / (busy + idle)
+  }
+
+  test('is kept on average, within 2 %, by timers that are late and know whole milliseconds only', () => {
+    assert(
+      property(
+        integer(),
+        double({ min: 0.02, max: 1, noNaN: true }),
+        double({ min: 0.0005, max: 0.05, noNaN: true }),
+        boolean(),
+        (seed, share, longest, roundUp) => {
+          const kept = work(seed, share, (random) => longest * (0.2 + 0.8 * random), roundUp)
+          expect(kept / share).toBeGreaterThan(0.98)
+          expect(kept / share).toBeLessThan(1.02)
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+
+  test('that is all of it is no waiting at all', () => {
+    const duty = new Duty()
+    for (const seconds of [0.001, 0.3, 5]) expect(duty.worked(seconds, 1)).toBe(0)
+  })
+
+  test('of a quarter is three times as much waiting as work', () => {
+    expect(new Duty().worked(0.1, 0.25)).toBeCloseTo(0.3)
+  })
+
+  test('owes what is too short for a timer until it is worth one', () => {
+    const duty = new Duty()
+    expect([1, 2, 3, 4].map(() => duty.worked(0.0006, 0.5))).toEqual([0, 0, 0, expect.closeTo(0.0024)])
+  })
+
+  test('follows one that changes: each batch owes by the share that it was done under', () => {
+    const duty = new Duty()
+    duty.rested(duty.worked(0.1, 0.1))
+    expect(duty.worked(0.1, 0.5)).toBeCloseTo(0.1)
+  })
+
+  test('is not made up for after a long rest, but for a twentieth of a second', () => {
+    assert(
+      property(
+        double({ min: 0, max: 1e5, noNaN: true }),
+        double({ min: 0.05, max: 0.9, noNaN: true }),
+        double({ min: 0.0005, max: 0.02, noNaN: true }),
+        (rested, share, batch) => {
+          const duty = new Duty()
+          duty.rested(rested)
+          let owed = batch * (1 / share - 1)
+          while (duty.worked(batch, share) === 0) owed += batch * (1 / share - 1)
+          // What it did at a stretch is worth the credit, the least wait and a batch at most.
+          expect(owed).toBeLessThanOrEqual(0.05 + 0.002 + batch * (1 / share - 1) + 1e-9)
+        },
+      ),
+    )
+  })
+
+  test('of a twentieth leaves the size of batches alone: what they take is counted without the waiting', () => {
+    const sizer = new BatchSizer(options, 100)
+    const duty = new Duty()
+    let waited = 0
+    for (let batch = 0; batch < 60; batch += 1) {
+      const rows = sizer.next(options)
+      const seconds = 0.0005 + rows * 0.00001
+      sizer.observe(full(rows, seconds), options, target)
+      const wait = duty.worked(seconds, 0.05)
+      duty.rested(wait)
+      waited += wait
+    }
+    expect(waited).toBeGreaterThan(10)
+    expect(0.0005 + sizer.next(options) * 0.00001).toBeCloseTo(target, 3)
+  })
+})
+
+describe('a sparse stretch with dense clumps in it', () => {
+  const [own, perRow, perDone] = [0.0005, 0.000001, 0.00002]
+
+  /** Of the rows three in ten match, in clumps of so many. */
+  function longest(seed: number, clump: number, goal: number): number {
+    const random = dice(seed)
+    const sizer = new BatchSizer({ ...options, batchSize: { min: 50, max: 10_000 } })
+    let [row, dense, left, slowest] = [0, false, 0, 0]
+    for (let batch = 0; batch < 3000; batch += 1) {
+      const scanned = sizer.next(options)
+      let done = 0
+      for (let passed = 0; passed < scanned; ) {
+        if (left === 0) {
+          dense = !dense
+          left = Math.ceil(clump * (dense ? 0.3 : 0.7) * (0.5 + random()))
+        }
+        const rows = Math.min(left, scanned - passed)
+        left -= rows
+        passed += rows
+        if (dense) done += rows
+      }
+      row += scanned
+      const seconds = own + scanned * perRow + done * perDone
+      slowest = Math.max(slowest, seconds)
+      sizer.observe({ scanned, done, seconds }, options, goal)
+    }
+    expect(row).toBeGreaterThan(100_000)
+    return slowest
+  }
+
+  test('never makes a batch of over five times the target, whatever the clumps', () => {
+    assert(
+      property(integer(), integer({ min: 10, max: 1_000_000 }), (seed, clump) => {
+        expect(longest(seed, clump, target)).toBeLessThan(5 * target)
+      }),
+      { numRuns: 60 },
     )
   })
 })
