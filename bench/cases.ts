@@ -1,5 +1,6 @@
 import { doLoop } from './peers/do-loop.ts'
-import { evenkeel, withoutPace } from './peers/evenkeel.ts'
+import { evenkeel } from './peers/evenkeel.ts'
+import { defaults, withoutPace } from './peers/pacing.ts'
 import type { Peer } from './peers/peer.ts'
 import { bigUpdate } from './peers/update.ts'
 
@@ -16,6 +17,6 @@ export interface Case {
   readonly peer: Peer | null
 }
 
-const peers = [bigUpdate, doLoop(1000), doLoop(5000), evenkeel(unpaced, withoutPace()), evenkeel(paced)]
+const peers = [bigUpdate, doLoop(1000), doLoop(5000), evenkeel(unpaced, withoutPace), evenkeel(paced, defaults)]
 
 export const cases: readonly Case[] = [{ name: alone, peer: null }, ...peers.map((peer) => ({ name: peer.name, peer }))]

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { RunBody } from '../../src/api/present.ts'
 import { Child } from '../support/child.ts'
+import type { Pacing } from './pacing.ts'
 import type { Backfill, Peer } from './peer.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url)
@@ -10,13 +11,8 @@ const job = 'orders-net'
 const startWithinSeconds = 60
 const pollMs = 100
 
-/** What takes pace away from a run: batches of the usual length, and nothing that slows it down or makes them smaller. */
-export function withoutPace(): Record<string, unknown> {
-  return { targetBatchSeconds: 0.02 }
-}
-
 /** The service itself, as `npm start` starts it: API, workers and queue in one process. */
-export function evenkeel(name: string, options: Record<string, unknown> = {}): Peer {
+export function evenkeel(name: string, pacing: Pacing): Peer {
   return {
     name,
     sessions: 'evenkeel engine',
@@ -30,7 +26,8 @@ export function evenkeel(name: string, options: Record<string, unknown> = {}): P
       })
       try {
         const url = await listens(service)
-        const { id } = await call(url, '/runs', { job, options })
+        await pacing.prepare(databaseUrl)
+        const { id } = await call(url, '/runs', { job, options: pacing.options })
         return follow(service, () => call(url, `/runs/${id}`))
       } catch (error) {
         await service.kill()
