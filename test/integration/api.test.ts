@@ -228,6 +228,7 @@ describe('what one can look at', () => {
       Object.keys(methods).map((method) => `${method} ${path}`),
     )
     expect(routes.sort()).toEqual([
+      'delete /runs/{id}/overrides/{signal}',
       'get /jobs',
       'get /jobs/{name}',
       'get /livez',
@@ -241,6 +242,7 @@ describe('what one can look at', () => {
       'post /resume',
       'post /runs',
       'post /runs/{id}/cancel',
+      'post /runs/{id}/overrides',
       'post /runs/{id}/pause',
       'post /runs/{id}/resume',
       'post /runs/{id}/retry',
