@@ -136,12 +136,14 @@ export function running(
         await postmaster?.kill()
         postmaster = null
       }),
-    restart: () =>
-      inTurn(async () => {
+    restart: async () => {
+      await inTurn(async () => {
         if (stopped) throw new Error('this Postgres was stopped for good: start a new one')
         await down()
         postmaster = await again()
-        await ready()
-      }),
+      })
+      // not in turn: a stop must not wait for what may never come
+      await ready()
+    },
   }
 }

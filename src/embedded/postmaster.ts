@@ -99,7 +99,7 @@ async function rotate(logFile: string): Promise<number> {
   return 0
 }
 
-async function tail(logFile: string, from: number): Promise<string> {
+export async function tail(logFile: string, from: number): Promise<string> {
   const content = await readFile(logFile).catch(() => Buffer.alloc(0))
   return content.subarray(from).toString('utf8')
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { type Account, unprivilegedAccount } from './account.ts'
@@ -9,7 +8,7 @@ import { ownSettings } from './initdb.ts'
 import { prepareNative } from './native.ts'
 import { freePort } from './port.ts'
 import { type EmbeddedPostgres, onSomePort, running } from './postgres.ts'
-import { type Place, startPostmaster } from './postmaster.ts'
+import { type Place, startPostmaster, tail } from './postmaster.ts'
 import { writeOwned } from './secret.ts'
 import { configurationFile, type Settings, settingsFor } from './settings.ts'
 import { temporaryFolder } from './temporary.ts'
@@ -140,7 +139,7 @@ async function untilStreaming(
     const [streams, seen] = await isStreaming(standby.url, upstreamUrl, name).catch((e: Error) => [false, e.message])
     if (streams) return
     if (!running || Date.now() > deadline) {
-      const log = (await readFile(standby.logFile, 'utf8')).trim().split('\n').slice(-15).join('\n')
+      const log = (await tail(standby.logFile, 0)).trim().split('\n').slice(-15).join('\n')
       const what = running ? `does not stream within ${timeoutMs} ms: ${seen}` : 'has ended'
       throw new Error(`the standby ${name} ${what}\n${log}`)
     }

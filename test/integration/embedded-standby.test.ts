@@ -192,13 +192,16 @@ test('a restart beside a primary that is down waits for it', async () => {
   expect(await states(primary)).toEqual({ one: 'streaming' })
 })
 
-test('one that ends before it streams is not waited for', async () => {
+test.each([
+  ['is killed', async (standby: EmbeddedPostgres) => process.kill(standby.pid as number, 'SIGKILL')],
+  ['is stopped', (standby: EmbeddedPostgres) => standby.stop()],
+])('one that %s before it streams is not waited for', async (_, end) => {
   const primary = await primaryWith()
   const standby = await standbyOf(primary, { name: 'one', startTimeoutMs: 600_000 })
   await primary.kill()
   const rejected = expect(standby.restart()).rejects.toThrow(/standby one has ended/)
   await until('the standby to answer', () => value(standby, 'SELECT pg_is_in_recovery()'))
-  process.kill(standby.pid as number, 'SIGKILL')
+  await end(standby)
   await rejected
   expect(standby.pid).toBe(null)
 })
@@ -354,7 +357,7 @@ test('a copy ends though its files shrink, and has the latest control file', asy
   expect(await readFile(join(to, control), 'utf8')).toBe('new')
 })
 
-test('the password is in no log and in no setting, and the files are the server’s alone', async () => {
+test('the password is in no log and in no setting, and the files are for its account alone', async () => {
   const primary = await primaryWith()
   const standby = await standbyOf(primary, { name: 'one' })
   // a setting that changes is logged with its value
