@@ -16,6 +16,7 @@ import {
   reopenResidual,
   type Ticket,
   takeExpiredLeases,
+  wakeRanges,
 } from './ranges.ts'
 import {
   clearHold,
@@ -214,6 +215,7 @@ export async function changeOptions(
     }
     const options = mergeOptions(run.options, patch)
     const changed = await updateOptions(tx, id, options)
+    await wakeRanges(tx, id)
     await insertEvent(tx, { runId: id, actor, kind: 'options', detail: { from: run.options, to: options } })
     return changed
   })

@@ -294,6 +294,25 @@ export async function countLeases({ db, s }: Control, runId: string): Promise<nu
   return rows[0]?.count ?? 0
 }
 
+/** Takes back what was decided under options that have changed: waits of ranges that nobody holds, and their tickets. */
+export async function wakeRanges({ db, s }: Control, runId: string): Promise<void> {
+  // What waits after an error does not wait for an option.
+  await db.query(
+    `UPDATE ${s}.ranges SET wake_at = NULL, ticket = NULL
+     WHERE run_id = $1 AND lease_owner IS NULL AND attempts = 0 AND wake_at > clock_timestamp()`,
+    [runId],
+  )
+}
+
+/** How many ranges before this one are held. */
+export async function countLeasesBefore({ db, s }: Control, { runId, ordinal }: Lease): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND ordinal < $2 AND lease_until > clock_timestamp()`,
+    [runId, ordinal],
+  )
+  return rows[0]?.count ?? 0
+}
+
 /** The last checkpoint of each job that has a live run. */
 export async function listLiveCheckpoints({ db, s }: Control): Promise<Array<{ job: string; timestamp: number }>> {
   const { rows } = await db.query<{ job: string; timestamp: number }>(

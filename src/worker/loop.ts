@@ -7,7 +7,7 @@ import { BatchSizer, Duty, rateSize, rateWait, targetOf } from '../core/pace.ts'
 import { judge } from '../core/sqlstate.ts'
 import { type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
-import { countLeases, type Lease, type Release, renewLease, type Throttle } from '../store/ranges.ts'
+import { countLeases, countLeasesBefore, type Lease, type Release, renewLease, type Throttle } from '../store/ranges.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -16,6 +16,7 @@ import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
 const shareGoodForMs = 250
+const longestDeafSeconds = 0.25
 
 /** The batches that one lease is worth. */
 export class SliceLoop {
@@ -78,7 +79,7 @@ export class SliceLoop {
         break
       }
       await this.#learn(result, options)
-      if (result.ended) break
+      if (result.ended || (await this.#isTooMany(result.version))) break
       if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
         const wait = await this.#waitForStragglers(stop)
         if (wait !== 'go on') return wait
@@ -150,12 +151,16 @@ export class SliceLoop {
     this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
     metrics.batchRows.observe({ job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')
-    if (result.version !== this.#run.version) {
-      this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
-      this.#share.readAt = Number.NEGATIVE_INFINITY
-    }
     if (this.#lease.attempts > 0 && this.#sums.batches === 1) await updateReason(this.#deps.control, this.#run.id, null)
     if (result.still.length > 0) await this.#refuseEndless(result.still)
+  }
+
+  /** Takes over options that have changed; true where they leave no room for this worker any more. */
+  async #isTooMany(version: number): Promise<boolean> {
+    if (version === this.#run.version) return false
+    this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
+    this.#share.readAt = Number.NEGATIVE_INFINITY
+    return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
   }
 
   /** A predicate that `set` does not make false would bring the same rows back for ever. */
@@ -222,7 +227,10 @@ export class SliceLoop {
 
   async #rest(seconds: number, stop: AbortSignal): Promise<void> {
     const began = performance.now()
-    await waitSeconds(seconds, stop)
+    const left = () => seconds - (performance.now() - began) / 1000
+    // Whoever raises a limit does not want to see the old one waited for.
+    while (left() > 0 && !stop.aborted && !this.#deps.pace.hasChanged(this.#run))
+      await waitSeconds(Math.min(left(), longestDeafSeconds), stop)
     const rested = performance.now() - began
     this.#duty.rested(rested / 1000)
     this.#throttledMs += rested

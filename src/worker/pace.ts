@@ -71,6 +71,12 @@ export class PaceKeeper {
     })
   }
 
+  /** Whether the options of a run are no longer those that this is a copy of. */
+  hasChanged({ id, version }: Run): boolean {
+    const newest = this.#live.find((run) => run.id === id)
+    return newest !== undefined && newest.version > version
+  }
+
   /** One worker's share of the load. A run for which no signal counts has no part in what they say. */
   share({ options, overrides }: Run): Share {
     const { pace, workers } = this.#shared
