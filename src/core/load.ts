@@ -104,7 +104,7 @@ interface Wish {
  * it. What it replays now, though, was sent when the lag began: counted from the load of that time, and not from the
  * present one, nothing is done twice for one cause, however long its effect takes to be seen.
  *
- * While no worker holds a range nothing is learned: what is measured then is not our doing.
+ * While no worker holds a range, or has just given it back, nothing is learned: what is measured then is not our doing.
  */
 export function stepPace(pace: Pace, input: PaceInput): Pace {
   const loads = pace.trail.load ?? [pace.load]
@@ -121,13 +121,13 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
     const factor =
-      kindOf[signal] === 'lag' ? replayed(values, limit.soft, loads) / pace.load : ease(signal, values, limit)
+      kindOf[signal] === 'lag' ? replayed(values, limit.soft, loads) / pace.load : ease(measured, values, limit)
     wishes.push({ signal, factor, cause: causeOf(measured, measured.value, limit, factor) })
   }
   const crew = [...pace.crew, input.workers].slice(-crewLength)
   const workers = Math.max(...crew)
   const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
-  if (input.workers === 0) return seen
+  if (input.workers === 0 && !pace.crew.at(-1)) return seen
 
   const lowest = wishes.reduce<Wish>((least, wish) => (least.factor <= wish.factor ? least : wish), {
     signal: null,
@@ -199,12 +199,14 @@ function replayed(values: readonly number[], soft: number, loads: readonly numbe
 }
 
 /** What to multiply the load with for the sake of a signal that does not tell how much would be right. */
-function ease(signal: SignalName, values: readonly number[], { soft }: Limit): number {
+function ease({ signal, worst }: Measured, values: readonly number[], { soft, hard }: Limit): number {
   const value = values.at(-1) ?? 0
   switch (kindOf[signal]) {
     case 'backlog':
       return towards((value + slopeOf(values) * foresightSeconds) / soft, gains.backlog)
     case 'pressure':
+      // What has just held a run is gone already when the next step is made.
+      if (hard !== null && worst !== null && worst >= hard) return deepestCut
       // One look that is off is not heard.
       return towards(medianOf(values) / soft, gains.pressure)
     default:
