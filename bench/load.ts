@@ -1,6 +1,5 @@
 import { Worker } from 'node:worker_threads'
 import pg from 'pg'
-
 import { foregroundSessions, type LoadOptions, type LoadOrder, type LoadReport } from './support/load-contract.ts'
 
 const now = () => Number(process.hrtime.bigint()) / 1e6

@@ -1,22 +1,24 @@
 import pg from 'pg'
 import type { Backfill } from './peer.ts'
 
-/** A backfill that is one statement in one session. `rowsDone` is asked once its `result` is there, and before. */
-export async function runInSession(
-  databaseUrl: string,
-  name: string,
-  statement: string,
-  rowsDone: (client: pg.Client, ended: Promise<pg.QueryResult>) => () => number,
-): Promise<Backfill> {
+/**
+ * A backfill that is one statement in one session. How many rows are committed it says itself: by a notice with their
+ * number, as often as it likes, or at its end, by how many it has changed.
+ */
+export async function runInSession(databaseUrl: string, name: string, statement: string): Promise<Backfill> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: name })
+  let rowsDone = 0
   let stopped = false
   client.on('error', () => {})
+  client.on('notice', ({ message }) => {
+    rowsDone = Number(message)
+  })
   await client.connect()
   const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
-  const ended = client.query(statement)
-  const counted = rowsDone(client, ended)
-  const done = ended.then(
-    () => {},
+  const done = client.query(statement).then(
+    ({ rowCount }) => {
+      rowsDone = rowCount ?? rowsDone
+    },
     (error) => {
       if (!stopped) throw error
     },
@@ -28,7 +30,7 @@ export async function runInSession(
     await terminate(databaseUrl, rows[0]?.pid as number)
     await client.end().catch(() => {})
   }
-  return { rowsDone: async () => counted(), done, stop }
+  return { rowsDone: async () => rowsDone, done, stop }
 }
 
 /** From another session: the one that runs the statement listens to nobody until it ends. */
