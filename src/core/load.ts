@@ -75,8 +75,10 @@ const deepestCut = 0.5
  * a minute, for how much of it is ours is not known; a pressure answers at once.
  */
 const gains = { lag: 0.2, backlog: 0.05, pressure: 0.3 } as const
-/** How far ahead a backlog that grows is looked at. */
+/** How far ahead a backlog is looked at. */
 const foresightSeconds = 6
+/** A backlog that comes to its soft limit within this time is left to: small ones answer slowly, and would be overdone. */
+const comingSeconds = 60
 
 /** Where a database begins: gently, and found out from there. */
 export const startPace: Pace = {
@@ -202,8 +204,12 @@ function replayed(values: readonly number[], soft: number, loads: readonly numbe
 function ease({ signal, worst }: Measured, values: readonly number[], { soft, hard }: Limit): number {
   const value = values.at(-1) ?? 0
   switch (kindOf[signal]) {
-    case 'backlog':
-      return towards((value + slopeOf(values) * foresightSeconds) / soft, gains.backlog)
+    case 'backlog': {
+      const soon = value + slopeOf(values) * foresightSeconds
+      const later = value + slopeOf(values) * comingSeconds
+      const coming = value < soft ? soon < soft && later >= soft : later < soft
+      return coming ? 1 : towards(soon / soft, gains.backlog)
+    }
     case 'pressure':
       // What has just held a run is gone already when the next step is made.
       if (hard !== null && worst !== null && worst >= hard) return deepestCut
