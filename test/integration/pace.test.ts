@@ -233,6 +233,52 @@ test('POST /pause holds everything, also what is started or resumed afterwards',
   await client.reaches(second, ['succeeded'])
 })
 
+test('a standstill holds from its first moment', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  // Beside the API, which would take its time to answer: no worker has had a look since.
+  await database.query("INSERT INTO evenkeel.standstill (actor) VALUES ('somebody')")
+  const id = await client.start('items')
+  await heldBy(client, id, 'standstill')
+  expect(await settledRows(database)).toBe(0)
+})
+
+test('a hold by another process stops the batches here, for as long as that process keeps it up', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const id = await client.start('items', { options: { batchSize: 50, maxRowsPerSecond: 2000 } })
+  await until(
+    'rows to be done',
+    () => settledRows(database),
+    (done) => done > 0,
+  )
+  // It sees what this one does not: its own sampler is blind, say.
+  let keptUp = true
+  const now = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+  const other = (async () => {
+    while (keptUp) {
+      await database.query(
+        `UPDATE evenkeel.runs SET hold = jsonb_build_object('reason', 'slots is not known', 'signal', 'slots', 'value', NULL,
+           'limit', 1, 'since', coalesce(hold->>'since', ${now}), 'by', 'another', 'seenAt', ${now}) WHERE id = $1`,
+        [id],
+      )
+    }
+  })()
+  await heldBy(client, id, 'slots')
+  const done = await settledRows(database)
+  const began = performance.now()
+  await until(
+    'several rounds of this process',
+    () => performance.now() - began,
+    (ms) => ms > 4000,
+  )
+  expect(await settledRows(database)).toBe(done)
+  expect((await client.run(id)).throttle?.signal).toBe('slots')
+  keptUp = false
+  await other
+  await client.reaches(id, ['succeeded'])
+})
+
 test('the load is shared: two processes together do not take more than one', async () => {
   const database = await createDatabase()
   const jobs = await createTables(database, { paced: true })
