@@ -9,6 +9,8 @@ import type { Measured, SignalName } from '../../src/core/signal.ts'
 export type Over<T> = (t: number) => T
 
 export interface ReplicaSpec {
+  /** What is measured of it: a standby by its lag, the consumer of a slot by what is kept for it. */
+  readonly by?: 'lag' | 'slot'
   /** Bytes of WAL that it can replay in a second; 0 while replay is paused. */
   readonly replay: Over<number>
   /** How long ago what is known of its place was so. Seconds. */
@@ -195,6 +197,12 @@ class Process {
 
   #look(t: number, world: World): void {
     for (const [index, replica] of world.database.replicas.entries()) {
+      if (replica.spec.by === 'slot') {
+        const kept = world.database.wal - (replica.past[0] ?? 0)
+        this.#note('slots', `slot c${index}`, kept, t)
+        world.saw('slots', kept)
+        continue
+      }
       const tracker = this.#trackers[index] as LagTracker
       tracker.observe(t * 1000, BigInt(Math.floor(world.database.wal)))
       const position = replica.past[0] ?? 0
@@ -202,6 +210,7 @@ class Process {
       this.#note('replica-lag', `standby s${index}`, lag, t)
       world.sawLag(lag)
       this.#note('replica-bytes', `standby s${index}`, world.database.wal - position, t)
+      world.saw('replica-bytes', world.database.wal - position)
     }
     this.#note('others', 'sessions', this.#spec.others ? this.#spec.others(t) : 0, t)
     const busy = world.busySince(this)

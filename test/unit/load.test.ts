@@ -1,0 +1,278 @@
+import { array, assert, constantFrom, double, integer, oneof, property, record } from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type Pace, type PaceInput, startPace, stepPace } from '../../src/core/load.ts'
+import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/signal.ts'
+
+const plain = { maxLagSeconds: 5, signals: {} }
+/** One that has been slowed down before, by four workers. */
+const working: Pace = { ...startPace, load: 1, loweredAt: 1, crew: [4, 4, 4, 4, 4] }
+
+function measured(signal: SignalName, value: number | null, worst: number | null = value): Measured {
+  return { signal, value, worst, detail: 'standby s1', at: 0 }
+}
+
+/** As many steps as there are looks; each is what one signal showed. */
+function steps(
+  signal: SignalName,
+  values: ReadonlyArray<number | null>,
+  pace = working,
+  change: Partial<PaceInput> = {},
+) {
+  const after: Pace[] = []
+  for (const [second, value] of values.entries()) {
+    const input = { now: 100 + second, workers: 4, measured: [measured(signal, value)], options: [plain], ...change }
+    after.push(stepPace(after.at(-1) ?? pace, input))
+  }
+  return after
+}
+const last = (paces: readonly Pace[]) => paces.at(-1) as Pace
+const loads = (paces: readonly Pace[]) => paces.map(({ load }) => load)
+const step = (input: Partial<PaceInput>, pace = working) =>
+  stepPace(pace, { now: 100, workers: 4, measured: [], options: [plain], ...input })
+
+describe('the load', () => {
+  test('begins small and grows, faster where it was never too much, and fastest where nothing could be', () => {
+    expect(startPace.load).toBeLessThanOrEqual(0.05)
+    const watched = { measured: [measured('replica-lag', 0)] }
+    expect(step(watched, startPace).load / startPace.load).toBeCloseTo(1.35)
+    expect(step({}, startPace).load).toBeGreaterThan(step(watched, startPace).load)
+    expect(step(watched).load).toBeCloseTo(1.15)
+  })
+
+  test('never passes what the workers can do, and then has no cause', () => {
+    const full = last(
+      steps(
+        'replica-lag',
+        Array.from({ length: 30 }, () => 0),
+      ),
+    )
+    expect(full).toMatchObject({ load: 4, cause: null })
+  })
+
+  test('says that it grows, and keeps what slowed it down as the reason until it is back', () => {
+    expect(step({}, startPace).cause).toMatchObject({ signal: 'start', limit: 4 })
+    const slowed = last(steps('replica-lag', [1, 2, 3, 4]))
+    expect(slowed.cause).toMatchObject({ signal: 'replica-lag', value: 4, limit: 5 })
+    expect(last(steps('replica-lag', [0, 0], slowed)).cause).toEqual(slowed.cause)
+    expect(
+      last(
+        steps(
+          'replica-lag',
+          Array.from({ length: 30 }, () => 0),
+          slowed,
+        ),
+      ).cause,
+    ).toBeNull()
+  })
+
+  test('follows the signal that asks for least, by the limits of the strictest run', () => {
+    const two = [measured('replica-lag', 0), measured('slots', 300 * 1024 ** 2)]
+    expect(step({ measured: two }).cause?.signal).toBe('slots')
+    const strict = [plain, { ...plain, signals: { blocked: 1 } }]
+    expect(step({ measured: [measured('blocked', 1)], options: strict }).load).toBe(0.5)
+    expect(step({ measured: [measured('blocked', 1)] }).load).toBe(1)
+  })
+
+  test('does not heed what no run counts', () => {
+    const options = [{ ...plain, signals: { 'replica-lag': false, others: false, probe: false } as const }]
+    const all = [measured('replica-lag', 900), measured('others', 9), measured('probe', null)]
+    expect(step({ measured: all, options }).load).toBeGreaterThan(1)
+  })
+
+  test('stays as it was while nobody works: what is measured then is not our doing', () => {
+    const idle = { workers: 0 }
+    const [first, ...later] = steps(
+      'replica-lag',
+      Array.from({ length: 20 }, () => 4),
+      working,
+      idle,
+    )
+    for (const pace of later) expect(pace.load).toBe(first?.load)
+  })
+
+  test('is not cut to what the workers between two slices could do, but follows when they have gone', () => {
+    const four = step({}, { ...working, load: 4 })
+    const gap = step({ workers: 1 }, step({ workers: 0 }, four))
+    expect(gap.load).toBe(4)
+    let pace = gap
+    for (let second = 0; second < 5; second += 1) pace = step({ workers: 1 }, pace)
+    expect(pace.load).toBe(1)
+  })
+
+  test('is at most what the workers can do, and grows and falls within bounds, whatever is measured', () => {
+    const value = oneof(constantFrom(null, 0), double({ min: 0, max: 1e10, noNaN: true }))
+    const look = record({
+      workers: integer({ min: 0, max: 16 }),
+      readings: array(record({ signal: constantFrom(...signalNames), value }), { maxLength: 5 }),
+    })
+    assert(
+      property(array(look, { maxLength: 30 }), (looks) => {
+        let pace = startPace
+        for (const [now, { workers, readings }] of looks.entries()) {
+          const input = { now, workers, options: [plain] }
+          const next = stepPace(pace, { ...input, measured: readings.map((one) => measured(one.signal, one.value)) })
+          const most = Math.max(...next.crew)
+          expect(next.load).toBeLessThanOrEqual(Math.max(most, pace.load))
+          expect(next.load).toBeLessThanOrEqual(pace.load * 3.000001)
+          // What was too much is halved at most; what a replica can take is counted from an earlier load.
+          const earlier = Math.min(pace.load, ...(pace.trail.load ?? []))
+          expect(next.load).toBeGreaterThanOrEqual(Math.max(0.002, Math.min(0.4 * most, 0.4999 * earlier)))
+          expect(next.targetSeconds).toBeGreaterThanOrEqual(0.001)
+          expect(next.targetSeconds).toBeLessThanOrEqual(0.3)
+          expect(JSON.parse(JSON.stringify(next))).toEqual(next)
+          pace = next
+        }
+      }),
+    )
+  })
+})
+
+describe('a lag', () => {
+  test('that grows by half a second a second tells that half is replayed', () => {
+    const paces = steps('replica-lag', [0, 0.5, 1, 1.5, 2])
+    expect(last(paces).load).toBeLessThan(0.7)
+    expect(last(paces).load).toBeGreaterThan(0.4)
+  })
+
+  test('is counted from the load of when it began: what is still on its way is not counted twice', () => {
+    // Three seconds behind for what was sent at a load of 2; in the last three it was 0.5.
+    const load = [2, 2, 2, 2, 2, 2, 2, 2, 2, 0.5, 0.5, 0.5]
+    const earlier = { ...working, load: 0.5, trail: { load, 'replica-lag': [2.7, 2.8, 2.9] } }
+    // It replays nine tenths of what was sent at 2: 0.5 is nothing to bring down.
+    expect(last(steps('replica-lag', [3], earlier)).load).toBeGreaterThan(0.5)
+    const constant = { ...earlier, trail: { ...earlier.trail, load: [0.5] } }
+    expect(last(steps('replica-lag', [3], constant)).load).toBeLessThan(0.5)
+  })
+
+  test('of a replica that stands still halves the load, and halves it once', () => {
+    const still = steps('replica-lag', [0, 1, 2, 3, 4, 4.9])
+    expect(last(still).load).toBeGreaterThanOrEqual(0.5)
+    expect(last(still).load).toBeLessThan(0.6)
+  })
+
+  test('comes to rest at its soft limit: there it neither grows nor falls', () => {
+    for (const load of loads(steps('replica-lag', [2, 2, 2, 2, 2, 2, 2, 2]))) expect(load).toBeCloseTo(1)
+    expect(last(steps('replica-lag', [1, 1, 1, 1])).load).toBeGreaterThan(1)
+    expect(last(steps('replica-lag', [3, 3, 3, 3])).load).toBeLessThan(1)
+  })
+
+  test('of two replicas is that of the one further behind', () => {
+    const both = [measured('replica-lag', 0.1), measured('replica-lag', 4), measured('replica-lag', 0)]
+    expect(step({ measured: both }).cause?.value).toBe(4)
+  })
+})
+
+describe('a backlog', () => {
+  const mib = 1024 ** 2
+  const slots = (...values: number[]) =>
+    steps(
+      'slots',
+      values.map((value) => value * mib),
+    )
+
+  test('is slowed down for before it is there, when it grows fast', () => {
+    const [, , before, after] = loads(slots(50, 100, 150, 200))
+    expect(after).toBeLessThan(before as number)
+    expect(last(slots(50, 100, 150, 200)).cause?.reason).toContain('and rises')
+  })
+
+  test('is left to while it is on its way to its soft limit, from either side', () => {
+    expect(loads(slots(200, 202, 204, 206)).at(-1)).toBe(loads(slots(200, 202, 204)).at(-1))
+    expect(loads(slots(300, 298, 296, 294)).at(-1)).toBe(loads(slots(300, 298, 296)).at(-1))
+  })
+
+  test('above its soft limit brings the load down step by step, and far below lets it grow', () => {
+    expect(last(slots(400, 400, 400, 400)).load).toBeCloseTo((1 - 0.05 * (400 / 256 - 1)) ** 4)
+    expect(last(slots(1, 1)).load).toBeCloseTo(1.15 ** 2)
+  })
+})
+
+describe('a pressure', () => {
+  test('of one look that is off is not heard', () => {
+    expect(last(steps('active', [0.2, 0.2, 0.2, 0.99])).load).toBeGreaterThan(1)
+  })
+
+  test('above its soft limit brings the load down in proportion, and not below a tenth of the workers', () => {
+    const once = last(steps('active', [0.84])).load
+    expect(once).toBeCloseTo(1 - 0.3 * 0.2)
+    expect(last(steps('active', [0.91])).load).toBeLessThan(once)
+    expect(
+      last(
+        steps(
+          'active',
+          Array.from({ length: 60 }, () => 0.99),
+        ),
+      ).load,
+    ).toBeCloseTo(0.4)
+    const little = { ...working, load: 0.05 }
+    expect(last(steps('active', [0.99], little)).load).toBe(0.05)
+  })
+
+  test('that holds a run halves the load, also when nobody works any more at the next step', () => {
+    expect(step({ measured: [measured('active', 1.2)] }).load).toBe(0.5)
+    const gone = step({ workers: 0, measured: [measured('active', 0.1, 1.2)] })
+    expect(gone.load).toBe(0.5)
+    expect(step({ workers: 0, measured: [measured('active', 0.1, 1.2)] }, gone).load).toBe(0.5)
+  })
+
+  test('of the probe is our own where nobody else is there', () => {
+    const slow = measured('probe', 9)
+    expect(step({ measured: [slow] }).load).toBeGreaterThan(1)
+    expect(step({ measured: [slow, measured('others', 0)] }).load).toBeGreaterThan(1)
+    expect(step({ measured: [slow, measured('others', 1)] }).load).toBeLessThan(1)
+  })
+})
+
+describe('a notice', () => {
+  test.for(['dead-tuples', 'vacuum', 'snapshot', 'replicas-missing'] as const)('of %s only says: not more', (name) => {
+    const { soft } = signalSpecs[name]
+    expect(last(steps(name, [soft, soft * 10, soft * 100])).load).toBe(1)
+    expect(last(steps(name, [soft])).cause?.reason).toContain('the pace does not grow')
+    expect(last(steps(name, [0])).load).toBeCloseTo(1.15)
+  })
+})
+
+describe('in company', () => {
+  const company = [measured('others', 3)]
+
+  test('workers leave the larger part of the time to the others, at once', () => {
+    const pace = step({ measured: company }, { ...working, load: 4 })
+    expect(pace.load).toBeCloseTo(1.6)
+    expect(pace.cause).toMatchObject({ signal: 'others', value: 3 })
+  })
+
+  test('that may be there and cannot be seen, they do as well, and say what is not known', () => {
+    for (const name of signalNames) {
+      const pace = step({ measured: [measured(name, null)] }, { ...working, load: 4 })
+      expect(pace.load, name).toBeCloseTo(1.6)
+      expect(pace.cause).toMatchObject({ signal: name, value: null, reason: expect.stringContaining('is not known') })
+    }
+  })
+
+  test('batches become short within seconds, and long again when it has gone', () => {
+    const polite = [0.01, 0.005, 0.0025, 0.00125, 0.001, 0.001]
+    let pace = { ...working, load: 4 }
+    for (const seconds of polite) {
+      pace = step({ measured: company }, pace)
+      expect(pace.targetSeconds).toBeCloseTo(seconds, 6)
+    }
+    for (let second = 0; second < 25; second += 1) pace = step({ measured: [measured('others', 0)] }, pace)
+    expect(pace).toMatchObject({ load: 4, targetSeconds: 0.25 })
+  })
+
+  test('that waits for a lock of ours they become short too', () => {
+    expect(step({ measured: [measured('blocked', 1)] }).targetSeconds).toBe(0.01)
+  })
+})
+
+describe('a batch', () => {
+  test('and its wait take a quarter of a second together at most, so that little comes evenly', () => {
+    for (const load of [0.02, 0.1, 0.4]) {
+      const { targetSeconds } = step(
+        { measured: [measured('replica-lag', 2)] },
+        { ...working, load, targetSeconds: 0.3 },
+      )
+      expect(targetSeconds / (load / 4)).toBeLessThanOrEqual(0.2501)
+    }
+  })
+})
