@@ -236,11 +236,28 @@ test('POST /pause holds everything, also what is started or resumed afterwards',
 test('a standstill holds from its first moment', async () => {
   const database = await createDatabase()
   const client = await startInProcess(database, await createTables(database))
-  // Beside the API, which would take its time to answer: no worker has had a look since.
-  await database.query("INSERT INTO evenkeel.standstill (actor) VALUES ('somebody')")
-  const id = await client.start('items')
-  await heldBy(client, id, 'standstill')
-  expect(await settledRows(database)).toBe(0)
+  const id = await client.start('items', { options: { batchSize: 10, maxRowsPerSecond: 500 } })
+  await until(
+    'rows to be done',
+    () => settledRows(database),
+    (done) => done > 0,
+  )
+  for (let round = 1; round <= 5; round += 1) {
+    await client.call('POST', `/runs/${id}/pause`)
+    const before = await settledRows(database)
+    // Beside the API, which would take its time to answer: no worker has had a look since.
+    await database.query("INSERT INTO evenkeel.standstill (actor) VALUES ('somebody')")
+    await client.call('POST', `/runs/${id}/resume`)
+    await heldBy(client, id, 'standstill')
+    expect(await settledRows(database)).toBe(before)
+    await database.query('DELETE FROM evenkeel.standstill')
+    await until(
+      'it to go on',
+      () => settledRows(database),
+      (done) => done > before,
+    )
+  }
+  await client.call('POST', `/runs/${id}/cancel`)
 })
 
 test('a hold by another process stops the batches here, for as long as that process keeps it up', async () => {
