@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type EmbeddedPostgres, type StandbyOptions, startPostgres, startStandby } from '../../src/embedded/index.ts'
@@ -7,7 +8,7 @@ import { type Control, createControl, createPool } from '../../src/store/control
 import { countBeat, readBeat } from '../../src/store/heartbeat.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { listStandbys, rememberStandbys, replaceStandbys } from '../../src/store/standbys.ts'
-import { nextReading, reading, sample, untilReading } from '../support/sampler.ts'
+import { nextReading, reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'
 import { until } from '../support/until.ts'
 
 let primary: EmbeddedPostgres
@@ -149,7 +150,8 @@ describe('a standby', () => {
     expect((later.value ?? 0) - (gone.value ?? 0)).toBeCloseTo((later.at - gone.at) / 1000, 1)
 
     // A process that begins now has never seen it, and knows of it all the same.
-    const other = await sample(primary.url, auto())
+    const late = { ...remembered(), list: () => pause(500).then(() => listStandbys(control)) }
+    const other = await sample(primary.url, { ...auto(), standbys: late })
     const unseen = reading(other, 'replica-lag')
     expect(unseen).toMatchObject({ value: null, worst: null })
     expect(unseen?.detail).toMatch(/^standby s1 has not been seen streaming: start it/)
@@ -219,49 +221,76 @@ describe('a standby', () => {
   })
 })
 
-test('what takes WAL without replaying it is no standby: a logical consumer, and one that only receives', async () => {
-  await admin.query('CREATE PUBLICATION everything FOR ALL TABLES')
-  await admin.query("SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')")
-  const url = new URL(primary.url)
-  const walsender = async (mode: string, command: string) => {
-    // The driver knows the option; its types do not.
-    const options = { connectionString: url.href, application_name: 'consumer', replication: mode }
-    const client = new pg.Client(options as pg.ClientConfig)
-    client.on('error', () => undefined)
-    await client.connect()
-    client.query(command).catch(() => undefined)
-    return client
-  }
-  const { rows } = await admin.query('SELECT pg_current_wal_lsn() AS lsn')
-  const consumers = [
-    await walsender(
-      'database',
-      `START_REPLICATION SLOT cdc LOGICAL 0/0 (proto_version '1', publication_names 'everything')`,
-    ),
-    await walsender('true', `START_REPLICATION PHYSICAL ${rows[0].lsn}`),
-  ]
-  try {
-    await until('both to stream', async () => {
-      const { rows } = await admin.query("SELECT FROM pg_stat_replication WHERE state IN ('streaming', 'catchup')")
-      return rows.length === 2
-    })
+describe('no standby', () => {
+  async function expectNone(): Promise<void> {
     const sampler = await sample(primary.url, auto())
     for (const signal of ['replica-lag', 'replica-bytes', 'replicas-missing'] as const) {
       expect(reading(sampler, signal)).toBeUndefined()
     }
-    await untilReading(sampler, 'slots', ({ detail }) => detail === 'slot cdc')
+    await nextReading(sampler, 'blocked')
+    expect(reading(sampler, 'replicas-missing')).toBeUndefined()
     expect(await listStandbys(control)).toEqual(new Map())
     expect(await check({})).toEqual([expect.stringMatching(/^No standby streams/)])
     expect(await check({ heartbeats: true })).toEqual([])
-  } finally {
-    await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_replication')
-    await Promise.all(consumers.map((client) => client.end().catch(() => undefined)))
-    await until('the slot to be free', async () => {
-      await admin.query("SELECT pg_drop_replication_slot('cdc')")
-      return true
-    })
-    await admin.query('DROP PUBLICATION everything')
   }
+
+  test('is a subscriber, though it says what it has replayed: that is for slots to tell', async () => {
+    await admin.query('CREATE TABLE streamed (id int)')
+    await admin.query('CREATE PUBLICATION streamed FOR TABLE streamed')
+    await admin.query("SELECT pg_create_logical_replication_slot('subscriber', 'pgoutput')")
+    await admin.query('CREATE DATABASE elsewhere')
+    const elsewhere = new URL(primary.url)
+    elsewhere.pathname = '/elsewhere'
+    const there = await sessionNamed(elsewhere.href, 'evenkeel test')
+    await there.query('CREATE TABLE streamed (id int)')
+    await there.query(
+      `CREATE SUBSCRIPTION subscriber CONNECTION '${primary.url}' PUBLICATION streamed
+       WITH (create_slot = false, slot_name = 'subscriber', copy_data = false)`,
+    )
+    try {
+      await until('it to have replayed', async () => {
+        const { rows } = await admin.query(
+          "SELECT FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL",
+        )
+        return rows.length === 1
+      })
+      await expectNone()
+      const sampler = await sample(primary.url, auto())
+      await untilReading(sampler, 'slots', ({ detail }) => detail === 'slot subscriber')
+    } finally {
+      await there.query('ALTER SUBSCRIPTION subscriber DISABLE')
+      await there.query('ALTER SUBSCRIPTION subscriber SET (slot_name = NONE)')
+      await there.query('DROP SUBSCRIPTION subscriber')
+      await there.end()
+      await admin.query('DROP PUBLICATION streamed')
+      await admin.query('DROP TABLE streamed')
+      await until('the slot to be free', async () => {
+        await admin.query("SELECT pg_drop_replication_slot('subscriber')")
+        return true
+      })
+      await admin.query('DROP DATABASE elsewhere WITH (FORCE)')
+    }
+  })
+
+  test('is one that only receives WAL, as pg_receivewal does', async () => {
+    // The driver knows the option; its types do not.
+    const options = { connectionString: primary.url, application_name: 'receiver', replication: 'true' }
+    const receiver = new pg.Client(options as pg.ClientConfig)
+    receiver.on('error', () => undefined)
+    await receiver.connect()
+    const { rows } = await admin.query('SELECT pg_current_wal_lsn() AS lsn')
+    receiver.query(`START_REPLICATION PHYSICAL ${rows[0].lsn}`).catch(() => undefined)
+    try {
+      await until('it to stream', async () => {
+        const { rows } = await admin.query("SELECT FROM pg_stat_replication WHERE state = 'streaming'")
+        return rows.length === 1
+      })
+      await expectNone()
+    } finally {
+      await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_replication')
+      await receiver.end().catch(() => undefined)
+    }
+  })
 })
 
 test('a server that is a standby itself tells nothing of replicas, and says so', async () => {
