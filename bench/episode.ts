@@ -9,7 +9,8 @@ import { Service } from './episode/service.ts'
 import { tableOf, verdictsOf } from './episode/verdict.ts'
 import { untilQuiet, watchCpu } from './support/cpu.ts'
 
-const rows = 8_000_000
+/** Enough for all of it. */
+const rows = { readings: 16_000_000, rehearsal: 8_000_000 }
 
 interface Act {
   readonly name: string
@@ -18,10 +19,10 @@ interface Act {
 }
 
 const acts: readonly Act[] = [
-  { name: 'free', seconds: 25, begin: () => {} },
-  { name: 'slow replay', seconds: 90, begin: (replay, { slowedTo }) => replay.slowTo(slowedTo) },
-  { name: 'replay paused', seconds: 20, begin: (replay) => replay.pause() },
-  { name: 'slow replay again', seconds: 40, begin: (replay) => replay.resume() },
+  { name: 'free', seconds: 30, begin: () => {} },
+  { name: 'slow', seconds: 90, begin: (replay, { slowedTo }) => replay.slowTo(slowedTo) },
+  { name: 'paused', seconds: 20, begin: (replay) => replay.pause() },
+  { name: 'slow again', seconds: 40, begin: (replay) => replay.resume() },
   { name: 'free again', seconds: 40, begin: (replay) => replay.slowTo(null) },
 ]
 
@@ -29,7 +30,7 @@ const acts: readonly Act[] = [
 async function main(): Promise<void> {
   const undo: (() => Promise<unknown>)[] = []
   try {
-    console.log(`Two tables of ${rows} rows, and a standby …`)
+    console.log('A primary with its tables, and a standby …')
     const scene = await Scene.set(rows)
     undo.push(() => scene.strike())
     const replay = await Replay.open(scene.standbyUrl)
@@ -43,16 +44,17 @@ async function main(): Promise<void> {
 
     const service = await Service.start(scene.url, 'evenkeel')
     undo.push(() => service.kill())
-    const id = await service.run('readings')
-    const recorder = await Recorder.start(scene.url, scene.standbyUrl, service, id)
+    const recorder = await Recorder.open(scene.url, scene.standbyUrl, service)
     undo.push(() => recorder.stop())
+    const id = await service.run('readings')
+    await recorder.follow(id)
     const phases: Phase[] = []
     for (const act of acts) {
       console.log(`${act.name}, ${act.seconds} s …`)
       const shares = watchCpu()
       const from = recorder.now
       await act.begin(replay, calibration)
-      await Promise.race([sleep(act.seconds * 1000), service.failure, recorder.failure])
+      await Promise.race([sleep(act.seconds * 1000), service.failure, recorder.failure, replay.failure])
       phases.push({ name: act.name, from, to: recorder.now, cpuOthers: shares().others })
     }
     const { status, reason } = await service.find(id)

@@ -7,11 +7,12 @@ import pg from 'pg'
 /** Unused for longer than this, what could have been replayed is lost: a standby cannot work ahead. Seconds. */
 const mostCredit = 0.05
 const slotMs = 2
+/** How soon an order is heard. */
+const idleMs = 20
 /** The process may have been stopped with a lock that the answer waits for. */
 const patienceMs = 50
 
-const [, , url, pidText] = process.argv
-const pid = Number(pidText)
+const pid = Number(process.argv[2])
 /** Bytes a second; null: as fast as it can. */
 let rate = null
 let stopped = false
@@ -26,13 +27,13 @@ function go() {
   process.kill(pid, 'SIGCONT')
 }
 
-function leave() {
+function leave(code) {
   try {
     go()
   } catch {
     // The standby is gone.
   }
-  process.exit()
+  process.exit(code)
 }
 
 async function govern(client) {
@@ -51,17 +52,26 @@ async function govern(client) {
     position = replayed
     if (credit < 0 && !stopped) stop()
     if (credit >= 0 && stopped) go()
-    await sleep(credit < 0 ? Math.min(100, (-credit / rate) * 1000) : slotMs)
+    await sleep(pauseMs(credit))
   }
+}
+
+function pauseMs(credit) {
+  if (rate === null) return idleMs
+  return credit < 0 ? Math.min(100, (-credit / rate) * 1000) : slotMs
 }
 
 const positionStatement = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::float8 AS position"
 
-for (const name of ['disconnect', 'SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException']) process.on(name, leave)
+for (const name of ['disconnect', 'SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => leave(0))
+process.on('uncaughtException', (error) => {
+  console.error(error)
+  leave(1)
+})
 process.on('message', ({ bytesPerSecond }) => {
   rate = bytesPerSecond
 })
-if (!process.connected) leave()
-const client = new pg.Client({ connectionString: url, application_name: 'bench governor' })
+if (!process.connected) leave(0)
+const client = new pg.Client({ connectionString: process.env.STANDBY_URL, application_name: 'bench governor' })
 await client.connect()
 await govern(client)

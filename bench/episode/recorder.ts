@@ -33,7 +33,6 @@ const standbyStatement = `
 export class Recorder {
   readonly #clients: Clients
   readonly #service: Service
-  readonly #id: string
   readonly #samples: Sample[] = []
   readonly #loops: Loop[] = []
   #beganAt: number | null = null
@@ -43,25 +42,24 @@ export class Recorder {
     this.#failed = reject
   })
 
-  private constructor(clients: Clients, service: Service, id: string) {
+  private constructor(clients: Clients, service: Service) {
     this.#clients = clients
     this.#service = service
-    this.#id = id
     this.failure.catch(() => {})
     // Our own measure of the lag: a row that is written ten times a second, and how old it is where the standby shows it.
-    const beat = () => clients[2].query('UPDATE beat SET at = clock_timestamp()')
-    this.#loops.push(
-      this.#loop(beatMs, beat),
-      this.#loop(everyMs, () => this.#look()),
-    )
+    this.#loop(beatMs, () => clients[2].query('UPDATE beat SET at = clock_timestamp()'))
   }
 
-  /** Resolves with the run's first row. */
-  static async start(url: string, standbyUrl: string, service: Service, id: string): Promise<Recorder> {
+  /** Before the run, so that the standby shows a beat of now when it begins. */
+  static async open(url: string, standbyUrl: string, service: Service): Promise<Recorder> {
     const clients = await Promise.all([connect(url), connect(standbyUrl), connect(url)])
-    const recorder = new Recorder(clients, service, id)
-    while (recorder.#beganAt === null) await Promise.race([sleep(10), recorder.failure])
-    return recorder
+    return new Recorder(clients, service)
+  }
+
+  /** Looks at a run from now on. Resolves with its first row. */
+  async follow(id: string): Promise<void> {
+    this.#loop(everyMs, () => this.#look(id))
+    while (this.#beganAt === null) await Promise.race([sleep(10), this.failure])
   }
 
   get samples(): readonly Sample[] {
@@ -78,13 +76,13 @@ export class Recorder {
     await Promise.all(this.#clients.map((client) => client.end()))
   }
 
-  #loop(intervalMs: number, work: () => Promise<unknown>): Loop {
-    return every(intervalMs, () => work().then(() => {}, this.#failed))
+  #loop(intervalMs: number, work: () => Promise<unknown>): void {
+    this.#loops.push(every(intervalMs, () => work().then(() => {}, this.#failed)))
   }
 
-  async #look(): Promise<void> {
+  async #look(id: string): Promise<void> {
     const [ofPrimary, ofStandby, ofService] = await Promise.all([
-      ask<OfPrimary>(this.#clients[0], primaryStatement, [this.#id]),
+      ask<OfPrimary>(this.#clients[0], primaryStatement, [id]),
       ask<OfStandby>(this.#clients[1], standbyStatement),
       this.#metrics(),
     ])
@@ -104,7 +102,8 @@ export class Recorder {
 }
 
 async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url, application_name: 'bench recorder', options: '-c jit=off' })
+  // Called as evenkeel's own sessions are: who only watches shall not be taken for users that it has to leave time to.
+  const client = new pg.Client({ connectionString: url, application_name: 'evenkeel recorder', options: '-c jit=off' })
   client.on('error', () => {})
   await client.connect()
   return client

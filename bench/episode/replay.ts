@@ -9,17 +9,25 @@ export class Replay {
   readonly #client: pg.Client
   readonly #pid: number
   readonly #governor: ChildProcess
+  /** Rejects when it can no longer be governed. */
+  readonly failure: Promise<never>
 
   private constructor(client: pg.Client, url: string, pid: number) {
     this.#client = client
     this.#pid = pid
-    this.#governor = fork(file, [url, String(pid)], { execArgv: [] })
-    // Killed in a way that it cannot answer to: what it may have stopped goes on all the same.
-    this.#governor.once('exit', () => this.#continue())
+    this.#governor = fork(file, [String(pid)], { execArgv: [], env: { STANDBY_URL: url } })
+    this.failure = new Promise((_resolve, reject) => {
+      this.#governor.once('exit', (code, by) => {
+        // Killed in a way that it cannot answer to: what it may have stopped goes on all the same.
+        this.#continue()
+        reject(new Error(`the governor of the replay ended (${by ?? code})`))
+      })
+    })
+    this.failure.catch(() => {})
   }
 
   static async open(url: string): Promise<Replay> {
-    const client = new pg.Client({ connectionString: url, application_name: 'bench replay' })
+    const client = new pg.Client({ connectionString: url, application_name: 'evenkeel replay' })
     client.on('error', () => {})
     await client.connect()
     const { rows } = await client.query<{ pid: number }>(

@@ -11,12 +11,12 @@ export class Scene {
     this.#primary = primary
   }
 
-  static async set(rows: number): Promise<Scene> {
+  static async set({ readings, rehearsal }: { readings: number; rehearsal: number }): Promise<Scene> {
     const scene = new Scene(await startPostgres({ settings }))
     try {
       await scene.onPrimary(async (client) => {
-        await createTable(client, 'readings', rows)
-        await createTable(client, 'rehearsal', rows)
+        await createTable(client, 'readings', readings)
+        await createTable(client, 'rehearsal', rehearsal)
         await client.query('CREATE TABLE beat (at timestamptz NOT NULL)')
         await client.query('INSERT INTO beat VALUES (clock_timestamp())')
         await client.query('CHECKPOINT')
@@ -38,7 +38,7 @@ export class Scene {
   }
 
   async onPrimary<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-    const client = new pg.Client({ connectionString: this.#primary.url, application_name: 'bench' })
+    const client = new pg.Client({ connectionString: this.#primary.url, application_name: 'evenkeel bench' })
     await client.connect()
     try {
       return await work(client)
