@@ -114,6 +114,8 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   const wishes: Wish[] = []
   const growth = growthOf(pace, input)
   const company = companyOf(input)
+  const crew = [...pace.crew, input.workers].slice(-crewLength)
+  const workers = Math.max(...crew)
   for (const signal of signalNames) {
     const limit = strictestLimit(signal, input.options)
     const measured = limit && worstOf(signal, input.measured)
@@ -122,12 +124,12 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     if (signal === 'probe' && !company) continue
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
+    // Below what it could bring the load down to, it does not keep it from growing up to there either.
+    if (kindOf[signal] === 'pressure' && pace.load < pressedPart * workers) continue
     const factor =
       kindOf[signal] === 'lag' ? replayed(values, limit.soft, loads) / pace.load : ease(measured, values, limit)
     wishes.push({ signal, factor, cause: causeOf(measured, measured.value, limit, factor) })
   }
-  const crew = [...pace.crew, input.workers].slice(-crewLength)
-  const workers = Math.max(...crew)
   const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
   if (input.workers === 0 && !pace.crew.at(-1)) return seen
 
@@ -144,7 +146,7 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     ...seen,
     load,
     trail: { ...trail, load: [...loads, Number(load.toPrecision(4))].slice(-loadsLength) },
-    loweredAt: lowest.factor < 1 ? input.now : pace.loweredAt,
+    loweredAt: wanted < pace.load ? input.now : pace.loweredAt,
     cause:
       load >= workers ? null : (lowest.cause ?? (wanted >= most.load ? most.cause : growingBack(pace, load, workers))),
   }
