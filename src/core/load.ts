@@ -152,6 +152,14 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   }
 }
 
+/**
+ * Of its time, the part that each of so many workers may spend in batches. Those between two slices are counted as well:
+ * they are back before the others could be told that there are more of them.
+ */
+export function shareOf({ load, crew }: Pace, workers: number): number {
+  return Math.min(1, load / Math.max(1, workers, ...crew))
+}
+
 function growthOf({ loweredAt }: Pace, { measured }: PaceInput): number {
   if (loweredAt > 0) return usualGrowth
   return measured.some(({ signal }) => kindOf[signal] === 'lag') ? startGrowth : boldGrowth

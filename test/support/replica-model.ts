@@ -1,6 +1,6 @@
 import { type Hold, holdOf } from '../../src/core/hold.ts'
 import { LagTracker } from '../../src/core/lag.ts'
-import { type Pace, startPace, stepPace } from '../../src/core/load.ts'
+import { type Pace, shareOf, startPace, stepPace } from '../../src/core/load.ts'
 import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
 import { BatchSizer, Duty, targetOf } from '../../src/core/pace.ts'
 import type { Measured, SignalName } from '../../src/core/signal.ts'
@@ -33,8 +33,6 @@ export interface WorldSpec {
   readonly others?: Over<number | null>
   /** Any other signal, by how much of our work went on since the last look, in batches in flight. */
   readonly answers?: Partial<Record<SignalName, (busy: number, t: number, random: () => number) => number | null>>
-  /** Of the rows at a place (the how many-th), whether they match. */
-  readonly matches?: (row: number) => boolean
   readonly pace?: Pace
 }
 
@@ -94,7 +92,6 @@ interface Shared {
 
 interface Batch {
   readonly rows: number
-  readonly done: number
   readonly seconds: number
 }
 
@@ -262,7 +259,6 @@ class Worker {
   #sizer: BatchSizer
   #duty = new Duty()
   #sliceEndsAt = 0
-  #rows = 0
   #batch: Batch | null = null
   #nextAt = 0
 
@@ -302,30 +298,27 @@ class Worker {
 
   #begin(now: number): void {
     const rows = this.#sizer.next(this.#options)
-    let done = rows
-    if (this.#spec.matches) {
-      done = 0
-      for (let row = 0; row < rows; row += 1) done += this.#spec.matches(this.#rows + row) ? 1 : 0
-    }
-    const seconds = batchOwnSeconds + done * rowSeconds + (rows - done) * rowSeconds * 0.05
-    this.#batch = { rows, done, seconds }
+    const seconds = batchOwnSeconds + rows * rowSeconds
+    this.#batch = { rows, seconds }
     this.#nextAt = now + seconds
   }
 
-  #commit({ rows, done, seconds }: Batch, now: number, world: World): void {
+  #commit({ rows, seconds }: Batch, now: number, world: World): void {
     this.#batch = null
-    this.#rows += rows
     // The fence: what is held commits nothing more.
     if (world.shared.hold) {
       this.#giveBack(now)
       return
     }
-    world.committed(done * rowBytes, seconds)
+    world.committed(rows * rowBytes, seconds)
     const { pace } = this.#process.shared
-    this.#sizer.observe({ scanned: rows, done, seconds }, this.#options, targetOf(this.#options, pace.targetSeconds))
+    this.#sizer.observe(
+      { scanned: rows, done: rows, seconds },
+      this.#options,
+      targetOf(this.#options, pace.targetSeconds),
+    )
     world.batches.push({ t: now, seconds })
-    const share = Math.min(1, pace.load / Math.max(1, this.#process.workers))
-    const wait = this.#duty.worked(seconds, share)
+    const wait = this.#duty.worked(seconds, shareOf(pace, this.#process.workers))
     if (wait === 0) return
     const rested = Math.ceil(wait * 1000) / 1000 + this.#random() * timerLateSeconds
     this.#duty.rested(rested)

@@ -1,6 +1,6 @@
 import { array, assert, constantFrom, double, integer, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Pace, type PaceInput, startPace, stepPace } from '../../src/core/load.ts'
+import { type Pace, type PaceInput, shareOf, startPace, stepPace } from '../../src/core/load.ts'
 import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/signal.ts'
 
 const plain = { maxLagSeconds: 5, signals: {} }
@@ -124,6 +124,19 @@ describe('the load', () => {
         }
       }),
     )
+  })
+})
+
+describe('the share of a worker', () => {
+  test('is the same for all of them, and together they take the load', () => {
+    expect(shareOf({ ...working, load: 1 }, 4)).toBe(0.25)
+    expect(shareOf({ ...working, load: 1 }, 8)).toBe(0.125)
+    expect(shareOf({ ...working, load: 4 }, 2)).toBe(1)
+    expect(shareOf(startPace, 0)).toBe(startPace.load)
+  })
+
+  test('is not more because others are between two slices', () => {
+    expect(shareOf({ ...working, load: 1 }, 1)).toBe(0.25)
   })
 })
 
