@@ -66,6 +66,7 @@ export function openSampling(
             policy: config.replicas,
             known: await listStandbys(control),
             maxLagSeconds: options.maxLagSeconds,
+            maxBytes: limitOf('replica-bytes', options)?.hard ?? null,
             heartbeats: heartbeats.length > 0,
           })),
         )

@@ -92,6 +92,23 @@ describe('sessions of others', () => {
 })
 
 describe('the probe', () => {
+  test('rests while there is no live run: an idle primary stays one', async () => {
+    const sampler = await sample(server.url)
+    await untilReading(sampler, 'probe', ({ value }) => value !== null)
+    sampler.watch([])
+    await until('the probe to rest', () => reading(sampler, 'probe') === undefined)
+    const position = async () => (await admin.query('SELECT pg_current_wal_lsn()::text AS at')).rows[0].at
+    let last = await position()
+    // What Postgres itself writes now and then is less often.
+    await until('a second without WAL', async () => {
+      const before = last
+      const asked = performance.now()
+      await until('a second', () => performance.now() - asked > 1000)
+      last = await position()
+      return last === before
+    })
+  })
+
   test('feels what a commit waits for, against when it was quiet', async () => {
     const sampler = await sample(server.url)
     const quiet = await untilReading(sampler, 'probe', ({ value }) => value !== null && value < 3)

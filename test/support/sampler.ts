@@ -26,7 +26,10 @@ export async function sample(url: string, options: Partial<SamplerOptions> = {})
     await sampler.close()
     await Promise.all([signals.end(), probe.end()])
   })
+  // As beside a live run: without one the probe rests.
+  sampler.watch([{ schema: 'pg_catalog', table: 'pg_class' }])
   await sampler.ready
+  await until('the probe to have begun', () => reading(sampler, 'probe') !== undefined)
   return sampler
 }
 
