@@ -3,7 +3,7 @@ import { copyFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
-import { startPostgres } from '../embedded/index.ts'
+import { startPostgres, startStandby } from '../embedded/index.ts'
 import { loadCities } from './demo/cities.ts'
 import { Client } from './demo/client.ts'
 import { Fleet } from './demo/fleet.ts'
@@ -55,9 +55,13 @@ async function perform(signal: AbortSignal): Promise<string[]> {
   const postgres = await timed('Postgres runs in a temporary folder', () => startPostgres())
   undo.push(() => postgres.stop())
   logFile = join(dirname(postgres.logFile), 'demo.log')
-  const pool = new pg.Pool({ connectionString: postgres.url, max: 2, application_name: 'evenkeel demo' })
-  pool.on('error', () => {})
-  undo.push(() => pool.end())
+  const pool = connect(postgres.url)
+  signal.throwIfAborted()
+
+  // Before there is anything to copy: it is there sooner, and follows the loading.
+  const follower = await timed('a standby streams from it', () => startStandby(postgres, { name: 'one' }))
+  undo.push(() => follower.stop())
+  const standby = connect(follower.url)
   signal.throwIfAborted()
 
   let rowsLoaded = 0
@@ -72,6 +76,7 @@ async function perform(signal: AbortSignal): Promise<string[]> {
   const redisUrl = process.env.REDIS_URL
   const running = new Fleet(logFile, {
     DATABASE_URL: postgres.url,
+    REPLICAS: 'auto',
     API_TOKENS: `you:operate:${secret}`,
     ...(redisUrl ? { REDIS_URL: redisUrl } : {}),
   })
@@ -89,6 +94,7 @@ async function perform(signal: AbortSignal): Promise<string[]> {
     screen,
     client: new Client(api.url, secret, signal),
     pool,
+    standby,
     fleet: running,
     workers,
     databaseUrl: postgres.url,
@@ -97,6 +103,14 @@ async function perform(signal: AbortSignal): Promise<string[]> {
     onEnd: (step: () => Promise<void>) => undo.push(step),
   }
   return playShow(stage)
+}
+
+/** A few sessions of the show's own, closed when it ends. */
+function connect(connectionString: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max: 2, application_name: 'evenkeel demo' })
+  pool.on('error', () => {})
+  undo.push(() => pool.end())
+  return pool
 }
 
 async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -114,7 +128,10 @@ function conclude(wrong: readonly string[]): void {
     screen.verdict(false, `The proof does not hold after ${elapsed}. ${wrong.join('; ')}.`)
     return
   }
-  screen.verdict(true, `Every row was done exactly once: through a pause, locks and a crash, in ${elapsed}.`)
+  screen.verdict(
+    true,
+    `Every row was done exactly once: through a pause, a standby that fell behind, locks and a crash, in ${elapsed}.`,
+  )
   screen.line()
   screen.line('Next:')
   for (const [command, what] of [

@@ -33,7 +33,16 @@ test('the demo runs a backfill to its end and proves each row was done exactly o
   expect(output).toMatch(/^ +rows done +135,233 /m)
   expect(output).toMatch(/^ +done twice +0 /m)
   expect(output).toMatch(/^ +left out +0 /m)
+  expect(output).toMatch(/^ +on the standby +135,233 .* as on the primary$/m)
   expect(output).toMatch(/it reads paused; rows done: ([\d,]+), two seconds later: \1$/m)
+  const held = throttleOf(output)
+  expect(held).toMatchObject({ signal: 'replica-lag', limit: 2, since: expect.any(String) })
+  expect(held.value).toBeGreaterThanOrEqual(2)
+  expect(held.reason).toContain('standby one')
+  expect(output).toMatch(/no batch is in flight; rows done: ([\d,]+), two seconds later: \1$/m)
+  expect(output).toMatch(/it goes on by itself, after \d/)
+  // The events at the end, in their order.
+  expect(output).toMatch(/^ +[\d.]+ s +worker \d +held +replica-lag is .*the limit is 2 s\.$[^]* released +by itself/m)
   expect(output).toMatch(/worker \d \(pid \d+\) is gone; it held range/)
   expect(output).toMatch(/rescued by worker \d|taken over as the lease ran out/)
   expect(output).toContain('300 rows are held by other sessions')
@@ -41,9 +50,9 @@ test('the demo runs a backfill to its end and proves each row was done exactly o
   await demo.leftNothing()
 })
 
-test('Ctrl-C in the middle ends everything and leaves nothing behind', async () => {
+test('Ctrl-C while the standby stands still ends everything and leaves nothing behind', async () => {
   const demo = await startDemo()
-  await until('the run to move', demo.output, (output) => /^ +10%/m.test(output), 60)
+  await until('the run to be held', demo.output, (output) => output.includes('status: running, throttle: '), 90)
   // The whole group, as a terminal does; and again a moment later, as npm passes it on.
   demo.signalGroup('SIGINT')
   demo.signalGroup('SIGINT')
@@ -53,8 +62,8 @@ test('Ctrl-C in the middle ends everything and leaves nothing behind', async () 
 })
 
 test.each([
-  ['while its processes start', /are loaded/, 3],
-  ['in the middle', /^ +10%/m, 5],
+  ['while its processes start', /are loaded/, 4],
+  ['in the middle', /^ +10%/m, 6],
 ])('killed %s, the demo leaves nothing behind either', async (_when, sign, processes) => {
   const demo = await startDemo()
   await until('its moment', demo.output, (output) => sign.test(output), 60)
@@ -102,9 +111,9 @@ async function startDemo() {
       look()
       signalGroup(child, signal)
     },
-    async leftNothing(atLeast = 5) {
+    async leftNothing(atLeast = 6) {
       clearInterval(watching)
-      // API, two workers, Postgres and its warden: fewer, and it was not looked at closely enough.
+      // API, two workers, Postgres, its standby and the warden: fewer, and it was not looked at closely enough.
       expect(started.size).toBeGreaterThanOrEqual(atLeast)
       const left = () => [...started].filter(([pid, born]) => alive(pid, born)).map(([pid]) => pid)
       await until('its processes to be gone', left, (pids) => pids.length === 0, 15)
@@ -112,6 +121,11 @@ async function startDemo() {
       await until('its files to be gone', files, (names) => names.length === 0, 15)
     },
   }
+}
+
+/** What `GET /runs/:id` told while the run was held. */
+function throttleOf(output: string): { reason: string; signal: string; value: number; limit: number; since: string } {
+  return JSON.parse(/status: running, throttle: (.*)$/m.exec(output)?.[1] ?? '{}')
 }
 
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg'
 import type { EventBody, RunBody } from './client.ts'
 import type { Screen } from './screen.ts'
-import { count } from './words.ts'
+import { count, seconds } from './words.ts'
 
 /** One number of the proof: how it is counted, and what it has to be. */
 interface Count {
@@ -11,7 +11,13 @@ interface Count {
 }
 
 /** Counts everything in the database and shows it. Returns what is wrong, in words; nothing when the proof holds. */
-export async function prove(pool: Pool, screen: Screen, run: RunBody, loaded: number): Promise<string[]> {
+export async function prove(
+  pool: Pool,
+  standby: Pool,
+  screen: Screen,
+  run: RunBody,
+  loaded: number,
+): Promise<string[]> {
   const counts: Count[] = [
     { label: 'rows in the table', sql: 'SELECT count(*) FROM cities', expected: loaded },
     { label: 'rows done', sql: 'SELECT count(*) FROM cities WHERE touched > 0', expected: loaded },
@@ -32,7 +38,25 @@ export async function prove(pool: Pool, screen: Screen, run: RunBody, loaded: nu
   screen.line(
     `   ${'as checkpointed'.padEnd(18)} ${count(run.proof?.rowsDone ?? 0).padStart(9)}   ${screen.dim(`GET /runs/${run.id}, proof.rowsDone`)}`,
   )
+  const [here, there] = (await Promise.all([pool, standby].map(digest))) as [Digest, Digest]
+  const same = here.count === there.count && here.sum === there.sum
+  if (!same) wrong.push('the standby has other rows than its primary')
+  screen.line(
+    `   ${'on the standby'.padEnd(18)} ${count(there.count).padStart(9)}   ${screen.dim(`${digestSql}: ${same ? 'as' : 'not as'} on the primary`)}${same ? '' : '   WRONG'}`,
+  )
   return wrong
+}
+
+/** Of every field of every row, in whatever order they are read. */
+const digestSql = 'SELECT count(*)::int, sum(hashtextextended(cities::text, 0)) FROM cities'
+
+interface Digest {
+  readonly count: number
+  readonly sum: string
+}
+
+async function digest(pool: Pool): Promise<Digest> {
+  return (await pool.query<Digest>(digestSql)).rows[0] as Digest
 }
 
 /** Who did what, and when; those that follow one another and are alike as one. */
@@ -56,6 +80,8 @@ function describe({ kind, detail }: EventBody, nameOf: (actor: string) => string
   if (kind === 'rescued') return `rescued     range ${detail.range}, lost by ${nameOf(String(detail.lostBy))}`
   if (kind === 'created') return `created     ${detail.ranges} ranges`
   if (kind === 'options') return `options     ${changes(detail.from as object, detail.to as object)}`
+  if (kind === 'held') return `held        ${detail.reason}`
+  if (kind === 'released') return `released    by itself, after ${seconds(Number(detail.heldSeconds))}`
   const reason = typeof detail.reason === 'string' ? `: ${detail.reason}` : ''
   return `${kind.padEnd(11)} ${detail.from} -> ${detail.to}${reason}`
 }

@@ -109,11 +109,11 @@ function percent({ progress }: RunBody): string {
 
 /** What is nothing is not said. */
 function state({ status, progress }: RunBody): string[] {
-  const { rowsScanned, rowsTotal, rowsPerSecond, etaSeconds } = progress
+  const { rowsScanned, rowsTotal, overallRowsPerSecond, etaSeconds } = progress
   return [
     status,
     `${count(rowsScanned)} of ${count(rowsTotal)} rows`,
-    ...(rowsPerSecond > 0 ? [`${count(rowsPerSecond)} rows/s`] : []),
+    ...(overallRowsPerSecond > 0 ? [`${count(overallRowsPerSecond)} rows/s`] : []),
     ...(etaSeconds === null ? [] : [`${seconds(etaSeconds)} left`]),
   ]
 }
