@@ -42,7 +42,9 @@ test('the demo runs a backfill to its end and proves each row was done exactly o
   expect(output).toMatch(/no batch is in flight; rows done: ([\d,]+), two seconds later: \1$/m)
   expect(output).toMatch(/it goes on by itself, after \d/)
   // The events at the end, in their order.
-  expect(output).toMatch(/^ +[\d.]+ s +worker \d +held +replica-lag is .*the limit is 2 s\.$[\s\S]* released +by itself/m)
+  expect(output).toMatch(
+    /^ +[\d.]+ s +worker \d +held +replica-lag is .*the limit is 2 s\.$[\s\S]* released +by itself/m,
+  )
   expect(output).toMatch(/worker \d \(pid \d+\) is gone; it held range/)
   expect(output).toMatch(/rescued by worker \d|taken over as the lease ran out/)
   expect(output).toContain('300 rows are held by other sessions')
