@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { buildApp } from './api/app.ts'
-import { openCatalogue } from './catalogue/catalogue.ts'
+import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { runStatuses } from './core/run.ts'
@@ -87,6 +87,7 @@ export async function startService(config: Config & { readonly databaseUrl: stri
     onError: (metric, error) => log.warn({ err: error, metric }, 'a metric cannot be read and is left out'),
   })
   const catalogue = openCatalogue(config.jobsDir)
+  await readJobs(catalogue, log)
   const shared = { control, engine, queue, catalogue, log, metrics }
 
   const pace = sampler && (await PaceKeeper.open({ control, sampler, log, metrics, name }))
@@ -118,5 +119,18 @@ export async function startService(config: Config & { readonly databaseUrl: stri
       'unavailable',
       `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is taken. Set PORT to another one.' : messageOf(error)}`,
     )
+  }
+}
+
+/**
+ * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
+ * hear what the database says.
+ */
+async function readJobs(catalogue: Catalogue, log: Logger): Promise<void> {
+  try {
+    const { broken } = await catalogue.read()
+    for (const { file, line, error } of broken) log.warn({ file, line, error }, 'a job file does not load')
+  } catch (error) {
+    log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
   }
 }
