@@ -12,18 +12,22 @@ import { untilQuiet, watchCpu } from './support/cpu.ts'
 /** Enough for all of it. */
 const rows = { readings: 16_000_000, rehearsal: 8_000_000 }
 
-interface Act {
-  readonly name: string
+interface Act extends Pick<Phase, 'name' | 'slowed'> {
   readonly seconds: number
   readonly begin: (replay: Replay, calibration: Calibration) => Promise<void> | void
 }
 
 const acts: readonly Act[] = [
-  { name: 'free', seconds: 30, begin: () => {} },
-  { name: 'slow', seconds: 90, begin: (replay, { slowedTo }) => replay.slowTo(slowedTo) },
-  { name: 'paused', seconds: 20, begin: (replay) => replay.pause() },
-  { name: 'slow again', seconds: 40, begin: (replay) => replay.resume() },
-  { name: 'free again', seconds: 40, begin: (replay) => replay.slowTo(null) },
+  { name: 'free', slowed: false, seconds: 30, begin: () => {} },
+  {
+    name: 'replay slowed to a third',
+    slowed: true,
+    seconds: 90,
+    begin: (replay, { slowedTo }) => replay.slowTo(slowedTo),
+  },
+  { name: 'paused', slowed: false, seconds: 20, begin: (replay) => replay.pause() },
+  { name: 'slow still', slowed: true, seconds: 40, begin: (replay) => replay.resume() },
+  { name: 'free again', slowed: false, seconds: 40, begin: (replay) => replay.slowTo(null) },
 ]
 
 /** A run beside a standby that becomes slow, stands still and recovers: what evenkeel does, and what the standby feels. */
@@ -55,13 +59,13 @@ async function main(): Promise<void> {
       const from = recorder.now
       await act.begin(replay, calibration)
       await Promise.race([sleep(act.seconds * 1000), service.failure, recorder.failure, replay.failure])
-      phases.push({ name: act.name, from, to: recorder.now, cpuOthers: shares().others })
+      phases.push({ name: act.name, slowed: act.slowed, from, to: recorder.now, cpuOthers: shares().others })
     }
     const { status, reason } = await service.find(id)
     if (status !== 'running') throw new Error(`the run should be under way still and is ${status}: ${reason}`)
     const recording: Recording = {
       calibration,
-      limits: { soft: 2, hard: 5, probe: 1.5 },
+      limits: await recorder.limits(),
       phases,
       samples: recorder.samples,
     }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { every, type Loop } from '../../src/signals/loop.ts'
-import type { Sample } from './recording.ts'
+import type { Limits, Sample } from './recording.ts'
 import type { Service } from './service.ts'
 
 const everyMs = 250
@@ -69,6 +69,14 @@ export class Recorder {
   /** Seconds since the run's first row. */
   get now(): number {
     return (performance.now() - (this.#beganAt as number)) / 1000
+  }
+
+  /** As the service has them. */
+  async limits(): Promise<Limits> {
+    const metrics = await this.#service.metrics()
+    const limit = (signal: string, which: string) =>
+      metrics.get(`backfill_signal_limit{signal="${signal}",limit="${which}"}`) ?? Number.NaN
+    return { soft: limit('replica-lag', 'soft'), hard: limit('replica-lag', 'hard'), probe: limit('probe', 'soft') }
   }
 
   async stop(): Promise<void> {

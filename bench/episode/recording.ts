@@ -25,6 +25,8 @@ export interface Sample {
 
 export interface Phase {
   readonly name: string
+  /** Whether the standby can replay only what the calibration has slowed it down to. */
+  readonly slowed: boolean
   /** Seconds since the run's first row. */
   readonly from: number
   readonly to: number
@@ -41,9 +43,16 @@ export interface Calibration {
   readonly capacity: number
 }
 
+export interface Limits {
+  readonly soft: number
+  readonly hard: number
+  readonly probe: number
+}
+
 export interface Recording {
   readonly calibration: Calibration
-  readonly limits: { readonly soft: number; readonly hard: number; readonly probe: number }
+  /** Of the lag, in seconds, and of the probe. */
+  readonly limits: Limits
   readonly phases: readonly Phase[]
   readonly samples: readonly Sample[]
 }

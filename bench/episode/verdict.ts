@@ -25,7 +25,7 @@ export function verdictsOf({ calibration, limits, phases, samples }: Recording):
   const released = heldFrom && stopped.find(({ at, hold }) => at > heldFrom.at && hold === null)
   const heldTo = released && held.filter(({ at }) => at < released.at).at(-1)
   const whileHeld = heldFrom && heldTo ? heldTo.rows - heldFrom.rows : Number.NaN
-  const before = stopped.filter(({ at }) => at <= (heldFrom?.at ?? 0))
+  const before = heldFrom ? within(samples, { from: heldFrom.at - 5, to: heldFrom.at }) : []
   const batch = maxOf(batchSizes(before), (size) => size)
   const workers = maxOf(before, (sample) => sample.workers)
   const goingOn = heldTo && stopped.find(({ at, rows }) => at >= again.from && rows > heldTo.rows)

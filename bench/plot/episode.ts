@@ -72,7 +72,7 @@ function speed({ samples, phases, calibration }: Recording, range: Range): Panel
   )
   const [first, last] = [samples[0], samples.at(-1)]
   const bytes = first && last ? (last.written - first.written) / (last.rows - first.rows) : Number.NaN
-  const slow = phases.filter(({ name }) => name.startsWith('slow'))
+  const slow = phases.filter(({ slowed }) => slowed)
   const capacity = calibration.capacity / bytes
   const able = course(samples, ({ at }) => (slow.some(({ from, to }) => from <= at && at < to) ? capacity : null))
   const y = roomy(Math.max(...values(rows)), range, 4)
@@ -109,14 +109,19 @@ function lag({ samples, limits }: Recording, range: Range): Panel {
 }
 
 function load({ samples }: Recording, range: Range): Panel {
-  const workers = course(samples, (sample) => sample.workers)
+  // Between two slices a worker has no range for a moment.
+  const workers = samples.map(({ at }, index) => {
+    const late = samples.slice(Math.max(0, index - 2 * second), index + 1)
+    return { x: at, y: Math.max(...late.map((sample) => sample.workers)) }
+  })
+  const most = Math.max(...values(workers))
   return {
     name: 'Load that the pace allows',
     unit: 'batches in flight, on average',
-    y: roomy(Math.max(...values(workers)), range, 2),
+    y: roomy(most, range, 2),
     series: [
-      { points: workers, class: 'limit second', label: ['workers', Math.max(...values(workers))] },
-      { points: course(samples, (sample) => sample.load), class: 'first', label: ['load', samples.at(-1)?.load ?? 0] },
+      { points: workers, class: 'limit second', label: ['workers', most] },
+      { points: course(samples, (sample) => sample.load), class: 'first', label: ['load', most / 2] },
     ],
   }
 }
@@ -141,11 +146,11 @@ function probe({ samples, limits }: Recording, range: Range): Panel {
   const latency = course(samples, (sample) => sample.probe)
   const all = values(latency)
   return {
-    name: 'A tiny transaction of its own',
-    unit: 'times as long as when it is quiet, logarithmic',
+    name: 'Probe',
+    unit: 'a tiny transaction, times as long as when it is quiet, logarithmic',
     y: logarithmic(1, Math.max(...all), range),
     series: [
-      level(samples, limits.probe, 'limit warn', 'it slows down'),
+      level(samples, limits.probe, 'limit warn', 'slows it in company'),
       { points: latency.map(({ x, y }) => ({ x, y: y && Math.max(1, y) })), class: 'first', label: ['', 1] },
     ],
   }

@@ -48,7 +48,7 @@ export function drawAxis(x: Scale, unit: string, { left, right, bottom }: Box): 
     line([left, bottom], [right, bottom]),
     ...x.ticks.map((tick) => line([x.at(tick), bottom], [x.at(tick), bottom + 5])),
     ...x.ticks.map((tick) => text(grouped(tick), x.at(tick), bottom + 19, { 'text-anchor': 'middle' })),
-    text(unit, right + gap, bottom + 19),
+    text(unit, right + 4 * gap, bottom + 19),
   ]
 }
 
