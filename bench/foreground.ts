@@ -6,7 +6,7 @@ import { type Options, readOptions } from './support/options.ts'
 import { goalLine, lineOf, tableOf } from './support/report.ts'
 import { goalsOf, resultsOf, writeResults } from './support/results.ts'
 
-const mostTries = 3
+const mostTries = 2
 
 /** What users feel while a backfill runs: each case beside the same load, in turns, and the medians of the turns. */
 async function main(options: Options): Promise<void> {
@@ -33,7 +33,7 @@ async function everyCase(cluster: Cluster, options: Options, title: string): Pro
   return round
 }
 
-/** Once, on a machine that is left to us. Where others break in, up to three times, and the most quiet one counts. */
+/** Once, on a machine that is left to us. Where others broke in, once more, and the quieter one counts. */
 async function turn(cluster: Cluster, options: Options, one: Case, title: string): Promise<Figures> {
   const tries: Figures[] = []
   while (tries.length < mostTries && !tries.some(({ cpuOthers }) => isQuiet(cpuOthers))) {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Others that take more than this of the machine are seen in the latencies. */
 const quietShare = 0.1
-const patienceSeconds = 60
+const patienceSeconds = 15
 const tickMs = 10
 
 /** Shares of all cores. */
@@ -31,7 +31,7 @@ export function isQuiet(cpuOthers: number): boolean {
   return !(cpuOthers > quietShare)
 }
 
-/** Waits for a second in which others leave the machine to us; where they never do, a minute. */
+/** Waits for a second in which others leave the machine to us; where they never do, goes on after some seconds. */
 export async function untilQuiet(): Promise<void> {
   for (let second = 0; second < patienceSeconds; second++) {
     const shares = watchCpu()
