@@ -34,13 +34,23 @@ export async function readActivity(ask: Ask): Promise<Activity> {
   return { unknown: null, active: row.active, recent: row.recent }
 }
 
-/** Sessions of others that are at work, for each core of the server. */
-export function activePerCore(activity: Activity, cores: number): Reading {
-  if (activity.unknown !== null) return unknown('active', activity.unknown)
-  return {
-    signal: 'active',
-    value: activity.active / cores,
-    detail: `${count(activity.active, 'session', 'sessions')} on ${count(cores, 'core', 'cores')}`,
+const looksAveraged = 10
+
+/**
+ * Sessions of others that are at work, for each core of the server, on average over the last looks: at any one moment half
+ * a dozen may be, on a server that is idle most of the time.
+ */
+export function activeReader(cores: number): (activity: Activity) => Reading {
+  let looks: readonly number[] = []
+  return (activity) => {
+    if (activity.unknown !== null) {
+      looks = []
+      return unknown('active', activity.unknown)
+    }
+    looks = [...looks, activity.active].slice(-looksAveraged)
+    const sessions = looks.reduce((sum, active) => sum + active, 0) / looks.length
+    const detail = `${Math.round(sessions * 10) / 10} sessions on ${count(cores, 'core', 'cores')}`
+    return { signal: 'active', value: sessions / cores, detail }
   }
 }
 

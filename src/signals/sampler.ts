@@ -1,6 +1,6 @@
 import type { Pool } from 'pg'
 import type { Measured, SignalName } from '../core/signal.ts'
-import { activePerCore, readActivity, recentOthers } from './active.ts'
+import { activeReader, readActivity, recentOthers } from './active.ts'
 import { archive } from './archive.ts'
 import { askOver } from './ask.ts'
 import { blockedReader } from './blocked.ts'
@@ -62,14 +62,15 @@ export function startSampler(options: SamplerOptions): Sampler {
 
   let tables: readonly WatchedTable[] = []
   const probe = probeReader(options.probe, ask)
+  const active = options.cores === null ? null : activeReader(options.cores)
   const slowly = { intervalMs: slowMs }
   const specs: LookSpec[] = [
     {
-      signals: options.cores === null ? ['others'] : ['others', 'active'],
+      signals: active ? ['others', 'active'] : ['others'],
       intervalMs: fastMs,
       async read() {
         const found = await readActivity(ask)
-        return [recentOthers(found), ...(options.cores === null ? [] : [activePerCore(found, options.cores)])]
+        return [recentOthers(found), ...(active ? [active(found)] : [])]
       },
     },
     { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },

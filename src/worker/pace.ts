@@ -1,6 +1,6 @@
 import { type Hold, holdOf, optionsInForce } from '../core/hold.ts'
 import { limitOf, strictestLimit } from '../core/limits.ts'
-import { type PaceCause, startPace, stepPace } from '../core/load.ts'
+import { type PaceCause, shareOf, startPace, stepPace } from '../core/load.ts'
 import { defaultRunOptions } from '../core/options.ts'
 import { type SignalName, signalNames } from '../core/signal.ts'
 import type { Sampler } from '../signals/sampler.ts'
@@ -84,7 +84,7 @@ export class PaceKeeper {
     const counts = signalNames.some((signal) => limitOf(signal, inForce) !== null)
     if (!counts) return { share: 1, targetSeconds: unpacedTargetSeconds, cause: null }
     return {
-      share: Math.min(1, pace.load / Math.max(1, workers)),
+      share: shareOf(pace, workers),
       targetSeconds: pace.targetSeconds,
       cause: pace.cause,
     }
