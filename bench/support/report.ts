@@ -41,7 +41,9 @@ export function lineOf(name: string, figures: Figures): string {
 }
 
 export function goalLine({ text, value, met }: Goal): string {
-  return `${met ? 'yes' : ' no'}   ${text}: ${value < 10 ? value.toFixed(2) : grouped.format(value)}`
+  const verdict = met === null ? 'open' : met ? 'yes' : 'no'
+  const why = met === null ? ' (others had too much of the machine)' : ''
+  return `${verdict.padStart(4)}   ${text}: ${value < 10 ? value.toFixed(2) : grouped.format(value)}${why}`
 }
 
 /** Nothing of a statement that was cut short is there. */
