@@ -64,11 +64,14 @@ const shortestSeconds = 0.001
 const longestSeconds = 0.3
 /** What a batch and its wait may take together: rarer and larger ones would reach a slow replica in lumps. */
 const turnSeconds = 0.25
-const trailLength = 4
+/** With more, a replica that has become slow is found out too late. */
+const trailLength = 3
 /** Where a lag is longer than this many steps, what the load was then is not known any more. */
 const loadsLength = 64
 const crewLength = 5
-/** A replica that stands still replays nothing whatever the load, and would bring it to nothing. */
+/** What a replica is taken to replay at least of what was sent to it: one that stands still would bring the load to nothing. */
+const leastReplayed = 1 / 3
+/** Of the load, what a step leaves of it at least for the sake of any other signal. */
 const deepestCut = 0.5
 /**
  * How much the distance to the soft limit counts, a second. A lag has come to rest after some ten seconds, a backlog after
@@ -207,7 +210,7 @@ function replayed(values: readonly number[], soft: number, loads: readonly numbe
   const lag = values.at(-1) ?? 0
   const since = Math.round(lag + (values.length - 1) / 2)
   const sent = loads.at(-1 - since) ?? loads[0] ?? 0
-  return sent * Math.max(deepestCut, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
+  return sent * Math.max(leastReplayed, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
 }
 
 /** What to multiply the load with for the sake of a signal that does not tell how much would be right. */
