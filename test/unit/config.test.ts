@@ -21,6 +21,9 @@ describe('the environment', () => {
     expect(readConfig({})).toEqual({
       databaseUrl: null,
       redisUrl: null,
+      replicas: { kind: 'none' },
+      replicaUrls: [],
+      databaseCores: null,
       host: '127.0.0.1',
       port: 3000,
       tokens: [],
@@ -35,6 +38,9 @@ describe('the environment', () => {
     const config = readConfig({
       DATABASE_URL: 'postgresql://u:p@db/app',
       REDIS_URL: 'rediss://cache:6380',
+      REPLICAS: 'one, two,two',
+      REPLICA_URLS: 'postgres://u:p@below/app, postgresql://far/app',
+      DATABASE_CORES: '16',
       HOST: '0.0.0.0',
       PORT: '8080',
       API_TOKENS: `grafana:read:${secret}, ann:operate:${secret}-2`,
@@ -46,6 +52,9 @@ describe('the environment', () => {
     expect(config).toEqual({
       databaseUrl: 'postgresql://u:p@db/app',
       redisUrl: 'rediss://cache:6380',
+      replicas: { kind: 'named', names: ['one', 'two', 'two'] },
+      replicaUrls: ['postgres://u:p@below/app', 'postgresql://far/app'],
+      databaseCores: 16,
       host: '0.0.0.0',
       port: 8080,
       tokens: [
@@ -63,6 +72,9 @@ describe('the environment', () => {
     const names = [
       'DATABASE_URL',
       'REDIS_URL',
+      'REPLICAS',
+      'REPLICA_URLS',
+      'DATABASE_CORES',
       'HOST',
       'PORT',
       'API_TOKENS',
@@ -119,17 +131,24 @@ describe('the environment', () => {
     expect(message).toContain('ROLE is worker and DATABASE_URL is not set')
   })
 
-  test('refuses to watch replicas, which it cannot yet, instead of running without', () => {
-    expect(refusal({ REPLICAS: 'auto', REPLICA_URLS: 'postgres://replica/app' })).toMatch(
-      /REPLICAS is set[\s\S]*REPLICA_URLS is set/,
-    )
-    expect(() => readConfig({ REPLICAS: 'none' })).not.toThrow()
+  test('expects standbys of a database that is named, and none of the embedded one, unless it is said', () => {
+    const given = { DATABASE_URL: 'postgres://db/app' }
+    expect(readConfig({}).replicas).toEqual({ kind: 'none' })
+    expect(readConfig(given).replicas).toEqual({ kind: 'auto' })
+    expect(readConfig({ ...given, REPLICAS: 'none' }).replicas).toEqual({ kind: 'none' })
+    expect(readConfig({ ...given, REPLICAS: 'auto' }).replicas).toEqual({ kind: 'auto' })
+    for (const odd of ['auto,one', 'none,one', 'one,,two', ','])
+      expect(refusal({ REPLICAS: odd })).toContain('REPLICAS')
+    expect(refusal({ REPLICA_URLS: 'postgres://a/app,http://b' })).toContain('entry 2')
+    expect(refusal({ DATABASE_CORES: '0' })).toContain('DATABASE_CORES')
   })
 
   test('leaves its secrets out of every message', () => {
     const wrong = [
       { DATABASE_URL: `mysql://ann:${secret}@db/app` },
       { REDIS_URL: `http://:${secret}@cache` },
+      { REPLICA_URLS: `http://ann:${secret}@db/app` },
+      { REPLICA_URLS: `postgres://ann:a,${secret}@db/app` },
       { API_TOKENS: `ann:admin:${secret}` },
       { API_TOKENS: `${secret}` },
       { API_TOKENS: `ann:read:${secret},ann:read:${secret}` },
