@@ -11,7 +11,7 @@ const mostTries = 2
 /** What users feel while a backfill runs: each case beside the same load, in turns, and the medians of the turns. */
 async function main(options: Options): Promise<void> {
   console.log(`Foreground: ${options.rate} transactions a second; backfill: ${options.rows} rows.`)
-  const cluster = await Cluster.start(options.rows)
+  const cluster = await Cluster.start(options)
   try {
     const rounds: Map<string, Figures>[] = []
     for (let round = 1; round <= options.rounds; round++) {

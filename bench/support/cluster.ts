@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/index.ts'
+import type { Options } from './options.ts'
 import { createTables } from './schema.ts'
 
 /** On top of what every embedded cluster has. */
@@ -25,8 +26,8 @@ export class Cluster {
     this.#postgres = postgres
   }
 
-  static async start(rows: number): Promise<Cluster> {
-    const cluster = new Cluster(await startPostgres({ settings }))
+  static async start({ rows, fsync }: Pick<Options, 'rows' | 'fsync'>): Promise<Cluster> {
+    const cluster = new Cluster(await startPostgres({ settings: { ...settings, fsync } }))
     try {
       await cluster.#as('postgres', (client) => client.query(`CREATE DATABASE ${template}`))
       await cluster.#as(template, (client) => createTables(client, rows))

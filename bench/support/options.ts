@@ -11,20 +11,24 @@ export interface Options {
   readonly rate: number
   /** Foreground connections. */
   readonly connections: number
+  /** Whether commits wait for the disk; on a machine whose disk others use as well, nothing but they may be seen. */
+  readonly fsync: 'on' | 'off'
 }
 
-const defaults: Options = { rounds: 3, seconds: 20, rows: 1_000_000, rate: 300, connections: 8 }
+const numbers = { rounds: 3, seconds: 20, rows: 1_000_000, rate: 300, connections: 8 }
 
 export function readOptions(argv: readonly string[]): Options {
-  const names = Object.keys(defaults) as (keyof Options)[]
+  const names = Object.keys(numbers) as (keyof typeof numbers)[]
   const { values } = parseArgs({
     args: [...argv],
-    options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
+    options: Object.fromEntries([...names, 'fsync'].map((name) => [name, { type: 'string' as const }])),
   })
   const read = names.map((name) => {
-    const value = Number(values[name] ?? defaults[name])
+    const value = Number(values[name] ?? numbers[name])
     if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} must be a whole number above zero`)
     return [name, value]
   })
-  return Object.fromEntries(read)
+  const { fsync = 'on' } = values
+  if (fsync !== 'on' && fsync !== 'off') throw new Error('--fsync must be on or off')
+  return { ...Object.fromEntries(read), fsync }
 }

@@ -62,7 +62,7 @@ export async function writeResults(options: Options, postgres: string, results: 
   const all = {
     machine: describeMachine(),
     versions: { evenkeel: version, node: process.version, postgres },
-    settings,
+    settings: { ...settings, fsync: options.fsync },
     options,
     goals: goalsOf(results),
     cases: results,
