@@ -25,7 +25,7 @@ export default defineConfig({
   test: {
     maxWorkers: 3,
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 120_000, hookTimeout: 120_000 } },
       { extends: true, test: { ...shared, name: 'sensing', include: sensing, env: { TEST_QUEUE: 'postgres' } } },
       {
