@@ -51,6 +51,7 @@ export function verdictsOf({ calibration, limits, phases, samples }: Recording):
     plain('slow again: highest lag once it went on', `${worstAfter(samples, goingOn, again).toFixed(1)} s`),
     plain('free again to 80 % of the speed', seconds(fastAgain && fastAgain.at - freed.from)),
     goal('holds in all', `${holds}`, '1', holds === 1),
+    plain('others took of the machine, at most', `${Math.round(maxOf(phases, ({ cpuOthers }) => cpuOthers) * 100)} %`),
   ]
 }
 
