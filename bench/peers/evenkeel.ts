@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { RunBody } from '../../src/api/present.ts'
+import type { PartialRunOptions } from '../../src/core/options.ts'
 import { Child } from '../support/child.ts'
-import type { Pacing } from './pacing.ts'
 import type { Backfill, Peer } from './peer.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url)
@@ -12,7 +12,7 @@ const startWithinSeconds = 60
 const pollMs = 100
 
 /** The service itself, as `npm start` starts it: API, workers and queue in one process. */
-export function evenkeel(name: string, pacing: Pacing): Peer {
+export function evenkeel(name: string, options: PartialRunOptions): Peer {
   return {
     name,
     sessions: 'evenkeel engine',
@@ -26,8 +26,7 @@ export function evenkeel(name: string, pacing: Pacing): Peer {
       })
       try {
         const url = await listens(service)
-        await pacing.prepare(databaseUrl)
-        const { id } = await call(url, '/runs', { job, options: pacing.options })
+        const { id } = await call(url, '/runs', { job, options })
         return follow(service, () => call(url, `/runs/${id}`))
       } catch (error) {
         await service.kill()
