@@ -119,7 +119,7 @@ test('a standby that is killed counts as one that stands still, and then as miss
 
   const refused = await client.call<{ detail: string }>('POST', '/runs', { job: 'touch' })
   expect(refused.status).toBe(409)
-  expect(refused.body.detail).toMatch(/standby one .*stream/)
+  expect(refused.body.detail).toMatch(/Standby one .*stream/)
 
   await standby.restart()
   await client.reaches(id, ['succeeded'])
