@@ -28,7 +28,9 @@ function heldBy(client: Client, id: string, signal: string) {
   return until(
     `run ${id} to be held by ${signal}`,
     () => client.run(id),
-    ({ throttle, status }) => throttle?.signal === signal && status !== 'paused',
+    // Held, not slowed: the pace names the same signal from its soft limit on.
+    ({ throttle, status }) =>
+      throttle?.signal === signal && !/on the pace/.test(throttle.reason) && status !== 'paused',
   )
 }
 

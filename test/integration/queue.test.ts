@@ -115,7 +115,8 @@ describe(`the ticket queue (${queueKind})`, () => {
       () => errors.length,
       (count) => count > 2,
     )
-    expect(errors.length).toBeLessThan(100)
+    // Without a pause there would be thousands within the time of one look.
+    expect(errors.length).toBeLessThan(1000)
     await allow(true)
     await queue.put([ticket('a-1.0.aa')])
     await until(
