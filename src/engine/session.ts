@@ -8,7 +8,7 @@ import type { Target } from '../core/key.ts'
  * compilation costs more than a batch.
  */
 export const engineSettings: Readonly<Record<string, string>> = {
-  lock_timeout: '1s',
+  lock_timeout: '100ms',
   statement_timeout: '10s',
   idle_in_transaction_session_timeout: '10s',
   // Rows and checkpoint are lost together or not at all, and each change of status commits synchronously after them.
