@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg'
-import type { Target } from '../core/key.ts'
+import type { Leaf, Target } from '../core/key.ts'
 
 /**
  * Settings of every session that touches users' tables.
@@ -20,11 +20,11 @@ export const engineSettings: Readonly<Record<string, string>> = {
 }
 
 /**
- * How a session plans the batches of a target. Once, for a plain table: with the scans above ruled out every generic plan
- * is the one that was checked, and planning a batch anew costs as much as running a small one. Anew each time, where rows
- * are found again by key: a generic plan takes the window for a tenth of the table, and reads the partitions whole.
+ * How a session plans the batches of a range. Once, for a plain table or a partition: with the scans above ruled out every
+ * generic plan is the one that was checked, and planning a batch anew costs as much as running a small one. Anew each time
+ * for stragglers of all partitions, which are found by key: a generic plan would read the partitions whole.
  */
-export async function setPlanMode(client: ClientBase, target: Target): Promise<void> {
-  const mode = target.locate === 'ctid' ? 'force_generic_plan' : 'force_custom_plan'
+export async function setPlanMode(client: ClientBase, target: Target, leaf: Leaf | null): Promise<void> {
+  const mode = leaf || !target.partitioned ? 'force_generic_plan' : 'force_custom_plan'
   await client.query("SELECT set_config('plan_cache_mode', $1, false)", [mode])
 }
