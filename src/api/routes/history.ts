@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { quoteTableName } from '../../core/identifier.ts'
 import { listEvents } from '../../store/events.ts'
 import { noSuchRun } from '../../store/lifecycle.ts'
 import { listRanges } from '../../store/ranges.ts'
@@ -51,8 +52,9 @@ export function historyRoutes(app: App, { control }: ApiDeps): void {
       const ranges = await listRanges(control, request.params.id)
       const copy = (key: readonly string[] | null) => (key ? [...key] : null)
       return {
-        ranges: ranges.map((range) => ({
+        ranges: ranges.map(({ leaf, ...range }) => ({
           ...range,
+          partition: leaf && quoteTableName(leaf),
           lower: copy(range.lower),
           upper: copy(range.upper),
           cursor: copy(range.cursor),
