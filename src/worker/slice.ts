@@ -4,7 +4,7 @@ import { messageOf, Problem } from '../core/errors.ts'
 import { type ResolvedJob, resolveJob } from '../core/job.ts'
 import { judge } from '../core/sqlstate.ts'
 import { isLeaf } from '../engine/leaves.ts'
-import { setPlanMode } from '../engine/session.ts'
+import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { changeStatus, closeGoneRange, settleRun } from '../store/lifecycle.ts'
 import { type Lease, leaseRange, type Release, releaseRange } from '../store/ranges.ts'
@@ -55,7 +55,7 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
   try {
     client = await deps.engine.connect()
     if (await closeIfGone(deps, client, run, lease, log)) return atOnce
-    await setPlanMode(client, run.target, lease.leaf)
+    await prepareSession(client, run.target, lease.leaf, run.options.synchronousCommit)
     loop = new SliceLoop(deps, run, job, lease, client, log)
     return await loop.work(stop)
   } catch (error) {

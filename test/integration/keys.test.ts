@@ -29,7 +29,7 @@ import { type Sql, sql } from '../../src/core/sql.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../../src/engine/batch.ts'
 import { inspectTarget } from '../../src/engine/inspect.ts'
 import { planRanges } from '../../src/engine/plan.ts'
-import { engineSettings, setPlanMode } from '../../src/engine/session.ts'
+import { engineSettings, prepareSession } from '../../src/engine/session.ts'
 import { updateStatements } from '../../src/engine/update.ts'
 import { type Control, createControl, createPool } from '../../src/store/control.ts'
 import { advanceRun, changeStatus, createRun } from '../../src/store/lifecycle.ts'
@@ -938,7 +938,7 @@ inDatabase('the plan of a batch', () => {
     }
     const client = await engine.pool.connect()
     try {
-      await setPlanMode(client, target, leaf)
+      await prepareSession(client, target, leaf, 'off')
       const [low, high] = [10_000, 90_000].map((id) => `'{${target.key.map((key) => (key.name === 'id' ? id : 1))}}'`)
       await client.query(
         `PREPARE explained (text, int, bigint, text[], text[], int, float8, float8, float8, jsonb) AS ${text}`,

@@ -5,6 +5,9 @@ ALTER TABLE ranges ADD COLUMN leaf jsonb;
 
 UPDATE runs SET target = (target - 'locate') || jsonb_build_object('partitioned', target->>'locate' = 'key');
 
+-- An option that has come since.
+UPDATE runs SET options = '{"synchronousCommit": "off"}' || options;
+
 -- The partitions of a table that hold rows themselves, at this moment; none where it is not partitioned. By the catalogue
 -- alone: pg_partition_tree locks every partition, and would wait behind somebody's ALTER TABLE.
 CREATE FUNCTION leaves(table_schema text, table_name text)
