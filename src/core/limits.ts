@@ -1,5 +1,5 @@
 import type { RunOptions } from './options.ts'
-import { type SignalName, signalSpecs } from './signal.ts'
+import { type SignalName, signalNames, signalSpecs } from './signal.ts'
 
 /** From `soft` on the pace does not grow, from `hard` on nothing is written; null where it never holds. */
 export interface Limit {
@@ -20,6 +20,11 @@ export function limitOf(signal: SignalName, options: Pick<RunOptions, 'signals' 
   if (typeof said !== 'number') return { soft, hard }
   // The usual distance between the two, where there is one.
   return { soft: hard === null ? said * softPart : (said * soft) / hard, hard: said }
+}
+
+/** Whether any signal counts for a run. One for which none does has no part in what they say. */
+export function isPaced(options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): boolean {
+  return signalNames.some((signal) => limitOf(signal, options) !== null)
 }
 
 /** The limits that satisfy every one of several runs; null where the signal counts for none of them. */

@@ -165,6 +165,22 @@ export function shareOf({ load, crew }: Pace, workers: number): number {
   return Math.min(1, load / Math.max(1, workers, ...crew))
 }
 
+/** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
+const leastShare = 0.05
+
+/** For how many workers the load is enough: a small one for one worker, not for sixteen that wait. */
+export function crewFor({ load }: Pace): number {
+  return Math.ceil(load / leastShare)
+}
+
+/** After so long without work there is nothing left of what was learned. */
+const forgottenAfterSeconds = 60
+
+/** What the last step, so many seconds ago, is worth now. */
+export function rememberedPace(pace: Pace, age: number): Pace {
+  return age > forgottenAfterSeconds ? startPace : pace
+}
+
 function growthOf({ loweredAt }: Pace, { measured }: PaceInput, company: PaceCause | null): number {
   if (loweredAt > 0) return usualGrowth
   if (measured.some(({ signal }) => kindOf[signal] === 'lag')) return startGrowth

@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { nextStep } from '../core/advance.ts'
 import { Problem } from '../core/errors.ts'
-import { type Hold, type Override, overridesInForce } from '../core/hold.ts'
+import { type Hold, type Override, optionsInForce, overridesInForce } from '../core/hold.ts'
 import type { Cursor } from '../core/key.ts'
+import { isPaced } from '../core/limits.ts'
+import { crewFor, rememberedPace } from '../core/load.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, nextStatus, type RunEvent, type RunStatus } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
-import { readPace } from './pace.ts'
+import { readPace, type SharedPace } from './pace.ts'
 import {
   assignTickets,
   closeRange,
@@ -299,11 +301,12 @@ export async function advanceRun(control: Control, id: string, actor: string): P
     let run = await lockRun(tx, id)
     const moves: Move[] = []
     while (run) {
+      const shared = await readPace(tx)
       const step = nextStep({
         status: run.status,
-        parallelism: run.options.parallelism,
+        parallelism: workersFor(run, shared),
         // A standstill holds from its first moment; the hold that says so to people is written a moment later.
-        held: run.hold !== null || (await readPace(tx)).standstill !== null,
+        held: run.hold !== null || shared.standstill !== null,
         ranges: await listRangeStates(tx, id),
         stragglers: await countStragglers(tx, id),
         verifyRounds: run.verifyRounds,
@@ -317,6 +320,12 @@ export async function advanceRun(control: Control, id: string, actor: string): P
     }
     return { tickets: [], moves }
   })
+}
+
+/** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
+function workersFor({ options, overrides }: Run, { pace, age }: SharedPace): number {
+  if (!isPaced(optionsInForce(options, overrides, new Date()))) return options.parallelism
+  return Math.min(options.parallelism, crewFor(rememberedPace(pace, age)))
 }
 
 // A fresh id for every wake-up: a queue that remembers an id refuses it the second time.

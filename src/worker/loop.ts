@@ -223,14 +223,15 @@ export class SliceLoop {
 
   /**
    * Waits for what the batch was too fast: by the run's own rate, and by the load that the database can bear; whichever asks
-   * for more. A wait that would outlast the lease is returned, for the slot to be used by others.
+   * for more. A wait that would outlast the lease is returned, for the slot to be used by others. One for the load is not
+   * longer than a slice: it may have grown by then, and whoever sits out a wait does not hear of it.
    */
   async #throttleDown(batch: BatchResult, stop: AbortSignal): Promise<number> {
     const limit = this.#run.options.maxRowsPerSecond
     const { share, cause } = this.#deps.pace.share(this.#run)
     const elapsed = (performance.now() - this.#lastBeganAt) / 1000
     const forRate = rateWait(batch.scanned, elapsed, this.#share.rowsPerSecond)
-    const forLoad = this.#duty.worked(batch.seconds, share)
+    const forLoad = Math.min(sliceSeconds, this.#duty.worked(batch.seconds, share))
     const wait = Math.max(forRate, forLoad)
     const since = this.#throttle?.since ?? new Date().toISOString()
     if (forRate > forLoad && limit !== null) {

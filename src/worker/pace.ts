@@ -1,8 +1,8 @@
 import { type Hold, holdOf, optionsInForce } from '../core/hold.ts'
-import { limitOf, strictestLimit } from '../core/limits.ts'
-import { type PaceCause, shareOf, startPace, stepPace } from '../core/load.ts'
+import { isPaced, strictestLimit } from '../core/limits.ts'
+import { crewFor, type PaceCause, rememberedPace, shareOf, stepPace } from '../core/load.ts'
 import { defaultRunOptions } from '../core/options.ts'
-import { type SignalName, signalNames } from '../core/signal.ts'
+import type { SignalName } from '../core/signal.ts'
 import type { Sampler } from '../signals/sampler.ts'
 import type { Control } from '../store/control.ts'
 import { holdRun, releaseHold } from '../store/lifecycle.ts'
@@ -17,8 +17,6 @@ const everySeconds = 0.25
 const unpacedTargetSeconds = 0.02
 const noLimit = { soft: null, hard: null }
 const stepSeconds = 0.95
-/** After so long without work there is nothing left of what was learned. Seconds. */
-const forgottenAfterSeconds = 60
 
 export interface PaceDeps {
   readonly control: Control
@@ -77,12 +75,11 @@ export class PaceKeeper {
     return newest !== undefined && newest.version > version
   }
 
-  /** One worker's share of the load. A run for which no signal counts has no part in what they say. */
+  /** One worker's share of the load. */
   share({ options, overrides }: Run): Share {
     const { pace, workers } = this.#shared
-    const inForce = optionsInForce(options, overrides, new Date())
-    const counts = signalNames.some((signal) => limitOf(signal, inForce) !== null)
-    if (!counts) return { share: 1, targetSeconds: unpacedTargetSeconds, cause: null }
+    if (!isPaced(optionsInForce(options, overrides, new Date())))
+      return { share: 1, targetSeconds: unpacedTargetSeconds, cause: null }
     return {
       share: shareOf(pace, workers),
       targetSeconds: pace.targetSeconds,
@@ -103,11 +100,11 @@ export class PaceKeeper {
     if (await holdRun(control, run.id, hold, name)) log.warn({ run: run.id, ...hold }, 'run is held')
   }
 
-  /** Looks, steps and reviews until the signal says stop. `onReleased` hears of each run that may go on. */
-  async keep(stop: AbortSignal, onReleased: (runId: string) => Promise<void>): Promise<void> {
+  /** Looks, steps and reviews until the signal says stop. `advance` hears of each run that may have more workers than before. */
+  async keep(stop: AbortSignal, advance: (runId: string) => Promise<void>): Promise<void> {
     while (!stop.aborted) {
       try {
-        await this.#round(onReleased)
+        await this.#round(advance)
       } catch (error) {
         this.#deps.log.warn({ err: error }, 'pace could not be reviewed; it is tried again at once')
       }
@@ -115,7 +112,7 @@ export class PaceKeeper {
     }
   }
 
-  async #round(onReleased: (runId: string) => Promise<void>): Promise<void> {
+  async #round(advance: (runId: string) => Promise<void>): Promise<void> {
     const now = performance.now()
     const roundSeconds = (now - this.#roundAt) / 1000
     this.#roundAt = now
@@ -124,15 +121,15 @@ export class PaceKeeper {
     const runs = await listWorkableRuns(control)
     this.#live = runs
     sampler.watch(runs.map((run) => run.target))
-    if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs)
-    for (const run of runs) await this.#review(run, roundSeconds, onReleased)
+    if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs, advance)
+    for (const run of runs) await this.#review(run, roundSeconds, advance)
   }
 
-  async #step(runs: readonly Run[]): Promise<void> {
+  async #step(runs: readonly Run[], advance: (runId: string) => Promise<void>): Promise<void> {
     const { control, sampler, log } = this.#deps
     const { version, now, age, workers, pace } = this.#shared
     const at = new Date(now * 1000)
-    const next = stepPace(age > forgottenAfterSeconds ? startPace : pace, {
+    const next = stepPace(rememberedPace(pace, age), {
       now,
       workers,
       options: runs.map((run) => optionsInForce(run.options, run.overrides, at)),
@@ -143,9 +140,10 @@ export class PaceKeeper {
     this.#shared = { ...this.#shared, pace: next }
     if (next.cause?.signal !== pace.cause?.signal)
       log.info({ load: next.load, cause: next.cause }, next.cause ? 'pace is limited' : 'pace is free')
+    if (crewFor(next) > crewFor(pace)) for (const run of runs) await advance(run.id)
   }
 
-  async #review(run: Run, roundSeconds: number, onReleased: (runId: string) => Promise<void>): Promise<void> {
+  async #review(run: Run, roundSeconds: number, advance: (runId: string) => Promise<void>): Promise<void> {
     const { control, log, metrics, name } = this.#deps
     const hold = this.holdOf(run)
     // Each held second is counted by one process only: the one that wrote the hold.
@@ -155,6 +153,6 @@ export class PaceKeeper {
     const ended = await releaseHold(control, run.id, name)
     if (!ended) return
     log.info({ run: run.id, signal: ended.signal, since: ended.since }, 'run is no longer held')
-    await onReleased(run.id)
+    await advance(run.id)
   }
 }

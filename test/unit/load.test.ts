@@ -1,6 +1,14 @@
 import { array, assert, constantFrom, double, integer, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Pace, type PaceInput, shareOf, startPace, stepPace } from '../../src/core/load.ts'
+import {
+  crewFor,
+  type Pace,
+  type PaceInput,
+  rememberedPace,
+  shareOf,
+  startPace,
+  stepPace,
+} from '../../src/core/load.ts'
 import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/signal.ts'
 
 const plain = { maxLagSeconds: 5, signals: {} }
@@ -127,6 +135,30 @@ describe('the load', () => {
         }
       }),
     )
+  })
+})
+
+describe('the workers that a load is enough for', () => {
+  test('are one at the start and all that there are once nothing is in the way', () => {
+    expect(crewFor(startPace)).toBe(1)
+    expect(crewFor({ ...startPace, load: 0.06 })).toBe(2)
+    expect(crewFor({ ...startPace, load: 16 })).toBeGreaterThanOrEqual(64)
+  })
+
+  test('grow with it to as many as a run may have, also in company', () => {
+    let pace = startPace
+    for (let second = 0; second < 30; second++) {
+      const workers = Math.min(16, crewFor(pace))
+      pace = step({ now: second, workers, measured: [measured('others', 3)] }, pace)
+    }
+    expect(pace.load).toBeCloseTo(16 * 0.4)
+  })
+})
+
+describe('a pace that nobody has stepped for', () => {
+  test('a minute is forgotten, a shorter time is not', () => {
+    expect(rememberedPace(working, 59)).toBe(working)
+    expect(rememberedPace(working, 61)).toBe(startPace)
   })
 })
 
