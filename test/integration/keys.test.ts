@@ -80,6 +80,9 @@ async function inspect({ pool, control }: Engine, job: ResolvedJob): Promise<Tar
 
 async function start({ control }: Engine, target: Target, job: ResolvedJob, ranges: readonly KeyRange[]): Promise<Run> {
   const run = {
+    id: `${job.name}-${randomUUID()}`,
+    createdAt: new Date().toISOString(),
+    databases: null,
     job: job.name,
     params: {},
     paramsHash: randomUUID(),
@@ -92,7 +95,7 @@ async function start({ control }: Engine, target: Target, job: ResolvedJob, rang
     idempotencyKey: null,
   }
   const bound = job.where === null ? (ranges.at(-1)?.upper ?? null) : null
-  return (await createRun(control, run, ranges, { lower: null, upper: bound })).run
+  return createRun(control, run, ranges, { lower: null, upper: bound })
 }
 
 /** Leases of all ranges that the run may be worked on now; its first ones start it. */
