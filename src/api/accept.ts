@@ -1,11 +1,13 @@
 import { messageOf, Problem } from '../core/errors.ts'
 import { hashParams } from '../core/job.ts'
-import { changeStatus, createRun, explainConflict, findRepeated, noSuchRun, settleRun } from '../store/lifecycle.ts'
+import { transitions } from '../core/run.ts'
+import { createRun, explainConflict, findRepeated, noSuchRun } from '../store/lifecycle.ts'
 import { drawRunNumber, findRunPlace, type NewRun } from '../store/runs.ts'
 import type { Site } from './deps.ts'
 import { findRunParts, gather, type Part, type RunParts } from './parts.ts'
 import { askEach, chooseSites, eachOrRefuse, PartlyDone, together } from './sites.ts'
 import { dispatch, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './start.ts'
+import { stopRunParts } from './tell.ts'
 
 /** Who asks, and what tells a repeated call from a new one. */
 interface Identity {
@@ -19,8 +21,6 @@ interface Place {
   readonly site: Site
   readonly result: Prepared
 }
-
-const settleWithinSeconds = 5
 
 /**
  * Accepts a run in all of its databases or in none, or finds the one that the same Idempotency-Key has started; where the
@@ -59,7 +59,7 @@ export async function startRun(
   } catch (error) {
     if (error instanceof PartlyDone) throw await undo(sites, birth.id, actor, error)
     if ((error as { code?: string }).code !== '23505') throw error
-    // Another call under the same key came first. Its last commit is in the first database, where this one waited for it.
+    // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
     const now = await findRepeatedParts(sites, chosen, identity)
     if (now.length > repeated.length) return startRun(sites, request, idempotencyKey, actor)
     await refuseSecondLiveRun(places, request.job, error)
@@ -140,19 +140,21 @@ async function refuseSecondLiveRun(places: readonly Place[], job: string, error:
 
 /** Gives up, wherever it stands, a run that could not be committed in all of its databases; says so in a Problem. */
 async function undo(sites: readonly Site[], id: string, actor: string, failure: PartlyDone): Promise<Problem> {
-  const reason = `Its start failed: ${messageOf(failure.cause)}.`
-  const { parts, unseen } = await findRunParts(sites, id, failure.done[0]?.site.name)
-  for (const { site } of parts) {
-    await changeStatus(site.control, id, 'cancel', { actor, reason })
-    await settleRun(site.control, id, settleWithinSeconds, actor)
-    site.log.warn({ err: failure.cause, run: id, actor }, 'run cancelled: it could not be accepted in another database')
-  }
-  const away = unseen
-    .filter(({ state }) => state === 'away')
-    .map((one) => ` ${one.reason} Whether it stands there cannot be said.`)
+  const committed = failure.done[0]?.site.name
+  const why = messageOf(failure.cause)
+  const run = await findRunParts(sites, id, committed)
+  const live = run.parts.filter((part) => transitions[part.run.status].cancel !== null)
+  if (live.length > 0) await stopRunParts(run, live, 'cancel', { actor, reason: `Its start failed: ${why}.` })
+  const { parts, unseen } = await findRunParts(sites, id, committed)
+  const standing = [
+    ...parts.map((part) => `${part.site.name}: ${part.run.status}.`),
+    ...unseen
+      .filter(({ state }) => state === 'away')
+      .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),
+  ]
   return new Problem(
     'unavailable',
-    `Run ${id} could not be accepted in all of its databases: ${messageOf(failure.cause)}. It was cancelled where it had been: ${parts.map(({ site }) => site.name).join(', ')}.${away.join('')} Start a new one, under a new Idempotency-Key.`,
+    `Run ${id} could not be accepted in all of its databases (${why}), and was given up where it had been. ${standing.join(' ')} Start a new one, under a new Idempotency-Key.`,
     { run: id },
     { cause: failure.cause },
   )

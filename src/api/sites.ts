@@ -142,18 +142,20 @@ export class PartlyDone<P extends InSite = InSite> extends Problem {
 }
 
 /**
- * Changes several databases as one, as nearly as that can be: a transaction in each, none of which commits before the work
- * is done in all. What one refuses is refused for all. Only a database that goes away between the first commit and its own
+ * Changes several databases as one, as nearly as that can be: a transaction in each, in the order of their names, none of
+ * which commits before the work is done in all; the first one begun is the last to commit. What one refuses is refused for all. Only a database that goes away between the first commit and its own
  * can leave the others changed without it: that is a PartlyDone.
  */
 export async function together<P extends InSite, R>(
   places: readonly P[],
   work: (place: P, tx: Control) => Promise<R>,
 ): Promise<R[]> {
+  // Two callers that went through them in different orders would each wait for what the other has locked.
+  const ordered = [...places].sort((a, b) => (String(a.site.name) < String(b.site.name) ? -1 : 1))
   const committed: P[] = []
   let culprit: Site | null = null
   const open = async (index: number): Promise<R[]> => {
-    const place = places[index]
+    const place = ordered[index]
     if (!place) return []
     try {
       const results = await place.site.control.transaction(async (tx) => [
