@@ -524,19 +524,23 @@ describe('runs of several databases in one list', () => {
 
   test('databases that were worked on apart keep their runs: one id may be two, and is told apart by the database', async () => {
     const { shards, jobs } = await createShards({ eu: 10, us: 10 })
-    for (const shard of Object.values(shards)) {
-      const alone = await startInProcess(shard, jobs)
-      await alone.reaches(await alone.start('touch'), ['succeeded'])
+    for (const [name, runs] of [
+      ['eu', 2],
+      ['us', 1],
+    ] as const) {
+      const alone = await startInProcess(shards[name] as TestDatabase, jobs)
+      for (let i = 0; i < runs; i += 1) await alone.reaches(await alone.start('touch'), ['succeeded'])
       await alone.service.close()
     }
     const client = await startOnDatabases(shards, jobs)
-    expect(await list(client, 'limit=1')).toEqual(['touch-1 us', 'touch-1 eu'])
+    expect(await list(client, 'limit=1')).toEqual(['touch-1 us', 'touch-2 eu', 'touch-1 eu'])
     const both = await client.call<Problem>('GET', '/runs/touch-1')
     expect([both.status, both.body.detail]).toEqual([409, expect.stringContaining('?database=eu')])
     const one = await client.call('GET', '/runs/touch-1?database=us')
     expect(statuses(one.body)).toEqual({ us: 'succeeded' })
     const next = await client.start('count')
-    expect(next).toBe('count-2')
+    // Above the numbers of both.
+    expect(next).toBe('count-3')
     await client.reaches(next, ['succeeded'])
   })
 })
