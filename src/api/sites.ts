@@ -77,10 +77,11 @@ function describeAway(site: Site, error: unknown): Away {
   return { database: String(site.name), reason: awayReason(site, error) }
 }
 
-function awayReason({ name }: Site, error: unknown): string {
+/** Why a named database could not be asked or told something, in words that hold nothing of our own defects. */
+export function awayReason({ name }: Site, error: unknown): string {
   return judge(error) === 'hold'
     ? `Database ${name} cannot be reached: ${messageOf(error)}.`
-    : `Database ${name} cannot be read; the log says why.`
+    : `Database ${name} cannot be used; the log says why.`
 }
 
 /** An error as the caller is told it: an outage says which database it is about, where there are several. */

@@ -1,15 +1,15 @@
 import { Problem } from '../core/errors.ts'
 import { type Cause, changeStatus, explainConflict, restartRun, settleRun } from '../store/lifecycle.ts'
 import { legalParts, type Part, type RunParts } from './parts.ts'
-import { askEach, eachOrRefuse, sitesOf, together } from './sites.ts'
+import { askEach, awayReason, eachOrRefuse, sitesOf, together } from './sites.ts'
 import { currentFingerprint, dispatch } from './start.ts'
 
 export const settleWithinSeconds = 5
 
 /**
  * Pauses or cancels each part for which that is legal; returns once nothing of them is in flight, or after some seconds
- * with some still on their way there. It is an operator's brake: a part that cannot be told keeps no other from being told,
- * and shows in the answer as it then stands. Throws where none could be told.
+ * with some still on their way there. It is an operator's brake: a part that cannot be told keeps no other from being told.
+ * Throws, after all that could be told have been, a Problem that names those that could not.
  */
 export async function stopRunParts(
   run: RunParts,
@@ -25,10 +25,20 @@ export async function stopRunParts(
     }),
   )
   const failed = told.flatMap((outcome, index) =>
-    outcome.status === 'rejected' ? [{ site: legal[index]?.site, error: outcome.reason }] : [],
+    outcome.status === 'rejected' ? [{ site: (legal[index] as Part).site, error: outcome.reason }] : [],
   )
-  if (failed.length === legal.length) throw failed[0]?.error
-  for (const { site, error } of failed) site?.log.warn({ err: error, run: run.id }, `run could not be told to ${event}`)
+  const [first] = failed
+  if (!first) return
+  if (failed.length === legal.length) throw first.error
+  // A part that has come to its end by itself in the meantime needs no telling.
+  const untold = failed.filter(({ error }) => !(error instanceof Problem))
+  for (const { site, error } of untold) site.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
+  if (untold.length === 0) return
+  throw new Problem(
+    'unavailable',
+    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ site, error }) => awayReason(site, error)).join(' ')} It may go on there: try again.`,
+    { databases: untold.map(({ site }) => site.name) },
+  )
 }
 
 /** Resumes or retries each part for which that is legal: all of these, or none where one of them refuses. */

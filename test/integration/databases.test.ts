@@ -438,6 +438,29 @@ describe('a database that is away', () => {
     await expectTouchedOnce(shards.us as TestDatabase, 3000)
   })
 
+  test('that cannot be told to pause keeps no other from being told, and is named', async () => {
+    const { shards, jobs } = await createShards({ eu: 10, us: 10 })
+    const client = await startOnDatabases(shards, jobs, { ROLE: 'api' })
+    const id = await client.start('touch')
+    await shards.us?.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'not now'; END $$`)
+    await shards.us?.query(
+      'CREATE TRIGGER refuse BEFORE UPDATE ON evenkeel.runs FOR EACH ROW EXECUTE FUNCTION refuse()',
+    )
+    const pause = await client.call<Problem>('POST', `/runs/${id}/pause`)
+    expect([pause.status, pause.body.detail]).toEqual([
+      503,
+      expect.stringContaining('Database us cannot be used; the log says why'),
+    ])
+    expect(statuses(await client.run(id))).toEqual({ eu: 'paused', us: 'queued' })
+    // What all must agree to, one keeps from all.
+    expect((await client.call('PATCH', `/runs/${id}`, { parallelism: 3 })).status).toBe(500)
+    expect((await client.run(id)).databases?.eu?.options?.parallelism).toBe(2)
+    const everything = (await client.call<Page>('POST', '/pause')).body
+    expect(everything.unreached?.map(({ database }) => database)).toEqual(['us'])
+    expect(await shards.eu?.value('SELECT count(*)::int FROM evenkeel.standstill')).toBe(1)
+  })
+
   test('that takes every word and gives none back is answered for without it, in bounded time', async () => {
     const { shards, jobs } = await createShards({ eu: 10, us: 10 })
     const line = await openLine(shards.us as TestDatabase)
