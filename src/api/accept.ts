@@ -117,18 +117,29 @@ async function birthOf({ site, run }: Part): Promise<Birth> {
  */
 async function drawBirth(sites: readonly Site[], spanned: readonly Site[], job: string): Promise<Birth> {
   const byName = [...sites].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1))
-  let drawn = { number: 0, at: '' }
-  for (const site of byName) {
+  const draws = new Map<Site, number>()
+  let last = { number: 0, at: '' }
+  const draw = async (site: Site, atLeast: number) => {
     try {
-      const { answers } = await askEach([site], ({ control }) => drawRunNumber(control, drawn.number))
-      drawn = answers[0]?.answer ?? drawn
+      const { answers } = await askEach([site], ({ control }) => drawRunNumber(control, atLeast))
+      return answers[0]?.answer ?? null
     } catch (error) {
       // One that the run does not span need not answer for it.
       if (spanned.includes(site)) throw error
+      return null
     }
   }
+  for (const site of byName) {
+    const drawn = await draw(site, last.number)
+    if (!drawn) continue
+    draws.set(site, drawn.number)
+    last = drawn
+  }
+  // Each goes on above it by itself: while others are away, or when it is worked on alone again.
+  const behind = [...draws].filter(([, number]) => number < last.number)
+  await Promise.all(behind.map(([site]) => draw(site, last.number)))
   const databases = spanned.flatMap(({ name }) => name ?? [])
-  return { id: `${job}-${drawn.number}`, createdAt: drawn.at, databases: databases.length === 0 ? null : databases }
+  return { id: `${job}-${last.number}`, createdAt: last.at, databases: databases.length === 0 ? null : databases }
 }
 
 async function refuseSecondLiveRun(places: readonly Place[], job: string, error: unknown): Promise<void> {

@@ -546,8 +546,9 @@ describe('runs of several databases in one list', () => {
   })
 
   test('databases that were worked on apart keep their runs: one id may be two, and is told apart by the database', async () => {
-    const { shards, jobs } = await createShards({ eu: 10, us: 10 })
+    const { shards, jobs } = await createShards({ ap: 10, eu: 10, us: 10 })
     for (const [name, runs] of [
+      ['ap', 1],
       ['eu', 2],
       ['us', 1],
     ] as const) {
@@ -556,15 +557,21 @@ describe('runs of several databases in one list', () => {
       await alone.service.close()
     }
     const client = await startOnDatabases(shards, jobs)
-    expect(await list(client, 'limit=1')).toEqual(['touch-1 us', 'touch-2 eu', 'touch-1 eu'])
+    expect(await list(client, 'limit=1')).toEqual(['touch-1 us', 'touch-2 eu', 'touch-1 eu', 'touch-1 ap'])
     const both = await client.call<Problem>('GET', '/runs/touch-1')
-    expect([both.status, both.body.detail]).toEqual([409, expect.stringContaining('?database=eu')])
+    expect([both.status, both.body.detail]).toEqual([409, expect.stringContaining('?database=')])
     const one = await client.call('GET', '/runs/touch-1?database=us')
     expect(statuses(one.body)).toEqual({ us: 'succeeded' })
     const next = await client.start('count')
-    // Above the numbers of both.
+    // Above the numbers of all; and so will be what each of them gives out alone.
     expect(next).toBe('count-3')
     await client.reaches(next, ['succeeded'])
+    await client.service.close()
+    for (const shard of Object.values(shards)) {
+      const alone = await startInProcess(shard, jobs, { ROLE: 'api' })
+      expect(Number((await alone.start('touch')).split('-')[1])).toBeGreaterThan(3)
+      await alone.service.close()
+    }
   })
 })
 
