@@ -57,7 +57,8 @@ export async function startRun(
       createRun(tx, { ...run, ...birth }, ranges, residual),
     )
   } catch (error) {
-    if (error instanceof PartlyDone) throw await undo(sites, birth.id, actor, error)
+    // A run that is being completed works already: what it lacks now, the same call writes once more.
+    if (error instanceof PartlyDone) throw known ? error : await undo(sites, birth.id, actor, error)
     if ((error as { code?: string }).code !== '23505') throw error
     // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
     const now = await findRepeatedParts(sites, chosen, identity)
