@@ -1,17 +1,17 @@
 import { type Case, cases } from './cases.ts'
 import { Cluster } from './support/cluster.ts'
-import { isQuiet, untilQuiet } from './support/cpu.ts'
+import { untilQuiet } from './support/cpu.ts'
 import { type Figures, measure } from './support/measure.ts'
 import { type Options, readOptions } from './support/options.ts'
 import { goalLine, lineOf, tableOf } from './support/report.ts'
 import { goalsOf, resultsOf, writeResults } from './support/results.ts'
-
-const mostTries = 2
+import { undisturbed } from './support/undisturbed.ts'
 
 /** What users feel while a backfill runs: each case beside the same load, in turns, and the medians of the turns. */
 async function main(options: Options): Promise<void> {
   console.log(`Foreground: ${options.rate} transactions a second; backfill: ${options.rows} rows.`)
-  const cluster = await Cluster.start(options)
+  const { rows, fsync } = options
+  const cluster = await Cluster.start({ rows, keys: 'bigint', width: 'narrow' }, { fsync })
   try {
     const rounds: Map<string, Figures>[] = []
     for (let round = 1; round <= options.rounds; round++) {
@@ -33,18 +33,15 @@ async function everyCase(cluster: Cluster, options: Options, title: string): Pro
   return round
 }
 
-/** Once, on a machine that is left to us. Where others broke in, once more, and the quieter one counts. */
-async function turn(cluster: Cluster, options: Options, one: Case, title: string): Promise<Figures> {
-  const tries: Figures[] = []
-  while (tries.length < mostTries && !tries.some(({ cpuOthers }) => isQuiet(cpuOthers))) {
+function turn(cluster: Cluster, options: Options, one: Case, title: string): Promise<Figures> {
+  return undisturbed(async () => {
     if (process.stdout.isTTY) process.stdout.write(`${title}, ${one.name} …\r`)
     const databaseUrl = await cluster.freshDatabase()
     await untilQuiet()
     const figures = await measure(one, databaseUrl, options)
     console.log(`${title}, ${lineOf(one.name, figures)}`)
-    tries.push(figures)
-  }
-  return tries.reduce((best, next) => (next.cpuOthers < best.cpuOthers ? next : best))
+    return figures
+  })
 }
 
 // The embedded Postgres has a warden of its own and the processes are on a leash: Ctrl-C leaves nothing behind.

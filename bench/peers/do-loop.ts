@@ -4,19 +4,19 @@ import { runInSession } from './session.ts'
 
 const sessions = 'peer do loop'
 
-/**
- * The loop that migration guides hand out: rows that are not done yet, found anew for every batch by the predicate alone,
- * with a commit and a tenth of a second between batches. The notice is ours.
- */
 export function doLoop(batchRows: number): Peer {
   return {
     name: `DO loop, ${batchRows} rows a batch`,
     sessions,
-    start: (databaseUrl) => runInSession(databaseUrl, sessions, loop(batchRows)),
+    start: (databaseUrl) => runInSession(databaseUrl, sessions, doLoopSql(batchRows)),
   }
 }
 
-function loop(batchRows: number): string {
+/**
+ * The loop that migration guides hand out: rows that are not done yet, found anew for every batch by the predicate alone,
+ * with a commit and a tenth of a second between batches. The notice is ours.
+ */
+export function doLoopSql(batchRows: number): string {
   const { table, key, column, value } = target
   return `DO $$
     DECLARE

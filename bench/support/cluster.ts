@@ -1,7 +1,6 @@
 import pg from 'pg'
 import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/index.ts'
-import type { Options } from './options.ts'
-import { createTables } from './schema.ts'
+import { createTables, type TableShape } from './schema.ts'
 
 /** On top of what every embedded cluster has. */
 export const settings = {
@@ -26,11 +25,11 @@ export class Cluster {
     this.#postgres = postgres
   }
 
-  static async start({ rows, fsync }: Pick<Options, 'rows' | 'fsync'>): Promise<Cluster> {
-    const cluster = new Cluster(await startPostgres({ settings: { ...settings, fsync } }))
+  static async start(shape: TableShape, own: Readonly<Record<string, string>>): Promise<Cluster> {
+    const cluster = new Cluster(await startPostgres({ settings: { ...settings, ...own } }))
     try {
       await cluster.#as('postgres', (client) => client.query(`CREATE DATABASE ${template}`))
-      await cluster.#as(template, (client) => createTables(client, rows))
+      await cluster.#as(template, (client) => createTables(client, shape))
       return cluster
     } catch (error) {
       await cluster.stop()

@@ -40,6 +40,11 @@ export async function untilQuiet(): Promise<void> {
   }
 }
 
+/** What a process of ours and all that descends from it have used so far; NaN where there is no /proc. */
+export function cpuSecondsOf(pid: number): number {
+  return treeTime(pid) / 1000
+}
+
 function machineTimes(): { all: number; busy: number } {
   let all = 0
   let idle = 0

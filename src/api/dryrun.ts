@@ -79,7 +79,7 @@ async function rehearse(tx: Control, { job, ranges, residual }: Prepared, newRun
   await changeStatus(tx, run.id, 'start', { actor })
 
   const before = await sampleMatching(tx.db, run.target, job, samples)
-  const statements = updateStatements(tx.s, run.target, job)
+  const statements = updateStatements(tx.s, run.target, job, lease.leaf)
   const limit = Math.min(boundsOf(run.options).max, 1000)
   const done: RehearsedBatch[] = []
   let range = await rangeOf(tx, run.id, lease.ordinal)

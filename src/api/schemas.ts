@@ -133,6 +133,7 @@ export const rangeSchema = z
     database: databaseName.optional(),
     ordinal: z.int(),
     kind: z.enum(['keys', 'stragglers', 'residual']),
+    partition: z.string().nullable().describe('The partition that it is a slice of; null where the table has none'),
     lower: key,
     upper: key,
     cursor: key,

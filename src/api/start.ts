@@ -4,7 +4,7 @@ import { Problem } from '../core/errors.ts'
 import { hashParams, type JobDefinition, type ResolvedJob, resolveJob } from '../core/job.ts'
 import type { Target } from '../core/key.ts'
 import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/options.ts'
-import type { KeyRange } from '../core/ranges.ts'
+import { type KeyRange, residualRanges } from '../core/ranges.ts'
 import { inspectTarget } from '../engine/inspect.ts'
 import { planRanges } from '../engine/plan.ts'
 import { advanceRun } from '../store/lifecycle.ts'
@@ -19,7 +19,7 @@ export interface Prepared {
   readonly job: ResolvedJob
   readonly run: Omit<NewRun, 'id' | 'createdAt' | 'databases'>
   readonly ranges: readonly KeyRange[]
-  readonly residual: KeyRange
+  readonly residual: readonly KeyRange[]
 }
 
 /** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
@@ -34,13 +34,11 @@ export async function prepareRun(
   const options: RunOptions = mergeOptions(defaultRunOptions, definition.options ?? {}, request.options ?? {})
   return withEngine(deps, async (client) => {
     const target = await inspectTarget(client, deps.control.s, job)
-    const ranges = await planRanges(client, target, options.parallelism)
+    const ranges = await planRanges(client, deps.control.s, target, options.parallelism)
     return {
       job,
       ranges,
-      // Rows that match are looked for everywhere. Without a predicate there is only the number of rows to compare, and
-      // that inside the frozen bound.
-      residual: { lower: null, upper: job.where ? null : (ranges.at(-1)?.upper ?? null) },
+      residual: residualRanges(ranges, job.where !== null),
       run: {
         ...identity,
         job: job.name,

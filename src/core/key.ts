@@ -10,16 +10,19 @@ export interface KeyColumn {
   readonly type: string
 }
 
+/** A partition that holds rows itself. */
+export interface Leaf {
+  readonly schema: string
+  readonly table: string
+}
+
 /** The table a run works on, as the catalogue described it when the run was accepted. */
 export interface Target {
   readonly schema: string
   readonly table: string
   readonly key: readonly KeyColumn[]
-  /**
-   * How a row of the window is found again to be locked and changed. `ctid` is the fastest, but names a row only within
-   * one physical table; partitioned tables go by `key`.
-   */
-  readonly locate: 'ctid' | 'key'
+  /** Its rows lie in partitions: each has ranges of its own. */
+  readonly partitioned: boolean
   /**
    * How a row is locked before it is changed. Changing a column of a unique index takes the stronger lock: locked for less,
    * the change would then wait for whoever holds a foreign key to the row, and hold up everybody behind.

@@ -59,6 +59,8 @@ const usualGrowth = 1.15
 const startGrowth = 1.35
 /** The same where nothing is watched that adds up, and so would show too late that it was too much. */
 const boldGrowth = 3
+/** And where, on top of that, nobody is there to feel it. */
+const aloneGrowth = 10
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
 const longestSeconds = 0.3
@@ -102,8 +104,8 @@ interface Wish {
 }
 
 /**
- * One step of the control law. The load follows the signal that asks for least, grows by at most 1.15 a second, and comes
- * to rest where that signal is at its soft limit.
+ * One step of the control law. The load follows the signal that asks for least, grows by at most 1.15 a second (faster as
+ * long as nothing has ever been in the way), and comes to rest where that signal is at its soft limit.
  *
  * What a replica can bear it tells itself: when its lag grows by s seconds a second, it replays 1 - s of what is sent to
  * it. What it replays now, though, was sent when the lag began: counted from the load of that time, and not from the
@@ -115,8 +117,8 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   const loads = pace.trail.load ?? [pace.load]
   const trail: Partial<Record<SignalName | 'load', readonly number[]>> = { load: loads }
   const wishes: Wish[] = []
-  const growth = growthOf(pace, input)
   const company = companyOf(input)
+  const growth = growthOf(pace, input, company)
   const crew = [...pace.crew, input.workers].slice(-crewLength)
   const workers = Math.max(...crew)
   for (const signal of signalNames) {
@@ -163,9 +165,10 @@ export function shareOf({ load, crew }: Pace, workers: number): number {
   return Math.min(1, load / Math.max(1, workers, ...crew))
 }
 
-function growthOf({ loweredAt }: Pace, { measured }: PaceInput): number {
+function growthOf({ loweredAt }: Pace, { measured }: PaceInput, company: PaceCause | null): number {
   if (loweredAt > 0) return usualGrowth
-  return measured.some(({ signal }) => kindOf[signal] === 'lag') ? startGrowth : boldGrowth
+  if (measured.some(({ signal }) => kindOf[signal] === 'lag')) return startGrowth
+  return company ? boldGrowth : aloneGrowth
 }
 
 /** What brought the load down stays the reason why it is not higher yet. */

@@ -43,6 +43,11 @@ const fields = {
     .describe(
       'How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it.',
     ),
+  synchronousCommit: z
+    .enum(['off', 'local', 'remote_write', 'on', 'remote_apply'])
+    .describe(
+      "What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.",
+    ),
   signals: z
     .partialRecord(z.enum(signalNames), z.union([z.boolean(), z.number().positive()]))
     .superRefine((signals, context) => {
@@ -85,6 +90,7 @@ export const defaultRunOptions: RunOptions = {
   maxLagSeconds: 5,
   maxRowsPerSecond: null,
   targetBatchSeconds: { min: 0.001, max: 0.3 },
+  synchronousCommit: 'off',
   signals: {},
   schedule: null,
 }

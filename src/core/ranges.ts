@@ -1,4 +1,4 @@
-import type { Cursor } from './key.ts'
+import type { Cursor, Leaf } from './key.ts'
 
 /**
  * What a range is for. `keys` is a slice of the key space; `stragglers` are the rows written down as locked by others;
@@ -8,6 +8,8 @@ export type RangeKind = 'keys' | 'stragglers' | 'residual'
 
 /** A slice of the key space: above `lower`, up to and including `upper`; null is unbounded. */
 export interface KeyRange {
+  /** The partition it is a slice of; null where the table has none. */
+  readonly leaf: Leaf | null
   readonly lower: Cursor | null
   readonly upper: Cursor | null
 }
@@ -17,7 +19,19 @@ export interface KeyRange {
  * Nothing above the last boundary belongs to the run: what is inserted there later is the application's own to fill.
  * Without a boundary the table was empty, and one unbounded range stands for it.
  */
-export function rangesBetween(boundaries: readonly Cursor[]): KeyRange[] {
-  if (boundaries.length === 0) return [{ lower: null, upper: null }]
-  return boundaries.map((upper, index) => ({ lower: boundaries[index - 1] ?? null, upper }))
+export function rangesBetween(boundaries: readonly Cursor[], leaf: Leaf | null = null): KeyRange[] {
+  if (boundaries.length === 0) return [{ leaf, lower: null, upper: null }]
+  return boundaries.map((upper, index) => ({ leaf, lower: boundaries[index - 1] ?? null, upper }))
+}
+
+/**
+ * The ranges of the residual check. Rows that match are looked for everywhere, above the frozen bound as well; where there
+ * is no predicate there is only the number of rows to compare, and that inside the bound.
+ */
+export function residualRanges(ranges: readonly KeyRange[], hasPredicate: boolean): KeyRange[] {
+  const isLast = ({ leaf }: KeyRange, index: number) => {
+    const next = ranges[index + 1]
+    return !next || next.leaf?.schema !== leaf?.schema || next.leaf?.table !== leaf?.table
+  }
+  return ranges.map((range, index) => (hasPredicate && isLast(range, index) ? { ...range, upper: null } : range))
 }

@@ -2,10 +2,11 @@ import type { ClientBase } from 'pg'
 import { messageOf, Problem } from '../core/errors.ts'
 import { parseTableName, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
-import type { KeyColumn, Target } from '../core/key.ts'
+import type { KeyColumn, Leaf, Target } from '../core/key.ts'
 import { judge } from '../core/sqlstate.ts'
 import { batchValues } from './batch.ts'
 import { explainWindow } from './explain.ts'
+import { checkLeaves, listLeaves } from './leaves.ts'
 import { tableSql } from './table.ts'
 import { updateStatements } from './update.ts'
 
@@ -45,7 +46,14 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   const table = await findTable(client, job.table)
   const columns = await listColumns(client, table.oid)
   const indexes = await listIndexes(client, table.oid)
-  const findings = [...checkTable(table, job.table), ...checkSet(job, columns), ...checkKey(job, columns, indexes)]
+  const written = job.set.map(([name]) => name)
+  const leaves = table.kind === 'p' ? await listLeaves(client, s, table, written) : []
+  const findings = [
+    ...checkTable(table, job.table),
+    ...checkLeaves(leaves),
+    ...checkSet(job, columns),
+    ...checkKey(job, columns, indexes),
+  ]
   if (findings.length > 0) throw refusal(job, findings)
 
   const key = keyOf(job, indexes).map((name) => columns.find((column) => column.name === name) as KeyColumn)
@@ -53,11 +61,11 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     schema: table.schema,
     table: table.table,
     key: key.map(({ name, type }) => ({ name, type })),
-    locate: table.kind === 'p' ? 'key' : 'ctid',
+    partitioned: table.kind === 'p',
     rowLock: touchesUniqueIndex(job, indexes) ? 'UPDATE' : 'NO KEY UPDATE',
     estimatedRows: 0,
   }
-  const statementFault = await checkStatements(client, s, target, job)
+  const statementFault = await checkStatements(client, s, target, job, leaves)
   if (statementFault) throw refusal(job, [statementFault])
   return { ...target, estimatedRows: await estimateRows(client, target) }
 }
@@ -213,8 +221,10 @@ async function checkStatements(
   s: string,
   target: Target,
   job: ResolvedJob,
+  leaves: readonly Leaf[],
 ): Promise<string | null> {
-  const statements = updateStatements(s, target, job)
+  const places = target.partitioned ? leaves : [null]
+  const windows = places.slice(0, 1).map((leaf) => updateStatements(s, target, job, leaf))
   const input = {
     runId: '',
     ordinal: 0,
@@ -228,7 +238,10 @@ async function checkStatements(
     throttle: null,
   }
   const bounds = { cursor: true, upper: true }
-  for (const statement of [statements.window(bounds), statements.stragglers(), statements.residual(bounds)]) {
+  for (const statement of [
+    ...windows.flatMap((statements) => [statements.window(bounds), statements.residual(bounds)]),
+    updateStatements(s, target, job).stragglers(),
+  ]) {
     try {
       await client.query(`EXPLAIN ${statement.text}`, batchValues(statement, input))
     } catch (error) {
@@ -237,7 +250,11 @@ async function checkStatements(
       return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. A parameter whose type it cannot tell is cast: \${value}::int.`
     }
   }
-  return explainWindow(client, tableSql(target))
+  for (const leaf of places) {
+    const fault = await explainWindow(client, tableSql(target, leaf))
+    if (fault) return leaf ? `Partition ${quoteTableName(leaf)}: ${fault}` : fault
+  }
+  return null
 }
 
 /** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */

@@ -1,48 +1,51 @@
 import type { ClientBase } from 'pg'
-import type { Cursor, Target } from '../core/key.ts'
+import type { Leaf, Target } from '../core/key.ts'
 import { type KeyRange, rangesBetween } from '../core/ranges.ts'
-import { type TableSql, tableSql } from './table.ts'
+import { cutSlice, lastKey } from './cut.ts'
+import { listLeaves } from './leaves.ts'
+import { tableSql } from './table.ts'
 
 const rangesPerWorker = 2
 const leastRowsPerRange = 5000
-const sampleRows = 20_000
 
 /**
- * Cuts the table's keys into ranges of about the same number of rows, by a sample of them, up to the largest key of this
- * moment. What is inserted above it later is not the run's to change; the residual check says when it matters.
+ * Cuts the table's keys into ranges of about the same number of rows, up to the largest key of this moment; each partition
+ * by itself. What is inserted above it later is not the run's to change; the residual check says when it matters.
  */
-export async function planRanges(client: ClientBase, target: Target, parallelism: number): Promise<KeyRange[]> {
-  const table = tableSql(target)
+export async function planRanges(
+  client: ClientBase,
+  s: string,
+  target: Target,
+  parallelism: number,
+): Promise<KeyRange[]> {
+  const wanted = parallelism * rangesPerWorker
+  if (!target.partitioned) {
+    const ranges = await rangesOf(client, target, null, wanted, target.estimatedRows)
+    return ranges ?? rangesBetween([])
+  }
+  const leaves = await listLeaves(client, s, target)
+  const known = leaves.reduce((sum, leaf) => sum + leaf.estimatedRows, 0)
+  const all: KeyRange[] = []
+  for (const { schema, table, estimatedRows } of leaves) {
+    const rows = known > 0 ? estimatedRows : target.estimatedRows / leaves.length
+    const part = Math.ceil((wanted * rows) / Math.max(1, known, target.estimatedRows))
+    all.push(...((await rangesOf(client, target, { schema, table }, part, rows)) ?? []))
+  }
+  return all
+}
+
+/** Null where there is no row. */
+async function rangesOf(
+  client: ClientBase,
+  target: Target,
+  leaf: Leaf | null,
+  wanted: number,
+  tableRows: number,
+): Promise<KeyRange[] | null> {
+  const table = tableSql(target, leaf)
   const last = await lastKey(client, table)
-  if (!last) return rangesBetween([])
-  const count = Math.min(parallelism * rangesPerWorker, Math.floor(target.estimatedRows / leastRowsPerRange))
-  const boundaries = count > 1 ? await sampleBoundaries(client, table, target.estimatedRows, count) : []
-  return rangesBetween([...boundaries, last])
-}
-
-async function lastKey(client: ClientBase, table: TableSql): Promise<Cursor | null> {
-  const { rows } = await client.query<{ key: Cursor }>(
-    `SELECT ${keyText(table)} AS key FROM ${table.from} ORDER BY ${table.keys.map((key) => `${key} DESC`).join(', ')} LIMIT 1`,
-  )
-  return rows[0]?.key ?? null
-}
-
-/** The largest keys of all but the last of `count` equal parts of a sample, ascending. */
-async function sampleBoundaries(client: ClientBase, table: TableSql, rows: number, count: number): Promise<Cursor[]> {
-  const percent = Math.min(100, (100 * sampleRows) / rows)
-  const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`).join(', ')
-  const order = table.keyNames.join(', ')
-  const descending = table.keyNames.map((key) => `${key} DESC`).join(', ')
-  const result = await client.query<{ key: Cursor }>(
-    `SELECT DISTINCT ON (part) ${table.keyArray('numbered')} AS key
-     FROM (SELECT *, ntile($1) OVER (ORDER BY ${order}) AS part
-       FROM (SELECT ${names} FROM ${table.from} TABLESAMPLE SYSTEM ($2)) AS sample) AS numbered
-     ORDER BY part, ${descending}`,
-    [count, percent],
-  )
-  return result.rows.slice(0, count - 1).map((row) => row.key)
-}
-
-function keyText(table: TableSql): string {
-  return `ARRAY[${table.keys.map((key) => `${key}::text`).join(', ')}]`
+  if (!last) return null
+  const parts = Math.min(wanted, Math.floor(tableRows / leastRowsPerRange))
+  const ends = await cutSlice(client, table, { lower: null, upper: last }, { parts, tableRows })
+  return rangesBetween([...ends, last], leaf)
 }

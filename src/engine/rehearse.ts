@@ -85,7 +85,7 @@ export async function sampleByKey(
 function sampleColumns(target: Target, job: ResolvedJob): string {
   const table = tableSql(target)
   const values = sampleNames(target, job).map((name) => `${table.name}.${quoteIdentifier(name)}::text`)
-  return `ARRAY[${table.keys.map((key) => `${key}::text`).join(', ')}] AS key,
+  return `${table.keyText} AS key,
     jsonb_object($2::text[], ARRAY[${values.join(', ')}]) AS columns`
 }
 

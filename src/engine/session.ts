@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg'
-import type { Target } from '../core/key.ts'
+import type { Leaf, Target } from '../core/key.ts'
+import type { RunOptions } from '../core/options.ts'
 
 /**
  * Settings of every session that touches users' tables.
@@ -8,11 +9,9 @@ import type { Target } from '../core/key.ts'
  * compilation costs more than a batch.
  */
 export const engineSettings: Readonly<Record<string, string>> = {
-  lock_timeout: '1s',
+  lock_timeout: '100ms',
   statement_timeout: '10s',
   idle_in_transaction_session_timeout: '10s',
-  // Rows and checkpoint are lost together or not at all, and each change of status commits synchronously after them.
-  synchronous_commit: 'off',
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
   plan_cache_mode: 'force_generic_plan',
@@ -20,11 +19,24 @@ export const engineSettings: Readonly<Record<string, string>> = {
 }
 
 /**
- * How a session plans the batches of a target. Once, for a plain table: with the scans above ruled out every generic plan
- * is the one that was checked, and planning a batch anew costs as much as running a small one. Anew each time, where rows
- * are found again by key: a generic plan takes the window for a tenth of the table, and reads the partitions whole.
+ * Makes a session ready for a range.
+ *
+ * How it plans: once, for a plain table or a partition. With the scans above ruled out every generic plan is the one that
+ * was checked, and planning a batch anew costs as much as running a small one. Anew each time for stragglers of all
+ * partitions, which are found by key: a generic plan would read the partitions whole.
+ *
+ * What its commits wait for: whatever the option says, rows and checkpoint are lost together or not at all, and each change
+ * of status commits synchronously after them.
  */
-export async function setPlanMode(client: ClientBase, target: Target): Promise<void> {
-  const mode = target.locate === 'ctid' ? 'force_generic_plan' : 'force_custom_plan'
-  await client.query("SELECT set_config('plan_cache_mode', $1, false)", [mode])
+export async function prepareSession(
+  client: ClientBase,
+  target: Target,
+  leaf: Leaf | null,
+  synchronousCommit: RunOptions['synchronousCommit'],
+): Promise<void> {
+  const mode = leaf || !target.partitioned ? 'force_generic_plan' : 'force_custom_plan'
+  await client.query("SELECT set_config('plan_cache_mode', $1, false), set_config('synchronous_commit', $2, false)", [
+    mode,
+    synchronousCommit,
+  ])
 }

@@ -1,13 +1,16 @@
 import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
-import type { Target } from '../core/key.ts'
+import type { KeyColumn, Leaf, Target } from '../core/key.ts'
 
 /**
  * A target table's names as statements need them. A job's author writes columns bare or by the table's own name, so no
  * statement may give the table an alias; our own names begin with `_ek_` to stay out of the author's way.
  */
 export interface TableSql {
-  /** `"schema"."table"` */
+  /** `"schema"."table"`, or a partition under the table's name */
   readonly from: string
+  /** Where the rows lie. */
+  readonly place: Leaf
+  readonly columns: readonly KeyColumn[]
   /** The strength of the row lock. */
   readonly rowLock: Target['rowLock']
   /** `"table"`, for qualifying columns */
@@ -16,7 +19,9 @@ export interface TableSql {
   readonly keys: readonly string[]
   /** What the keys are called once they have left the table: `_ek_k1`, `_ek_k2`. */
   readonly keyNames: readonly string[]
-  /** A relation's keys as the text array that cursors are stored as. */
+  /** The table's key as the text array that cursors are stored as. */
+  readonly keyText: string
+  /** The same of a relation's. */
   keyArray(relation: string): string
   /** The items of a stored key, an SQL expression of type text[], each cast to its column's type. */
   typedKeys(array: string): readonly string[]
@@ -24,27 +29,31 @@ export interface TableSql {
   row(array: string): string
   /** Equality of two relations' keys. */
   equal(left: string, right: string): string
-  /** The table's row that a relation's row was read from, matched up as `Target.locate` says. */
+  /** The table's row that a relation's row was read from. By ctid, which names a row only within one file; else by key. */
   sameRow(relation: string): string
 }
 
-export function tableSql(target: Target): TableSql {
+/** With a leaf, the statements see only this partition, and the author's SQL still finds the table's name. */
+export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
   const name = quoteIdentifier(target.table)
   const keys = target.key.map((column) => `${name}.${quoteIdentifier(column.name)}`)
   const keyNames = target.key.map((_, index) => `_ek_k${index + 1}`)
   const typedKeys = (array: string) => target.key.map((column, index) => `(${array})[${index + 1}]::${column.type}`)
   return {
-    from: quoteTableName({ schema: target.schema, table: target.table }),
+    from: leaf ? `${quoteTableName(leaf)} AS ${name}` : quoteTableName(target),
+    place: leaf ?? target,
+    columns: target.key,
     rowLock: target.rowLock,
     name,
     keys,
     keyNames,
+    keyText: `ARRAY[${keys.map((key) => `${key}::text`).join(', ')}]`,
     keyArray: (relation) => `ARRAY[${keyNames.map((key) => `${relation}.${key}::text`).join(', ')}]`,
     typedKeys,
     row: (array) => asRow(typedKeys(array)),
     equal: (left, right) => keyNames.map((key) => `${left}.${key} = ${right}.${key}`).join(' AND '),
     sameRow: (relation) =>
-      target.locate === 'ctid'
+      leaf || !target.partitioned
         ? `${name}.ctid = ${relation}._ek_at`
         : keys.map((column, index) => `${column} = ${relation}.${keyNames[index]}`).join(' AND '),
   }

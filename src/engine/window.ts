@@ -26,17 +26,22 @@ export function windowSql(table: TableSql, matches: string, bounds: Bounds, gate
     FROM ${table.from}
     WHERE ${conditions.join(' AND ')}
     ORDER BY ${table.keys.join(', ')} LIMIT ${p.limit}
+  ), _ek_passed AS MATERIALIZED (
+    SELECT count(*) AS _ek_scanned, count(*) FILTER (WHERE _ek_matches) AS _ek_matched FROM _ek_window
   )`
 }
+
+/** How many rows of the window match. */
+export const matched = '(SELECT _ek_matched FROM _ek_passed)'
 
 /** Where a window leaves the cursor, and whether it met the range's end: it came up short. */
 export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'ended' | 'scanned' | 'matched'> {
   const last = table.keyNames.map((key) => `w.${key} DESC`).join(', ')
   return {
     cursor: `(SELECT ${table.keyArray('w')} FROM _ek_window w ORDER BY ${last} LIMIT 1)`,
-    ended: `(SELECT count(*) FROM _ek_window) < ${p.limit}`,
-    scanned: 'SELECT count(*) FROM _ek_window',
-    matched: 'SELECT count(*) FROM _ek_window WHERE _ek_matches',
+    ended: `(SELECT _ek_scanned FROM _ek_passed) < ${p.limit}`,
+    scanned: 'SELECT _ek_scanned FROM _ek_passed',
+    matched,
   }
 }
 

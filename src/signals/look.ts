@@ -35,6 +35,10 @@ export class Look {
     this.#onError = onError
   }
 
+  get ofTables(): boolean {
+    return this.#spec.ofTables === true
+  }
+
   get intervalMs(): number {
     return this.#spec.intervalMs
   }

@@ -104,7 +104,11 @@ export function startSampler(options: SamplerOptions): Sampler {
       return looks.flatMap((look) => look.measured(now, table && keyOf(table)))
     },
     watch(watched) {
+      const known = new Set(tables.map(keyOf))
       tables = [...watched]
+      if (watched.every((table) => known.has(keyOf(table)))) return
+      // What is unknown counts as others at work: a run that begins would leave them most of its time for two seconds.
+      for (const look of looks) if (look.ofTables) void look.take()
     },
     ready: Promise.all(loops.map(({ first }) => first)).then(() => undefined),
     async close() {

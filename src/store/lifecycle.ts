@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { nextStep } from '../core/advance.ts'
 import { Problem } from '../core/errors.ts'
 import { type Hold, type Override, overridesInForce } from '../core/hold.ts'
+import type { Cursor } from '../core/key.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, nextStatus, type RunEvent, type RunStatus } from '../core/run.ts'
@@ -10,10 +11,14 @@ import { insertEvent } from './events.ts'
 import { readPace } from './pace.ts'
 import {
   assignTickets,
+  closeRange,
   fenceRanges,
+  insertMissingLeaves,
   insertRanges,
+  type Lease,
   listRangeStates,
   reopenResidual,
+  splitRange,
   type Ticket,
   takeExpiredLeases,
   wakeRanges,
@@ -45,7 +50,7 @@ export async function createRun(
   tx: Control,
   run: NewRun,
   ranges: readonly KeyRange[],
-  residual: KeyRange,
+  residual: readonly KeyRange[],
 ): Promise<Run> {
   const inserted = await insertRun(tx, run)
   await insertRanges(tx, inserted.id, ranges, residual)
@@ -116,7 +121,10 @@ async function move(tx: Control, run: Run, event: RunEvent, cause: Cause): Promi
   if (status === 'failed' || event === 'settle' || run.status === 'pausing') await fenceRanges(tx, run.id)
   if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
   // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
-  if (event === 'verify') await reopenResidual(tx, run.id)
+  if (event === 'verify') {
+    await reopenResidual(tx, run.id)
+    if (run.hasPredicate) await insertMissingLeaves(tx, run.id, run.target)
+  }
   await refuseSecondLiveRun(tx, run, event)
   const moved = await updateStatus(tx, run.id, {
     status,
@@ -307,6 +315,33 @@ export async function advanceRun(control: Control, id: string, actor: string): P
 // A fresh id for every wake-up: a queue that remembers an id refuses it the second time.
 function ticketId(runId: string, ordinal: number): string {
   return `${runId}.${ordinal}.${randomBytes(6).toString('hex')}`
+}
+
+/** Gives away what is left of a leased range behind the first of these keys. False when the lease is not what it was. */
+export async function splitLease(
+  control: Control,
+  lease: Parameters<typeof splitRange>[1],
+  keys: readonly Cursor[],
+  batchSize: number,
+): Promise<boolean> {
+  return control.transaction(async (tx) => {
+    // The run before its ranges, as everywhere.
+    await lockRun(tx, lease.runId)
+    return splitRange(tx, lease, keys, batchSize)
+  })
+}
+
+/** Ends a leased range whose partition was dropped or detached: what is not in the table is not the run's to change. */
+export async function closeGoneRange(control: Control, lease: Lease, actor: string): Promise<void> {
+  await control.transaction(async (tx) => {
+    if (!(await closeRange(tx, lease))) return
+    await insertEvent(tx, {
+      runId: lease.runId,
+      actor,
+      kind: 'partition-gone',
+      detail: { range: lease.ordinal, partition: lease.leaf },
+    })
+  })
 }
 
 /** Takes ranges from workers that have gone quiet, each with its event; returns how many. */

@@ -1,4 +1,4 @@
-import type { Cursor } from '../core/key.ts'
+import type { Cursor, Leaf } from '../core/key.ts'
 import type { KeyRange, RangeKind } from '../core/ranges.ts'
 import { workableStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
@@ -8,6 +8,8 @@ export interface Lease {
   readonly runId: string
   readonly ordinal: number
   readonly kind: RangeKind
+  /** The partition it is a slice of; null where the table has none. */
+  readonly leaf: Leaf | null
   readonly epoch: string
   readonly lower: Cursor | null
   readonly upper: Cursor | null
@@ -21,6 +23,7 @@ export interface Lease {
 export interface RangeRow {
   readonly ordinal: number
   readonly kind: RangeKind
+  readonly leaf: Leaf | null
   readonly lower: Cursor | null
   readonly upper: Cursor | null
   readonly cursor: Cursor | null
@@ -44,29 +47,98 @@ export interface Ticket {
   readonly delaySeconds: number
 }
 
-/** Writes a run's ranges: its slices of the key space, one for stragglers and one for the residual check. */
+/** Writes a run's ranges: its slices of the key space, one for stragglers and those of the residual check. */
 export async function insertRanges(
-  { db, s }: Control,
+  control: Control,
   runId: string,
   ranges: readonly KeyRange[],
-  residual: KeyRange,
+  residual: readonly KeyRange[],
 ): Promise<void> {
-  const all = [
+  const stragglers = { leaf: null, lower: null, upper: null, kind: 'stragglers' as RangeKind }
+  await appendRanges(control, runId, [
     ...ranges.map((range) => ({ ...range, kind: 'keys' as RangeKind })),
-    { lower: null, upper: null, kind: 'stragglers' as RangeKind },
-    { ...residual, kind: 'residual' as RangeKind },
-  ]
-  for (const [ordinal, range] of all.entries()) {
-    await db.query(
-      `INSERT INTO ${s}.ranges (run_id, ordinal, kind, lower_key, upper_key, cursor) VALUES ($1, $2, $3, $4, $5, $4)`,
-      [runId, ordinal, range.kind, range.lower, range.upper],
-    )
-  }
+    stragglers,
+    ...residual.map((range) => ({ ...range, kind: 'residual' as RangeKind })),
+  ])
+}
+
+/** Behind those that are there; the caller holds the run's row, so that no second one counts to the same ordinal. */
+async function appendRanges(
+  { db, s }: Control,
+  runId: string,
+  ranges: ReadonlyArray<KeyRange & { kind: RangeKind; batchSize?: number }>,
+): Promise<void> {
+  await db.query(
+    `INSERT INTO ${s}.ranges (run_id, ordinal, kind, leaf, lower_key, upper_key, cursor, batch_size)
+     SELECT $1, (SELECT coalesce(max(ordinal) + 1, 0) FROM ${s}.ranges WHERE run_id = $1) + n - 1, kind, leaf, lower, upper, lower, "batchSize"
+     FROM ROWS FROM (jsonb_to_recordset($2::jsonb)
+       AS (kind text, leaf jsonb, lower text[], upper text[], "batchSize" int)) WITH ORDINALITY AS given (kind, leaf, lower, upper, "batchSize", n)`,
+    [runId, JSON.stringify(ranges)],
+  )
+}
+
+/**
+ * Cuts what is left of a leased range at keys, ascending: the lease keeps what is before the first, and the rest becomes
+ * ranges of their own. False when the range is no longer as the caller knows it; then nothing has changed.
+ * The caller holds the run's row.
+ */
+export async function splitRange(
+  control: Control,
+  lease: Pick<Lease, 'runId' | 'ordinal' | 'kind' | 'leaf' | 'epoch' | 'cursor' | 'upper'>,
+  keys: readonly Cursor[],
+  batchSize: number,
+): Promise<boolean> {
+  const { runId, ordinal, kind, leaf, epoch, cursor, upper } = lease
+  const { rowCount } = await control.db.query(
+    `UPDATE ${control.s}.ranges SET upper_key = $6 WHERE run_id = $1 AND ordinal = $2 AND epoch = $3 AND NOT done
+       AND cursor IS NOT DISTINCT FROM $4 AND upper_key IS NOT DISTINCT FROM $5`,
+    [runId, ordinal, epoch, cursor, upper, keys[0]],
+  )
+  if (rowCount !== 1) return false
+  await appendRanges(
+    control,
+    runId,
+    keys.map((lower, index) => ({ leaf, kind, lower, upper: keys[index + 1] ?? upper, batchSize })),
+  )
+  return true
+}
+
+/** Lets the residual check see partitions that the run was not planned with. The caller holds the run's row. */
+export async function insertMissingLeaves(control: Control, runId: string, { schema, table }: Leaf): Promise<void> {
+  const { rows } = await control.db.query<Leaf>(
+    `SELECT l.schema, l.name AS table FROM ${control.s}.leaves($2, $3) AS l
+     WHERE NOT EXISTS (SELECT FROM ${control.s}.ranges r WHERE r.run_id = $1 AND r.kind = 'residual'
+       AND r.leaf = jsonb_build_object('schema', l.schema, 'table', l.name))`,
+    [runId, schema, table],
+  )
+  await appendRanges(
+    control,
+    runId,
+    rows.map((leaf) => ({ leaf, lower: null, upper: null, kind: 'residual' })),
+  )
+}
+
+/** Ends a range whose partition is not there any more. False when the lease is no longer ours. */
+export async function closeRange({ db, s }: Control, lease: Lease): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE ${s}.ranges SET done = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    [lease.runId, lease.ordinal, lease.epoch],
+  )
+  return rowCount === 1
+}
+
+/** How many ranges of a kind are not done yet, at work or waiting. */
+export async function countOpenRanges({ db, s }: Control, { runId, kind }: Lease): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND kind = $2 AND NOT done`,
+    [runId, kind],
+  )
+  return rows[0]?.count ?? 0
 }
 
 export async function listRanges({ db, s }: Control, runId: string): Promise<RangeRow[]> {
   const { rows } = await db.query<RangeRow>(
-    `SELECT ordinal, kind, lower_key AS lower, upper_key AS upper, cursor, done, epoch::text, lease_owner AS "leaseOwner",
+    `SELECT ordinal, kind, leaf, lower_key AS lower, upper_key AS upper, cursor, done, epoch::text, lease_owner AS "leaseOwner",
        lease_until AS "leaseUntil", rows_scanned::float8 AS "rowsScanned", rows_done::float8 AS "rowsDone",
        rows_gone::float8 AS "rowsGone", batches::float8 AS batches, batch_size AS "batchSize", checkpointed_at AS "checkpointedAt"
      FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
@@ -140,7 +212,7 @@ export async function leaseRange(
      FROM ${s}.runs n
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
        AND coalesce(r.lease_until < clock_timestamp(), true) AND n.status = ANY($6)
-     RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
+     RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
        r.batch_size AS "batchSize", r.attempts`,
     [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses],
   )

@@ -12,6 +12,7 @@ import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import { RangeSplitter } from './split.ts'
 import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
@@ -29,10 +30,12 @@ export class SliceLoop {
   readonly #endsAt = performance.now() + sliceSeconds * 1000
   #run: Run
   #cursor: Cursor | null
+  #upper: Cursor | null
   #share: { rowsPerSecond: number | null; readAt: number } = { rowsPerSecond: null, readAt: Number.NEGATIVE_INFINITY }
   readonly #duty = new Duty()
   #throttle: Throttle | null = null
   #throttledMs = 0
+  readonly #splitter: RangeSplitter
   readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0 }
   #lastBeganAt = performance.now()
 
@@ -43,7 +46,9 @@ export class SliceLoop {
     this.#client = client
     this.#log = log
     this.#cursor = lease.cursor
-    this.#statements = updateStatements(deps.control.s, run.target, job)
+    this.#upper = lease.upper
+    this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
+    this.#splitter = new RangeSplitter(deps, run, lease, client, log)
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined)
   }
 
@@ -86,6 +91,7 @@ export class SliceLoop {
       }
       const wait = await this.#throttleDown(result, stop)
       if (wait > 0) return wait
+      await this.#giveAway()
     }
     return 0
   }
@@ -101,7 +107,7 @@ export class SliceLoop {
           ordinal: this.#lease.ordinal,
           epoch: this.#lease.epoch,
           cursor: this.#cursor,
-          upper: this.#lease.upper,
+          upper: this.#upper,
           limit: rateSize(this.#sizer.next(options), this.#share.rowsPerSecond),
           leaseSeconds,
           workedMs: spentMs,
@@ -121,7 +127,7 @@ export class SliceLoop {
   }
 
   #statement(): BatchStatement {
-    const bounds = { cursor: this.#cursor !== null, upper: this.#lease.upper !== null }
+    const bounds = { cursor: this.#cursor !== null, upper: this.#upper !== null }
     switch (this.#lease.kind) {
       case 'keys':
         return this.#statements.window(bounds)
@@ -161,6 +167,17 @@ export class SliceLoop {
     this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
     this.#share.readAt = Number.NEGATIVE_INFINITY
     return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
+  }
+
+  /** Where workers of the run would go idle, leaves them a part of what is left of this range. */
+  async #giveAway(): Promise<void> {
+    this.#upper = await this.#splitter.split({
+      cursor: this.#cursor,
+      upper: this.#upper,
+      scanned: this.#sums.scanned,
+      parallelism: this.#run.options.parallelism,
+      batchSize: this.batchSize,
+    })
   }
 
   /** A predicate that `set` does not make false would bring the same rows back for ever. */

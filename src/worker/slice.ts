@@ -3,9 +3,10 @@ import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { type ResolvedJob, resolveJob } from '../core/job.ts'
 import { judge } from '../core/sqlstate.ts'
-import { setPlanMode } from '../engine/session.ts'
+import { isLeaf } from '../engine/leaves.ts'
+import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
-import { changeStatus, settleRun } from '../store/lifecycle.ts'
+import { changeStatus, closeGoneRange, settleRun } from '../store/lifecycle.ts'
 import { type Lease, leaseRange, type Release, releaseRange } from '../store/ranges.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -53,7 +54,8 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
   let loop: SliceLoop | undefined
   try {
     client = await deps.engine.connect()
-    await setPlanMode(client, run.target)
+    if (await closeIfGone(deps, client, run, lease, log)) return atOnce
+    await prepareSession(client, run.target, lease.leaf, run.options.synchronousCommit)
     loop = new SliceLoop(deps, run, job, lease, client, log)
     return await loop.work(stop)
   } catch (error) {
@@ -71,11 +73,27 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
       )
       return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1, batchSize: loop?.batchSize ?? null }
     }
+    // Dropped under our hands.
+    if (client && (await closeIfGone(deps, client, run, lease, log))) return atOnce
     await failRun(deps, run, lease, error, log)
     return atOnce
   } finally {
     client?.release(broken)
   }
+}
+
+/** Whether the range's partition was dropped or detached since: then the range ends here, with its event. */
+async function closeIfGone(
+  { control, name }: WorkerDeps,
+  client: PoolClient,
+  run: Run,
+  lease: Lease,
+  log: Logger,
+): Promise<boolean> {
+  if (!lease.leaf || (await isLeaf(client, control.s, run.target, lease.leaf))) return false
+  log.warn({ partition: lease.leaf }, 'the range ends: its partition is not part of the table any more')
+  await closeGoneRange(control, lease, name)
+  return true
 }
 
 /** The run, taken from `queued` to `running` where this is its first slice; null when it was stopped meanwhile. */

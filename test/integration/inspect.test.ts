@@ -92,7 +92,7 @@ inDatabase('a table that can be worked on', () => {
       schema: 'public',
       table: 'users',
       key: [{ name: 'id', type: 'bigint' }],
-      locate: 'ctid',
+      partitioned: false,
       rowLock: 'NO KEY UPDATE',
       estimatedRows: 7,
     })
@@ -346,7 +346,7 @@ inDatabase('the plan of a window', () => {
       'CREATE TABLE users_1 PARTITION OF users FOR VALUES IN (1)',
       'CREATE TABLE users_2 PARTITION OF users DEFAULT',
     )
-    expect(await inspect(url)).toMatchObject({ locate: 'key' })
+    expect(await inspect(url)).toMatchObject({ partitioned: true })
   })
 
   test('that would sort the table is refused, and says what it is instead', async () => {

@@ -22,14 +22,14 @@ import type pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/identifier.ts'
 import { defineJob, type ResolvedJob, resolveJob } from '../../src/core/job.ts'
-import type { Cursor, Target } from '../../src/core/key.ts'
+import type { Cursor, Leaf, Target } from '../../src/core/key.ts'
 import { defaultRunOptions } from '../../src/core/options.ts'
-import { type KeyRange, rangesBetween } from '../../src/core/ranges.ts'
+import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/ranges.ts'
 import { type Sql, sql } from '../../src/core/sql.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../../src/engine/batch.ts'
 import { inspectTarget } from '../../src/engine/inspect.ts'
 import { planRanges } from '../../src/engine/plan.ts'
-import { engineSettings, setPlanMode } from '../../src/engine/session.ts'
+import { engineSettings, prepareSession } from '../../src/engine/session.ts'
 import { updateStatements } from '../../src/engine/update.ts'
 import { type Control, createControl, createPool } from '../../src/store/control.ts'
 import { advanceRun, changeStatus, createRun } from '../../src/store/lifecycle.ts'
@@ -94,8 +94,7 @@ async function start({ control }: Engine, target: Target, job: ResolvedJob, rang
     createdBy: 'test',
     idempotencyKey: null,
   }
-  const bound = job.where === null ? (ranges.at(-1)?.upper ?? null) : null
-  return createRun(control, run, ranges, { lower: null, upper: bound })
+  return createRun(control, run, ranges, residualRanges(ranges, job.where !== null))
 }
 
 /** Leases of all ranges that the run may be worked on now; its first ones start it. */
@@ -130,7 +129,7 @@ async function batch(
     throttle: null,
     ...change,
   }
-  const statements = updateStatements(control.s, run.target, job)
+  const statements = updateStatements(control.s, run.target, job, lease.leaf)
   const bounds = { cursor: input.cursor !== null, upper: input.upper !== null }
   const statement = {
     keys: () => statements.window(bounds),
@@ -244,9 +243,15 @@ class KeyTable {
     return (await this.read()).map((row) => row.key)
   }
 
-  async read(): Promise<Array<{ key: Cursor; touched: number; seq: number }>> {
+  /** The partitions, or null for the table itself. */
+  get leaves(): Array<Leaf | null> {
+    const [, ...parts] = this.#case.partitions ?? []
+    return parts.length === 0 ? [null] : parts.map((_, index) => ({ schema: 'public', table: `part_${index}` }))
+  }
+
+  async read(): Promise<Array<{ key: Cursor; touched: number; seq: number; part: string }>> {
     return this.engine.query(
-      `SELECT ${this.#text} AS key, ${quoteIdentifier(this.#counter)} AS touched, seq::int FROM ${this.#from} ORDER BY ${this.#names}`,
+      `SELECT ${this.#text} AS key, ${quoteIdentifier(this.#counter)} AS touched, seq::int, tableoid::regclass::text AS part FROM ${this.#from} ORDER BY ${this.#names}`,
     )
   }
 
@@ -273,7 +278,9 @@ async function expectEachOnceAndInOrder(table: KeyTable, target: Target, draw: D
   const keys = await table.fill(draw.rows)
   const ends = [...new Set([...draw.cuts.map((cut) => cut % keys.length), keys.length - 1])].sort((a, b) => a - b)
   const boundaries = keys.length === 0 ? [] : ends.map((end) => keys[end] as Cursor)
-  const run = await start(engine, target, job, rangesBetween(boundaries))
+  const { leaves } = table
+  const ranges = leaves.flatMap((leaf) => rangesBetween(boundaries, leaf))
+  const run = await start(engine, target, job, ranges)
   if (draw.withoutBounds) await table.delete(boundaries)
   const kept = keys.map((_, position) => position).filter((at) => !draw.withoutBounds || !ends.includes(at))
 
@@ -281,13 +288,20 @@ async function expectEachOnceAndInOrder(table: KeyTable, target: Target, draw: D
   const rows = await table.read()
   expect(rows.map((row) => row.touched)).toEqual(kept.map(() => 1))
   const rangeOf = (position: number) => ends.filter((end) => end < position).length
+  const visited = new Map<string, typeof rows>()
   for (const [index, row] of rows.entries()) {
-    const next = rows[index + 1]
-    const together = rangeOf(kept[index] as number) === rangeOf(kept[index + 1] ?? Number.NaN)
-    if (next && together) expect(next.seq, `${row.key} before ${next.key}`).toBeGreaterThan(row.seq)
+    const range = `${row.part} ${rangeOf(kept[index] as number)}`
+    // Within a batch rows are changed in the order of the file; a batch earlier is always before.
+    const earlier = visited.get(range) ?? []
+    const previous = earlier.at(-draw.limit)
+    if (previous) expect(row.seq, `${previous.key} before ${row.key}`).toBeGreaterThan(previous.seq)
+    visited.set(range, [...earlier, row])
   }
-  const ranges = await listRanges(engine.control, run.id)
-  const counts = ranges.filter((range) => range.kind === 'keys').map((range) => range.rowsScanned)
+  const scanned = (await listRanges(engine.control, run.id)).filter((range) => range.kind === 'keys')
+  const perLeaf = ranges.length / leaves.length
+  const counts = Array.from({ length: perLeaf }, (_, range) =>
+    scanned.filter(({ ordinal }) => ordinal % perLeaf === range).reduce((sum, { rowsScanned }) => sum + rowsScanned, 0),
+  )
   const expected = counts.map((_, range) => kept.filter((position) => rangeOf(position) === range).length)
   expect(counts).toEqual(expected)
 }
@@ -538,7 +552,7 @@ inDatabase('windows visit each key once and in order, whatever the size of batch
   test.for(cases.map((keyCase) => [keyCase.title, keyCase] as const))('%s', async ([, keyCase]) => {
     const table = await KeyTable.create(await openEngine(), keyCase)
     const target = await inspect(table.engine, table.job)
-    expect(target.locate).toBe(keyCase.partitions ? 'key' : 'ctid')
+    expect(target.partitioned).toBe(keyCase.partitions !== undefined)
     await assert(
       asyncProperty(
         array(keyCase.row, { maxLength: 40 }),
@@ -571,7 +585,7 @@ inDatabase('windows visit each key once and in order, whatever the size of batch
        INSERT INTO things VALUES ('2026-02-01 12:00:00.000001+00', 0.1::float8 + 0.2::float8, '\\x00ff', '1 mon 2 days')`,
     )
     const job = resolveJob(defineJob({ name: 'count', table: 'things', set: { touched: sql`touched + 1` } }), {})
-    const run = await start(session, await inspect(session, job), job, [{ lower: null, upper: null }])
+    const run = await start(session, await inspect(session, job), job, rangesBetween([]))
     const [lease] = (await leaseAll(session, run)) as [Lease]
     expect((await batch(session, run, job, lease))?.cursor).toEqual([
       '2026-02-01 12:00:00.000001+00',
@@ -602,11 +616,14 @@ inDatabase('ranges as they are planned', () => {
           async (rows, parallelism, estimatedRows) => {
             const keys = await table.fill(rows)
             const client = await engine.pool.connect()
-            const ranges = await planRanges(client, { ...target, estimatedRows }, parallelism).finally(() =>
-              client.release(),
-            )
-            expect(ranges.at(-1)?.upper).toEqual(keys.at(-1))
-            expect(ranges.length).toBeLessThanOrEqual(parallelism * 2)
+            const ranges = await planRanges(
+              client,
+              engine.control.s,
+              { ...target, estimatedRows },
+              parallelism,
+            ).finally(() => client.release())
+            expect(ranges.map(({ upper }) => upper)).toContainEqual(keys.at(-1))
+            expect(ranges.length).toBeLessThanOrEqual(parallelism * 2 + table.leaves.length - 1)
             const run = await start(engine, target, job, ranges)
             expect(await work(engine, run, job, 50)).toMatchObject({ status: 'succeeded' })
             expect((await table.read()).map((row) => row.touched)).toEqual(keys.map(() => 1))
@@ -624,7 +641,7 @@ inDatabase('ranges as they are planned', () => {
     const job = resolveJob(defineJob({ name: 'label', table: 'things', set: { label: sql`'x'` } }), {})
     const target = await inspect(engine, job)
     const client = await engine.pool.connect()
-    const ranges = await planRanges(client, target, 2).finally(() => client.release())
+    const ranges = await planRanges(client, engine.control.s, target, 2).finally(() => client.release())
     const sizes = await Promise.all(
       ranges.map(({ lower, upper }) =>
         engine.database.value<number>('SELECT count(*)::int FROM things WHERE id > $1 AND id <= $2', [
@@ -645,9 +662,9 @@ inDatabase('ranges as they are planned', () => {
 
 const touch = { name: 'touch', table: 'items', where: sql`touched = 0`, set: { touched: sql`touched + 1` } }
 const count = { name: 'count', table: 'items', set: { touched: sql`touched + 1` } }
-const partitioned = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text) PARTITION BY HASH (id);
-  CREATE TABLE items_0 PARTITION OF items FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-  CREATE TABLE items_1 PARTITION OF items FOR VALUES WITH (MODULUS 2, REMAINDER 1)`
+const partitioned = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text) PARTITION BY RANGE (id);
+  CREATE TABLE items_0 PARTITION OF items FOR VALUES FROM (1) TO (11);
+  CREATE TABLE items_1 PARTITION OF items DEFAULT`
 const plain = 'CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text)'
 
 /** A run over the items 1 to 10 in one range, leased and started. */
@@ -656,7 +673,8 @@ async function startItems(engine: Engine, definition: typeof touch | typeof coun
   await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 10)')
   const job = resolveJob(defineJob(definition), {})
   const target = await inspect(engine, job)
-  const run = await start(engine, target, job, [{ lower: null, upper: ['10'] }])
+  const leaf = target.partitioned ? { schema: 'public', table: 'items_0' } : null
+  const run = await start(engine, target, job, rangesBetween([['10']], leaf))
   const [lease] = (await leaseAll(engine, run)) as [Lease]
   return { job, run, lease, batch: (change: Partial<BatchInput> = {}) => batch(engine, run, job, lease, change) }
 }
@@ -740,7 +758,10 @@ inDatabase('the fence', () => {
       const first = await engine.pool.connect()
       try {
         await first.query('BEGIN')
-        const statement = updateStatements(engine.control.s, run.target, job).window({ cursor: false, upper: true })
+        const statement = updateStatements(engine.control.s, run.target, job, lease.leaf).window({
+          cursor: false,
+          upper: true,
+        })
         const input = { limit: 100, leaseSeconds: 60, workedMs: 1, throttledMs: 0, throttle: null, runId: run.id }
         expect(await runBatch(first, statement, { ...lease, ...input })).toMatchObject({ done: 10 })
         const second = again()
@@ -769,9 +790,9 @@ inDatabase('the fence', () => {
 })
 
 inDatabase.each([
-  ['by ctid', plain],
-  ['by key', partitioned],
-])('rows that others change meanwhile, found %s', (_, ddl) => {
+  ['a table', plain],
+  ['a partition', partitioned],
+])('rows that others change meanwhile in %s', (_, ddl) => {
   test.for([
     ['touch', touch],
     ['count', count],
@@ -866,11 +887,29 @@ inDatabase('partitions', () => {
     const halves = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0) PARTITION BY RANGE (id);
       CREATE TABLE items_0 PARTITION OF items FOR VALUES FROM (1) TO (6);
       CREATE TABLE items_1 PARTITION OF items FOR VALUES FROM (6) TO (11)`
-    const { batch } = await startItems(engine, { ...touch, where: sql`touched = 0 AND id > 5` }, halves)
-    const places = 'SELECT count(DISTINCT ctid)::int FROM items'
-    expect(await engine.database.value(places)).toBe(5)
-    expect(await batch()).toMatchObject({ scanned: 10, matched: 5, done: 5, left: 0 })
-    expect(await touches(engine)).toEqual([...times(0, 5), ...times(1, 5)])
+    await engine.database.query(halves)
+    await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 10)')
+    expect(await engine.database.value('SELECT count(DISTINCT ctid)::int FROM items')).toBe(5)
+    const job = resolveJob(defineJob(count), {})
+    const target = await inspect(engine, job)
+    const client = await engine.pool.connect()
+    const ranges = await planRanges(client, engine.control.s, target, 2).finally(() => client.release())
+    expect(ranges.map(({ leaf, upper }) => [leaf?.table, upper])).toEqual([
+      ['items_0', ['5']],
+      ['items_1', ['10']],
+    ])
+    const run = await start(engine, target, job, ranges)
+    const other = await engine.database.session()
+    await other.query('BEGIN')
+    await other.query('SELECT FROM items WHERE id IN (3, 9) FOR UPDATE')
+    const leases = await leaseAll(engine, run)
+    for (const lease of leases.filter(({ kind }) => kind === 'keys')) await workRange(engine, run, job, lease, 10)
+    expect(await countStragglers(engine.control, run.id)).toBe(2)
+    expect(await touches(engine)).toEqual([1, 1, 0, 1, 1, 1, 1, 1, 0, 1])
+    // Stragglers are of the whole table, in which a ctid names one row in each partition.
+    await other.query('COMMIT')
+    expect(await work(engine, run, job, 10)).toMatchObject({ status: 'succeeded' })
+    expect(await touches(engine)).toEqual(times(1))
   })
 
   test('a table that is itself a partition goes by ctid, and leaves the others alone', async () => {
@@ -879,9 +918,9 @@ inDatabase('partitions', () => {
     await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 100)')
     const job = resolveJob(defineJob({ ...count, table: 'items_1' }), {})
     const target = await inspect(engine, job)
-    expect(target.locate).toBe('ctid')
+    expect(target.partitioned).toBe(false)
     const client = await engine.pool.connect()
-    const ranges = await planRanges(client, target, 2).finally(() => client.release())
+    const ranges = await planRanges(client, engine.control.s, target, 2).finally(() => client.release())
     const run = await start(engine, target, job, ranges)
     expect(await work(engine, run, job, 7)).toMatchObject({ status: 'succeeded' })
     expect(
@@ -895,14 +934,14 @@ inDatabase('partitions', () => {
 
 inDatabase('the plan of a batch', () => {
   /** The scans of the user's table in the statement that the engine runs, as the session plans it for every cursor. */
-  async function scansOf(engine: Engine, target: Target, text: string): Promise<string[]> {
+  async function scansOf(engine: Engine, target: Target, leaf: Leaf | null, text: string): Promise<string[]> {
     interface Node {
       readonly [detail: string]: unknown
       readonly Plans?: readonly Node[]
     }
     const client = await engine.pool.connect()
     try {
-      await setPlanMode(client, target)
+      await prepareSession(client, target, leaf, 'off')
       const [low, high] = [10_000, 90_000].map((id) => `'{${target.key.map((key) => (key.name === 'id' ? id : 1))}}'`)
       await client.query(
         `PREPARE explained (text, int, bigint, text[], text[], int, float8, float8, float8, jsonb) AS ${text}`,
@@ -963,15 +1002,17 @@ inDatabase('the plan of a batch', () => {
       {},
     )
     const target = await inspect(engine, job)
-    const { window, residual, stragglers } = updateStatements('evenkeel', target, job)
+    const leaf = target.partitioned ? { schema: 'public', table: 'things_0' } : null
+    const { window, residual } = updateStatements('evenkeel', target, job, leaf)
+    const { stragglers } = updateStatements('evenkeel', target, job)
     const both = { cursor: true, upper: true }
     const first = { cursor: false, upper: true }
     const open = { cursor: true, upper: false }
     const whole = { cursor: false, upper: false }
-    const found: Record<string, string[]> = { stragglers: await scansOf(engine, target, stragglers().text) }
+    const found: Record<string, string[]> = { stragglers: await scansOf(engine, target, null, stragglers().text) }
     for (const [name, bounds] of Object.entries({ both, first, open, whole })) {
-      found[`window ${name}`] = await scansOf(engine, target, window(bounds).text)
-      found[`residual ${name}`] = await scansOf(engine, target, residual(bounds).text)
+      found[`window ${name}`] = await scansOf(engine, target, leaf, window(bounds).text)
+      found[`residual ${name}`] = await scansOf(engine, target, leaf, residual(bounds).text)
     }
     expect(Object.entries(found).flatMap(([statement, scans]) => scans.map((scan) => `${statement}: ${scan}`))).toEqual(
       [],

@@ -21,6 +21,19 @@ async function kinds(client: Client, id: string): Promise<string[]> {
   return (await client.call<Events>('GET', `/runs/${id}/events`)).body.events.map((event) => event.kind)
 }
 
+test.for([
+  ['off', undefined],
+  ['remote_write', 'remote_write'],
+])('the commits of batches are %s', async ([expected, synchronousCommit]) => {
+  const database = await createDatabase()
+  await createItems(database, 100)
+  const rest = "set: { label: sql`current_setting('synchronous_commit')` }"
+  const jobs = await jobsFolder({ 'mode.ts': jobSource({ name: 'mode', table: 'items', rest }) })
+  const client = await startInProcess(database, jobs)
+  await client.reaches(await client.start('mode', { options: { synchronousCommit } }), ['succeeded'])
+  expect(await database.query('SELECT DISTINCT label FROM items')).toEqual([{ label: expected }])
+})
+
 describe('starting a run', () => {
   test('the same Idempotency-Key gives the same run again; another request under it is refused', async () => {
     const database = await createDatabase()

@@ -30,6 +30,7 @@ const plainOptions = {
   parallelism: integer({ min: 1, max: 64 }),
   maxLagSeconds: double({ min: 0.001, max: 86_400, noNaN: true }),
   maxRowsPerSecond: oneof(constant(null), double({ min: 0.001, max: 1e9, noNaN: true })),
+  synchronousCommit: constantFrom('off', 'local', 'remote_write', 'on', 'remote_apply'),
   targetBatchSeconds: oneof(seconds, record({ min: seconds, max: seconds }).map(inOrder)),
   schedule: constantFrom(
     null,

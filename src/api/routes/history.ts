@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
+import { quoteTableName } from '../../core/identifier.ts'
 import { listEvents } from '../../store/events.ts'
 import { listRanges } from '../../store/ranges.ts'
 import type { App } from '../app.ts'
@@ -78,8 +79,9 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
       const copy = (key: readonly string[] | null) => (key ? [...key] : null)
       return {
         ranges: answers.flatMap(({ site, answer }) =>
-          answer.map((range) => ({
+          answer.map(({ leaf, ...range }) => ({
             ...range,
+            partition: leaf && quoteTableName(leaf),
             ...named(site.name),
             lower: copy(range.lower),
             upper: copy(range.upper),

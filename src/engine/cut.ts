@@ -1,0 +1,109 @@
+import type { ClientBase } from 'pg'
+import { quoteTableName } from '../core/identifier.ts'
+import type { Cursor } from '../core/key.ts'
+import { asRow, type TableSql } from './table.ts'
+
+const sampleRows = 20_000
+/** With fewer values in a part, parts of one size would be chance. */
+const leastPerPart = { histogram: 2, sample: 20 } as const
+
+/** A slice of the key space, both ends of which are outside; null is unbounded. */
+export interface Slice {
+  readonly lower: Cursor | null
+  readonly upper: Cursor | null
+}
+
+/**
+ * Keys that cut a slice into so many parts of about the same number of rows, ascending. By the histogram that ANALYZE has left,
+ * which costs nothing; where there is none (keys of several columns or of text, a table that is new), by a sample of the
+ * table's pages. Empty where neither tells.
+ */
+export async function cutSlice(
+  client: ClientBase,
+  table: TableSql,
+  slice: Slice,
+  { parts, tableRows }: { parts: number; tableRows: number },
+): Promise<Cursor[]> {
+  if (parts < 2) return []
+  const keys = await histogramKeys(client, table, slice, parts)
+  return keys.length > 0 ? keys : sampledKeys(client, table, slice, parts, tableRows)
+}
+
+/** The key so many rows ahead in a slice; null where it has not that many. */
+export async function keyAhead(
+  client: ClientBase,
+  table: TableSql,
+  slice: Slice,
+  rows: number,
+): Promise<Cursor | null> {
+  const found = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyText} AS key FROM ${table.from} WHERE ${insideSql(table, table.keys, slice)}
+     ORDER BY ${table.keys.join(', ')} OFFSET $3::bigint LIMIT 1`,
+    [slice.lower, slice.upper, rows],
+  )
+  return found.rows[0]?.key ?? null
+}
+
+/** The largest key of this moment; null where there is no row. */
+export async function lastKey(client: ClientBase, table: TableSql): Promise<Cursor | null> {
+  const { rows } = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyText} AS key FROM ${table.from} ORDER BY ${table.keys.map((key) => `${key} DESC`).join(', ')} LIMIT 1`,
+  )
+  return rows[0]?.key ?? null
+}
+
+async function histogramKeys(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+  const [only, second] = table.columns
+  if (!only || second) return []
+  // What has a collation would be compared here under another one than the column's.
+  const bounds = `SELECT unnest(s.histogram_bounds::text::text[])::${only.type} AS _ek_k1
+    FROM pg_stats s JOIN pg_attribute a ON a.attrelid = $5::regclass AND a.attname = s.attname AND a.attcollation = 0
+    WHERE s.schemaname = $6 AND s.tablename = $7 AND s.attname = $8 AND NOT s.inherited`
+  const { schema, table: name } = table.place
+  return partEnds(
+    client,
+    table,
+    `SELECT _ek_k1 FROM (${bounds}) AS bounds WHERE ${insideSql(table, ['_ek_k1'], slice)}`,
+    [slice.lower, slice.upper, parts, leastPerPart.histogram, quoteTableName(table.place), schema, name, only.name],
+  )
+}
+
+async function sampledKeys(
+  client: ClientBase,
+  table: TableSql,
+  slice: Slice,
+  parts: number,
+  tableRows: number,
+): Promise<Cursor[]> {
+  const percent = Math.min(100, (100 * sampleRows) / Math.max(1, tableRows))
+  const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
+  return partEnds(
+    client,
+    table,
+    `SELECT ${names.join(', ')} FROM ${table.from} TABLESAMPLE SYSTEM ($5) WHERE ${insideSql(table, table.keys, slice)}`,
+    [slice.lower, slice.upper, parts, leastPerPart.sample, percent],
+  )
+}
+
+/** The last key of each of `$3` equal parts of the keys that a statement gives, but for the last part. */
+async function partEnds(client: ClientBase, table: TableSql, keys: string, values: unknown[]): Promise<Cursor[]> {
+  const { rows } = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyArray('numbered')} AS key
+     FROM (SELECT *, row_number() OVER (ORDER BY ${table.keyNames.join(', ')}) AS n, count(*) OVER () AS total
+       FROM (${keys}) AS given) AS numbered
+     WHERE total >= $3::int * $4::int AND n < total AND n * $3::int / total > (n - 1) * $3::int / total ORDER BY n`,
+    values,
+  )
+  return rows.map((row) => row.key)
+}
+
+/**
+ * Between `$1` and `$2`, the keys of the table or of what stands for them. A bound that is not there leaves no condition
+ * on the key: with one that is true for null, a generic plan would read the index from its beginning.
+ */
+function insideSql(table: TableSql, keys: readonly string[], { lower, upper }: Slice): string {
+  const key = asRow(keys)
+  const above = lower ? `${key} > ${table.row('$1::text[]')}` : '$1::text[] IS NULL'
+  const below = upper ? `${key} < ${table.row('$2::text[]')}` : '$2::text[] IS NULL'
+  return `${above} AND ${below}`
+}

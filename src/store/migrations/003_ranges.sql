@@ -1,0 +1,24 @@
+-- Ranges of partitions.
+
+-- The partition that a range is a slice of: {schema, table}; null where the table has none.
+ALTER TABLE ranges ADD COLUMN leaf jsonb;
+
+UPDATE runs SET target = (target - 'locate') || jsonb_build_object('partitioned', target->>'locate' = 'key');
+
+-- An option that has come since.
+UPDATE runs SET options = '{"synchronousCommit": "off"}' || options;
+
+-- The partitions of a table that hold rows themselves, at this moment; none where it is not partitioned. By the catalogue
+-- alone: pg_partition_tree locks every partition, and would wait behind somebody's ALTER TABLE.
+CREATE FUNCTION leaves(table_schema text, table_name text)
+RETURNS TABLE (oid oid, schema text, name text, kind "char") LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  WITH RECURSIVE tree AS (
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = table_schema AND c.relname = table_name AND c.relkind = 'p'
+    UNION ALL
+    SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid WHERE NOT i.inhdetachpending
+  )
+  SELECT c.oid, n.nspname::text, c.relname::text, c.relkind
+  FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind <> 'p'
+$$;

@@ -1,0 +1,249 @@
+import type { PoolClient } from 'pg'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { resolveJob } from '../../src/core/job.ts'
+import { cutSlice, keyAhead } from '../../src/engine/cut.ts'
+import { inspectTarget } from '../../src/engine/inspect.ts'
+import { engineSettings } from '../../src/engine/session.ts'
+import { type TableSql, tableSql } from '../../src/engine/table.ts'
+import { defineJob, sql } from '../../src/index.ts'
+import { createControl, createPool } from '../../src/store/control.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { type Client, jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+/** A table of this definition, and a session of the engine to cut it in. */
+async function openTable(...ddl: string[]): Promise<{ client: PoolClient; table: TableSql; database: TestDatabase }> {
+  const database = await createDatabase()
+  const pool = createPool(database.url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
+  const control = createControl(pool, 'evenkeel')
+  await migrate(control)
+  for (const statement of ddl) await database.query(statement)
+  const client = await pool.connect()
+  onTestFinished(async () => {
+    client.release()
+    await pool.end()
+  })
+  const job = resolveJob(defineJob({ name: 'label', table: 'things', set: { label: sql`'x'` } }), {})
+  return { client, database, table: tableSql(await inspectTarget(client, control.s, job)) }
+}
+
+const whole = { lower: null, upper: null }
+
+/** How many rows lie between the keys, from the first to the last. */
+async function partsOf(database: TestDatabase, key: string, ends: ReadonlyArray<readonly string[]>): Promise<number[]> {
+  const rows = await database.query<{ count: number }>(
+    `SELECT count(t.*)::int AS count FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS part (above, upto, n)
+     LEFT JOIN things t ON (above IS NULL OR t.${key}::text::numeric > above::numeric) AND (upto IS NULL OR t.${key}::text::numeric <= upto::numeric)
+     GROUP BY n ORDER BY n`,
+    [
+      [null, ...ends.map(([end]) => end)],
+      [...ends.map(([end]) => end), null],
+    ],
+  )
+  return rows.map(({ count }) => count)
+}
+
+describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into parts of about the same size', () => {
+  // Crowded at the beginning, with a gap of a billion in the middle.
+  const skewed = [
+    'CREATE TABLE things (id bigint PRIMARY KEY, label text)',
+    'INSERT INTO things SELECT n * n FROM generate_series(1, 20000) n',
+    'INSERT INTO things SELECT 1000000000000 + n FROM generate_series(1, 20000) n',
+  ]
+
+  test('by the histogram, where there is one', async () => {
+    const { client, table, database } = await openTable(...skewed)
+    await database.query('ANALYZE things')
+    // The table is empty but for its statistics: only they can tell.
+    await database.query('CREATE TABLE copy AS TABLE things')
+    await database.query('ALTER TABLE things SET (autovacuum_enabled = off)')
+    await database.query('DELETE FROM things')
+    const keys = await cutSlice(client, table, whole, { parts: 8, tableRows: 40_000 })
+    await database.query('INSERT INTO things TABLE copy')
+    const parts = await partsOf(database, 'id', keys)
+    expect(parts).toHaveLength(8)
+    expect(Math.min(...parts)).toBeGreaterThan(3500)
+    expect(Math.max(...parts)).toBeLessThan(6500)
+  })
+
+  test('by a sample, where there is none', async () => {
+    const { client, table, database } = await openTable(...skewed)
+    const keys = await cutSlice(client, table, whole, { parts: 8, tableRows: 40_000 })
+    const parts = await partsOf(database, 'id', keys)
+    expect(parts).toHaveLength(8)
+    expect(Math.min(...parts)).toBeGreaterThan(2000)
+    expect(Math.max(...parts)).toBeLessThan(8000)
+  })
+
+  test('of several columns and of text, whose order is that of the column', async () => {
+    const { client, table, database } = await openTable(
+      'CREATE TABLE things (region text COLLATE "C", id bigint, label text, PRIMARY KEY (region, id))',
+      "INSERT INTO things SELECT (ARRAY['B', 'a', 'Z'])[1 + n % 3], n FROM generate_series(1, 18000) n",
+      'ANALYZE things',
+    )
+    const keys = await cutSlice(client, table, whole, { parts: 3, tableRows: 18_000 })
+    expect(keys.map(([region]) => region)).toEqual(['B', 'Z'])
+    const inside = await cutSlice(client, table, { lower: ['Z', '0'], upper: null }, { parts: 2, tableRows: 18_000 })
+    expect(inside.map(([region]) => region)).toEqual(['Z'])
+    const rest = 'SELECT count(*)::int FROM things WHERE (region, id) > ($1, $2)'
+    expect(await database.value(rest, inside[0])).toBe(6000)
+  })
+
+  test('only inside the slice', async () => {
+    const { client, table, database } = await openTable(...skewed)
+    for (const analysed of [false, true]) {
+      if (analysed) await database.query('ANALYZE things')
+      const slice = { lower: ['1000000005000'], upper: ['1000000015000'] }
+      const keys = await cutSlice(client, table, slice, { parts: 2, tableRows: 40_000 })
+      expect(keys).toHaveLength(1)
+      expect(Number(keys[0]?.[0])).toSatisfy((key: number) => key > 1_000_000_008_000 && key < 1_000_000_012_000)
+    }
+  })
+
+  test('not at all where nothing tells how', async () => {
+    const { client, table } = await openTable('CREATE TABLE things (id bigint PRIMARY KEY, label text)')
+    expect(await cutSlice(client, table, whole, { parts: 8, tableRows: 0 })).toEqual([])
+    expect(await cutSlice(client, table, whole, { parts: 1, tableRows: 0 })).toEqual([])
+  })
+
+  test('the key so many rows ahead is found, or that there are not so many', async () => {
+    const { client, table } = await openTable(...skewed)
+    expect(await keyAhead(client, table, { lower: ['4'], upper: null }, 0)).toEqual(['9'])
+    expect(await keyAhead(client, table, { lower: ['4'], upper: ['100'] }, 6)).toEqual(['81'])
+    expect(await keyAhead(client, table, { lower: ['4'], upper: ['100'] }, 7)).toBe(null)
+    expect(await keyAhead(client, table, { lower: null, upper: null }, 39_999)).toEqual(['1000000020000'])
+    expect(await keyAhead(client, table, { lower: null, upper: null }, 40_000)).toBe(null)
+  })
+})
+
+interface RangeBody {
+  readonly kind: string
+  readonly done: boolean
+  readonly leaseOwner: string | null
+  readonly lower: string[] | null
+  readonly upper: string[] | null
+  readonly rowsScanned: number
+  readonly partition: string | null
+}
+
+async function rangesOf(client: Client, id: string, kind = 'keys'): Promise<RangeBody[]> {
+  const { body } = await client.call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)
+  return body.ranges.filter((range) => range.kind === kind)
+}
+
+describe('ranges are split where workers would be idle', () => {
+  test.for(['touch', 'count'])('%s: a range that has all the work is shared, and each row done once', async (job) => {
+    const rows = 40_000
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    const id = await client.start(job, { options: { parallelism: 1, maxRowsPerSecond: 4000 } })
+    const planned = (await rangesOf(client, id)).length
+    expect(planned).toBe(2)
+    await until(
+      'the run to get on',
+      () => countDone(database),
+      (done) => done > 0,
+    )
+    await client.call('PATCH', `/runs/${id}`, { parallelism: 4 })
+    await until(
+      'four workers to be at it',
+      () => rangesOf(client, id),
+      (ranges) => ranges.filter(({ leaseOwner }) => leaseOwner !== null).length === 4,
+    )
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows, rowsChecked: rows })
+    await expectTouchedOnce(database, rows)
+
+    const ranges = await rangesOf(client, id)
+    expect(ranges.length).toBeGreaterThan(planned)
+    const bounds = ranges.map(({ lower, upper }) => [Number(lower?.[0] ?? 0), Number(upper?.[0])] as const)
+    bounds.sort(([a], [b]) => a - b)
+    expect(bounds.map(([lower]) => lower)).toEqual([0, ...bounds.map(([, upper]) => upper).slice(0, -1)])
+    expect(bounds.at(-1)?.[1]).toBe(rows)
+  })
+
+  test('one worker alone splits nothing', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const id = await client.start('touch', { options: { parallelism: 1 } })
+    await client.reaches(id, ['succeeded'])
+    expect(await rangesOf(client, id)).toHaveLength(2)
+  })
+})
+
+describe('partitions', () => {
+  const job = { name: 'touch', table: 'items', rest: 'where: sql`touched = 0`, set: { touched: sql`touched + 1` }' }
+
+  /** Ten thousand rows in `old`, ten in `small`, none in `next`. */
+  async function createPartitioned(): Promise<{ database: TestDatabase; jobs: string }> {
+    const database = await createDatabase()
+    await database.query(
+      'CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0) PARTITION BY RANGE (id)',
+    )
+    await database.query('CREATE TABLE "Old ""1""" PARTITION OF items FOR VALUES FROM (1) TO (10001)')
+    await database.query('CREATE TABLE small PARTITION OF items FOR VALUES FROM (10001) TO (10011)')
+    await database.query('CREATE TABLE next PARTITION OF items FOR VALUES FROM (10011) TO (20000)')
+    await database.query('INSERT INTO items SELECT generate_series(1, 10010)')
+    await database.query('ANALYZE items')
+    return { database, jobs: await jobsFolder({ 'touch.ts': jobSource(job) }) }
+  }
+
+  test('have ranges of their own, and the proof counts all of them', async () => {
+    const { database, jobs } = await createPartitioned()
+    const client = await startInProcess(database, jobs)
+    const id = await client.start('touch')
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ rowsDone: 10_010, rowsScanned: 10_010, rowsChecked: 10_010, residual: 0 })
+    await expectTouchedOnce(database, 10_010)
+    const found = (await rangesOf(client, id)).map(({ partition, rowsScanned }) => [partition, rowsScanned])
+    expect(found).toContainEqual(['"public"."small"', 10])
+    expect(found.filter(([partition]) => partition === '"public"."Old ""1"""').length).toBeGreaterThan(1)
+    // Nothing to change there at the start, and looked through at the end all the same.
+    expect((await rangesOf(client, id, 'residual')).map(({ partition }) => partition)).toContain('"public"."next"')
+  })
+
+  test('that come while a run lasts are done as well', async () => {
+    const { database, jobs } = await createPartitioned()
+    const client = await startInProcess(database, jobs)
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 5000 } })
+    await until(
+      'the run to get on',
+      () => countDone(database),
+      (done) => done > 0,
+    )
+    await database.query('CREATE TABLE late PARTITION OF items FOR VALUES FROM (20000) TO (30000)')
+    await database.query('INSERT INTO items SELECT generate_series(20001, 20100)')
+    await database.query('INSERT INTO items SELECT generate_series(11001, 11100)')
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ rowsDone: 10_210, residual: 0 })
+    await expectTouchedOnce(database, 10_210)
+  })
+
+  test.for(['DROP TABLE "Old ""1"""', 'ALTER TABLE items DETACH PARTITION "Old ""1"""'])(
+    'that go while a run lasts end their ranges: %s',
+    async (goes) => {
+      const { database, jobs } = await createPartitioned()
+      const client = await startInProcess(database, jobs)
+      const id = await client.start('touch', { options: { maxRowsPerSecond: 1000 } })
+      await until(
+        'the run to get on',
+        () => countDone(database),
+        (done) => done > 0,
+      )
+      await database.query(goes)
+      const run = await client.reaches(id, ['succeeded'])
+      expect(run.proof).toMatchObject({ rowsChecked: 10, residual: 0 })
+      await expectTouchedOnce(database, 10)
+      const { body } = await client.call<{ events: Array<{ kind: string; detail: unknown }> }>(
+        'GET',
+        `/runs/${id}/events`,
+      )
+      const gone = body.events.filter(({ kind }) => kind === 'partition-gone')
+      expect(gone.length).toBeGreaterThan(0)
+      expect(gone[0]?.detail).toMatchObject({ partition: { schema: 'public', table: 'Old "1"' } })
+    },
+  )
+})
