@@ -40,8 +40,30 @@ const replicaUrls = z.string().transform((text, context): string[] =>
   }),
 )
 
+const databases = z.string().transform((text, context): NamedDatabase[] => {
+  const entries = text.split(',').map((entry, index) => {
+    const [, name = '', url = ''] = /^\s*([a-z][a-z0-9_-]{0,30})=(\S+)\s*$/.exec(entry) ?? []
+    return { number: index + 1, name, url }
+  })
+  for (const [index, { number, name, url }] of entries.entries()) {
+    // It may hold a password: it is counted, never printed.
+    if (!databaseUrl.safeParse(url).success || !URL.canParse(url)) {
+      context.addIssue(
+        `entry ${number} is not name=url: a name of at most 31 lower-case letters, digits, - and _ that begins with a letter, and a URL that begins with postgres://; write a comma in a password as %2C`,
+      )
+      continue
+    }
+    for (const before of entries.slice(0, index)) {
+      if (before.name === name) context.addIssue(`entries ${before.number} and ${number} have the same name`)
+      if (before.url === url) context.addIssue(`entries ${before.number} and ${number} are the same database`)
+    }
+  }
+  return entries.map(({ name, url }) => ({ name, url }))
+})
+
 const environment = z.object({
   DATABASE_URL: databaseUrl.optional(),
+  DATABASES: databases.default([]),
   REDIS_URL: redisUrl.optional(),
   REPLICAS: replicas.optional(),
   REPLICA_URLS: replicaUrls.default([]),
@@ -61,9 +83,17 @@ const environment = z.object({
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 })
 
+/** One of several databases that a service works on. */
+export interface NamedDatabase {
+  readonly name: string
+  readonly url: string
+}
+
 export interface Config {
-  /** Null: an embedded Postgres is started. */
+  /** Null: there are `databases`, or an embedded Postgres is started. */
   readonly databaseUrl: string | null
+  /** Empty: there is one, and it has no name. */
+  readonly databases: readonly NamedDatabase[]
   /** Null: tickets are kept in Postgres. */
   readonly redisUrl: string | null
   /** The standbys that are watched. */
@@ -97,8 +127,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const { data } = parsed
   return Object.freeze({
     databaseUrl: data.DATABASE_URL ?? null,
+    databases: data.DATABASES,
     redisUrl: data.REDIS_URL ?? null,
-    replicas: data.REPLICAS ?? usualReplicas(data.DATABASE_URL),
+    replicas: data.REPLICAS ?? usualReplicas(data.DATABASE_URL !== undefined || data.DATABASES.length > 0),
     replicaUrls: data.REPLICA_URLS,
     databaseCores: data.DATABASE_CORES ?? null,
     host: data.HOST,
@@ -112,8 +143,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /** The embedded Postgres has no standby. Any other may have one, and a replica that nobody watches goes stale unseen. */
-function usualReplicas(databaseUrl: string | undefined): ReplicaPolicy {
-  return databaseUrl === undefined ? { kind: 'none' } : { kind: 'auto' }
+function usualReplicas(given: boolean): ReplicaPolicy {
+  return { kind: given ? 'auto' : 'none' }
 }
 
 /** Whether only this machine can reach an address. */
@@ -123,7 +154,7 @@ export function isLoopback(host: string): boolean {
 
 /** What is wrong between variables, each of which may be right by itself. */
 function contradictions(given: Readonly<Record<string, unknown>>): string[] {
-  const { HOST = '127.0.0.1', API_TOKENS, ROLE, DATABASE_URL } = given
+  const { HOST = '127.0.0.1', API_TOKENS, ROLE, DATABASE_URL, DATABASES, REPLICA_URLS } = given
   const problems: string[] = []
   if (!isLoopback(String(HOST)) && API_TOKENS === undefined) {
     problems.push(
@@ -133,9 +164,16 @@ function contradictions(given: Readonly<Record<string, unknown>>): string[] {
   const names = tokens.safeParse(API_TOKENS).data?.map((token) => token.name) ?? []
   if (new Set(names).size < names.length)
     problems.push('API_TOKENS has a name twice: events could not tell who did what.')
-  if (ROLE === 'worker' && DATABASE_URL === undefined) {
+  if (ROLE === 'worker' && DATABASE_URL === undefined && DATABASES === undefined) {
     problems.push(
       'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
+    )
+  }
+  if (DATABASE_URL !== undefined && DATABASES !== undefined)
+    problems.push('DATABASE_URL and DATABASES are both set: one database, or several with a name each. Unset one.')
+  if (REPLICA_URLS !== undefined && DATABASES !== undefined) {
+    problems.push(
+      'REPLICA_URLS and DATABASES are both set: it could not be told which replica belongs to which database. Unset REPLICA_URLS; REPLICAS applies to each database.',
     )
   }
   return problems

@@ -25,10 +25,10 @@ async function main(): Promise<void> {
     })
   }
 
-  const embedded = config.databaseUrl === null ? await startEmbedded(log) : null
+  const embedded = config.databaseUrl === null && config.databases.length === 0 ? await startEmbedded(log) : null
   let service: Service | null = null
   try {
-    service = await startService({ ...config, databaseUrl: embedded?.url ?? (config.databaseUrl as string) }, log)
+    service = await startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log)
     log.info({ url: service.url, ...described(config, embedded) }, `evenkeel serves on ${service.url}`)
     await stopped
   } finally {
@@ -47,7 +47,9 @@ async function startEmbedded(log: Logger): Promise<EmbeddedPostgres> {
 function described(config: Config, embedded: EmbeddedPostgres | null) {
   return {
     role: config.role,
-    database: embedded ? 'embedded' : 'DATABASE_URL',
+    ...(config.databases.length > 0
+      ? { databases: config.databases.map(({ name }) => name) }
+      : { database: embedded ? 'embedded' : 'DATABASE_URL' }),
     queue: config.redisUrl ? 'redis' : 'postgres',
     jobsDir: config.jobsDir,
   }

@@ -3,25 +3,9 @@ import { buildApp } from './api/app.ts'
 import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
-import { runStatuses } from './core/run.ts'
-import { engineSettings } from './engine/session.ts'
-import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
-import { openSampling } from './sampling.ts'
-import { createControl, createPool } from './store/control.ts'
-import { readInstance } from './store/instance.ts'
-import { migrate } from './store/migrate.ts'
-import { readPace } from './store/pace.ts'
-import { listLiveCheckpoints } from './store/ranges.ts'
-import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
+import { type OpenSite, openSite } from './site.ts'
 import type { Logger } from './telemetry/logger.ts'
-import { createMetrics } from './telemetry/metrics.ts'
-import { PaceKeeper } from './worker/pace.ts'
-import { startWorker } from './worker/worker.ts'
-
-/** Tickets that one process works on at once. */
-const slots = 4
-
-const controlSettings = { lock_timeout: '10s', statement_timeout: '30s', idle_in_transaction_session_timeout: '30s' }
+import { createExposition } from './telemetry/metrics.ts'
 
 export interface Service {
   /** Where the API, or a worker's health, is. */
@@ -30,79 +14,22 @@ export interface Service {
   close(): Promise<void>
 }
 
-/** One process of evenkeel: its parts, put together by role. */
-export async function startService(config: Config & { readonly databaseUrl: string }, log: Logger): Promise<Service> {
-  const name = `${hostname()}-${process.pid}`
-  const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
-  const controlPool = createPool(
-    config.databaseUrl,
-    { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000 },
-    broke,
-  )
-  const engine = createPool(
-    config.databaseUrl,
-    { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
-    broke,
-  )
-  const control = createControl(controlPool, config.controlSchema)
-  const location: QueueLocation = config.redisUrl
-    ? { kind: 'redis', url: config.redisUrl }
-    : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
-  try {
-    await migrate(control)
-    await prepareQueue(location)
-  } catch (error) {
-    await Promise.all([controlPool.end(), engine.end()])
-    if (error instanceof Problem) throw error
-    throw new Problem(
-      'unavailable',
-      `The database cannot be used: ${messageOf(error)}. Check DATABASE_URL, that Postgres runs, and that the role may create schemas in it, or owns ${config.controlSchema} and ${config.controlSchema}_queue.`,
-      {},
-      { cause: error },
-    )
-  }
-
-  const queueOptions: TicketQueueOptions = {
-    location,
-    instance: await readInstance(control),
-    onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
-  }
-  const queue = openQueue(queueOptions)
-  const sampling = openSampling(config, control, broke)
-  const sampler =
-    config.role === 'api'
-      ? null
-      : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
-  const metrics = createMetrics({
-    statuses: runStatuses,
-    runsByStatus: () => countRunsByStatus(control),
-    queueDepth: () => queue.depth(),
-    liveCheckpoints: () => listLiveCheckpoints(control),
-    signals: () => pace?.measured() ?? [],
-    held: async () => (await listWorkableRuns(control)).flatMap(({ job, hold }) => (hold ? [{ job, ...hold }] : [])),
-    pace: async () => {
-      const { pace, workers } = await readPace(control)
-      return { ...pace, workers }
-    },
-    onError: (metric, error) => log.warn({ err: error, metric }, 'a metric cannot be read and is left out'),
-  })
+/** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
+export async function startService(config: Config, log: Logger): Promise<Service> {
   const catalogue = openCatalogue(config.jobsDir)
+  const sites = await openSites(config, catalogue, log)
   await readJobs(catalogue, log)
-  const shared = { control, engine, queue, catalogue, log, metrics }
-
-  const pace = sampler && (await PaceKeeper.open({ control, sampler, log, metrics, name }))
-  const worker = pace && startWorker({ ...shared, name, pace }, queueOptions, slots)
+  const name = `${hostname()}-${process.pid}`
+  await Promise.all(sites.map((site) => site.startWorking(name)))
+  const exposition = createExposition(sites.map((site) => site.metrics))
   const app = await buildApp(
-    { ...shared, tokens: config.tokens, checkReplicas: sampling.checkReplicas },
+    { sites, catalogue, log, exposition, tokens: config.tokens },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {
-    await worker?.close()
+    await Promise.all(sites.map((site) => site.stopWorking()))
     await app.close()
-    await queue.close()
-    await sampler?.close()
-    await sampling.close()
-    await Promise.all([controlPool.end(), engine.end()])
+    await Promise.all(sites.map((site) => site.close()))
   }
   let closing: Promise<void> | undefined
   const close = () => {
@@ -120,6 +47,56 @@ export async function startService(config: Config & { readonly databaseUrl: stri
       `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is taken. Set PORT to another one.' : messageOf(error)}`,
     )
   }
+}
+
+/**
+ * All databases, or a Problem that names each one that cannot be used. A process that started without one of them would
+ * look like a whole service, and leave that one without workers.
+ */
+async function openSites(config: Config, catalogue: Catalogue, log: Logger): Promise<readonly OpenSite[]> {
+  const { databaseUrl, databases, controlSchema } = config
+  const targets = databaseUrl === null ? databases : [{ name: null, url: databaseUrl }]
+  const opened = await Promise.allSettled(
+    targets.map(({ name, url }) => openSite({ ...config, databaseUrl: url }, name, catalogue, log)),
+  )
+  const sites = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const faults = [
+    ...opened.flatMap((outcome, index) =>
+      outcome.status === 'rejected' ? [`${targets[index]?.name}: ${messageOf(outcome.reason)}`] : [],
+    ),
+    ...twins(sites, controlSchema),
+  ]
+  if (faults.length === 0) return sites
+  await Promise.all(sites.map((site) => site.close()))
+  const rights = `that Postgres runs, and that the role may create schemas in it, or owns ${controlSchema} and ${controlSchema}_queue.`
+  const [only] = opened
+  if (databaseUrl !== null && only?.status === 'rejected') {
+    // A control schema that is newer than this program is no matter of rights.
+    if (only.reason.cause === undefined) throw only.reason
+    throw new Problem(
+      'unavailable',
+      `The database cannot be used: ${messageOf(only.reason)}. Check DATABASE_URL, ${rights}`,
+      {},
+      { cause: only.reason.cause },
+    )
+  }
+  throw new Problem(
+    'unavailable',
+    `Of ${targets.length} DATABASES these cannot be used, and evenkeel starts on all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
+  )
+}
+
+/** Two names for one control schema: each run would be there twice. */
+function twins(sites: readonly OpenSite[], schema: string): string[] {
+  return sites.flatMap((site, index) =>
+    sites
+      .slice(0, index)
+      .filter((before) => before.instance === site.instance)
+      .map(
+        (before) =>
+          `${before.name} and ${site.name}: both have the control schema ${site.instance}. They are one database under two names, or one is a copy of the other; in the copy, DROP SCHEMA ${schema}, ${schema}_queue CASCADE.`,
+      ),
+  )
 }
 
 /**

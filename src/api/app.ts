@@ -10,6 +10,7 @@ import { historyRoutes } from './routes/history.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { overrideRoutes } from './routes/overrides.ts'
 import { runRoutes } from './routes/runs.ts'
+import { standstillRoutes } from './routes/standstill.ts'
 
 export type App = ReturnType<typeof createFastify>
 
@@ -26,6 +27,7 @@ export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'work
     jobRoutes(app, deps)
     runRoutes(app, deps)
     actionRoutes(app, deps)
+    standstillRoutes(app, deps)
     overrideRoutes(app, deps)
     historyRoutes(app, deps)
   }

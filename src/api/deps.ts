@@ -5,18 +5,28 @@ import type { Token } from '../core/token.ts'
 import type { TicketQueue } from '../queue/tickets.ts'
 import type { Control } from '../store/control.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { Exposition } from '../telemetry/metrics.ts'
 
-/** What the API is given by whoever composes it. */
-export interface ApiDeps {
+/** One database, and what the API reaches it by. */
+export interface Site {
+  /** As DATABASES names it; null where there is but one, without a name. */
+  readonly name: string | null
   readonly control: Control
   /** Sessions for users' tables: checks, plans and dry runs. */
   readonly engine: Pool
   readonly queue: TicketQueue
   readonly catalogue: Catalogue
   readonly log: Logger
-  readonly metrics: Metrics
   /** What keeps replicas from being watched as a run with these options demands, each with what to do; empty where nothing does. */
   readonly checkReplicas: (options: RunOptions) => Promise<readonly string[]>
+}
+
+/** What the API is given by whoever composes it. */
+export interface ApiDeps {
+  /** One without a name, or any number that each have theirs. */
+  readonly sites: readonly Site[]
+  readonly catalogue: Catalogue
+  readonly log: Logger
+  readonly exposition: Exposition
   readonly tokens: readonly Token[]
 }

@@ -9,12 +9,15 @@ import { updateStatements } from '../engine/update.ts'
 import { type Control, createControl } from '../store/control.ts'
 import { advanceRun, changeStatus, createRun } from '../store/lifecycle.ts'
 import { leaseRange, listRanges } from '../store/ranges.ts'
+import type { NewRun } from '../store/runs.ts'
 import { countStragglers } from '../store/stragglers.ts'
-import type { ApiDeps } from './deps.ts'
-import type { dryRunSchema } from './schemas.ts'
+import type { ApiDeps, Site } from './deps.ts'
+import type { dryRunSchema, dryRunsSchema } from './schemas.ts'
+import { chooseSites, eachOrRefuse } from './sites.ts'
 import { type Prepared, prepareRun, type StartRequest } from './start.ts'
 
 export type DryRunReport = z.output<typeof dryRunSchema>
+export type DryRunReports = z.output<typeof dryRunsSchema>
 
 const batches = 3
 const samples = 5
@@ -30,19 +33,31 @@ class RolledBack extends Error {
   }
 }
 
+/** A dry run in each database that the run would span; where there is but one, without a name, its report alone. */
+export async function dryRunAll({ sites }: ApiDeps, request: StartRequest): Promise<DryRunReport | DryRunReports> {
+  const places = chooseSites(sites, request.databases).map((site) => ({ site }))
+  const done = await eachOrRefuse(places, `The dry run of ${request.job} was refused`, ({ site }) =>
+    dryRun(site, request),
+  )
+  const [only] = done
+  if (only && only.site.name === null) return only.result
+  return { job: request.job, databases: Object.fromEntries(done.map(({ site, result }) => [site.name, result])) }
+}
+
 /**
  * Does what a run would do, with the very statements it would use, for a few batches in one transaction, and rolls it all
  * back: the run itself, its ranges, and the rows.
  */
-export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryRunReport> {
+async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> {
   // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
   const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
   const prepared = await prepareRun(deps, request, identity)
   const id = `dry-run-${randomUUID()}`
-  const unique = { ...prepared, run: { ...prepared.run, id, paramsHash: id } }
+  const unplaced = { id, paramsHash: id, createdAt: new Date().toISOString(), databases: null }
+  const run = { ...prepared.run, ...unplaced }
   try {
     return await createControl(deps.engine, deps.control.schema).transaction(async (tx) => {
-      throw new RolledBack(await rehearse(tx, unique))
+      throw new RolledBack(await rehearse(tx, prepared, run))
     })
   } catch (error) {
     if (error instanceof RolledBack) return error.report
@@ -56,8 +71,8 @@ export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryR
   }
 }
 
-async function rehearse(tx: Control, { job, run: newRun, ranges, residual }: Prepared): Promise<DryRunReport> {
-  const { run } = await createRun(tx, newRun, ranges, residual)
+async function rehearse(tx: Control, { job, ranges, residual }: Prepared, newRun: NewRun): Promise<DryRunReport> {
+  const run = await createRun(tx, newRun, ranges, residual)
   const [ticket] = (await advanceRun(tx, run.id, actor)).tickets
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
   if (!lease) throw new Error('the dry run could not lease its own range')

@@ -2,24 +2,41 @@ import type { z } from 'zod'
 import { overridesInForce } from '../core/hold.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { progressOf } from '../core/progress.ts'
-import type { Control } from '../store/control.ts'
 import { type RangeTotals, sumRanges, type Throttle } from '../store/ranges.ts'
 import type { Run } from '../store/runs.ts'
+import type { Site } from './deps.ts'
+import { mergeParts, type PartBody } from './merge.ts'
+import type { RunParts, Unseen } from './parts.ts'
 import type { runSchema } from './schemas.ts'
+import { type Away, askEach } from './sites.ts'
 
 export type RunBody = z.output<typeof runSchema>
 
-/** Runs as the API shows them, with the progress that their checkpoints tell. */
-export async function presentRuns(control: Control, runs: readonly Run[]): Promise<RunBody[]> {
-  const totals = await sumRanges(
-    control,
-    runs.map((run) => run.id),
+/** Runs as the API shows them, with the progress that their checkpoints tell; and the databases that did not tell it. */
+export async function presentRuns(runs: readonly RunParts[]): Promise<{ runs: RunBody[]; away: readonly Away[] }> {
+  const sites = new Map<Site, string[]>()
+  for (const { site, run } of runs.flatMap(({ parts }) => parts)) {
+    const ids = sites.get(site) ?? []
+    sites.set(site, [...ids, run.id])
+  }
+  if (sites.size === 0) return { runs: [], away: [] }
+  const { answers, away } = await askEach([...sites.keys()], (site) =>
+    sumRanges(site.control, sites.get(site) as string[]),
   )
-  return runs.map((run) => present(run, totals.get(run.id) as RangeTotals))
+  const totals = new Map(answers.map(({ site, answer }) => [site, answer]))
+  const bodies = runs.flatMap(({ parts, unseen }) => {
+    const shown: PartBody[] = parts.flatMap(({ site, run }) => {
+      const sums = totals.get(site)?.get(run.id)
+      return sums ? [{ database: site.name, body: present(run, sums) }] : []
+    })
+    const gone = away.filter(({ database }) => parts.some(({ site }) => site.name === database))
+    return mergeParts(shown, [...unseen, ...gone.map((one): Unseen => ({ ...one, state: 'away' }))])
+  })
+  return { runs: bodies, away }
 }
 
-export async function presentRun(control: Control, run: Run): Promise<RunBody> {
-  return (await presentRuns(control, [run]))[0] as RunBody
+export async function presentRun(run: RunParts): Promise<RunBody> {
+  return (await presentRuns([run])).runs[0] as RunBody
 }
 
 /** ISO 8601 UTC, or null. */

@@ -19,13 +19,53 @@ export const progressSchema = z
     overallRowsPerSecond: z.number().describe('The same, all time included: what the estimate is made from'),
     etaSeconds: z.number().nullable().describe('Null while any number would be a lie'),
     stragglers: z.number().describe('Rows held by others that the run still has to come back to'),
-    throttledSeconds: z.number().describe('Time held back by pace, on average over its workers'),
+    throttledSeconds: z
+      .number()
+      .describe('Time held back by pace, on average over its workers; of several databases the longest'),
   })
   .meta({ id: 'Progress' })
 
+const databaseName = z.string().describe('As DATABASES names it; there only where DATABASES is set')
+
 export const overrideSchema = z
-  .object({ signal: z.string(), reason: z.string(), by: z.string(), since: time, until: time })
+  .object({
+    signal: z.string(),
+    reason: z.string(),
+    by: z.string(),
+    since: time,
+    until: time,
+    databases: z.array(z.string()).optional().describe('Those in which it is in force; only where DATABASES is set'),
+  })
   .meta({ id: 'Override' })
+
+const throttleSchema = z
+  .object({
+    reason: z.string(),
+    signal: z.string(),
+    value: z.number().nullable().describe('Null where there is none: a signal that cannot be read, a time'),
+    limit: z.number().nullable(),
+    since: time,
+    database: databaseName.optional(),
+  })
+  .nullable()
+  .describe('What holds it back at this moment; of several databases the first that is held back')
+
+/** A run in one of the databases that it spans. */
+export const partSchema = z
+  .object({
+    status: z.enum(runStatuses).nullable().describe('Null where it cannot be seen: reason says why'),
+    reason: z.string().nullable(),
+    progress: progressSchema.nullable(),
+    throttle: throttleSchema,
+    options: runOptions.nullable(),
+    version: z.int().nullable(),
+  })
+  .meta({ id: 'RunInDatabase' })
+
+export const unreachedSchema = z
+  .array(z.object({ database: z.string(), detail: z.string() }))
+  .optional()
+  .describe('Databases that did not answer; only where DATABASES is set')
 
 export const runSchema = z
   .object({
@@ -36,16 +76,7 @@ export const runSchema = z
     status: z.enum(runStatuses),
     reason: z.string().nullable().describe('Why it stands where it stands'),
     progress: progressSchema,
-    throttle: z
-      .object({
-        reason: z.string(),
-        signal: z.string(),
-        value: z.number().nullable().describe('Null where there is none: a signal that cannot be read, a time'),
-        limit: z.number().nullable(),
-        since: time,
-      })
-      .nullable()
-      .describe('What holds it back at this moment'),
+    throttle: throttleSchema,
     proof: z
       .object({
         rowsDone: z.number(),
@@ -58,6 +89,12 @@ export const runSchema = z
       .describe('What the end was concluded from; null before it'),
     overrides: z.array(overrideSchema).describe('Signals that it need not heed for a while, and who said so'),
     options: runOptions,
+    databases: z
+      .record(z.string(), partSchema)
+      .optional()
+      .describe(
+        'Each of the databases that it spans; only where DATABASES is set. What stands outside is made from these.',
+      ),
     version: z.int().describe('For If-Match'),
     createdBy: z.string(),
     createdAt: time,
@@ -87,8 +124,13 @@ export const dryRunSchema = z
   })
   .meta({ id: 'DryRun' })
 
+export const dryRunsSchema = z
+  .object({ job: z.string(), databases: z.record(z.string(), dryRunSchema) })
+  .meta({ id: 'DryRuns', description: 'Where DATABASES is set: a dry run in each database' })
+
 export const rangeSchema = z
   .object({
+    database: databaseName.optional(),
     ordinal: z.int(),
     kind: z.enum(['keys', 'stragglers', 'residual']),
     partition: z.string().nullable().describe('The partition that it is a slice of; null where the table has none'),
@@ -109,7 +151,14 @@ export const rangeSchema = z
   .meta({ id: 'Range' })
 
 export const eventSchema = z
-  .object({ id: z.string(), at: time, actor: z.string(), kind: z.string(), detail: z.record(z.string(), z.unknown()) })
+  .object({
+    id: z.string(),
+    database: databaseName.optional(),
+    at: time,
+    actor: z.string(),
+    kind: z.string(),
+    detail: z.record(z.string(), z.unknown()),
+  })
   .meta({ id: 'Event' })
 
 export const jobSchema = z
@@ -134,7 +183,30 @@ export const startRunSchema = z
     params: z.record(z.string(), z.unknown()).optional(),
     options: partialRunOptions.optional(),
     dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
+    databases: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe('Those of DATABASES that the run shall span; all of them where absent'),
   })
   .meta({ id: 'StartRun' })
 
+export const reasonBody = z
+  .strictObject({ reason: z.string().max(1000).optional().describe('For those who read the events later') })
+  .nullish()
+
+export const restartBody = z
+  .strictObject({
+    reason: z.string().max(1000).optional(),
+    acceptJobChange: z
+      .boolean()
+      .optional()
+      .describe('Go on although the job is no longer what the run was accepted with'),
+  })
+  .nullish()
+
 export const runIdParams = z.object({ id: z.string().max(100) })
+
+export const partQuery = z.object({
+  database: z.string().optional().describe('One of DATABASES: only the part of the run in it is meant'),
+})

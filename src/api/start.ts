@@ -7,9 +7,9 @@ import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/option
 import { type KeyRange, residualRanges } from '../core/ranges.ts'
 import { inspectTarget } from '../engine/inspect.ts'
 import { planRanges } from '../engine/plan.ts'
-import { advanceRun, createRun, findRepeated } from '../store/lifecycle.ts'
-import { findRun, type NewRun, type Run } from '../store/runs.ts'
-import type { ApiDeps } from './deps.ts'
+import { advanceRun } from '../store/lifecycle.ts'
+import type { NewRun, Run } from '../store/runs.ts'
+import type { Site } from './deps.ts'
 import type { startRunSchema } from './schemas.ts'
 
 export type StartRequest = z.output<typeof startRunSchema>
@@ -17,32 +17,14 @@ export type StartRequest = z.output<typeof startRunSchema>
 /** A request that has been looked into: the job put together, the table checked, the ranges cut. */
 export interface Prepared {
   readonly job: ResolvedJob
-  readonly run: NewRun
+  readonly run: Omit<NewRun, 'id' | 'createdAt' | 'databases'>
   readonly ranges: readonly KeyRange[]
   readonly residual: readonly KeyRange[]
 }
 
-/** Accepts a run, or finds the one that the same Idempotency-Key has started. */
-export async function startRun(
-  deps: ApiDeps,
-  request: StartRequest,
-  idempotencyKey: string | null,
-  actor: string,
-): Promise<{ run: Run; created: boolean }> {
-  const requestHash = hashParams(request)
-  const repeated = idempotencyKey === null ? null : await findRepeated(deps.control, idempotencyKey, requestHash)
-  if (repeated) return { run: repeated, created: false }
-  const prepared = await prepareRun(deps, request, { requestHash, idempotencyKey, createdBy: actor })
-  await refuseUnwatched(deps, prepared.run)
-  const { run, created } = await createRun(deps.control, prepared.run, prepared.ranges, prepared.residual)
-  await dispatch(deps, run.id, actor)
-  if (created) deps.log.info({ run: run.id, actor, ranges: prepared.ranges.length }, 'run accepted')
-  return { run: (await findRun(deps.control, run.id)) as Run, created }
-}
-
 /** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
 export async function prepareRun(
-  deps: ApiDeps,
+  deps: Site,
   request: StartRequest,
   identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
 ): Promise<Prepared> {
@@ -72,7 +54,7 @@ export async function prepareRun(
 }
 
 /** A replica that should be watched and cannot be refuses the run now, instead of holding it at its first batch. */
-async function refuseUnwatched({ checkReplicas }: ApiDeps, { job, options }: NewRun): Promise<void> {
+export async function refuseUnwatched({ checkReplicas }: Site, { job, options }: Prepared['run']): Promise<void> {
   const findings = await checkReplicas(options)
   if (findings.length === 0) return
   throw new Problem('conflict', `Job ${job} cannot start: its replicas cannot be watched. ${findings.join(' ')}`, {
@@ -93,7 +75,7 @@ function refuseUnstable(job: ResolvedJob, again: ResolvedJob): void {
  * Puts out the tickets that a run needs next. A queue that cannot be reached is not the caller's trouble: the run stands
  * in Postgres, and the rescuer writes its tickets once the queue is back.
  */
-export async function dispatch({ control, queue, log }: ApiDeps, runId: string, actor: string): Promise<void> {
+export async function dispatch({ control, queue, log }: Site, runId: string, actor: string): Promise<void> {
   const { tickets } = await advanceRun(control, runId, actor)
   await queue.put(tickets).catch((error: unknown) => {
     log.warn({ err: error, run: runId }, 'tickets could not be put on the queue; the rescuer will write them again')
@@ -104,7 +86,7 @@ export async function dispatch({ control, queue, log }: ApiDeps, runId: string, 
  * The fingerprint of a run's job as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted
  * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
  */
-export async function currentFingerprint(deps: ApiDeps, run: Run, accept: boolean): Promise<string> {
+export async function currentFingerprint(deps: Site, run: Run, accept: boolean): Promise<string> {
   const job = resolveJob(await deps.catalogue.find(run.job), run.params)
   if (job.fingerprint === run.fingerprint) return job.fingerprint
   if (!accept) {
@@ -124,7 +106,7 @@ export async function currentFingerprint(deps: ApiDeps, run: Run, accept: boolea
   )
 }
 
-async function withEngine<T>({ engine }: ApiDeps, work: (client: PoolClient) => Promise<T>): Promise<T> {
+async function withEngine<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await engine.connect()
   try {
     return await work(client)

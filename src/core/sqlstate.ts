@@ -25,20 +25,24 @@ const outages = new Set([
   '28P01', // invalid_password: as above
 ])
 
+// Where Postgres refuses a session before it has begun: the database is closed to connections, gone, or not ours to enter.
+// The same SQLSTATEs also come out of statements, where they mean something else; the routine's name is never translated.
+const sessionStart = new Set(['InitPostgres', 'CheckMyDatabase'])
+
 /** Judges what a batch threw. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
 export function judge(error: unknown): Verdict {
   if (error instanceof Problem || error instanceof TypeError || error instanceof RangeError) return 'fail'
   const sqlstate = sqlstateOf(error)
   if (sqlstate === null) return 'hold'
   if (again.has(sqlstate)) return 'again'
-  return isOutageState(sqlstate) ? 'hold' : 'fail'
+  return isOutage(error) ? 'hold' : 'fail'
 }
 
 /** Whether an error says that Postgres cannot be reached, rather than that it refuses what was asked. */
 export function isOutage(error: unknown): boolean {
   const sqlstate = sqlstateOf(error)
-  if (sqlstate !== null) return isOutageState(sqlstate)
-  const { code, message = '' } = error as { code?: unknown; message?: string }
+  const { code, message = '', routine = '' } = error as { code?: unknown; message?: string; routine?: string }
+  if (sqlstate !== null) return isOutageState(sqlstate) || sessionStart.has(routine)
   // Node's system errors carry a code; what the driver says itself is only words.
   return typeof code === 'string'
     ? /^E[A-Z]+$/.test(code)

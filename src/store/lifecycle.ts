@@ -43,35 +43,37 @@ import {
 } from './runs.ts'
 import { countStragglers, wakeStragglers } from './stragglers.ts'
 
-/** Accepts a run: the run, its ranges and the first event, or nothing of them. `created` is false for a repeated key. */
+/**
+ * Accepts a run: the run, its ranges and the first event, or nothing of them. To be called in a transaction. A second live
+ * run, and a repeated key, violate a unique index (23505): once that is rolled back, `findRepeated` and `explainConflict`
+ * tell which.
+ */
 export async function createRun(
-  control: Control,
+  tx: Control,
   run: NewRun,
   ranges: readonly KeyRange[],
   residual: readonly KeyRange[],
-): Promise<{ run: Run; created: boolean }> {
-  try {
-    const created = await control.transaction(async (tx) => {
-      const inserted = await insertRun(tx, run)
-      await insertRanges(tx, inserted.id, ranges, residual)
-      await insertEvent(tx, {
-        runId: inserted.id,
-        actor: run.createdBy,
-        kind: 'created',
-        detail: { params: run.params, options: run.options, ranges: ranges.length },
-      })
-      return inserted
-    })
-    return { run: created, created: true }
-  } catch (error) {
-    if ((error as { code?: string }).code !== '23505') throw error
-    const repeated =
-      run.idempotencyKey === null ? null : await findRepeated(control, run.idempotencyKey, run.requestHash)
-    if (repeated) return { run: repeated, created: false }
-    const live = await findLiveRun(control, run.job, run.paramsHash)
-    if (live) throw alreadyLive(live)
-    throw error
-  }
+): Promise<Run> {
+  const inserted = await insertRun(tx, run)
+  await insertRanges(tx, inserted.id, ranges, residual)
+  await insertEvent(tx, {
+    runId: inserted.id,
+    actor: run.createdBy,
+    kind: 'created',
+    detail: { params: run.params, options: run.options, ranges: ranges.length },
+  })
+  return inserted
+}
+
+/** What it means that a unique index was violated (23505) where there is a live run of the same; any other error is itself. */
+export async function explainConflict(
+  control: Control,
+  run: Pick<Run, 'job' | 'paramsHash'>,
+  error: unknown,
+): Promise<unknown> {
+  const live =
+    (error as { code?: string }).code === '23505' ? await findLiveRun(control, run.job, run.paramsHash) : null
+  return live ? alreadyLive(live) : error
 }
 
 /** The run that an Idempotency-Key was used for before. Throws a Problem when it was another request. */
@@ -168,36 +170,29 @@ export async function settleRun(control: Control, id: string, waitSeconds: numbe
   }
 }
 
-/** Says that the job as it is now is what the run shall do, and resumes or retries it, in one step. */
+/**
+ * Says that the job as it is now is what the run shall do, and resumes or retries it, in one step. To be called in a
+ * transaction; a new run that somebody starts at the same time violates a unique index: see `explainConflict`.
+ */
 export async function restartRun(
-  control: Control,
+  tx: Control,
   id: string,
   event: 'resume' | 'retry',
   cause: Cause,
   acceptFingerprint: string | null,
 ): Promise<Run> {
-  const restart = async (tx: Control) => {
-    const run = await lockRun(tx, id)
-    if (!run) throw noSuchRun(id)
-    if (acceptFingerprint !== null && acceptFingerprint !== run.fingerprint) {
-      await updateFingerprint(tx, id, acceptFingerprint)
-      await insertEvent(tx, {
-        runId: id,
-        actor: cause.actor,
-        kind: 'job-change-accepted',
-        detail: { from: run.fingerprint, to: acceptFingerprint },
-      })
-    }
-    return move(tx, run, event, cause)
+  const run = await lockRun(tx, id)
+  if (!run) throw noSuchRun(id)
+  if (acceptFingerprint !== null && acceptFingerprint !== run.fingerprint) {
+    await updateFingerprint(tx, id, acceptFingerprint)
+    await insertEvent(tx, {
+      runId: id,
+      actor: cause.actor,
+      kind: 'job-change-accepted',
+      detail: { from: run.fingerprint, to: acceptFingerprint },
+    })
   }
-  try {
-    return await control.transaction(restart)
-  } catch (error) {
-    // Somebody started a new run between our look and our write.
-    const run = (error as { code?: string }).code === '23505' ? await findRun(control, id) : null
-    const live = run && (await findLiveRun(control, run.job, run.paramsHash))
-    throw live ? alreadyLive(live) : error
-  }
+  return move(tx, run, event, cause)
 }
 
 /** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */
@@ -211,15 +206,7 @@ export async function changeOptions(
   return control.transaction(async (tx) => {
     const run = await lockRun(tx, id)
     if (!run) throw noSuchRun(id)
-    if (ifVersion !== null && ifVersion !== run.version) {
-      throw new Problem(
-        'stale',
-        `Run ${id} is at version ${run.version}, not ${ifVersion}: read it again, then decide.`,
-        {
-          version: run.version,
-        },
-      )
-    }
+    if (ifVersion !== null && ifVersion !== run.version) throw staleVersion(id, run.version, ifVersion)
     if (isEnded(run.status) && run.status !== 'failed') {
       throw new Problem('conflict', `Run ${id} is ${run.status}: its options no longer matter.`, { from: run.status })
     }
@@ -228,6 +215,12 @@ export async function changeOptions(
     await wakeRanges(tx, id)
     await insertEvent(tx, { runId: id, actor, kind: 'options', detail: { from: run.options, to: options } })
     return changed
+  })
+}
+
+export function staleVersion(id: string, version: number, ifVersion: number): Problem {
+  return new Problem('stale', `Run ${id} is at version ${version}, not ${ifVersion}: read it again, then decide.`, {
+    version,
   })
 }
 

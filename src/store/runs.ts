@@ -29,6 +29,8 @@ export interface Run {
   readonly heldMs: number
   readonly overrides: readonly Override[]
   readonly requestHash: string
+  /** The named databases that it spans, this one among them; null where there was but one, without a name. */
+  readonly databases: readonly string[] | null
   readonly createdBy: string
   readonly createdAt: Date
   readonly startedAt: Date | null
@@ -36,26 +38,57 @@ export interface Run {
 }
 
 const columns = `id, job, params, params_hash AS "paramsHash", fingerprint, target, has_predicate AS "hasPredicate", options,
-  status, reason, version::int, verify_rounds AS "verifyRounds", hold, held_ms::float8 AS "heldMs", overrides, request_hash AS "requestHash", created_by AS "createdBy",
+  status, reason, version::int, verify_rounds AS "verifyRounds", hold, held_ms::float8 AS "heldMs", overrides, request_hash AS "requestHash", databases, created_by AS "createdBy",
   created_at AS "createdAt", started_at AS "startedAt", ended_at AS "endedAt"`
 
 export type NewRun = Pick<
   Run,
-  'job' | 'params' | 'paramsHash' | 'fingerprint' | 'target' | 'hasPredicate' | 'options' | 'requestHash' | 'createdBy'
+  | 'id'
+  | 'job'
+  | 'params'
+  | 'paramsHash'
+  | 'fingerprint'
+  | 'target'
+  | 'hasPredicate'
+  | 'options'
+  | 'requestHash'
+  | 'databases'
+  | 'createdBy'
 > & {
   readonly idempotencyKey: string | null
-  /** Where absent: the job's name and the next number. */
-  readonly id?: string
+  /** As Postgres writes it: the same to the microsecond in each database that the run spans. */
+  readonly createdAt: string
+}
+
+/**
+ * A number for a run that no run of this schema has, and at least `atLeast`; and the time by the same clock. Numbers only
+ * grow, also between callers: none is given out twice.
+ */
+export async function drawRunNumber(
+  { db, s }: Control,
+  atLeast: number,
+): Promise<{ readonly number: number; readonly at: string }> {
+  const draw = async (count: number) => {
+    const { rows } = await db.query<{ number: number; at: string }>(
+      `SELECT max(n)::float8 AS number, clock_timestamp()::text AS at
+       FROM (SELECT nextval('${s}.run_number') AS n FROM generate_series(1, $1::int)) AS drawn`,
+      [count],
+    )
+    return rows[0] as { number: number; at: string }
+  }
+  const drawn = await draw(1)
+  return drawn.number >= atLeast ? drawn : draw(atLeast - drawn.number)
 }
 
 /** Writes a new run. A second live one of the same job and parameters violates the index `runs_live` (23505). */
 export async function insertRun({ db, s }: Control, run: NewRun): Promise<Run> {
   const { rows } = await db.query<Run>(
     `INSERT INTO ${s}.runs (id, job, params, params_hash, fingerprint, target, has_predicate, options, status,
-       idempotency_key, request_hash, created_by)
-     VALUES (coalesce($11, $1::text || '-' || nextval('${s}.run_number')), $1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $10)
+       idempotency_key, request_hash, created_by, created_at, databases)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $11, $12, $13)
      RETURNING ${columns}`,
     [
+      run.id,
       run.job,
       JSON.stringify(run.params),
       run.paramsHash,
@@ -66,7 +99,8 @@ export async function insertRun({ db, s }: Control, run: NewRun): Promise<Run> {
       run.idempotencyKey,
       run.requestHash,
       run.createdBy,
-      run.id ?? null,
+      run.createdAt,
+      run.databases,
     ],
   )
   return rows[0] as Run
@@ -100,17 +134,30 @@ export async function findLiveRun({ db, s }: Control, job: string, paramsHash: s
   return rows[0] ?? null
 }
 
-/** Newest first. `before` is the id of the last run of the previous page. */
+/** Where a run stands in the list of all, the same in each database that it spans. Later ones sort higher, as text too. */
+export interface RunPlace {
+  readonly createdAt: string
+  readonly id: string
+}
+
+const placeSql = `to_char(created_at, 'YYYY-MM-DD HH24:MI:SS.US') AS place`
+
+export async function findRunPlace({ db, s }: Control, id: string): Promise<RunPlace | null> {
+  const { rows } = await db.query<{ place: string }>(`SELECT ${placeSql} FROM ${s}.runs WHERE id = $1`, [id])
+  return rows[0] ? { createdAt: rows[0].place, id } : null
+}
+
+/** Newest first, those after `before`: the last run of the previous page. */
 export async function listRuns(
   { db, s }: Control,
-  filter: { job: string | null; status: string | null; before: string | null; limit: number },
-): Promise<Run[]> {
-  const { rows } = await db.query<Run>(
-    `SELECT ${columns} FROM ${s}.runs
+  filter: { job: string | null; status: string | null; before: RunPlace | null; limit: number },
+): Promise<Array<Run & { readonly place: string }>> {
+  const { rows } = await db.query<Run & { place: string }>(
+    `SELECT ${columns}, ${placeSql} FROM ${s}.runs
       WHERE ($1::text IS NULL OR job = $1) AND ($2::text IS NULL OR status = $2)
-        AND ($3::text IS NULL OR (created_at, id) < (SELECT created_at, id FROM ${s}.runs WHERE id = $3))
-      ORDER BY created_at DESC, id DESC LIMIT $4`,
-    [filter.job, filter.status, filter.before, filter.limit],
+        AND ($3::timestamptz IS NULL OR (created_at, id) < ($3::timestamptz, $4::text))
+      ORDER BY created_at DESC, id DESC LIMIT $5`,
+    [filter.job, filter.status, filter.before?.createdAt ?? null, filter.before?.id ?? null, filter.limit],
   )
   return rows
 }

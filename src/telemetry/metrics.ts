@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** What the gauges are read from, each time Prometheus asks. */
 export interface MetricSources {
@@ -19,10 +19,33 @@ export interface MetricSources {
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** The metrics of one process, on a registry of their own. No label ever holds a run's id. */
-export function createMetrics(sources: MetricSources) {
+/** What `GET /metrics` answers: the process' own metrics once, and those of each database that it works on. */
+export interface Exposition {
+  readonly contentType: string
+  text(): Promise<string>
+}
+
+export function createExposition(databases: readonly Metrics[]): Exposition {
+  const process = new Registry()
+  collectDefaultMetrics({ register: process })
+  return {
+    contentType: process.contentType,
+    async text() {
+      const own = process.metrics()
+      // Their series differ by the label `database`; each metric's name, help and type stand once.
+      const all = await Promise.all(databases.map(({ registry }) => registry.getMetricsAsJSON()))
+      return `${await own}\n${await AggregatorRegistry.aggregate(all).metrics()}`
+    },
+  }
+}
+
+/**
+ * What one process counts and measures of one database, on a registry of its own; `labels` stand on every series. No label
+ * ever holds a run's id.
+ */
+export function createMetrics(sources: MetricSources, labels: Readonly<Record<string, string>> = {}) {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  registry.setDefaultLabels(labels)
   const registers = [registry]
   const rows = new Counter({
     name: 'backfill_rows_total',

@@ -80,6 +80,9 @@ async function inspect({ pool, control }: Engine, job: ResolvedJob): Promise<Tar
 
 async function start({ control }: Engine, target: Target, job: ResolvedJob, ranges: readonly KeyRange[]): Promise<Run> {
   const run = {
+    id: `${job.name}-${randomUUID()}`,
+    createdAt: new Date().toISOString(),
+    databases: null,
     job: job.name,
     params: {},
     paramsHash: randomUUID(),
@@ -91,7 +94,7 @@ async function start({ control }: Engine, target: Target, job: ResolvedJob, rang
     createdBy: 'test',
     idempotencyKey: null,
   }
-  return (await createRun(control, run, ranges, residualRanges(ranges, job.where !== null))).run
+  return createRun(control, run, ranges, residualRanges(ranges, job.where !== null))
 }
 
 /** Leases of all ranges that the run may be worked on now; its first ones start it. */

@@ -123,6 +123,20 @@ export async function startInProcess(
   return Object.assign(new Client(service.url), { service })
 }
 
+/** A service inside the test's own process that works on several databases, each under its name. */
+export async function startOnDatabases(
+  databases: Readonly<Record<string, Pick<TestDatabase, 'url'>>>,
+  jobsDir: string,
+  extra: Readonly<Record<string, string>> = {},
+): Promise<Client & { service: Service }> {
+  const named = Object.entries(databases).map(([name, { url }]) => `${name}=${url}`)
+  const { DATABASE_URL: _, ...rest } = environment({ url: '' }, jobsDir, { DATABASES: named.join(','), ...extra })
+  const config = readConfig(rest)
+  const service = await startService(config, pino({ level: config.logLevel }))
+  onTestFinished(() => service.close())
+  return Object.assign(new Client(service.url), { service })
+}
+
 /** A service as a process of its own, to be killed. */
 export interface SpawnedService {
   readonly process: ChildProcess

@@ -20,6 +20,7 @@ describe('the environment', () => {
   test('may be empty: everything has a default, and only this machine can reach it', () => {
     expect(readConfig({})).toEqual({
       databaseUrl: null,
+      databases: [],
       redisUrl: null,
       replicas: { kind: 'none' },
       replicaUrls: [],
@@ -51,6 +52,7 @@ describe('the environment', () => {
     })
     expect(config).toEqual({
       databaseUrl: 'postgresql://u:p@db/app',
+      databases: [],
       redisUrl: 'rediss://cache:6380',
       replicas: { kind: 'named', names: ['one', 'two', 'two'] },
       replicaUrls: ['postgres://u:p@below/app', 'postgresql://far/app'],
@@ -71,6 +73,7 @@ describe('the environment', () => {
   test('with empty variables is the same as without them', () => {
     const names = [
       'DATABASE_URL',
+      'DATABASES',
       'REDIS_URL',
       'REPLICAS',
       'REPLICA_URLS',
@@ -149,6 +152,10 @@ describe('the environment', () => {
       { REDIS_URL: `http://:${secret}@cache` },
       { REPLICA_URLS: `http://ann:${secret}@db/app` },
       { REPLICA_URLS: `postgres://ann:a,${secret}@db/app` },
+      { DATABASES: `eu=mysql://ann:${secret}@db/app` },
+      { DATABASES: `postgres://ann:${secret}@db/app` },
+      { DATABASES: `eu=postgres://ann:a,${secret}@db/app` },
+      { DATABASES: `eu=postgres://u:${secret}@db/a,us=postgres://u:${secret}@db/a`, DATABASE_URL: 'postgres://db/a' },
       { API_TOKENS: `ann:admin:${secret}` },
       { API_TOKENS: `${secret}` },
       { API_TOKENS: `ann:read:${secret},ann:read:${secret}` },
@@ -156,6 +163,38 @@ describe('the environment', () => {
       { DATABASE_URL: `postgres://ann:${secret}@db/app`, PORT: 'x', HOST: '0.0.0.0' },
     ]
     for (const env of wrong) expect(refusal(env as Record<string, string>)).not.toContain(secret)
+  })
+})
+
+describe('several databases', () => {
+  test('have names and URLs, in the order given, and standbys that are expected', () => {
+    const config = readConfig({ DATABASES: ' eu=postgres://u:p%2Cq@db/eu?a=b, us-2=postgresql://db/us' })
+    expect(config.databases).toEqual([
+      { name: 'eu', url: 'postgres://u:p%2Cq@db/eu?a=b' },
+      { name: 'us-2', url: 'postgresql://db/us' },
+    ])
+    expect([config.databaseUrl, config.replicas]).toEqual([null, { kind: 'auto' }])
+    expect(readConfig({ DATABASES: 'eu=postgres://db/eu', ROLE: 'worker' }).role).toBe('worker')
+  })
+
+  test.for([
+    ['eu=postgres://db/eu,', 'entry 2'],
+    ['eu=mysql://db/eu', 'entry 1'],
+    ['eu=postgres://[', 'entry 1'],
+    ['postgres://db/eu', 'entry 1'],
+    ['Eu=postgres://db/eu', 'entry 1'],
+    ['2eu=postgres://db/eu', 'entry 1'],
+    [`${'e'.repeat(32)}=postgres://db/eu`, 'entry 1'],
+    ['eu=postgres://db/a,us=postgres://db/b,eu=postgres://db/c', 'entries 1 and 3 have the same name'],
+    ['eu=postgres://db/a,us=postgres://db/b,ap=postgres://db/b', 'entries 2 and 3 are the same database'],
+  ])('%s is refused: %s', ([value, words]) => {
+    expect(refusal({ DATABASES: value as string })).toContain(`DATABASES ${words}`)
+  })
+
+  test('have all that is wrong with them said at once, and with what else is wrong', () => {
+    const message = refusal({ DATABASES: 'a,eu=postgres://db/a,b', DATABASE_URL: 'postgres://db/a', REPLICA_URLS: 'x' })
+    for (const words of ['entry 1', 'entry 3', 'DATABASE_URL and DATABASES are both set', 'which replica belongs'])
+      expect(message).toContain(words)
   })
 })
 

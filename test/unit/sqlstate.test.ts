@@ -80,6 +80,19 @@ describe('an outage', () => {
     expect(isOutage(new Error('timeout exceeded when trying to connect'))).toBe(true)
   })
 
+  test('is a session that Postgres does not let begin, and not a statement with the same SQLSTATE', () => {
+    for (const [code, routine] of [
+      ['55000', 'CheckMyDatabase'], // ALLOW_CONNECTIONS false
+      ['42501', 'CheckMyDatabase'], // CONNECT revoked
+      ['3D000', 'InitPostgres'], // dropped
+    ] as const) {
+      const refused = Object.assign(coded(code), { routine })
+      expect([isOutage(refused), judge(refused)], code).toEqual([true, 'hold'])
+      const raised = Object.assign(coded(code), { routine: 'exec_stmt_raise' })
+      expect([isOutage(raised), judge(raised)], code).toEqual([false, 'fail'])
+    }
+  })
+
   test('is not a refusal, nor a defect', () => {
     for (const code of ['42501', '23505', '55P03', 'XX000']) expect(isOutage(coded(code)), code).toBe(false)
     expect(isOutage(new TypeError('x is not a function'))).toBe(false)

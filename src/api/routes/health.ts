@@ -1,36 +1,64 @@
 import { z } from 'zod'
 import { messageOf } from '../../core/errors.ts'
+import { within } from '../../signals/within.ts'
 import { pingStore } from '../../store/instance.ts'
 import type { App } from '../app.ts'
-import type { ApiDeps } from '../deps.ts'
+import type { ApiDeps, Site } from '../deps.ts'
 
-const readiness = z.object({ ready: z.boolean(), database: z.string(), queue: z.string() })
+/** A probe that waits longer takes the process for dead. Milliseconds. */
+const answerWithinMs = 3000
+
+const siteReadiness = z.object({ database: z.string(), queue: z.string() })
+const readiness = z.union([
+  z.object({ ready: z.boolean(), ...siteReadiness.shape }),
+  z.object({
+    ready: z.boolean(),
+    away: z.array(z.string()).describe('Databases that cannot be reached'),
+    databases: z.record(z.string(), siteReadiness),
+  }),
+])
 
 /** Whether the process lives, whether it can serve, and its numbers. */
-export function healthRoutes(app: App, { control, queue, log, metrics }: ApiDeps): void {
+export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
   app.get('/livez', { schema: { response: { 200: z.object({ alive: z.literal(true) }) } } }, () => ({
     alive: true as const,
   }))
 
   app.get('/readyz', { schema: { response: { 200: readiness, 503: readiness } } }, async (_request, reply) => {
-    const [database, tickets] = await Promise.all([
-      check('database', pingStore(control)),
-      check('queue', queue.depth()),
-    ])
-    // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back.
-    const ready = database === 'ok'
-    return reply.code(ready ? 200 : 503).send({ ready, database, queue: tickets })
+    const checked = await Promise.all(sites.map(async (site) => ({ name: site.name, ...(await checkSite(site)) })))
+    // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back. And a
+    // process that is taken out of service because one database is away would take the others out with it.
+    const ready = checked.some(({ database }) => database === 'ok')
+    const [only] = checked
+    const body =
+      only?.name === null
+        ? { ready, database: only.database, queue: only.queue }
+        : {
+            ready,
+            away: checked.flatMap(({ name, database }) => (database === 'ok' ? [] : [String(name)])),
+            databases: Object.fromEntries(checked.map(({ name, database, queue }) => [name, { database, queue }])),
+          }
+    return reply.code(ready ? 200 : 503).send(body)
   })
 
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
     reply
-      .type(metrics.registry.contentType)
+      .type(exposition.contentType)
       .serializer(String)
-      .send(await metrics.registry.metrics()),
+      .send(await exposition.text()),
   )
 
+  async function checkSite({ name, control, queue, log }: Site) {
+    const inTime = <T>(answer: Promise<T>) => (name === null ? answer : within(answer, answerWithinMs))
+    const [database, tickets] = await Promise.all([
+      check('database', inTime(pingStore(control)), log),
+      check('queue', inTime(queue.depth()), log),
+    ])
+    return { database, queue: tickets }
+  }
+
   // This route is open to all: an error's own words, which may name hosts and users, go to the log only.
-  async function check(what: string, answer: Promise<unknown>): Promise<string> {
+  async function check(what: string, answer: Promise<unknown>, log: Site['log']): Promise<string> {
     try {
       await answer
       return 'ok'

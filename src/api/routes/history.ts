@@ -1,40 +1,63 @@
 import { z } from 'zod'
+import { Problem } from '../../core/errors.ts'
 import { quoteTableName } from '../../core/identifier.ts'
 import { listEvents } from '../../store/events.ts'
-import { noSuchRun } from '../../store/lifecycle.ts'
 import { listRanges } from '../../store/ranges.ts'
-import { findRun } from '../../store/runs.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
+import { EventCursor, mergeEvents } from '../events.ts'
+import { findRunParts, meant, type RunParts } from '../parts.ts'
 import { iso } from '../present.ts'
-import { eventSchema, problemSchema, rangeSchema, runIdParams } from '../schemas.ts'
+import { eventSchema, partQuery, problemSchema, rangeSchema, runIdParams, unreachedSchema } from '../schemas.ts'
+import { type Away, askEach, sitesOf } from '../sites.ts'
+import { unreached } from './runs.ts'
 
-const eventQuery = z.object({
+const eventQuery = partQuery.extend({
   after: z
     .string()
-    .regex(/^\d{1,18}$/, 'must be the id of an event')
-    .default('0'),
+    .max(5000)
+    .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a page before')
+    .default('0')
+    .describe('`next` of the page before'),
   limit: z.coerce.number().int().min(1).max(1000).default(200),
 })
 
-/** What has happened to a run, and where each of its ranges stands. */
-export function historyRoutes(app: App, { control }: ApiDeps): void {
+/** What has happened to a run, and where each of its ranges stands; of several databases put together. */
+export function historyRoutes(app: App, { sites }: ApiDeps): void {
   app.get(
     '/runs/:id/events',
     {
       schema: {
         params: runIdParams,
         querystring: eventQuery,
-        response: { 200: z.object({ events: z.array(eventSchema), next: z.string().nullable() }), 404: problemSchema },
+        response: {
+          200: z.object({ events: z.array(eventSchema), next: z.string().nullable(), unreached: unreachedSchema }),
+          404: problemSchema,
+        },
       },
     },
     async (request) => {
-      const { after, limit } = request.query
-      await existing(request.params.id)
-      const events = await listEvents(control, request.params.id, after, limit)
+      const { id } = request.params
+      const { after, limit, database } = request.query
+      const cursor = EventCursor.read(after, sites)
+      if (!cursor)
+        throw new Problem(
+          'invalid',
+          `after ${JSON.stringify(after)} does not name the databases of this service: send the next of a page before.`,
+        )
+      const run = await findRunParts(sites, id, database)
+      const asked = sitesOf(meant(run, database))
+      const { answers, away } = await askEach(asked, ({ name, control }) =>
+        listEvents(control, id, cursor.in(name), limit),
+      )
+      const events = mergeEvents(answers.map(({ site, answer }) => ({ database: site.name, events: answer }))).slice(
+        0,
+        limit,
+      )
       return {
-        events: events.map((event) => ({ ...event, at: event.at.toISOString() })),
-        next: events.length === limit ? (events.at(-1)?.id ?? null) : null,
+        events: events.map(({ database, ...event }) => ({ ...event, at: event.at.toISOString(), ...named(database) })),
+        next: events.length === limit ? cursor.past(events).text : null,
+        ...unreached([...awayOf(run, database), ...away]),
       }
     },
   )
@@ -44,28 +67,40 @@ export function historyRoutes(app: App, { control }: ApiDeps): void {
     {
       schema: {
         params: runIdParams,
-        response: { 200: z.object({ ranges: z.array(rangeSchema) }), 404: problemSchema },
+        querystring: partQuery,
+        response: { 200: z.object({ ranges: z.array(rangeSchema), unreached: unreachedSchema }), 404: problemSchema },
       },
     },
     async (request) => {
-      await existing(request.params.id)
-      const ranges = await listRanges(control, request.params.id)
+      const { id } = request.params
+      const { database } = request.query
+      const run = await findRunParts(sites, id, database)
+      const { answers, away } = await askEach(sitesOf(meant(run, database)), ({ control }) => listRanges(control, id))
       const copy = (key: readonly string[] | null) => (key ? [...key] : null)
       return {
-        ranges: ranges.map(({ leaf, ...range }) => ({
-          ...range,
-          partition: leaf && quoteTableName(leaf),
-          lower: copy(range.lower),
-          upper: copy(range.upper),
-          cursor: copy(range.cursor),
-          leaseUntil: iso(range.leaseUntil),
-          checkpointedAt: iso(range.checkpointedAt),
-        })),
+        ranges: answers.flatMap(({ site, answer }) =>
+          answer.map(({ leaf, ...range }) => ({
+            ...range,
+            partition: leaf && quoteTableName(leaf),
+            ...named(site.name),
+            lower: copy(range.lower),
+            upper: copy(range.upper),
+            cursor: copy(range.cursor),
+            leaseUntil: iso(range.leaseUntil),
+            checkpointedAt: iso(range.checkpointedAt),
+          })),
+        ),
+        ...unreached([...awayOf(run, database), ...away]),
       }
     },
   )
+}
 
-  async function existing(id: string): Promise<void> {
-    if (!(await findRun(control, id))) throw noSuchRun(id)
-  }
+function named(database: string | null): { database?: string } {
+  return database === null ? {} : { database }
+}
+
+/** Databases that what was asked for should have come from as well. */
+function awayOf({ unseen }: RunParts, database: string | undefined): readonly Away[] {
+  return database === undefined ? unseen : []
 }

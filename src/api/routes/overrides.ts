@@ -3,10 +3,12 @@ import { signalNames } from '../../core/signal.ts'
 import { changeOverride } from '../../store/lifecycle.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
+import { findRunParts, meant } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRun } from '../present.ts'
-import { problemSchema, runIdParams, runSchema } from '../schemas.ts'
-import { etag } from './runs.ts'
+import { partQuery, problemSchema, runIdParams, runSchema } from '../schemas.ts'
+import { together } from '../sites.ts'
+import { adjustable, etag } from './runs.ts'
 
 const overridable = z.enum([...signalNames, 'schedule'])
 const longestSeconds = 24 * 3600
@@ -22,29 +24,50 @@ const overrideBody = z
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
 /** Letting a run go on against a signal: named, with a reason and an end. */
-export function overrideRoutes(app: App, { control, log }: ApiDeps): void {
+export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
   app.post(
     '/runs/:id/overrides',
-    { schema: { params: runIdParams, body: overrideBody, response: answers } },
+    { schema: { params: runIdParams, querystring: partQuery, body: overrideBody, response: answers } },
     async (request, reply) => {
+      const { id } = request.params
+      const { database } = request.query
       const { signal, reason, seconds } = request.body
       const actor = actorOf(request)
       const until = new Date(Date.now() + seconds * 1000).toISOString()
-      const run = await changeOverride(control, request.params.id, signal, { reason, by: actor, until }, actor)
-      log.warn({ run: run.id, actor, signal, reason, until }, 'run may ignore a signal for a while')
-      return reply.header('etag', etag(run.version)).send(await presentRun(control, run))
+      const body = await change(id, database, signal, { reason, by: actor, until }, actor)
+      log.warn({ run: id, actor, database, signal, reason, until }, 'run may ignore a signal for a while')
+      return reply.header('etag', etag(body.version)).send(body)
     },
   )
 
   app.delete(
     '/runs/:id/overrides/:signal',
-    { schema: { params: runIdParams.extend({ signal: overridable }), response: answers } },
+    {
+      schema: {
+        params: runIdParams.extend({ signal: overridable }),
+        querystring: partQuery,
+        response: answers,
+      },
+    },
     async (request, reply) => {
       const { id, signal } = request.params
+      const { database } = request.query
       const actor = actorOf(request)
-      const run = await changeOverride(control, id, signal, null, actor)
-      log.info({ run: run.id, actor, signal }, 'run heeds the signal again')
-      return reply.header('etag', etag(run.version)).send(await presentRun(control, run))
+      const body = await change(id, database, signal, null, actor)
+      log.info({ run: id, actor, database, signal }, 'run heeds the signal again')
+      return reply.header('etag', etag(body.version)).send(body)
     },
   )
+
+  async function change(
+    id: string,
+    database: string | undefined,
+    signal: z.output<typeof overridable>,
+    override: { reason: string; by: string; until: string } | null,
+    actor: string,
+  ) {
+    const run = await findRunParts(sites, id, database)
+    await together(adjustable(meant(run, database)), (_part, tx) => changeOverride(tx, id, signal, override, actor))
+    return presentRun(await findRunParts(sites, id, run.parts[0].site.name))
+  }
 }

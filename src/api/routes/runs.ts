@@ -1,27 +1,38 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
 import { partialRunOptions } from '../../core/options.ts'
-import { runStatuses } from '../../core/run.ts'
-import { changeOptions, noSuchRun } from '../../store/lifecycle.ts'
-import { findRun, listRuns } from '../../store/runs.ts'
+import { isEnded, runStatuses } from '../../core/run.ts'
+import { changeOptions, staleVersion } from '../../store/lifecycle.ts'
+import { startRun } from '../accept.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
-import { dryRun } from '../dryrun.ts'
+import { dryRunAll } from '../dryrun.ts'
+import { findRunParts, listRunParts, meant, type Part, type RunParts, versionOf } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRun, presentRuns } from '../present.ts'
-import { dryRunSchema, problemSchema, runIdParams, runSchema, startRunSchema } from '../schemas.ts'
-import { dispatch, startRun } from '../start.ts'
+import {
+  dryRunSchema,
+  dryRunsSchema,
+  partQuery,
+  problemSchema,
+  runIdParams,
+  runSchema,
+  startRunSchema,
+  unreachedSchema,
+} from '../schemas.ts'
+import { type Away, askEach, sitesOf, together } from '../sites.ts'
+import { dispatch } from '../start.ts'
 
 const listQuery = z.object({
   job: z.string().optional(),
   status: z.enum(runStatuses).optional(),
-  before: z.string().optional().describe('The last id of the page before'),
+  before: z.string().optional().describe('`next` of the page before'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 })
 
 /** Starting, looking at and adjusting runs. */
 export function runRoutes(app: App, deps: ApiDeps): void {
-  const { control } = deps
+  const { sites, log } = deps
 
   app.post(
     '/runs',
@@ -30,7 +41,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
         body: startRunSchema,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(255).optional() }),
         response: {
-          200: z.union([runSchema, dryRunSchema]),
+          200: z.union([runSchema, dryRunSchema, dryRunsSchema]),
           201: runSchema,
           404: problemSchema,
           409: problemSchema,
@@ -39,13 +50,13 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       },
     },
     async (request, reply) => {
-      if (request.body.dryRun) return reply.code(200).send(await dryRun(deps, request.body))
+      if (request.body.dryRun) return reply.code(200).send(await dryRunAll(deps, request.body))
       const key = request.headers['idempotency-key'] ?? null
-      const { run, created } = await startRun(deps, request.body, key, actorOf(request))
+      const { run, created } = await startRun(sites, request.body, key, actorOf(request))
       // A repeated key gets what the first call got; that it was not created anew is in the header.
       if (!created) reply.header('idempotent-replayed', 'true')
-      reply.header('location', `/runs/${run.id}`).header('etag', etag(run.version))
-      return reply.code(201).send(await presentRun(control, run))
+      const body = await presentRun(run)
+      return reply.code(201).header('location', `/runs/${run.id}`).header('etag', etag(body.version)).send(body)
     },
   )
 
@@ -54,23 +65,25 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     {
       schema: {
         querystring: listQuery,
-        response: { 200: z.object({ runs: z.array(runSchema), next: z.string().nullable() }) },
+        response: {
+          200: z.object({ runs: z.array(runSchema), next: z.string().nullable(), unreached: unreachedSchema }),
+        },
       },
     },
     async (request) => {
       const { job = null, status = null, before = null, limit } = request.query
-      const runs = await listRuns(control, { job, status, before, limit })
-      return { runs: await presentRuns(control, runs), next: runs.length === limit ? (runs.at(-1)?.id ?? null) : null }
+      const page = await listRunParts(sites, { job, status, before, limit })
+      const { runs, away } = await presentRuns(page.runs)
+      return { runs, next: page.next, ...unreached([...page.away, ...away]) }
     },
   )
 
   app.get(
     '/runs/:id',
-    { schema: { params: runIdParams, response: { 200: runSchema, 404: problemSchema } } },
+    { schema: { params: runIdParams, querystring: partQuery, response: { 200: runSchema, 404: problemSchema } } },
     async (request, reply) => {
-      const run = await findRun(control, request.params.id)
-      if (!run) throw noSuchRun(request.params.id)
-      return reply.header('etag', etag(run.version)).send(await presentRun(control, run))
+      const body = await presentRun(await findRunParts(sites, request.params.id, request.query.database))
+      return reply.header('etag', etag(body.version)).send(body)
     },
   )
 
@@ -79,33 +92,61 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     {
       schema: {
         params: runIdParams,
+        querystring: partQuery,
         headers: z.object({ 'if-match': z.string().optional() }),
         body: partialRunOptions,
         response: { 200: runSchema, 404: problemSchema, 409: problemSchema, 412: problemSchema },
       },
     },
     async (request, reply) => {
+      const { id } = request.params
+      const { database } = request.query
       const actor = actorOf(request)
-      const run = await changeOptions(
-        control,
-        request.params.id,
-        request.body,
-        versionOf(request.headers['if-match']),
-        actor,
+      const ifVersion = readIfMatch(request.headers['if-match'])
+      const run = await findRunParts(sites, id, database)
+      if (ifVersion !== null) compareVersion(run, ifVersion)
+      const parts = adjustable(meant(run, database))
+      await together(parts, ({ run: { version } }, tx) =>
+        changeOptions(tx, id, request.body, ifVersion === null ? null : version, actor),
       )
-      await dispatch(deps, run.id, actor)
-      deps.log.info({ run: run.id, actor, options: request.body }, 'options of the run changed')
-      return reply.header('etag', etag(run.version)).send(await presentRun(control, run))
+      await askEach(sitesOf(parts), (site) => dispatch(site, id, actor))
+      log.info({ run: id, actor, database, options: request.body }, 'options of the run changed')
+      const body = await presentRun(await findRunParts(sites, id, parts[0]?.site.name))
+      return reply.header('etag', etag(body.version)).send(body)
     },
   )
+}
+
+/** Those whose options still matter; all where they matter in none, for the refusal that says so. */
+export function adjustable(parts: readonly Part[]): readonly Part[] {
+  const live = parts.filter(({ run: { status } }) => !isEnded(status) || status === 'failed')
+  return live.length > 0 ? live : parts
+}
+
+/** For answers where DATABASES is set: the databases that they had to be given without. */
+export function unreached(away: readonly Away[]): { unreached?: Array<{ database: string; detail: string }> } {
+  const byName = new Map(away.map(({ database, reason }) => [database, reason]))
+  if (byName.size === 0) return {}
+  return { unreached: [...byName].map(([database, detail]) => ({ database, detail })) }
 }
 
 export function etag(version: number): string {
   return `"${version}"`
 }
 
+function compareVersion(run: RunParts, ifVersion: number): void {
+  const away = run.unseen.filter(({ state }) => state === 'away')
+  if (away.length > 0) {
+    throw new Problem(
+      'unavailable',
+      `The version of run ${run.id} cannot be compared. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again, or leave If-Match out.`,
+    )
+  }
+  if (versionOf(run) !== ifVersion) throw staleVersion(run.id, versionOf(run), ifVersion)
+}
+
 /** The version that If-Match names; null where it is absent or `*`. */
-function versionOf(header: string | undefined): number | null {
+function readIfMatch(header: string | undefined): number | null {
   if (header === undefined || header.trim() === '*') return null
   const version = /^(?:W\/)?"?(\d+)"?$/.exec(header.trim())?.[1]
   if (version === undefined) {

@@ -1,0 +1,100 @@
+import { progressOfParts, reasonOfParts, statusOfParts } from '../core/parts.ts'
+import type { Unseen } from './parts.ts'
+import type { RunBody } from './present.ts'
+
+/** What one database shows of a run; `database` is null where it has no name. */
+export interface PartBody {
+  readonly database: string | null
+  readonly body: RunBody
+}
+
+/** A run as it is shown, from what each of its databases shows; nothing where none shows anything. */
+export function mergeParts(parts: readonly PartBody[], unseen: readonly Unseen[]): RunBody[] {
+  const [first] = parts
+  if (!first) return []
+  if (first.database === null) return [first.body]
+  const bodies = parts.map(({ body }) => body)
+  const named = parts.map(({ database, body }) => ({ database: String(database), ...body }))
+  const states = [...bodies.map(({ status }) => status), ...unseen.map(({ state }) => state)]
+  const status = statusOfParts(states)
+  return [
+    {
+      ...first.body,
+      status,
+      reason: reasonOfParts(status, [
+        ...named.map(({ database, status: state, reason }) => ({ database, state, reason })),
+        ...unseen,
+      ]),
+      progress: progressOfParts(status, bodies, unseen.length > 0),
+      throttle: firstThrottle(named),
+      proof: status === 'succeeded' ? addProofs(bodies) : null,
+      overrides: joinOverrides(named),
+      databases: Object.fromEntries([
+        ...named.map(({ database, ...body }) => [database, partOf(body)] as const),
+        ...unseen.map(({ database, reason }) => [database, unseenPart(reason)] as const),
+      ]),
+      version: bodies.reduce((sum, { version }) => sum + version, 0),
+      startedAt: edge(bodies, 'startedAt', 'first'),
+      // As long as a part has not ended, the run has not.
+      endedAt:
+        bodies.every(({ endedAt }) => endedAt !== null) && !states.includes('away')
+          ? edge(bodies, 'endedAt', 'last')
+          : null,
+      lastCheckpointAt: edge(bodies, 'lastCheckpointAt', 'last'),
+    },
+  ]
+}
+
+type Named = RunBody & { readonly database: string }
+type PartShown = NonNullable<RunBody['databases']>[string]
+
+function partOf({ status, reason, progress, throttle, options, version }: RunBody): PartShown {
+  return { status, reason, progress, throttle, options, version }
+}
+
+function unseenPart(reason: string): PartShown {
+  return { status: null, reason, progress: null, throttle: null, options: null, version: null }
+}
+
+function firstThrottle(parts: readonly Named[]): RunBody['throttle'] {
+  const held = parts.find(({ throttle }) => throttle !== null)
+  return held?.throttle
+    ? { ...held.throttle, reason: `${held.database}: ${held.throttle.reason}`, database: held.database }
+    : null
+}
+
+function addProofs(bodies: readonly RunBody[]): RunBody['proof'] {
+  const proofs = bodies.flatMap(({ proof }) => proof ?? [])
+  const sum = (field: 'rowsDone' | 'rowsScanned' | 'rowsGone' | 'rowsChecked' | 'residual') =>
+    proofs.reduce((total, proof) => total + (proof[field] ?? 0), 0)
+  return {
+    rowsDone: sum('rowsDone'),
+    rowsScanned: sum('rowsScanned'),
+    rowsGone: sum('rowsGone'),
+    rowsChecked: sum('rowsChecked'),
+    residual: proofs.some(({ residual }) => residual === null) ? null : sum('residual'),
+  }
+}
+
+/** One override is an entry, however many databases it was said to. */
+function joinOverrides(parts: readonly Named[]): RunBody['overrides'] {
+  const joined = new Map<string, RunBody['overrides'][number]>()
+  for (const { database, overrides } of parts) {
+    for (const override of overrides) {
+      const key = JSON.stringify([override.signal, override.reason, override.by, override.until])
+      const same = joined.get(key)
+      joined.set(key, { ...(same ?? override), databases: [...(same?.databases ?? []), database] })
+    }
+  }
+  return [...joined.values()]
+}
+
+/** ISO 8601 in UTC sorts as text. */
+function edge(
+  bodies: readonly RunBody[],
+  field: 'startedAt' | 'endedAt' | 'lastCheckpointAt',
+  which: 'first' | 'last',
+): string | null {
+  const times = bodies.flatMap((body) => body[field] ?? []).sort()
+  return times.at(which === 'first' ? 0 : -1) ?? null
+}

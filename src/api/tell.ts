@@ -1,0 +1,71 @@
+import { Problem } from '../core/errors.ts'
+import { type Cause, changeStatus, explainConflict, restartRun, settleRun } from '../store/lifecycle.ts'
+import { legalParts, type Part, type RunParts } from './parts.ts'
+import { askEach, awayReason, eachOrRefuse, sitesOf, together } from './sites.ts'
+import { currentFingerprint, dispatch } from './start.ts'
+
+export const settleWithinSeconds = 5
+
+/**
+ * Pauses or cancels each part for which that is legal; returns once nothing of them is in flight, or after some seconds
+ * with some still on their way there. It is an operator's brake: a part that cannot be told keeps no other from being told.
+ * Throws, after all that could be told have been, a Problem that names those that could not.
+ */
+export async function stopRunParts(
+  run: RunParts,
+  parts: readonly Part[],
+  event: 'pause' | 'cancel',
+  cause: Cause,
+): Promise<void> {
+  const legal = legalParts(run, parts, event)
+  const told = await Promise.allSettled(
+    legal.map(async ({ site }) => {
+      await changeStatus(site.control, run.id, event, cause)
+      await settleRun(site.control, run.id, settleWithinSeconds, cause.actor)
+    }),
+  )
+  const failed = told.flatMap((outcome, index) =>
+    outcome.status === 'rejected' ? [{ site: (legal[index] as Part).site, error: outcome.reason }] : [],
+  )
+  const [first] = failed
+  if (!first) return
+  if (failed.length === legal.length) throw first.error
+  // A part that has come to its end by itself in the meantime needs no telling.
+  const untold = failed.filter(({ error }) => !(error instanceof Problem))
+  for (const { site, error } of untold) site.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
+  if (untold.length === 0) return
+  throw new Problem(
+    'unavailable',
+    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ site, error }) => awayReason(site, error)).join(' ')} It may go on there: try again.`,
+    { databases: untold.map(({ site }) => site.name) },
+  )
+}
+
+/** Resumes or retries each part for which that is legal: all of these, or none where one of them refuses. */
+export async function restartRunParts(
+  run: RunParts,
+  parts: readonly Part[],
+  event: 'resume' | 'retry',
+  cause: Cause,
+  acceptJobChange: boolean,
+): Promise<void> {
+  const refused = `Run ${run.id} cannot be told to ${event}`
+  const ready = await eachOrRefuse(legalParts(run, parts, event), refused, (part) =>
+    currentFingerprint(part.site, part.run, acceptJobChange),
+  )
+  try {
+    await together(ready, ({ result: fingerprint }, tx) =>
+      restartRun(tx, run.id, event, cause, acceptJobChange ? fingerprint : null),
+    )
+  } catch (error) {
+    // Somebody started a new run between our look and our write.
+    if (!(error instanceof Problem)) {
+      await eachOrRefuse(ready, refused, async (part) => {
+        const explained = await explainConflict(part.site.control, part.run, error)
+        if (explained !== error) throw explained
+      })
+    }
+    throw error
+  }
+  await askEach(sitesOf(ready), (site) => dispatch(site, run.id, cause.actor))
+}

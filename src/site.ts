@@ -1,0 +1,140 @@
+import type { Pool } from 'pg'
+import type { Site } from './api/deps.ts'
+import type { Catalogue } from './catalogue/catalogue.ts'
+import type { Config } from './config.ts'
+import { messageOf, Problem } from './core/errors.ts'
+import { runStatuses } from './core/run.ts'
+import { engineSettings } from './engine/session.ts'
+import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
+import { openSampling } from './sampling.ts'
+import { within } from './signals/within.ts'
+import { type Control, createControl, createPool } from './store/control.ts'
+import { readInstance } from './store/instance.ts'
+import { migrate } from './store/migrate.ts'
+import { readPace } from './store/pace.ts'
+import { listLiveCheckpoints } from './store/ranges.ts'
+import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
+import type { Logger } from './telemetry/logger.ts'
+import { createMetrics, type MetricSources, type Metrics } from './telemetry/metrics.ts'
+import { PaceKeeper } from './worker/pace.ts'
+import { startWorker, type Worker } from './worker/worker.ts'
+
+/** Tickets of one database that one process works on at once. */
+const slots = 4
+/** A database that does not answer must not keep the numbers of the others from being read. Milliseconds. */
+const numberWithinMs = 5000
+
+const controlSettings = { lock_timeout: '10s', statement_timeout: '30s', idle_in_transaction_session_timeout: '30s' }
+
+/** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
+export interface OpenSite extends Site {
+  /** The control schema's own identity: no two sites may have the same. */
+  readonly instance: string
+  readonly metrics: Metrics
+  /** Begins to work on tickets, where the process' role is to work. */
+  startWorking(name: string): Promise<void>
+  /** Ends each batch in flight and gives ranges back; the API goes on. */
+  stopWorking(): Promise<void>
+  close(): Promise<void>
+}
+
+/** What one process does with one database: `config.databaseUrl`, under a name where there are several. */
+export async function openSite(
+  config: Config & { readonly databaseUrl: string },
+  name: string | null,
+  catalogue: Catalogue,
+  parentLog: Logger,
+): Promise<OpenSite> {
+  const log = name === null ? parentLog : parentLog.child({ database: name })
+  const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
+  const controlPool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000 },
+    broke,
+  )
+  const engine = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
+    broke,
+  )
+  const control = createControl(controlPool, config.controlSchema)
+  const location: QueueLocation = config.redisUrl
+    ? { kind: 'redis', url: config.redisUrl }
+    : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
+  const instance = await prepare(control, location, [controlPool, engine])
+
+  const queueOptions: TicketQueueOptions = {
+    location,
+    instance,
+    onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
+  }
+  const queue = openQueue(queueOptions)
+  const sampling = openSampling(config, control, broke)
+  const sampler =
+    config.role === 'api'
+      ? null
+      : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
+  let pace: PaceKeeper | null = null
+  let worker: Worker | null = null
+  const inTime = <T>(answer: Promise<T>) => within(answer, numberWithinMs)
+  const sources: MetricSources = {
+    statuses: runStatuses,
+    runsByStatus: () => inTime(countRunsByStatus(control)),
+    queueDepth: () => inTime(queue.depth()),
+    liveCheckpoints: () => inTime(listLiveCheckpoints(control)),
+    signals: () => pace?.measured() ?? [],
+    held: async () =>
+      (await inTime(listWorkableRuns(control))).flatMap(({ job, hold }) => (hold ? [{ job, ...hold }] : [])),
+    pace: async () => {
+      const { pace, workers } = await inTime(readPace(control))
+      return { ...pace, workers }
+    },
+    onError: (metric, error) => log.warn({ err: error, metric }, 'a metric cannot be read and is left out'),
+  }
+  const metrics = createMetrics(sources, name === null ? {} : { database: name })
+
+  async function stopWorking(): Promise<void> {
+    const working = worker
+    worker = null
+    await working?.close()
+  }
+
+  return {
+    name,
+    instance,
+    control,
+    engine,
+    queue,
+    catalogue,
+    log,
+    metrics,
+    checkReplicas: sampling.checkReplicas,
+    async startWorking(worksAs) {
+      if (!sampler) return
+      pace = await PaceKeeper.open({ control, sampler, log, metrics, name: worksAs })
+      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs }
+      worker = startWorker(deps, queueOptions, slots)
+    },
+    stopWorking,
+    async close() {
+      await stopWorking()
+      await queue.close()
+      await sampler?.close()
+      await sampling.close()
+      await Promise.all([controlPool.end(), engine.end()])
+    },
+  }
+}
+
+/** Brings the schemas up to date, and gives the control schema's identity. Ends the pools where that cannot be done. */
+async function prepare(control: Control, location: QueueLocation, pools: readonly Pool[]): Promise<string> {
+  try {
+    await migrate(control)
+    await prepareQueue(location)
+    return await readInstance(control)
+  } catch (error) {
+    await Promise.all(pools.map((pool) => pool.end()))
+    if (error instanceof Problem) throw error
+    throw new Problem('unavailable', messageOf(error), {}, { cause: error })
+  }
+}
