@@ -5,6 +5,7 @@ import { quoteTableName } from '../core/identifier.ts'
 import { boundsOf } from '../core/pace.ts'
 import { judge } from '../core/sqlstate.ts'
 import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
+import { readHotUpdates } from '../engine/space.ts'
 import { updateStatements } from '../engine/update.ts'
 import { type Control, createControl } from '../store/control.ts'
 import { advanceRun, changeStatus, createRun } from '../store/lifecycle.ts'
@@ -12,6 +13,7 @@ import { leaseRange, listRanges } from '../store/ranges.ts'
 import { countStragglers } from '../store/stragglers.ts'
 import type { ApiDeps } from './deps.ts'
 import type { dryRunSchema } from './schemas.ts'
+import { tellSpace } from './space.ts'
 import { type Prepared, prepareRun, type StartRequest } from './start.ts'
 
 export type DryRunReport = z.output<typeof dryRunSchema>
@@ -56,7 +58,7 @@ export async function dryRun(deps: ApiDeps, request: StartRequest): Promise<DryR
   }
 }
 
-async function rehearse(tx: Control, { job, run: newRun, ranges, residual }: Prepared): Promise<DryRunReport> {
+async function rehearse(tx: Control, { job, run: newRun, ranges, residual, space }: Prepared): Promise<DryRunReport> {
   const { run } = await createRun(tx, newRun, ranges, residual)
   const [ticket] = (await advanceRun(tx, run.id, actor)).tickets
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
@@ -113,6 +115,7 @@ async function rehearse(tx: Control, { job, run: newRun, ranges, residual }: Pre
       seconds: share === null ? null : Math.ceil(seconds * share),
       walBytes: share === null ? null : Math.round(walBytes * share),
     },
+    space: space && tellSpace(space, run.options, await readHotUpdates(tx.db, run.target)),
     warnings: await warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers),
   }
 }

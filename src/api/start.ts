@@ -11,6 +11,7 @@ import { advanceRun, createRun, findRepeated } from '../store/lifecycle.ts'
 import { findRun, type NewRun, type Run } from '../store/runs.ts'
 import type { ApiDeps } from './deps.ts'
 import type { startRunSchema } from './schemas.ts'
+import { lookAtSpace, type SpaceLook, tellSpace } from './space.ts'
 
 export type StartRequest = z.output<typeof startRunSchema>
 
@@ -20,6 +21,8 @@ export interface Prepared {
   readonly run: NewRun
   readonly ranges: readonly KeyRange[]
   readonly residual: KeyRange
+  /** What decides how much the table will grow; null where that cannot be told. */
+  readonly space: SpaceLook | null
 }
 
 /** Accepts a run, or finds the one that the same Idempotency-Key has started. */
@@ -34,9 +37,12 @@ export async function startRun(
   if (repeated) return { run: repeated, created: false }
   const prepared = await prepareRun(deps, request, { requestHash, idempotencyKey, createdBy: actor })
   await refuseUnwatched(deps, prepared.run)
-  const { run, created } = await createRun(deps.control, prepared.run, prepared.ranges, prepared.residual)
+  const { run: newRun, ranges, residual } = prepared
+  const space = prepared.space && tellSpace(prepared.space, newRun.options)
+  const told = space && { space: space.summary, findings: space.findings }
+  const { run, created } = await createRun(deps.control, newRun, ranges, residual, told ?? {})
   await dispatch(deps, run.id, actor)
-  if (created) deps.log.info({ run: run.id, actor, ranges: prepared.ranges.length }, 'run accepted')
+  if (created) deps.log.info({ run: run.id, actor, ranges: ranges.length, ...told }, 'run accepted')
   return { run: (await findRun(deps.control, run.id)) as Run, created }
 }
 
@@ -56,6 +62,7 @@ export async function prepareRun(
     return {
       job,
       ranges,
+      space: await lookAtSpace(deps, client, target, job),
       // Rows that match are looked for everywhere. Without a predicate there is only the number of rows to compare, and
       // that inside the frozen bound.
       residual: { lower: null, upper: job.where ? null : (ranges.at(-1)?.upper ?? null) },

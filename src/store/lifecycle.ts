@@ -36,12 +36,16 @@ import {
 } from './runs.ts'
 import { countStragglers, wakeStragglers } from './stragglers.ts'
 
-/** Accepts a run: the run, its ranges and the first event, or nothing of them. `created` is false for a repeated key. */
+/**
+ * Accepts a run: the run, its ranges and the first event, which keeps what was `told` of it beforehand; or nothing of them.
+ * `created` is false for a repeated key.
+ */
 export async function createRun(
   control: Control,
   run: NewRun,
   ranges: readonly KeyRange[],
   residual: KeyRange,
+  told: Readonly<Record<string, unknown>> = {},
 ): Promise<{ run: Run; created: boolean }> {
   try {
     const created = await control.transaction(async (tx) => {
@@ -51,7 +55,7 @@ export async function createRun(
         runId: inserted.id,
         actor: run.createdBy,
         kind: 'created',
-        detail: { params: run.params, options: run.options, ranges: ranges.length },
+        detail: { params: run.params, options: run.options, ranges: ranges.length, ...told },
       })
       return inserted
     })

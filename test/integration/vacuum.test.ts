@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest'
+import type { DryRunReport } from '../../src/api/dryrun.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createItems, expectTouchedOnce } from '../support/items.ts'
+import { type Client, queueKind, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+// Nothing here depends on the queue: once is enough.
+const inDatabase = describe.skipIf(queueKind === 'redis')
+
+const rows = 40_000
+
+async function heldBy(client: Client, id: string) {
+  const { throttle } = await until(
+    `run ${id} to be held for its dead rows`,
+    () => client.run(id),
+    (run) => run.throttle?.signal === 'dead-tuples' && run.throttle.reason.includes('the limit is'),
+  )
+  return throttle as NonNullable<typeof throttle>
+}
+
+async function itemsBytes(database: TestDatabase): Promise<number> {
+  return database.value<number>("SELECT pg_relation_size('items')::int")
+}
+
+async function items(autovacuum: string) {
+  const database = await createDatabase()
+  const jobs = await createItems(database, rows)
+  await database.query(`ALTER TABLE items SET (${autovacuum})`)
+  await database.query('VACUUM ANALYZE items')
+  return { database, client: await startInProcess(database, jobs) }
+}
+
+/** What a table has grown by, as a part of what it was, when a run is through. */
+async function growthOf(database: TestDatabase, work: () => Promise<void>): Promise<number> {
+  const before = await itemsBytes(database)
+  await work()
+  return (await itemsBytes(database)) / before - 1
+}
+
+inDatabase('a limit of dead rows', () => {
+  test.each([
+    ['a part of the table', 0.1, 'dead-tuples is 1', 'the limit is 10 %'],
+    ['a number of rows', 4000, 'dead-tuples is ', 'the limit is 4,000 rows'],
+  ])('as %s has a run wait for vacuum, and the table hardly grows', async (_what, limit, is, most) => {
+    const { database, client } = await items('autovacuum_enabled = off')
+    // Dead rows are told to Postgres once a second: at this pace by then they are not too many.
+    const slowly = { batchSize: 200, maxRowsPerSecond: 4000 }
+    let holds = 0
+    const grown = await growthOf(database, async () => {
+      const id = await client.start('touch', { options: { ...slowly, signals: { 'dead-tuples': limit } } })
+      const held = await heldBy(client, id)
+      expect(held.reason).toContain(is)
+      expect(held.reason).toContain(most)
+      expect(held.reason).toContain('Autovacuum does not come, it is switched off: VACUUM "public"."items" by hand')
+      expect(held.limit).toBe(limit)
+      expect(held.value).toBeGreaterThanOrEqual(limit)
+      await until(
+        'the run to succeed',
+        async () => {
+          const { status, throttle } = await client.run(id)
+          if (throttle?.signal === 'dead-tuples' && throttle.reason.includes('the limit is')) {
+            await database.query('VACUUM items')
+            holds += 1
+          }
+          return status
+        },
+        (status) => status === 'succeeded',
+        100,
+      )
+    })
+    expect(holds).toBeGreaterThanOrEqual(2)
+    await expectTouchedOnce(database, rows)
+
+    await database.query('UPDATE items SET label = NULL, touched = 0')
+    await database.query('VACUUM FULL items')
+    const grownWithout = await growthOf(database, async () => {
+      await client.reaches(await client.start('touch'), ['succeeded'])
+    })
+    expect(grownWithout).toBeGreaterThan(0.9)
+    // A wider row is wider with vacuum, too; what dead rows leave is what vacuum makes the difference in.
+    const wider = await database.value<number>(
+      'SELECT avg(pg_column_size(items))::float8 / (SELECT pg_column_size(ROW(1::bigint, NULL::text, 0))) - 1 FROM items',
+    )
+    console.log({ grown, grownWithout, wider, holds })
+    expect(grown - wider).toBeLessThan(0.5 * (grownWithout - wider))
+  })
+
+  test('that autovacuum does not come before is told beforehand, and while the run is held', async () => {
+    const { client } = await items('autovacuum_vacuum_scale_factor = 0.2')
+    const options = { signals: { 'dead-tuples': 0.1 }, batchSize: 1000 }
+    const told =
+      'The run is held at 4,444 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum only comes at 8,050: ALTER TABLE public.items SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.items by hand each time the run is held.'
+    const { body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', options, dryRun: true })
+    expect(body.space?.findings).toContain(told)
+    const id = await client.start('touch', { options: { ...options, maxRowsPerSecond: 4000 } })
+    const { body: log } = await client.call<{ events: Array<{ kind: string; detail: { findings: string[] } }> }>(
+      'GET',
+      `/runs/${id}/events`,
+    )
+    expect(log.events[0]?.detail.findings).toContain(told)
+    const { reason } = await heldBy(client, id)
+    expect(reason).toMatch(
+      /; the limit is 10 %\. Autovacuum does not come before 8,050 dead rows, and there are \d,\d{3}: VACUUM "public"\."items" by hand, and let it come earlier: ALTER TABLE "public"\."items" SET \(autovacuum_vacuum_scale_factor = 0\.0\d\)\.$/,
+    )
+    await client.call('POST', `/runs/${id}/cancel`)
+  })
+
+  test('that autovacuum comes before is not complained of, and dead rows above its threshold are told to be due', async () => {
+    const { database, client } = await items('autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10')
+    const options = { signals: { 'dead-tuples': 0.1 }, batchSize: 1000, maxRowsPerSecond: 4000 }
+    const { body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', options, dryRun: true })
+    expect(body.space?.findings).toEqual([])
+    expect(body.space?.withVacuum?.ratio).toBeLessThan(body.space?.withoutVacuum.ratio ?? 0)
+    const id = await client.start('touch', { options })
+    const { reason } = await heldBy(client, id)
+    expect(reason).toContain('Autovacuum is due')
+    await database.query('VACUUM items')
+    await client.call('PATCH', `/runs/${id}`, { signals: { 'dead-tuples': false }, maxRowsPerSecond: null })
+    await client.reaches(id, ['succeeded'])
+  })
+})
