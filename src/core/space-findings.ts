@@ -44,10 +44,10 @@ function growthFinding(
   const bytes = withoutVacuum.tableBytes + withoutVacuum.indexBytes
   if (limited || withoutVacuum.ratio < largePart || bytes < worthTelling) return []
   const vacuum = withVacuum
-    ? 'if vacuum does not keep up with the run'
-    : 'and autovacuum does not come before the run is through'
+    ? ' if vacuum does not keep up with the run'
+    : ', and autovacuum does not come before the run is through'
   return [
-    `${table} and its indexes grow by ${formatShare(withoutVacuum.ratio)} (${formatBytes(bytes)}) ${vacuum}: have the run wait for it, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.`,
+    `${table} and its indexes grow by ${formatShare(withoutVacuum.ratio)} (${formatBytes(bytes)})${vacuum}: have the run wait for it, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.`,
   ]
 }
 
