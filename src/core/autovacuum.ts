@@ -49,7 +49,7 @@ const switches = 'the settings autovacuum and track_counts, and autovacuum_enabl
 export function vacuumOutlook(table: string, parts: readonly VacuumState[]): string {
   const due = parts.some((part) => part.dead > (vacuumThreshold(part) ?? Infinity))
   if (due) {
-    return 'Autovacuum is due and comes by itself; where it has been and they stay, a long transaction or a prepared one keeps them (signal snapshot): end it.'
+    return 'Autovacuum is due and comes by itself; where it has been and they stay, a long transaction or a prepared one keeps them (pg_stat_activity, pg_prepared_xacts): end it.'
   }
   if (parts.every(({ enabled }) => !enabled)) {
     return `Autovacuum does not come, it is switched off: VACUUM ${table} by hand, or switch it on (${switches}).`

@@ -12,7 +12,7 @@ export function spaceSummary({ table, indexes }: SpaceFacts, forecast: SpaceFore
   const { tableBytes, rowsToChange, hotShare, hotMeasured, withoutVacuum, withVacuum } = forecast
   const seen = hotMeasured ? 'as seen in the dry run' : 'worked out from its pages'
   const kept = withVacuum ? `; with vacuum keeping up, by about ${growthOf(withVacuum, indexes.length)}` : ''
-  return `${table} has ${formatBytes(tableBytes)}; ${formatCount(rowsToChange)} of its rows are changed, ${formatShare(hotShare)} of them by a HOT update (${seen}). Without vacuum in between it grows by about ${growthOf(withoutVacuum, indexes.length)}${kept}.`
+  return `${table} has ${formatBytes(tableBytes)}; about ${formatCount(rowsToChange)} of its rows are changed, ${formatShare(hotShare)} of them by a HOT update (${seen}). Without vacuum in between it grows by about ${growthOf(withoutVacuum, indexes.length)}${kept}.`
 }
 
 function growthOf({ tableBytes, indexBytes }: Growth, indexes: number): string {

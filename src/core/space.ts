@@ -134,9 +134,13 @@ export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: Sp
   }
 }
 
-/** The part of the rows that the job changes; all of them where nobody looked. */
-export function matchingShare({ sample }: Pick<SpaceFacts, 'sample'>): number {
-  return sample && sample.rows > 0 ? sample.matching / sample.rows : 1
+/**
+ * The part of the rows that the job changes; all of them where nobody looked. Where none of a sample matches, the next row
+ * might have: few is not taken for none unless the whole table was read.
+ */
+export function matchingShare({ sample, rows }: Pick<SpaceFacts, 'sample' | 'rows'>): number {
+  if (!sample || sample.rows === 0) return 1
+  return (sample.matching === 0 && sample.rows < rows ? 1 : sample.matching) / sample.rows
 }
 
 interface Sizes {

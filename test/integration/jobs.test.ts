@@ -212,7 +212,7 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
 })
 
 inFolder('the example jobs', () => {
-  test('load, all three', async () => {
+  test('load, all of them', async () => {
     const { jobs, broken } = await openCatalogue(fileURLToPath(new URL('../../jobs', import.meta.url))).read()
     expect(broken).toEqual([])
     expect(jobs.map(({ job }) => job.name)).toEqual([

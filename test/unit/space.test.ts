@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { formatBytes, formatCount, formatShare, listOf } from '../../src/core/size.ts'
-import { forecastSpace, type IndexFacts, type SpaceFacts } from '../../src/core/space.ts'
+import {
+  forecastSpace,
+  type IndexFacts,
+  matchingShare,
+  type SpaceFacts,
+  type SpaceSample,
+} from '../../src/core/space.ts'
 import { spaceFindings, spaceSummary } from '../../src/core/space-findings.ts'
 
 const index: IndexFacts = {
@@ -89,10 +95,18 @@ describe('a forecast', () => {
   })
 })
 
+test('few rows are not taken for none, unless all were looked at', () => {
+  const sample = { ...orders.sample, rows: 10_000, matching: 0 } as SpaceSample
+  expect(matchingShare({ sample, rows: 10_000_000 })).toBe(1 / 10_000)
+  expect(matchingShare({ sample, rows: 10_000 })).toBe(0)
+  expect(matchingShare({ sample: { ...sample, matching: 5000 }, rows: 10_000_000 })).toBe(0.5)
+  expect(matchingShare({ sample: null, rows: 10_000_000 })).toBe(1)
+})
+
 describe('what is said of it', () => {
   test('in one sentence', () => {
     expect(spaceSummary(orders, forecastSpace(orders, { ...alone, mostDeadRows: 1_000_000 }))).toBe(
-      'public.orders has 1 GB; 10,000,000 of its rows are changed, 0 % of them by a HOT update (worked out from its pages). Without vacuum in between it grows by about 1.2 GB, its 2 indexes by about 600 MB; with vacuum keeping up, by about 276 MB, its 2 indexes by about 60 MB.',
+      'public.orders has 1 GB; about 10,000,000 of its rows are changed, 0 % of them by a HOT update (worked out from its pages). Without vacuum in between it grows by about 1.2 GB, its 2 indexes by about 600 MB; with vacuum keeping up, by about 276 MB, its 2 indexes by about 60 MB.',
     )
   })
 
