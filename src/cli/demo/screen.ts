@@ -3,6 +3,7 @@ import { renderBar } from './bar.ts'
 import { count, seconds } from './words.ts'
 
 const widestBar = 60
+const partEveryMs = 50
 
 /**
  * What the person sees. On a terminal the last lines are a bar and a status, redrawn in place, and everything else goes
@@ -15,6 +16,7 @@ export class Screen {
   #shown: string[] = []
   #tenth = -1
   #status = ''
+  #partAt = 0
 
   constructor(out: NodeJS.WriteStream) {
     this.#out = out
@@ -59,8 +61,11 @@ export class Screen {
     this.#stand(run.status, run.progress.ratio, colour, [state(run), hindrances(run)])
   }
 
-  /** How much of something else is done: what, and in words. */
+  /** How much of something else is done: what, and in words. Whoever tells may do so thousands of times. */
   part(what: string, ratio: number, words: string): void {
+    const now = performance.now()
+    if (ratio < 1 && now - this.#partAt < partEveryMs) return
+    this.#partAt = now
     this.#stand(what, ratio, '36', [[what, words]])
   }
 
