@@ -6,7 +6,7 @@ import { drawRunNumber, findRunPlace, type NewRun } from '../store/runs.ts'
 import type { Site } from './deps.ts'
 import { findRunParts, gather, type Part, type RunParts } from './parts.ts'
 import { askEach, chooseSites, eachOrRefuse, PartlyDone, together } from './sites.ts'
-import { dispatch, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './start.ts'
+import { dispatch, foretold, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './start.ts'
 import { stopRunParts } from './tell.ts'
 
 /** Who asks, and what tells a repeated call from a new one. */
@@ -53,9 +53,10 @@ export async function startRun(
   )
   const birth = known ? await birthOf(known) : await drawBirth(sites, spanned, request.job)
   try {
-    await together(places, ({ result: { run, ranges, residual } }, tx) =>
-      createRun(tx, { ...run, ...birth }, ranges, residual),
-    )
+    await together(places, ({ result }, tx) => {
+      const { run, ranges, residual } = result
+      return createRun(tx, { ...run, ...birth }, ranges, residual, foretold(result) ?? {})
+    })
   } catch (error) {
     // A run that is being completed works already: what it lacks now, the same call writes once more.
     if (error instanceof PartlyDone) throw known ? error : await undo(sites, birth.id, actor, error)
@@ -68,7 +69,7 @@ export async function startRun(
   }
   await askEach(lacking, (site) => dispatch(site, birth.id, actor))
   for (const { site, result } of places) {
-    site.log.info({ run: birth.id, actor, ranges: result.ranges.length }, 'run accepted')
+    site.log.info({ run: birth.id, actor, ranges: result.ranges.length, ...foretold(result) }, 'run accepted')
   }
   return { run: await findRunParts(sites, birth.id, spanned[0]?.name), created: !known }
 }

@@ -5,6 +5,7 @@ import { quoteTableName } from '../core/identifier.ts'
 import { boundsOf } from '../core/pace.ts'
 import { judge } from '../core/sqlstate.ts'
 import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
+import { readHotUpdates } from '../engine/space.ts'
 import { updateStatements } from '../engine/update.ts'
 import { type Control, createControl } from '../store/control.ts'
 import { advanceRun, changeStatus, createRun } from '../store/lifecycle.ts'
@@ -14,6 +15,7 @@ import { countStragglers } from '../store/stragglers.ts'
 import type { ApiDeps, Site } from './deps.ts'
 import type { dryRunSchema, dryRunsSchema } from './schemas.ts'
 import { chooseSites, eachOrRefuse } from './sites.ts'
+import { tellSpace } from './space.ts'
 import { type Prepared, prepareRun, type StartRequest } from './start.ts'
 
 export type DryRunReport = z.output<typeof dryRunSchema>
@@ -71,7 +73,11 @@ async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> 
   }
 }
 
-async function rehearse(tx: Control, { job, ranges, residual }: Prepared, newRun: NewRun): Promise<DryRunReport> {
+async function rehearse(
+  tx: Control,
+  { job, ranges, residual, space }: Prepared,
+  newRun: NewRun,
+): Promise<DryRunReport> {
   const run = await createRun(tx, newRun, ranges, residual)
   const [ticket] = (await advanceRun(tx, run.id, actor)).tickets
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
@@ -128,6 +134,7 @@ async function rehearse(tx: Control, { job, ranges, residual }: Prepared, newRun
       seconds: share === null ? null : Math.ceil(seconds * share),
       walBytes: share === null ? null : Math.round(walBytes * share),
     },
+    space: space && tellSpace(space, run.options, await readHotUpdates(tx.db, run.target)),
     warnings: await warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers),
   }
 }

@@ -104,6 +104,29 @@ export const runSchema = z
   })
   .meta({ id: 'Run' })
 
+const growthSchema = z.object({
+  tableBytes: z.number(),
+  indexBytes: z.number(),
+  ratio: z.number().describe('Both, as a part of what table and indexes have now'),
+})
+
+export const spaceSchema = z
+  .object({
+    summary: z.string(),
+    tableBytes: z.number(),
+    indexBytes: z.number(),
+    rowsToChange: z.number().describe('By a sample of the table'),
+    rowBytes: z.number().describe('What such a row takes now'),
+    newRowBytes: z.number().describe('And once it is changed'),
+    hotShare: z.number().describe('Of the updates, those that stay on their page and leave the indexes alone'),
+    hotMeasured: z.boolean().describe('Seen in the batches that were rolled back, not worked out'),
+    withoutVacuum: growthSchema,
+    withVacuum: growthSchema.nullable().describe('Null where vacuum does not come by itself'),
+    indexes: z.array(z.object({ name: z.string(), method: z.string(), bytes: z.number() })),
+    findings: z.array(z.string()).describe('What makes the table grow or the run slow or wait, why, and what to do'),
+  })
+  .meta({ id: 'Space' })
+
 export const dryRunSchema = z
   .object({
     job: z.string(),
@@ -120,6 +143,7 @@ export const dryRunSchema = z
       seconds: z.number().nullable().describe('For the whole table at this speed, with one worker'),
       walBytes: z.number().nullable().describe('For the whole table'),
     }),
+    space: spaceSchema.nullable().describe('How much table and indexes will grow; null where it cannot be told'),
     warnings: z.array(z.string()),
   })
   .meta({ id: 'DryRun' })

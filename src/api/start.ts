@@ -11,6 +11,7 @@ import { advanceRun } from '../store/lifecycle.ts'
 import type { NewRun, Run } from '../store/runs.ts'
 import type { Site } from './deps.ts'
 import type { startRunSchema } from './schemas.ts'
+import { lookAtSpace, type SpaceLook, type SpaceReport, tellSpace } from './space.ts'
 
 export type StartRequest = z.output<typeof startRunSchema>
 
@@ -20,6 +21,14 @@ export interface Prepared {
   readonly run: Omit<NewRun, 'id' | 'createdAt' | 'databases'>
   readonly ranges: readonly KeyRange[]
   readonly residual: readonly KeyRange[]
+  /** What decides how much the table will grow; null where that cannot be told. */
+  readonly space: SpaceLook | null
+}
+
+/** What the first event of a run keeps of what was foretold. */
+export function foretold({ space, run }: Prepared): { space: string; findings: SpaceReport['findings'] } | null {
+  const report = space && tellSpace(space, run.options)
+  return report && { space: report.summary, findings: report.findings }
 }
 
 /** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
@@ -39,6 +48,7 @@ export async function prepareRun(
       job,
       ranges,
       residual: residualRanges(ranges, job.where !== null),
+      space: await lookAtSpace(deps, client, target, job),
       run: {
         ...identity,
         job: job.name,

@@ -1,40 +1,42 @@
-import { randomBytes } from 'node:crypto'
-import { copyFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import pg from 'pg'
-import { startPostgres, startStandby } from '../embedded/index.ts'
-import { loadCities } from './demo/cities.ts'
-import { Client } from './demo/client.ts'
-import { Fleet } from './demo/fleet.ts'
-import { removeTickets } from './demo/leftovers.ts'
+import { messageOf } from '../core/errors.ts'
+import { House } from './demo/house.ts'
+import { playLarge, usualSource } from './demo/large.ts'
 import { Screen } from './demo/screen.ts'
-import { playShow } from './demo/show.ts'
-import { count, seconds } from './demo/words.ts'
+import { playSmall } from './demo/small.ts'
+import { seconds } from './demo/words.ts'
+
+const usage = `npm run demo             on the 135 233 cities of the world, step by step
+npm run demo -- --large  on the 4.5 million names of all-the-package-names, in one go (27 MB are fetched once)`
 
 const screen = new Screen(process.stdout)
 const began = performance.now()
 const interrupted = new AbortController()
-/** What has to be undone, the last first. Each is tried, whatever becomes of the others. */
-const undo: Array<() => Promise<unknown>> = []
-let fleet: Fleet | null = null
-let logFile: string | null = null
+const house = new House(screen, interrupted.signal)
 
-listenForSignals()
-process.exitCode = await demo()
+const [show, ...others] = process.argv.slice(2)
+if (others.length > 0 || (show !== undefined && show !== '--large')) {
+  process.stderr.write(`The demo does not know ${process.argv.slice(2).join(' ')}. There is\n${usage}\n`)
+  process.exitCode = 2
+} else {
+  listenForSignals()
+  process.exitCode = await demo(show === '--large')
+}
 
 /** Returns the exit code. */
-async function demo(): Promise<number> {
+async function demo(large: boolean): Promise<number> {
   let failure: unknown
   let wrong: string[] = []
   try {
-    wrong = await perform(interrupted.signal)
+    screen.line('evenkeel: a backfill on a live PostgreSQL, from start to proof')
+    screen.line(screen.dim('Database, processes and files are temporary. Ctrl-C ends it all, at any moment.'))
+    screen.line()
+    wrong = await (large ? playLarge(house, usualSource) : playSmall(house))
   } catch (error) {
     failure = error
   }
   screen.clear()
-  const kept = failure !== undefined && !interrupted.signal.aborted ? await keepLog() : null
-  for (const step of undo.reverse()) await step().catch(() => {})
+  const kept = failure !== undefined && !interrupted.signal.aborted ? await house.keepLog() : null
+  await house.close()
   if (interrupted.signal.aborted) {
     screen.line('Stopped: every process is ended, every temporary file is removed.')
     return 130
@@ -43,95 +45,19 @@ async function demo(): Promise<number> {
     explain(failure, kept)
     return 1
   }
-  conclude(wrong)
+  conclude(wrong, large)
   return wrong.length === 0 ? 0 : 1
 }
 
-async function perform(signal: AbortSignal): Promise<string[]> {
-  screen.line('evenkeel: a backfill on a live PostgreSQL, from start to proof')
-  screen.line(screen.dim('Database, processes and files are temporary. Ctrl-C ends it all, at any moment.'))
-  screen.line()
-
-  const postgres = await timed('Postgres runs in a temporary folder', () => startPostgres())
-  undo.push(() => postgres.stop())
-  logFile = join(dirname(postgres.logFile), 'demo.log')
-  const pool = connect(postgres.url)
-  signal.throwIfAborted()
-
-  // Before there is anything to copy: it is there sooner, and follows the loading.
-  const follower = await timed('a standby streams from it', () => startStandby(postgres, { name: 'one' }))
-  undo.push(() => follower.stop())
-  const standby = connect(follower.url)
-  signal.throwIfAborted()
-
-  let rowsLoaded = 0
-  await timed('the cities of the world are loaded', async () => {
-    const loaded = await loadCities(pool)
-    rowsLoaded = loaded.cities
-    return `${count(loaded.cities)} rows in cities, ${loaded.countries} in countries`
-  })
-  signal.throwIfAborted()
-
-  const secret = randomBytes(24).toString('base64url')
-  const redisUrl = process.env.REDIS_URL
-  const running = new Fleet(logFile, {
-    DATABASE_URL: postgres.url,
-    REPLICAS: 'auto',
-    API_TOKENS: `you:operate:${secret}`,
-    ...(redisUrl ? { REDIS_URL: redisUrl } : {}),
-  })
-  fleet = running
-  if (redisUrl) undo.push(() => removeTickets(redisUrl, pool))
-  undo.push(() => running.stop())
-  const { api, workers } = await timed('the service runs', async () => {
-    const api = await running.start('api', 'API', signal)
-    const workers = await Promise.all([1, 2].map((number) => running.start('worker', `worker ${number}`, signal)))
-    return { api, workers }
-  })
-  for (const { name, pid, url } of [api, ...workers]) screen.fact(screen.dim(`${name}: pid ${pid}, ${url}`))
-
-  const stage = {
-    screen,
-    client: new Client(api.url, secret, signal),
-    pool,
-    standby,
-    fleet: running,
-    workers,
-    databaseUrl: postgres.url,
-    rowsLoaded,
-    signal,
-    onEnd: (step: () => Promise<void>) => undo.push(step),
-  }
-  return playShow(stage)
-}
-
-/** A few sessions of the show's own, closed when it ends. */
-function connect(connectionString: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString, max: 2, application_name: 'evenkeel demo' })
-  pool.on('error', () => {})
-  undo.push(() => pool.end())
-  return pool
-}
-
-async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
-  const start = performance.now()
-  const result = await work()
-  const more = typeof result === 'string' ? `: ${result}` : ''
-  screen.fact(`${what}${more} ${screen.dim(`(${seconds((performance.now() - start) / 1000)})`)}`)
-  return result
-}
-
-function conclude(wrong: readonly string[]): void {
+function conclude(wrong: readonly string[], large: boolean): void {
   const elapsed = seconds((performance.now() - began) / 1000)
   screen.line()
   if (wrong.length > 0) {
     screen.verdict(false, `The proof does not hold after ${elapsed}. ${wrong.join('; ')}.`)
     return
   }
-  screen.verdict(
-    true,
-    `Every row was done exactly once: through a pause, a standby that fell behind, locks and a crash, in ${elapsed}.`,
-  )
+  const through = large ? '' : ': through a pause, a standby that fell behind, locks and a crash,'
+  screen.verdict(true, `Every row was done exactly once${through} in ${elapsed}.`)
   screen.line()
   screen.line('Next:')
   for (const [command, what] of [
@@ -146,27 +72,14 @@ function conclude(wrong: readonly string[]): void {
 }
 
 function explain(error: unknown, kept: string | null): void {
-  const tail = fleet?.tail ?? []
-  if (tail.length > 0) {
+  if (house.tail.length > 0) {
     screen.line()
     screen.line('The last lines of the service:')
-    for (const line of tail) screen.line(`  ${line}`)
+    for (const line of house.tail) screen.line(`  ${line}`)
   }
   screen.line()
-  screen.verdict(false, `The demo could not go on: ${error instanceof Error ? error.message : String(error)}`)
+  screen.verdict(false, `The demo could not go on: ${messageOf(error)}`)
   if (kept) screen.line(`The log of the service is kept in ${kept}`)
-}
-
-/** The folder with the log goes with Postgres; whoever wants to know what went wrong needs it longer. */
-async function keepLog(): Promise<string | null> {
-  if (logFile === null || fleet === null) return null
-  const kept = join(tmpdir(), `evenkeel-demo-${process.pid}.log`)
-  try {
-    await copyFile(logFile, kept)
-    return kept
-  } catch {
-    return null
-  }
 }
 
 function listenForSignals(): void {

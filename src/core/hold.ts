@@ -1,7 +1,7 @@
 import { limitOf } from './limits.ts'
 import type { RunOptions } from './options.ts'
 import { isOpen, opensAt } from './schedule.ts'
-import { formatValue, type Measured, type SignalName, signalSpecs } from './signal.ts'
+import { formatValue, type Measured, type SignalName, type SignalUnit, signalSpecs } from './signal.ts'
 
 /** Why a run does not work at this moment though nobody has paused it. */
 export interface Hold {
@@ -92,7 +92,7 @@ function signalHold(input: HoldInput): Hold | null {
 }
 
 function judge(measured: Measured, { options, heldBy }: HoldInput): Hold | null {
-  const { signal, value, detail, worst } = measured
+  const { signal, value, detail } = measured
   const limit = limitOf(signal, options)
   if (!limit) return null
   const { unit, essential } = signalSpecs[signal]
@@ -100,15 +100,28 @@ function judge(measured: Measured, { options, heldBy }: HoldInput): Hold | null 
     if (!essential) return null
     return { reason: `${signal} is not known, so nothing is written. ${detail}`, signal, value, limit: limit.hard }
   }
+  if (limit.rows !== undefined) return judgeValue(inRows(measured), 'rows', limit.rows, heldBy === signal)
   if (limit.hard === null) return null
+  return judgeValue({ ...measured, value }, unit, limit.hard, heldBy === signal)
+}
+
+function judgeValue(
+  { signal, value, detail, worst, outlook }: Measured & { readonly value: number },
+  unit: SignalUnit,
+  limit: number,
+  held: boolean,
+): Hold | null {
   const is = `${signal} is ${formatValue(unit, value)} (${detail})`
-  const most = formatValue(unit, limit.hard)
-  if (value >= limit.hard) return { reason: `${is}; the limit is ${most}.`, signal, value, limit: limit.hard }
-  if (heldBy !== signal || (worst !== null && worst < releasePart * limit.hard)) return null
-  return {
-    reason: `${is}; it goes on once that has stayed under ${formatValue(unit, releasePart * limit.hard)} for a moment.`,
-    signal,
-    value,
-    limit: limit.hard,
-  }
+  const more = outlook === undefined ? '' : ` ${outlook}`
+  if (value >= limit) return { reason: `${is}; the limit is ${formatValue(unit, limit)}.${more}`, signal, value, limit }
+  if (!held || (worst !== null && worst < releasePart * limit)) return null
+  const under = formatValue(unit, releasePart * limit)
+  return { reason: `${is}; it goes on once that has stayed under ${under} for a moment.${more}`, signal, value, limit }
+}
+
+/** The table hardly changes its size within three looks: the worst part of it is the worst in rows as well. */
+function inRows(measured: Measured): Measured & { readonly value: number } {
+  const { value, worst, rows = 0 } = measured
+  if (!worst) return { ...measured, value: rows }
+  return { ...measured, value: rows, worst: value ? (worst / value) * rows : Number.POSITIVE_INFINITY }
 }

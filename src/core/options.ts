@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { scheduleFault } from './schedule.ts'
-import { signalNames } from './signal.ts'
+import { fewestDeadRows, signalNames } from './signal.ts'
 
 const rows = z.int().min(1).max(100_000)
 const seconds = z.number().min(0.001).max(5)
@@ -59,9 +59,17 @@ const fields = {
           message: 'its limit is maxLagSeconds; here it is true or false',
         })
       }
+      const dead = signals['dead-tuples']
+      if (typeof dead === 'number' && dead >= 1 && !(Number.isInteger(dead) && dead >= fewestDeadRows)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['dead-tuples'],
+          message: `a part of the table below 1 (0.2 is a fifth), or a number of dead rows of at least ${fewestDeadRows}`,
+        })
+      }
     })
     .describe(
-      'Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual.',
+      'Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual. For dead-tuples a number of 1000 or more is dead rows.',
     ),
   schedule: z
     .strictObject({ cron: z.string().max(200), timeZone: z.string().max(100) })

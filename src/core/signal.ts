@@ -1,3 +1,5 @@
+import { formatCount } from './size.ts'
+
 /** What can be measured on a database under a backfill. */
 export const signalNames = [
   'replica-lag',
@@ -25,6 +27,7 @@ export type SignalUnit =
   | 'per core'
   | 'times the quiet'
   | 'ratio'
+  | 'rows'
 
 export interface SignalSpec {
   readonly unit: SignalUnit
@@ -127,6 +130,9 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
   },
 }
 
+/** From here on a limit of `dead-tuples` is a number of rows: as a part of the table it would never be reached. */
+export const fewestDeadRows = 1000
+
 /** One look at one signal. Unknown is a value of its own, and never zero. */
 export interface Reading {
   readonly signal: SignalName
@@ -134,6 +140,10 @@ export interface Reading {
   readonly value: number | null
   /** What it was measured on ("standby s1"); where it is unknown, why, and what to do. */
   readonly detail: string
+  /** The value as a number of rows, where a limit may be given as one. */
+  readonly rows?: number
+  /** What somebody who is held by it should know: whether it gets better by itself, and what to do where it does not. */
+  readonly outlook?: string
 }
 
 /** What the sampler knows of a signal now. */
@@ -156,6 +166,8 @@ export function formatValue(unit: SignalUnit, value: number): string {
       return `${Math.round((value / mebibyte) * 10) / 10} MiB`
     case 'ratio':
       return `${Math.round(value * 100)} %`
+    case 'rows':
+      return `${formatCount(value)} rows`
     default:
       return `${rounded} ${unit}`
   }

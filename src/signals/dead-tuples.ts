@@ -1,5 +1,7 @@
+import { type VacuumState, vacuumOutlook } from '../core/autovacuum.ts'
 import type { Reading } from '../core/signal.ts'
 import type { Ask } from './ask.ts'
+import { readVacuumStates } from './autovacuum.ts'
 import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
 import { unknown } from './words.ts'
 
@@ -36,17 +38,19 @@ export async function deadTuples(
 ): Promise<Array<Reading & { readonly table: string }>> {
   if (tables.length === 0) return []
   const rows = await readTuples(ask, tables)
+  const states = await readVacuumStates(ask, tables)
   return rows.flatMap((row) => {
     const table = tables[row.number - 1]
-    return table ? { ...ratio(table, row), table: keyOf(table) } : []
+    return table ? { ...ratio(table, row, states[row.number - 1] ?? []), table: keyOf(table) } : []
   })
 }
 
-function ratio(table: WatchedTable, { there, live, dead, counted }: Tuples): Reading {
+function ratio(table: WatchedTable, { there, live, dead, counted }: Tuples, states: readonly VacuumState[]): Reading {
   const name = keyOf(table)
   if (!there) return unknown('dead-tuples', notThere(table))
-  if (live + dead > 0) return { signal: 'dead-tuples', value: dead / (live + dead), detail: `table ${name}` }
-  return counted
-    ? { signal: 'dead-tuples', value: 0, detail: `table ${name}` }
-    : unknown('dead-tuples', `nothing is known of the rows of ${name}: ANALYZE ${name}`)
+  if (live + dead > 0 || counted) {
+    const value = dead === 0 ? 0 : dead / (live + dead)
+    return { signal: 'dead-tuples', value, detail: `table ${name}`, rows: dead, outlook: vacuumOutlook(name, states) }
+  }
+  return unknown('dead-tuples', `nothing is known of the rows of ${name}: ANALYZE ${name}`)
 }

@@ -72,13 +72,19 @@ export class Look {
     }
     const at = this.#at
     const stale = now - at > Math.max(3000, 3 * this.#spec.intervalMs)
-    return seen.map(({ reading: { signal, value, detail }, values }) => {
-      if (!stale) return { signal, value, detail, worst: worstOf(values), at }
+    return seen.map(({ reading: { table: _, ...reading }, values }) => {
+      if (!stale) return { ...reading, worst: worstOf(values), at }
       const cause = this.#underWay
         ? 'the database does not answer; check that it runs and can be reached'
         : 'this process has too much to do; give it more CPU, or run fewer jobs in it'
       const seconds = Math.round((now - at) / 1000)
-      return { signal, value: null, detail: `has not been read for ${seconds} s: ${cause}`, worst: null, at }
+      return {
+        signal: reading.signal,
+        value: null,
+        detail: `has not been read for ${seconds} s: ${cause}`,
+        worst: null,
+        at,
+      }
     })
   }
 

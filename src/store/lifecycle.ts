@@ -44,7 +44,7 @@ import {
 import { countStragglers, wakeStragglers } from './stragglers.ts'
 
 /**
- * Accepts a run: the run, its ranges and the first event, or nothing of them. To be called in a transaction. A second live
+ * Accepts a run: the run, its ranges and the first event, which keeps what was `told` of it beforehand; or nothing of them. To be called in a transaction. A second live
  * run, and a repeated key, violate a unique index (23505): once that is rolled back, `findRepeated` and `explainConflict`
  * tell which.
  */
@@ -53,6 +53,7 @@ export async function createRun(
   run: NewRun,
   ranges: readonly KeyRange[],
   residual: readonly KeyRange[],
+  told: Readonly<Record<string, unknown>> = {},
 ): Promise<Run> {
   const inserted = await insertRun(tx, run)
   await insertRanges(tx, inserted.id, ranges, residual)
@@ -60,7 +61,7 @@ export async function createRun(
     runId: inserted.id,
     actor: run.createdBy,
     kind: 'created',
-    detail: { params: run.params, options: run.options, ranges: ranges.length },
+    detail: { params: run.params, options: run.options, ranges: ranges.length, ...told },
   })
   return inserted
 }

@@ -212,10 +212,15 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
 })
 
 inFolder('the example jobs', () => {
-  test('load, all three', async () => {
+  test('load, all of them', async () => {
     const { jobs, broken } = await openCatalogue(fileURLToPath(new URL('../../jobs', import.meta.url))).read()
     expect(broken).toEqual([])
-    expect(jobs.map(({ job }) => job.name)).toEqual(['cities-country', 'cities-point', 'cities-search-name'])
+    expect(jobs.map(({ job }) => job.name)).toEqual([
+      'cities-country',
+      'cities-point',
+      'cities-search-name',
+      'packages-split',
+    ])
     for (const { job } of jobs) expect(resolveJob(job, {}).fingerprint).toMatch(/^[0-9a-f]{64}$/)
   })
 })

@@ -67,6 +67,46 @@ describe('a signal holds a run', () => {
   })
 })
 
+describe('dead tuples', () => {
+  const options = { ...defaultRunOptions, signals: { 'dead-tuples': 100_000 } }
+  const dead = (rows: number, worst: number | null, value = rows / 1_000_000) => ({
+    ...measured('dead-tuples', value, worst),
+    rows,
+    outlook: 'Autovacuum is due.',
+  })
+
+  test('hold by a number of rows where the limit is one', () => {
+    expect(held({ options, measured: [dead(99_999, 0.1)] })).toBeNull()
+    expect(held({ options, measured: [dead(100_000, 0.1)] })).toEqual({
+      reason: expect.stringMatching(
+        /^dead-tuples is 100,000 rows \(.*\); the limit is 100,000 rows\. Autovacuum is due\.$/,
+      ),
+      signal: 'dead-tuples',
+      value: 100_000,
+      limit: 100_000,
+    })
+  })
+
+  test('in rows let a held run go on once three looks were well below', () => {
+    const again = (rows: number, worst: number | null, value?: number) =>
+      held({ options, heldBy: 'dead-tuples', measured: [dead(rows, worst, value)] })
+    expect(again(40_000, 0.049)).toBeNull()
+    expect(again(40_000, 0.05)?.reason).toContain(
+      'goes on once that has stayed under 50,000 rows for a moment. Autovac',
+    )
+    expect(again(0, 0.1)).not.toBeNull()
+    expect(again(0, 0)).toBeNull()
+    expect(again(0, null)).not.toBeNull()
+  })
+
+  test('as a part of the table hold with what there is to expect', () => {
+    const part = { ...defaultRunOptions, signals: { 'dead-tuples': 0.1 } }
+    expect(held({ options: part, measured: [dead(100_000, 0.1)] })?.reason).toMatch(
+      /is 10 % \(.*\); the limit is 10 %\. Autovacuum is due\.$/,
+    )
+  })
+})
+
 describe('a signal that is not known', () => {
   test.for(essentials)('holds where it is %s, with why it is not known and what to do', (name) => {
     const why = 'Grant pg_monitor to the role evenkeel.'

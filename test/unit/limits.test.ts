@@ -1,6 +1,6 @@
 import { array, assert, boolean, constantFrom, dictionary, double, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { limitOf, strictestLimit } from '../../src/core/limits.ts'
+import { deadLimitOf, limitOf, strictestLimit } from '../../src/core/limits.ts'
 import { signalNames, signalSpecs } from '../../src/core/signal.ts'
 
 const lags = ['replica-lag', 'heartbeat'] as const
@@ -52,6 +52,16 @@ describe('the limits of a signal', () => {
     expect(limitOf('probe', { ...plain, signals: { probe: 10 } })).toEqual({ soft: 4, hard: 10 })
   })
 
+  test('of dead tuples are a part of the table below 1, and a number of rows above', () => {
+    const limited = (limit: number) => ({ ...plain, signals: { 'dead-tuples': limit } })
+    expect(limitOf('dead-tuples', limited(0.2))).toEqual({ soft: expect.closeTo(0.08), hard: 0.2 })
+    expect(limitOf('dead-tuples', limited(100_000))).toEqual({ soft: 0.5, hard: null, rows: 100_000 })
+    expect(deadLimitOf(limited(0.2))).toEqual({ part: 0.2 })
+    expect(deadLimitOf(limited(100_000))).toEqual({ rows: 100_000 })
+    for (const signals of [{}, { 'dead-tuples': true }, { 'dead-tuples': false }])
+      expect(deadLimitOf({ ...plain, signals })).toBeNull()
+  })
+
   test('are in order, whatever is said', () => {
     assert(
       property(constantFrom(...signalNames), anyOptions, (name, options) => {
@@ -64,8 +74,9 @@ describe('the limits of a signal', () => {
   })
 
   test('that are raised never fall, neither of the two', () => {
+    const inOneUnit = others.filter((name) => name !== 'dead-tuples')
     assert(
-      property(constantFrom(...others), own, own, (name, one, two) => {
+      property(constantFrom(...inOneUnit), own, own, (name, one, two) => {
         const [low, high] = [Math.min(one, two), Math.max(one, two)].map((limit) =>
           limitOf(name, { ...plain, signals: { [name]: limit } }),
         )

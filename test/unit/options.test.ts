@@ -38,10 +38,20 @@ const plainOptions = {
     { cron: '0-29 * * * SAT,SUN', timeZone: 'UTC' },
   ),
 }
+const ofTheirOwn = ['replica-lag', 'heartbeat', 'dead-tuples']
 const anySignals = dictionary(
-  constantFrom(...signalNames.filter((name) => name !== 'replica-lag' && name !== 'heartbeat')),
+  constantFrom(...signalNames.filter((name) => !ofTheirOwn.includes(name))),
   oneof(boolean(), ownLimit),
-).chain((rest) => dictionary(constantFrom('replica-lag', 'heartbeat'), boolean()).map((lags) => ({ ...rest, ...lags })))
+).chain((rest) =>
+  record(
+    {
+      'replica-lag': boolean(),
+      heartbeat: boolean(),
+      'dead-tuples': oneof(boolean(), double({ min: 0.001, max: 0.999, noNaN: true }), integer({ min: 1000 })),
+    },
+    { requiredKeys: [] },
+  ).map((own) => ({ ...rest, ...own })),
+)
 const anyOptions = record({ ...plainOptions, signals: anySignals })
 
 describe('options', () => {

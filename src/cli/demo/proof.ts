@@ -3,14 +3,35 @@ import type { EventBody, RunBody } from './client.ts'
 import type { Screen } from './screen.ts'
 import { count, seconds } from './words.ts'
 
-/** One number of the proof: how it is counted, and what it has to be. */
-interface Count {
+/** One number of a proof: how it is counted, and what it has to be. */
+export interface Count {
   readonly label: string
   readonly sql: string
   readonly expected: number
 }
 
-/** Counts everything in the database and shows it. Returns what is wrong, in words; nothing when the proof holds. */
+/** Counts in the database and shows it, beside what the run says itself. Returns what is wrong, in words. */
+export async function proveCounts(
+  pool: Pool,
+  screen: Screen,
+  run: RunBody,
+  counts: readonly Count[],
+): Promise<string[]> {
+  const wrong: string[] = []
+  for (const { label, sql, expected } of counts) {
+    const { rows } = await pool.query<{ value: number }>(`SELECT (${sql})::int AS value`)
+    const value = rows[0]?.value ?? Number.NaN
+    const right = value === expected
+    if (!right) wrong.push(`${label}: ${count(value)} instead of ${count(expected)}`)
+    screen.line(`   ${label.padEnd(18)} ${count(value).padStart(9)}   ${screen.dim(sql)}${right ? '' : '   WRONG'}`)
+  }
+  screen.line(
+    `   ${'as checkpointed'.padEnd(18)} ${count(run.proof?.rowsDone ?? 0).padStart(9)}   ${screen.dim(`GET /runs/${run.id}, proof.rowsDone`)}`,
+  )
+  return wrong
+}
+
+/** Counts everything of the cities and shows it. Returns what is wrong, in words; nothing when the proof holds. */
 export async function prove(
   pool: Pool,
   standby: Pool,
@@ -27,17 +48,7 @@ export async function prove(
     // checkpoint without its batch, would tell here.
     { label: 'changes in all', sql: 'SELECT sum(touched) FROM cities', expected: run.proof?.rowsDone ?? -1 },
   ]
-  const wrong: string[] = []
-  for (const { label, sql, expected } of counts) {
-    const { rows } = await pool.query<{ value: number }>(`SELECT (${sql})::int AS value`)
-    const value = rows[0]?.value ?? Number.NaN
-    const right = value === expected
-    if (!right) wrong.push(`${label}: ${count(value)} instead of ${count(expected)}`)
-    screen.line(`   ${label.padEnd(18)} ${count(value).padStart(9)}   ${screen.dim(sql)}${right ? '' : '   WRONG'}`)
-  }
-  screen.line(
-    `   ${'as checkpointed'.padEnd(18)} ${count(run.proof?.rowsDone ?? 0).padStart(9)}   ${screen.dim(`GET /runs/${run.id}, proof.rowsDone`)}`,
-  )
+  const wrong = await proveCounts(pool, screen, run, counts)
   const [here, there] = (await Promise.all([pool, standby].map(digest))) as [Digest, Digest]
   const same = here.count === there.count && here.sum === there.sum
   if (!same) wrong.push('the standby has other rows than its primary')

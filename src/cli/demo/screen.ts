@@ -3,6 +3,7 @@ import { renderBar } from './bar.ts'
 import { count, seconds } from './words.ts'
 
 const widestBar = 60
+const partEveryMs = 50
 
 /**
  * What the person sees. On a terminal the last lines are a bar and a status, redrawn in place, and everything else goes
@@ -15,6 +16,7 @@ export class Screen {
   #shown: string[] = []
   #tenth = -1
   #status = ''
+  #partAt = 0
 
   constructor(out: NodeJS.WriteStream) {
     this.#out = out
@@ -55,17 +57,30 @@ export class Screen {
 
   /** Where the run stands now. */
   progress(run: RunBody): void {
+    const colour = run.status === 'running' ? '36' : '33'
+    this.#stand(run.status, run.progress.ratio, colour, [state(run), hindrances(run)])
+  }
+
+  /** How much of something else is done: what, and in words. Whoever tells may do so thousands of times. */
+  part(what: string, ratio: number, words: string): void {
+    const now = performance.now()
+    if (ratio < 1 && now - this.#partAt < partEveryMs) return
+    this.#partAt = now
+    this.#stand(what, ratio, '36', [[what, words]])
+  }
+
+  #stand(status: string, ratio: number, colour: string, lines: readonly string[][]): void {
     if (this.#live) {
       this.#erase()
-      this.#shown = this.#lines(run)
+      this.#shown = this.#lines(ratio, colour, lines)
       this.#draw()
       return
     }
-    const tenth = Math.floor(run.progress.ratio * 10)
-    if (tenth === this.#tenth && run.status === this.#status) return
+    const tenth = Math.floor(ratio * 10)
+    if (tenth === this.#tenth && status === this.#status) return
     this.#tenth = tenth
-    this.#status = run.status
-    this.line(`   ${percent(run).padStart(4)}  ${[...state(run), ...hindrances(run)].join(', ')}`)
+    this.#status = status
+    this.line(`   ${percent(ratio).padStart(4)}  ${lines.flat().join(', ')}`)
   }
 
   /** Takes the bar away. */
@@ -74,19 +89,20 @@ export class Screen {
     this.#shown = []
   }
 
-  #lines(run: RunBody): string[] {
+  #lines(ratio: number, colour: string, lines: readonly string[][]): string[] {
     // One column short of the edge: a line that fills the last one wraps, and could not be erased any more.
     const room = Math.max(1, (this.#out.columns || 80) - 1)
     const width = Math.max(0, Math.min(widestBar, room - 9))
-    const bar = renderBar(run.progress.ratio, width)
+    const bar = renderBar(ratio, width)
     const rest = bar.search('─')
     const [full, empty] = rest < 0 ? [bar, ''] : [bar.slice(0, rest), bar.slice(rest)]
-    const colour = run.status === 'running' ? '36' : '33'
     return [
-      `   ${this.#paint(colour, full)}${this.dim(empty)} ${percent(run).padStart(4)}`,
-      `   ${state(run).join(' · ')}`.slice(0, room),
+      `   ${this.#paint(colour, full)}${this.dim(empty)} ${percent(ratio).padStart(4)}`,
       // Always there, if only empty: lines that come and go make the rest jump.
-      this.dim(`   ${hindrances(run).join(' · ')}`.slice(0, room)),
+      ...lines.map((line, index) => {
+        const shown = `   ${line.join(' · ')}`.slice(0, room)
+        return index === 0 ? shown : this.dim(shown)
+      }),
     ]
   }
 
@@ -103,8 +119,8 @@ export class Screen {
   }
 }
 
-function percent({ progress }: RunBody): string {
-  return `${Math.floor(progress.ratio * 100)}%`
+function percent(ratio: number): string {
+  return `${Math.floor(ratio * 100)}%`
 }
 
 /** What is nothing is not said. */

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg'
+import { formatBytes } from '../../core/size.ts'
 import { engineName } from '../../signals/sessions.ts'
 import { leaseSeconds } from '../../worker/deps.ts'
 import type { Client, EventBody, RunBody } from './client.ts'
@@ -8,7 +9,7 @@ import { prove, showEvents } from './proof.ts'
 import type { Screen } from './screen.ts'
 import { pauseReplaySql, resumeReplaySql, untilCaughtUp } from './standby.ts'
 import { Watch } from './watch.ts'
-import { bytes, count, listed, seconds } from './words.ts'
+import { count, listed, seconds } from './words.ts'
 
 const job = 'cities-search-name'
 // Fast enough to be done soon, slow enough to be watched: 135 thousand rows in 23 seconds, in steps that look like a flow.
@@ -56,7 +57,7 @@ async function rehearse({ screen, client, pool }: Stage): Promise<void> {
   }
   const { estimate } = report
   screen.fact(
-    `${count(report.rowsPerSecond)} rows/s on ${count(report.rowsScanned)} rows; at that speed the table takes ${seconds(estimate.seconds ?? 0)} and ${bytes(estimate.walBytes ?? 0)} of WAL`,
+    `${count(report.rowsPerSecond)} rows/s on ${count(report.rowsScanned)} rows; at that speed the table takes ${seconds(estimate.seconds ?? 0)} and ${formatBytes(estimate.walBytes ?? 0)} of WAL`,
   )
   const { rows } = await pool.query<{ count: number }>('SELECT sum(touched)::int AS count FROM cities')
   screen.fact(`rows changed in the table so far: ${count(rows[0]?.count ?? 0)}`)

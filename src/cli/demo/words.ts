@@ -12,12 +12,6 @@ export function seconds(value: number): string {
   return whole < 120 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
 }
 
-/** 400 B, 31 kB, 24 MB */
-export function bytes(value: number): string {
-  const power = Math.min(3, Math.floor(Math.log10(Math.max(1, value)) / 3))
-  return `${count(value / 1000 ** power)} ${['B', 'kB', 'MB', 'GB'][power]}`
-}
-
 /** "no range", "range 2", "ranges 2 and 5", "ranges 1, 2 and 5" */
 export function listed(noun: string, values: readonly (string | number)[]): string {
   if (values.length === 0) return `no ${noun}`

@@ -1,0 +1,62 @@
+import type { PoolClient, QueryResultRow } from 'pg'
+import type { z } from 'zod'
+import { deadRowsAt, mostUnvacuumed, type VacuumState, vacuumComes, vainLimit } from '../core/autovacuum.ts'
+import type { ResolvedJob } from '../core/job.ts'
+import type { Target } from '../core/key.ts'
+import { deadLimitOf } from '../core/limits.ts'
+import type { RunOptions } from '../core/options.ts'
+import { forecastSpace, matchingShare, type SpaceFacts, type SpaceInput } from '../core/space.ts'
+import { spaceFindings, spaceSummary } from '../core/space-findings.ts'
+import { readSpace } from '../engine/space.ts'
+import type { Ask } from '../signals/ask.ts'
+import { readVacuumStates } from '../signals/autovacuum.ts'
+import type { Site } from './deps.ts'
+import type { spaceSchema } from './schemas.ts'
+
+export type SpaceReport = z.output<typeof spaceSchema>
+
+/** What there is to know of a table's space before a run. */
+export interface SpaceLook {
+  readonly facts: SpaceFacts
+  readonly vacuum: readonly VacuumState[]
+}
+
+/** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */
+export async function lookAtSpace(
+  { log }: Site,
+  client: PoolClient,
+  target: Target,
+  job: ResolvedJob,
+): Promise<SpaceLook | null> {
+  const ask: Ask = async <R extends QueryResultRow>({ text, values = [] }: Parameters<Ask>[0]) =>
+    (await client.query<R>(text, [...values])).rows
+  try {
+    const facts = await readSpace(client, target, job)
+    const [vacuum = []] = await readVacuumStates(ask, [target])
+    return { facts, vacuum }
+  } catch (error) {
+    if ((error as { code?: string }).code === undefined) throw error
+    log.warn({ err: error, job: job.name }, 'how much the table will grow cannot be told')
+    return null
+  }
+}
+
+/** The forecast for a run with these options; `rehearsed` is what batches have shown that were rolled back. */
+export function tellSpace(
+  { facts, vacuum }: SpaceLook,
+  options: RunOptions,
+  rehearsed: SpaceInput['rehearsed'] = null,
+): SpaceReport {
+  const share = matchingShare(facts)
+  const limit = deadLimitOf(options)
+  const unvacuumed = vacuumComes(vacuum, share) ? mostUnvacuumed(vacuum, share) : Infinity
+  const most = Math.min(unvacuumed, limit ? deadRowsAt(limit, facts.rows) : Infinity)
+  const forecast = forecastSpace(facts, { rehearsed, mostDeadRows: most < share * facts.rows ? most : null })
+  const vain = limit && vainLimit(facts.table, vacuum, limit, share)
+  return {
+    summary: spaceSummary(facts, forecast),
+    ...forecast,
+    indexes: facts.indexes.map(({ name, method, bytes }) => ({ name, method, bytes })),
+    findings: [...(vain ? [vain] : []), ...spaceFindings(facts, forecast, limit !== null)],
+  }
+}

@@ -1,0 +1,147 @@
+import { fileURLToPath } from 'node:url'
+import type { Pool } from 'pg'
+import { formatBytes } from '../../core/size.ts'
+import type { DryRunReport, RunBody } from './client.ts'
+import type { House, RunningService } from './house.ts'
+import { allThePackageNames, type FetchOptions, fetchPackage, type NpmPackage } from './package.ts'
+import { type LoadedPackages, loadPackages, packageCounts } from './packages.ts'
+import { proveCounts } from './proof.ts'
+import { Watch } from './watch.ts'
+import { count, seconds } from './words.ts'
+
+const job = 'packages-split'
+const options = { parallelism: 4 }
+/** Shown, where they are there, when they are split. */
+const wellKnown = ['@babel/core', '@types/node', 'express']
+
+/** Where the names come from. */
+export type Source = Pick<FetchOptions, 'registry' | 'folder'> & { readonly package: NpmPackage }
+
+/** As npm is configured, which tells those that it runs. */
+export const usualSource: Source = {
+  package: allThePackageNames,
+  registry: process.env.npm_config_registry ?? 'https://registry.npmjs.org/',
+  folder: fileURLToPath(new URL('../../../.cache', import.meta.url)),
+}
+
+/** The show on every name of npm, in one go. Returns what is wrong with its end; nothing when the proof holds. */
+export async function playLarge(house: House, source: Source): Promise<string[]> {
+  // First: without it there is nothing to show.
+  const archive = await fetchNames(house, source)
+  const postgres = await house.startPostgres()
+  const pool = house.connect(postgres.url)
+  const loaded = await load(house, pool, archive)
+  const service = await house.startService(postgres, pool, 'none')
+  const before = await sizes(pool)
+  const forecast = await rehearse(house, service)
+  const run = await runAll(house, service)
+  const wrong = await conclude(house, pool, run, loaded)
+  summarize(house, run, forecast, before, await sizes(pool))
+  return wrong
+}
+
+async function fetchNames({ screen, signal }: House, source: Source): Promise<string> {
+  const { name, version } = source.package
+  const fetched = await fetchPackage(source.package, {
+    ...source,
+    signal,
+    onProgress: (now, total) =>
+      screen.part(
+        `${name} from ${new URL(source.registry).host}`,
+        total > 0 ? now / total : 0,
+        `${formatBytes(now)}${total > 0 ? ` of ${formatBytes(total)}` : ''}`,
+      ),
+  })
+  screen.clear()
+  screen.fact(`${name} ${version} is in ${fetched.file}${fetched.fetched ? '' : ', from last time'}`)
+  return fetched.file
+}
+
+async function load(house: House, pool: Pool, archive: string): Promise<LoadedPackages> {
+  const { screen } = house
+  let loaded: LoadedPackages = { packages: 0, scoped: 0 }
+  await house.timed('every name on npm is loaded', async () => {
+    loaded = await loadPackages(pool, archive, (ratio, packages) => {
+      house.signal.throwIfAborted()
+      screen.part('COPY packages', ratio, `${count(packages)} rows`)
+    })
+    screen.clear()
+    return `${count(loaded.packages)} rows in packages, ${count(loaded.scoped)} of them with a scope`
+  })
+  return loaded
+}
+
+async function rehearse({ screen }: House, { client }: RunningService): Promise<DryRunReport['space']> {
+  screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back: what the run will take.')
+  screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
+  const { estimate, rowsPerSecond, space } = await client.dryRun({ job })
+  screen.fact(
+    `${count(rowsPerSecond)} rows/s with one worker: ${seconds(estimate.seconds ?? 0)}, and ${formatBytes(estimate.walBytes ?? 0)} of WAL`,
+  )
+  if (space) for (const line of [space.summary, ...space.findings]) screen.fact(line)
+  return space
+}
+
+async function runAll({ screen, signal }: House, { client, fleet }: RunningService): Promise<RunBody> {
+  screen.step(2, 'Run', 'In one go, with four workers.')
+  screen.typed(`POST /runs ${JSON.stringify({ job, options })}`)
+  const { id } = await client.start({ job, options })
+  const run = await new Watch(client, screen, fleet.failure, signal, id).until(
+    'the end',
+    ({ status }) => status === 'succeeded',
+  )
+  screen.clear()
+  screen.fact(`${run.id} reads ${run.status}: ${count(run.proof?.rowsChecked ?? 0)} rows were checked at the end`)
+  return run
+}
+
+async function conclude({ screen }: House, pool: Pool, run: RunBody, loaded: LoadedPackages): Promise<string[]> {
+  screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
+  const { rows } = await pool.query<{ name: string; scope: string | null; bare: string }>(
+    'SELECT name, scope, bare_name AS bare FROM packages WHERE name = ANY($1) ORDER BY name',
+    [wellKnown],
+  )
+  for (const { name, scope, bare } of rows) screen.fact(`${name} -> scope ${scope ?? 'NULL'}, bare name ${bare}`)
+  const wrong = await proveCounts(pool, screen, run, packageCounts(loaded, run.proof?.rowsDone ?? -1))
+  await pool.query('SELECT evenkeel.require_succeeded($1)', [job])
+  screen.fact(`SELECT evenkeel.require_succeeded('${job}') lets the next migration pass`)
+  return wrong
+}
+
+interface Sizes {
+  readonly table: number
+  readonly indexes: number
+}
+
+async function sizes(pool: Pool): Promise<Sizes> {
+  const { rows } = await pool.query<Sizes>(
+    "SELECT pg_relation_size('packages')::float8 AS table, pg_indexes_size('packages')::float8 AS indexes",
+  )
+  return rows[0] as Sizes
+}
+
+function summarize(
+  { screen }: House,
+  run: RunBody,
+  forecast: DryRunReport['space'],
+  before: Sizes,
+  after: Sizes,
+): void {
+  const took = (Date.parse(run.endedAt ?? '') - Date.parse(run.startedAt ?? '')) / 1000
+  const rows = run.proof?.rowsDone ?? 0
+  screen.step(
+    4,
+    'Summary',
+    `${count(rows)} rows in ${seconds(took)}: ${count(rows / took)} rows/s, the check included.`,
+  )
+  const grown = `the table has grown by ${formatBytes(after.table - before.table)}, its index by ${formatBytes(after.indexes - before.indexes)}`
+  screen.fact(grown)
+  if (!forecast) return
+  const { withoutVacuum, withVacuum } = forecast
+  const kept = withVacuum ? `, and ${foretold(withVacuum)} with vacuum keeping up` : ''
+  screen.fact(`foretold: ${foretold(withoutVacuum)} without vacuum${kept}`)
+}
+
+function foretold({ tableBytes, indexBytes }: { tableBytes: number; indexBytes: number }): string {
+  return `${formatBytes(tableBytes)} and ${formatBytes(indexBytes)}`
+}

@@ -1,0 +1,219 @@
+/** A table as it lies on the disk, all its partitions together. */
+export interface TableFacts {
+  /** As one writes it in SQL. */
+  readonly table: string
+  /** Its pages, and what lies beside them because it is too long for one. */
+  readonly heapBytes: number
+  readonly toastBytes: number
+  readonly pageBytes: number
+  readonly deadRows: number
+  /** The fillfactor, as a part: how full INSERT makes a page. */
+  readonly fill: number
+}
+
+/** What was found on some pages of it. Sizes are null where no row told. */
+export interface SpaceSample {
+  readonly rows: number
+  readonly matching: number
+  readonly rowBytes: number | null
+  /** Of rows that match, before and after the change. */
+  readonly oldBytes: number | null
+  readonly newBytes: number | null
+  /** What of a new row is too long for its page, and is written beside the table. */
+  readonly longBytes: number | null
+}
+
+export interface IndexFacts {
+  readonly name: string
+  readonly method: string
+  readonly bytes: number
+  /** False: a concurrent build failed, or still runs. It is written all the same. */
+  readonly valid: boolean
+  readonly unique: boolean
+  readonly ofConstraint: boolean
+  /** Of a partitioned table: it cannot be dropped or built concurrently as a whole. */
+  readonly partitioned: boolean
+  /** It only sums pages up, and so does not keep an update from being HOT. */
+  readonly summarizing: boolean
+  readonly predicate: string | null
+  readonly hasExpressions: boolean
+  /** Columns that the job writes, in its key or included; and those in its expressions or its predicate. */
+  readonly key: readonly string[]
+  readonly computed: readonly string[]
+}
+
+export interface SpaceFacts extends TableFacts {
+  readonly rows: number
+  readonly sample: SpaceSample | null
+  readonly indexes: readonly IndexFacts[]
+  /** Row triggers that fire for each row, by name. */
+  readonly triggers: readonly string[]
+  /** Foreign keys over columns that the job writes. */
+  readonly references: ReadonlyArray<{ readonly name: string; readonly table: string }>
+}
+
+/** What the vacuum of this table, and the limit of this run, leave of dead rows. */
+export interface SpaceInput {
+  /** Of updates that were really made and rolled back; null where none were. */
+  readonly rehearsed: { readonly updated: number; readonly hot: number } | null
+  /** The most dead rows that there are at a time while vacuum keeps up; null where it does not come. */
+  readonly mostDeadRows: number | null
+}
+
+export interface Growth {
+  readonly tableBytes: number
+  readonly indexBytes: number
+  /** Both, as a part of what table and indexes have now. */
+  readonly ratio: number
+}
+
+export interface SpaceForecast {
+  readonly tableBytes: number
+  readonly indexBytes: number
+  readonly rowsToChange: number
+  /** What a row that will be changed takes now, and what it will take. */
+  readonly rowBytes: number
+  readonly newRowBytes: number
+  /** Of the updates, the part that stays on its page and leaves the indexes alone. */
+  readonly hotShare: number
+  /** Seen in batches that were rolled back, and not worked out from sizes. */
+  readonly hotMeasured: boolean
+  readonly withoutVacuum: Growth
+  /** Null where vacuum does not come by itself. */
+  readonly withVacuum: Growth | null
+}
+
+const pageHeaderBytes = 24
+const linePointerBytes = 4
+/** An entry of a btree with one short column: what an index has at least once the column is filled. */
+const leastEntryBytes = 20
+
+/** Whether an update that changes the job's columns has to write to this index. */
+export function breaksHot(index: IndexFacts): boolean {
+  return !index.summarizing && index.key.length + index.computed.length > 0
+}
+
+/**
+ * How much a backfill makes a table grow. Each update writes the row anew: HOT on the row's own page where there is room
+ * and no index has to know, else anywhere, with a new entry in every index. The old version stays until vacuum.
+ */
+export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: SpaceInput): SpaceForecast {
+  const tableBytes = facts.heapBytes + facts.toastBytes
+  const indexBytes = sum(facts.indexes, ({ bytes }) => bytes)
+  const size = sizesOf(facts)
+  const rowsToChange = Math.round(facts.rows * matchingShare(facts))
+  const measured = rehearsed !== null && rehearsed.updated > 0
+  const hotShare = rounded(measured ? rehearsed.hot / rehearsed.updated : hotShareOf(facts))
+  const moved = rowsToChange * (1 - hotShare)
+  // With so many dead rows at a time. What makes rows and entries larger than they were stays, whatever vacuum does.
+  const growth = (dead: number): Growth => {
+    const left = dead * (1 - hotShare)
+    const wider = left < moved ? moved * Math.max(0, onPage(size.after) - onPage(size.before)) : 0
+    const heap = Math.max(0, left * onPage(size.after) + wider - size.reusable) / facts.fill
+    const table = pagesOf(heap + dead * size.long, facts.pageBytes)
+    const index = sum(facts.indexes, (one) => {
+      const { usual, filled } = entryBytes(one, facts.rows)
+      return left * usual + moved * (filled - usual)
+    })
+    const all = tableBytes + indexBytes
+    const grown = { tableBytes: table, indexBytes: pagesOf(index, facts.pageBytes) }
+    return { ...grown, ratio: rounded(all === 0 ? 0 : (grown.tableBytes + grown.indexBytes) / all) }
+  }
+  const withoutVacuum = growth(rowsToChange)
+  const kept = mostDeadRows === null ? null : growth(Math.min(rowsToChange, mostDeadRows))
+  return {
+    tableBytes,
+    indexBytes,
+    rowsToChange,
+    rowBytes: Math.round(size.before),
+    newRowBytes: Math.round(size.after),
+    hotShare,
+    hotMeasured: measured,
+    withoutVacuum,
+    withVacuum: kept && (kept.ratio < withoutVacuum.ratio ? kept : withoutVacuum),
+  }
+}
+
+/**
+ * The part of the rows that the job changes; all of them where nobody looked. Where none of a sample matches, the next row
+ * might have: few is not taken for none unless the whole table was read.
+ */
+export function matchingShare({ sample, rows }: Pick<SpaceFacts, 'sample' | 'rows'>): number {
+  if (!sample || sample.rows === 0) return 1
+  return (sample.matching === 0 && sample.rows < rows ? 1 : sample.matching) / sample.rows
+}
+
+interface Sizes {
+  /** Of any row, and of one that is changed, before and after. */
+  readonly row: number
+  readonly before: number
+  readonly after: number
+  /** Written beside the table with each change. */
+  readonly long: number
+  /** Room that new versions may take before the file grows. */
+  readonly reusable: number
+}
+
+function sizesOf(facts: SpaceFacts): Sizes {
+  const { sample, rows, heapBytes, pageBytes, fill } = facts
+  // Where no row told, as if the pages were full.
+  const usual = rows > 0 ? Math.max(pageHeaderBytes, heapBytes / rows - linePointerBytes) : 0
+  const row = sample?.rowBytes ?? usual
+  const before = sample?.oldBytes ?? row
+  // Where updates may be HOT they have taken that room; and what the fillfactor keeps free is for them alone.
+  const reusable = facts.indexes.some(breaksHot) ? pagesIn(facts) * (freeBytes(facts, row) - (1 - fill) * pageBytes) : 0
+  return {
+    row,
+    before,
+    after: sample?.newBytes ?? before,
+    long: sample?.longBytes ?? 0,
+    reusable: Math.max(0, reusable),
+  }
+}
+
+function pagesIn({ heapBytes, pageBytes }: SpaceFacts): number {
+  return heapBytes / pageBytes
+}
+
+/** Free on a page, on average. */
+function freeBytes(facts: SpaceFacts, row: number): number {
+  const pages = pagesIn(facts)
+  if (pages === 0) return 0
+  return Math.max(0, facts.pageBytes - pageHeaderBytes - ((facts.rows + facts.deadRows) / pages) * onPage(row))
+}
+
+/** As many updates of a page as fit on it beside what is there. */
+function hotShareOf(facts: SpaceFacts): number {
+  if (facts.indexes.some(breaksHot)) return 0
+  const { row, after } = sizesOf(facts)
+  const touched = (facts.rows / pagesIn(facts)) * matchingShare(facts)
+  if (!(touched > 0)) return 0
+  return Math.min(1, Math.floor(freeBytes(facts, row) / onPage(after)) / touched)
+}
+
+/** Rows begin at multiples of eight, and each has a line pointer. */
+function onPage(rowBytes: number): number {
+  return Math.ceil(rowBytes / 8) * 8 + linePointerBytes
+}
+
+/**
+ * What a row that moves adds to an index: as much as a row has in it now, and where its column is filled only now (many
+ * equal or missing values take next to nothing) at least an entry. A predicate keeps most of such rows out, or lets them go.
+ */
+function entryBytes(index: IndexFacts, rows: number): { usual: number; filled: number } {
+  const usual = rows > 0 && !index.summarizing ? index.bytes / rows : 0
+  const fills = breaksHot(index) && index.predicate === null && index.method === 'btree'
+  return { usual, filled: fills ? Math.max(usual, leastEntryBytes) : usual }
+}
+
+function rounded(share: number): number {
+  return Math.round(share * 10_000) / 10_000
+}
+
+function pagesOf(bytes: number, pageBytes: number): number {
+  return Math.ceil(bytes / pageBytes) * pageBytes
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0)
+}

@@ -1,0 +1,118 @@
+import type { ClientBase } from 'pg'
+import { quoteIdentifier } from '../core/identifier.ts'
+import type { ResolvedJob } from '../core/job.ts'
+import type { Target } from '../core/key.ts'
+import type { SpaceSample } from '../core/space.ts'
+import { compileSql } from '../core/sql.ts'
+import { tableSql } from './table.ts'
+
+/** Pages that are read: a handful of megabytes, wherever they lie. */
+const pagesSampled = 200
+const withinMs = 2000
+
+interface Column {
+  readonly name: string
+  readonly type: string
+  /** Of a length of its own in each row. */
+  readonly varies: boolean
+}
+
+/**
+ * Looks at some pages of the table, at random but the same ones each time: how many rows match, and how long a row is
+ * before and after. It only reads: a job whose expressions write (nextval, a function of the author's) is looked at
+ * without them. Null where that takes too long or fails: a forecast is not worth more than a moment.
+ */
+export async function sampleRows(
+  client: ClientBase,
+  target: Target,
+  job: ResolvedJob,
+  pages: number,
+): Promise<SpaceSample | null> {
+  const columns = await listColumns(client, target)
+  for (const set of [job.set, []]) {
+    try {
+      return await readOnly(client, sampleStatement(target, { ...job, set }, columns, pages))
+    } catch (error) {
+      const { code } = error as { code?: string }
+      if (code === undefined) throw error
+      if (code === '57014') return null
+    }
+  }
+  return null
+}
+
+async function listColumns(client: ClientBase, { schema, table }: Target): Promise<Column[]> {
+  const { rows } = await client.query<Column>(
+    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attlen < 0 AS varies
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
+     ORDER BY a.attnum`,
+    [schema, table],
+  )
+  return rows
+}
+
+async function readOnly(
+  client: ClientBase,
+  { text, values }: { text: string; values: unknown[] },
+): Promise<SpaceSample> {
+  await client.query('BEGIN READ ONLY')
+  try {
+    await client.query(`SET LOCAL statement_timeout = ${withinMs}`)
+    return (await client.query<SpaceSample>(text, values)).rows[0] as SpaceSample
+  } finally {
+    await client.query('ROLLBACK')
+  }
+}
+
+function sampleStatement(target: Target, job: ResolvedJob, columns: readonly Column[], pages: number) {
+  const table = tableSql(target)
+  const where = job.where && compileSql(job.where, 2)
+  const values: unknown[] = [pages > pagesSampled ? (100 * pagesSampled) / pages : 100, ...(where?.values ?? [])]
+  const news = new Map<string, string>()
+  const expressions = job.set.map(([column, expression], index) => {
+    const compiled = compileSql(expression, 1 + values.length)
+    values.push(...compiled.values)
+    news.set(column, `_ek_new._ek_v${index + 1}`)
+    const type = columns.find(({ name }) => name === column)?.type ?? 'text'
+    return `CAST((${compiled.text}\n) AS ${type}) AS _ek_v${index + 1}`
+  })
+  const own = (column: Column) => `${table.name}.${quoteIdentifier(column.name)}`
+  const rowNow = rowBytes(columns, own)
+  const then = (column: Column) => news.get(column.name) ?? own(column)
+  const written = columns.filter(({ name, varies }) => varies && news.has(name))
+  const long = written.map(
+    (column) => `CASE WHEN ${isLong(then(column))} THEN pg_column_size(${then(column)}) ELSE 0 END`,
+  )
+  const rowThen = `ARRAY[${rowBytes(columns, then)}, ${['0', ...long].join(' + ')}]`
+  const matches = where ? `((${where.text}\n) IS TRUE)` : 'true'
+  return {
+    values,
+    text: `SELECT count(*)::float8 AS rows, (count(*) FILTER (WHERE _ek_matches))::float8 AS matching,
+      avg(_ek_now)::float8 AS "rowBytes", (avg(_ek_now) FILTER (WHERE _ek_matches))::float8 AS "oldBytes",
+      avg(_ek_then[1])::float8 AS "newBytes", avg(_ek_then[2])::float8 AS "longBytes"
+      FROM (
+        SELECT ${matches} AS _ek_matches, ${rowNow} AS _ek_now,
+          CASE WHEN ${matches} THEN (SELECT ${rowThen} FROM (SELECT ${expressions.join(', ')}) AS _ek_new) END AS _ek_then
+        FROM ${table.from} TABLESAMPLE SYSTEM ($1) REPEATABLE (1)
+      ) AS _ek_sampled`,
+  }
+}
+
+/**
+ * What a row takes on its page, header included. A long value lies beside the table, and its row has a pointer of 18 bytes
+ * to it; it must not be fetched just to be measured.
+ */
+function rowBytes(columns: readonly Column[], value: (column: Column) => string): string {
+  const fields = columns.map((column) =>
+    column.varies ? `CASE WHEN ${isLong(value(column))} THEN NULL ELSE ${value(column)} END` : value(column),
+  )
+  const pointers = columns
+    .filter(({ varies }) => varies)
+    .map((column) => `CASE WHEN ${isLong(value(column))} THEN 18 ELSE 0 END`)
+  return `(pg_column_size(ROW(${fields.join(', ')}))${pointers.map((pointer) => ` + ${pointer}`).join('')})`
+}
+
+function isLong(value: string): string {
+  return `pg_column_size(${value}) > 2000`
+}

@@ -1,0 +1,101 @@
+import { assert, double, integer, property } from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  deadRowsAt,
+  mostUnvacuumed,
+  type VacuumState,
+  vacuumComes,
+  vacuumOutlook,
+  vacuumThreshold,
+  vainLimit,
+} from '../../src/core/autovacuum.ts'
+
+const usual: VacuumState = { enabled: true, base: 50, scaleFactor: 0.2, most: null, rows: 1_000_000, dead: 0 }
+const off = { ...usual, enabled: false }
+
+test('autovacuum comes above base and part of the rows, never above the most, and not where it is off', () => {
+  expect(vacuumThreshold(usual)).toBe(200_050)
+  expect(vacuumThreshold({ ...usual, most: 100_000 })).toBe(100_000)
+  expect(vacuumThreshold({ ...usual, most: 300_000 })).toBe(200_050)
+  expect(vacuumThreshold(off)).toBeNull()
+})
+
+test('a limit is a number of rows, or a part of live and dead ones together', () => {
+  expect(deadRowsAt({ rows: 5000 }, 1_000_000)).toBe(5000)
+  expect(deadRowsAt({ part: 0.2 }, 1_000_000)).toBe(250_000)
+})
+
+test('what stays without vacuum is what is changed, up to the threshold, for each partition', () => {
+  expect(mostUnvacuumed([usual], 1)).toBe(200_050)
+  expect(mostUnvacuumed([usual], 0.1)).toBe(100_000)
+  expect(mostUnvacuumed([usual, off], 1)).toBe(1_200_050)
+  expect(vacuumComes([usual], 1)).toBe(true)
+  expect(vacuumComes([usual], 0.1)).toBe(false)
+  expect(vacuumComes([off], 1)).toBe(false)
+})
+
+describe('a limit', () => {
+  test('above what autovacuum comes at is not complained of, nor one that is never reached', () => {
+    expect(vainLimit('t', [usual], { part: 0.2 }, 1)).toBeNull()
+    expect(vainLimit('t', [usual], { rows: 200_051 }, 1)).toBeNull()
+    expect(vainLimit('t', [off], { rows: 200_000 }, 0.1)).toBeNull()
+    expect(vainLimit('t', [{ ...usual, rows: 0 }], { part: 0.01 }, 1)).toBeNull()
+  })
+
+  test('below it is, with settings under which it is not', () => {
+    expect(vainLimit('public.t', [usual], { rows: 100_000 }, 1)).toBe(
+      'The run is held at 100,000 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum only comes at 200,050: ALTER TABLE public.t SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.t by hand each time the run is held.',
+    )
+    expect(vainLimit('t', [{ ...usual, base: 100_000 }], { rows: 100_000 }, 1)).toContain(
+      'SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 25000)',
+    )
+  })
+
+  test('where autovacuum is off is, with how to switch it on', () => {
+    expect(vainLimit('t', [off], { rows: 100_000 }, 1)).toMatch(/autovacuum is switched off for t: VACUUM t by hand/)
+    expect(vainLimit('t', [usual, off], { rows: 300_000 }, 1)).toContain('for partitions of t')
+  })
+
+  test('of several partitions must be far enough above: the others keep what they have when one is vacuumed', () => {
+    const half = { ...usual, rows: 500_000 }
+    expect(vainLimit('t', [half, half], { part: 0.2 }, 1)).toContain('on each of its partitions')
+    expect(vainLimit('t', [half, half], { part: 0.3 }, 1)).toBeNull()
+  })
+
+  test('is kept to under the settings that are proposed, whatever they were', () => {
+    const settings = /scale_factor = ([\d.e-]+)(?:, autovacuum_vacuum_threshold = (\d+))?/
+    assert(
+      property(
+        integer({ min: 1000, max: 1e9 }),
+        double({ min: 0, max: 1, noNaN: true }),
+        integer({ min: 0, max: 1e6 }),
+        double({ min: 0.01, max: 0.9, noNaN: true }),
+        (rows, scaleFactor, base, part) => {
+          const state = { ...usual, rows, scaleFactor, base }
+          const found = settings.exec(vainLimit('t', [state], { part }, 1) ?? '')
+          if (!found) return
+          const better = { ...state, scaleFactor: Number(found[1]), base: Number(found[2] ?? base) }
+          expect(vainLimit('t', [better], { part }, 1)).toBeNull()
+        },
+      ),
+    )
+  })
+})
+
+describe('of a run that is held', () => {
+  test('it is told when autovacuum is due', () => {
+    expect(vacuumOutlook('t', [{ ...usual, dead: 200_051 }])).toMatch(
+      /^Autovacuum is due .* long transaction or .*pg_prepared_xacts/,
+    )
+    expect(vacuumOutlook('t', [off, { ...usual, dead: 200_051 }])).toMatch(/^Autovacuum is due/)
+  })
+
+  test('it is told when it is not, and what to do', () => {
+    expect(vacuumOutlook('t', [{ ...usual, dead: 200_050 }])).toBe(
+      'Autovacuum does not come before 200,050 dead rows, and there are 200,050: VACUUM t by hand, and let it come earlier: ALTER TABLE t SET (autovacuum_vacuum_scale_factor = 0.1).',
+    )
+    expect(vacuumOutlook('t', [{ ...off, dead: 500_000 }])).toMatch(
+      /does not come, it is switched off: VACUUM t by hand/,
+    )
+  })
+})
