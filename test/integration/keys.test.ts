@@ -89,7 +89,7 @@ async function start({ control }: Engine, target: Target, job: ResolvedJob, rang
     fingerprint: job.fingerprint,
     target,
     hasPredicate: job.where !== null,
-    options: { ...defaultRunOptions, parallelism: 64 },
+    options: { ...defaultRunOptions, ...unpaced, parallelism: 64 },
     requestHash: '',
     createdBy: 'test',
     idempotencyKey: null,
