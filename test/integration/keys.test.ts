@@ -38,7 +38,7 @@ import { type Lease, leaseRange, listRanges, releaseRange } from '../../src/stor
 import { findRun, type Run } from '../../src/store/runs.ts'
 import { countStragglers } from '../../src/store/stragglers.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { queueKind } from '../support/service.ts'
+import { queueKind, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 // Nothing here goes through the queue: once is enough.
