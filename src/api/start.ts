@@ -7,7 +7,7 @@ import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/option
 import { type KeyRange, residualRanges } from '../core/ranges.ts'
 import { inspectTarget } from '../engine/inspect.ts'
 import { planRanges } from '../engine/plan.ts'
-import { advanceRun } from '../store/lifecycle.ts'
+import { advanceRun } from '../store/advance.ts'
 import type { NewRun, Run } from '../store/runs.ts'
 import type { Site } from './deps.ts'
 import type { startRunSchema } from './schemas.ts'

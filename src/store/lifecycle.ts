@@ -1,47 +1,23 @@
-import { randomBytes } from 'node:crypto'
-import { nextStep } from '../core/advance.ts'
 import { Problem } from '../core/errors.ts'
-import { type Hold, type Override, optionsInForce, overridesInForce } from '../core/hold.ts'
-import type { Cursor } from '../core/key.ts'
-import { isPaced } from '../core/limits.ts'
-import { crewFor, rememberedPace } from '../core/load.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
-import { isEnded, nextStatus, type RunEvent, type RunStatus } from '../core/run.ts'
+import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
-import { readPace, type SharedPace } from './pace.ts'
+import { fenceRanges, insertMissingLeaves, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
 import {
-  assignTickets,
-  closeRange,
-  fenceRanges,
-  insertMissingLeaves,
-  insertRanges,
-  type Lease,
-  listRangeStates,
-  reopenResidual,
-  splitRange,
-  type Ticket,
-  takeExpiredLeases,
-  wakeRanges,
-} from './ranges.ts'
-import {
-  clearHold,
   findLiveRun,
   findRun,
   findRunByIdempotencyKey,
-  type HoldRow,
   insertRun,
   lockRun,
   type NewRun,
   type Run,
   updateFingerprint,
   updateOptions,
-  updateOverrides,
   updateStatus,
-  writeHold,
 } from './runs.ts'
-import { countStragglers, wakeStragglers } from './stragglers.ts'
+import { wakeStragglers } from './stragglers.ts'
 
 /**
  * Accepts a run: the run, its ranges and the first event, which keeps what was `told` of it beforehand; or nothing of them. To be called in a transaction. A second live
@@ -113,11 +89,12 @@ export async function changeStatus(control: Control, id: string, event: RunEvent
   return control.transaction(async (tx) => {
     const run = await lockRun(tx, id)
     if (!run) throw noSuchRun(id)
-    return move(tx, run, event, cause)
+    return moveRun(tx, run, event, cause)
   })
 }
 
-async function move(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
+/** The same inside a transaction that holds the run's row. */
+export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
   const status = nextStatus(run.id, run.status, event)
   // A run that has stopped must have nothing in flight by the time anybody can read so.
   // Nor may a run that is resumed before it had settled go on under the leases of before.
@@ -163,7 +140,7 @@ export async function settleRun(control: Control, id: string, waitSeconds: numbe
       const run = await lockRun(tx, id)
       if (!run) throw noSuchRun(id)
       if (run.status !== 'pausing' && run.status !== 'cancelling') return run
-      return move(tx, run, 'settle', { actor })
+      return moveRun(tx, run, 'settle', { actor })
     })
   } catch (error) {
     if ((error as { code?: string }).code !== '55P03') throw error
@@ -193,7 +170,7 @@ export async function restartRun(
       detail: { from: run.fingerprint, to: acceptFingerprint },
     })
   }
-  return move(tx, run, event, cause)
+  return moveRun(tx, run, event, cause)
 }
 
 /** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */
@@ -222,146 +199,6 @@ export async function changeOptions(
 export function staleVersion(id: string, version: number, ifVersion: number): Problem {
   return new Problem('stale', `Run ${id} is at version ${version}, not ${ifVersion}: read it again, then decide.`, {
     version,
-  })
-}
-
-/** After so long without a word from the process that wrote a hold, others may end it. Seconds. */
-const holdStaleSeconds = 3
-
-/** Holds a run, with an event where it was not held before. True where it was not. */
-export async function holdRun(control: Control, id: string, hold: Hold, by: string): Promise<boolean> {
-  return control.transaction(async (tx) => {
-    const { began } = await writeHold(tx, id, hold, by, holdStaleSeconds)
-    if (began) await insertEvent(tx, { runId: id, actor: by, kind: 'held', detail: { ...hold } })
-    return began
-  })
-}
-
-/** Lets a held run go on, with an event that says how long it was held. Null where that is not ours to say. */
-export async function releaseHold(control: Control, id: string, by: string): Promise<HoldRow | null> {
-  return control.transaction(async (tx) => {
-    const ended = await clearHold(tx, id, by, holdStaleSeconds)
-    if (!ended) return null
-    const { hold, heldSeconds } = ended
-    await insertEvent(tx, { runId: id, actor: by, kind: 'released', detail: { signal: hold.signal, heldSeconds } })
-    return hold
-  })
-}
-
-/** Lets a run ignore a signal until a time, or, with null, heed it again. `by` and `reason` stay in the events. */
-export async function changeOverride(
-  control: Control,
-  id: string,
-  signal: Override['signal'],
-  change: Pick<Override, 'reason' | 'by' | 'until'> | null,
-  actor: string,
-): Promise<Run> {
-  return control.transaction(async (tx) => {
-    const run = await lockRun(tx, id)
-    if (!run) throw noSuchRun(id)
-    if (isEnded(run.status) && run.status !== 'failed') {
-      throw new Problem('conflict', `Run ${id} is ${run.status}: there is nothing left to override.`, {
-        from: run.status,
-      })
-    }
-    const now = new Date()
-    const others = overridesInForce(run.overrides, now).filter((override) => override.signal !== signal)
-    const overrides = change ? [...others, { signal, since: now.toISOString(), ...change }] : others
-    const changed = await updateOverrides(tx, id, overrides)
-    const kind = change ? 'override' : 'override-ended'
-    await insertEvent(tx, { runId: id, actor, kind, detail: { signal, ...(change ?? {}) } })
-    return changed
-  })
-}
-
-/** A change of status that was due by itself. */
-export interface Move {
-  readonly event: RunEvent
-  readonly status: RunStatus
-  readonly reason: string | null
-}
-
-export interface Advance {
-  readonly tickets: Ticket[]
-  readonly moves: readonly Move[]
-}
-
-/**
- * Gives a run what it needs next: changes of status that are due by themselves, and tickets for ranges that nobody has.
- * The caller puts the tickets on the queue after this has committed; one that gets lost there is found by the rescuer.
- */
-export async function advanceRun(control: Control, id: string, actor: string): Promise<Advance> {
-  return control.transaction(async (tx) => {
-    let run = await lockRun(tx, id)
-    const moves: Move[] = []
-    while (run) {
-      const shared = await readPace(tx)
-      const step = nextStep({
-        status: run.status,
-        parallelism: workersFor(run, shared),
-        // A standstill holds from its first moment; the hold that says so to people is written a moment later.
-        held: run.hold !== null || shared.standstill !== null,
-        ranges: await listRangeStates(tx, id),
-        stragglers: await countStragglers(tx, id),
-        verifyRounds: run.verifyRounds,
-      })
-      if (step.kind === 'dispatch') {
-        const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
-        return { tickets: await assignTickets(tx, id, tickets), moves }
-      }
-      run = await move(tx, run, step.event, { actor, reason: step.reason })
-      moves.push({ event: step.event, status: run.status, reason: run.reason })
-    }
-    return { tickets: [], moves }
-  })
-}
-
-/** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
-function workersFor({ options, overrides }: Run, { pace, age }: SharedPace): number {
-  if (!isPaced(optionsInForce(options, overrides, new Date()))) return options.parallelism
-  return Math.min(options.parallelism, crewFor(rememberedPace(pace, age)))
-}
-
-// A fresh id for every wake-up: a queue that remembers an id refuses it the second time.
-function ticketId(runId: string, ordinal: number): string {
-  return `${runId}.${ordinal}.${randomBytes(6).toString('hex')}`
-}
-
-/** Gives away what is left of a leased range behind the first of these keys. False when the lease is not what it was. */
-export async function splitLease(
-  control: Control,
-  lease: Parameters<typeof splitRange>[1],
-  keys: readonly Cursor[],
-  batchSize: number,
-): Promise<boolean> {
-  return control.transaction(async (tx) => {
-    // The run before its ranges, as everywhere.
-    await lockRun(tx, lease.runId)
-    return splitRange(tx, lease, keys, batchSize)
-  })
-}
-
-/** Ends a leased range whose partition was dropped or detached: what is not in the table is not the run's to change. */
-export async function closeGoneRange(control: Control, lease: Lease, actor: string): Promise<void> {
-  await control.transaction(async (tx) => {
-    if (!(await closeRange(tx, lease))) return
-    await insertEvent(tx, {
-      runId: lease.runId,
-      actor,
-      kind: 'partition-gone',
-      detail: { range: lease.ordinal, partition: lease.leaf },
-    })
-  })
-}
-
-/** Takes ranges from workers that have gone quiet, each with its event; returns how many. */
-export async function rescueRanges(control: Control, actor: string): Promise<number> {
-  return control.transaction(async (tx) => {
-    const lost = await takeExpiredLeases(tx)
-    for (const { runId, ordinal, owner } of lost) {
-      await insertEvent(tx, { runId, actor, kind: 'rescued', detail: { range: ordinal, lostBy: owner } })
-    }
-    return lost.length
   })
 }
 

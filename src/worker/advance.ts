@@ -1,4 +1,4 @@
-import { advanceRun } from '../store/lifecycle.ts'
+import { advanceRun } from '../store/advance.ts'
 import type { WorkerDeps } from './deps.ts'
 
 /** Gives a run what it needs next, says so where that changes where it stands, and puts its tickets out. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
-import { rescueRanges } from '../../src/store/lifecycle.ts'
+import { rescueRanges } from '../../src/store/handover.ts'
 import { createDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'

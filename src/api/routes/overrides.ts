@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { signalNames } from '../../core/signal.ts'
-import { changeOverride } from '../../store/lifecycle.ts'
+import { changeOverride } from '../../store/holds.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
 import { findRunParts, meant } from '../parts.ts'

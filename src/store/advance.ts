@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { nextStep } from '../core/advance.ts'
+import { optionsInForce } from '../core/hold.ts'
+import { isPaced } from '../core/limits.ts'
+import { crewFor, rememberedPace } from '../core/load.ts'
+import type { RunEvent, RunStatus } from '../core/run.ts'
+import type { Control } from './control.ts'
+import { moveRun } from './lifecycle.ts'
+import { readPace, type SharedPace } from './pace.ts'
+import { listRangeStates } from './ranges.ts'
+import { lockRun, type Run } from './runs.ts'
+import { countStragglers } from './stragglers.ts'
+import { assignTickets, type Ticket } from './tickets.ts'
+
+/** A change of status that was due by itself. */
+export interface Move {
+  readonly event: RunEvent
+  readonly status: RunStatus
+  readonly reason: string | null
+}
+
+export interface Advance {
+  readonly tickets: Ticket[]
+  readonly moves: readonly Move[]
+}
+
+/**
+ * Gives a run what it needs next: changes of status that are due by themselves, and tickets for ranges that nobody has.
+ * The caller puts the tickets on the queue after this has committed; one that gets lost there is found by the rescuer.
+ */
+export async function advanceRun(control: Control, id: string, actor: string): Promise<Advance> {
+  return control.transaction(async (tx) => {
+    let run = await lockRun(tx, id)
+    const moves: Move[] = []
+    while (run) {
+      const shared = await readPace(tx)
+      const step = nextStep({
+        status: run.status,
+        parallelism: workersFor(run, shared),
+        // A standstill holds from its first moment; the hold that says so to people is written a moment later.
+        held: run.hold !== null || shared.standstill !== null,
+        ranges: await listRangeStates(tx, id),
+        stragglers: await countStragglers(tx, id),
+        verifyRounds: run.verifyRounds,
+      })
+      if (step.kind === 'dispatch') {
+        const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
+        return { tickets: await assignTickets(tx, id, tickets), moves }
+      }
+      run = await moveRun(tx, run, step.event, { actor, reason: step.reason })
+      moves.push({ event: step.event, status: run.status, reason: run.reason })
+    }
+    return { tickets: [], moves }
+  })
+}
+
+/** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
+function workersFor({ options, overrides }: Run, { pace, age }: SharedPace): number {
+  if (!isPaced(optionsInForce(options, overrides, new Date()))) return options.parallelism
+  return Math.min(options.parallelism, crewFor(rememberedPace(pace, age)))
+}
+
+// A fresh id for every wake-up: a queue that remembers an id refuses it the second time.
+function ticketId(runId: string, ordinal: number): string {
+  return `${runId}.${ordinal}.${randomBytes(6).toString('hex')}`
+}

@@ -1,0 +1,56 @@
+import { Problem } from '../core/errors.ts'
+import { type Hold, type Override, overridesInForce } from '../core/hold.ts'
+import { isEnded } from '../core/run.ts'
+import type { Control } from './control.ts'
+import { insertEvent } from './events.ts'
+import { noSuchRun } from './lifecycle.ts'
+import { clearHold, type HoldRow, lockRun, type Run, updateOverrides, writeHold } from './runs.ts'
+
+/** After so long without a word from the process that wrote a hold, others may end it. Seconds. */
+const holdStaleSeconds = 3
+
+/** Holds a run, with an event where it was not held before. True where it was not. */
+export async function holdRun(control: Control, id: string, hold: Hold, by: string): Promise<boolean> {
+  return control.transaction(async (tx) => {
+    const { began } = await writeHold(tx, id, hold, by, holdStaleSeconds)
+    if (began) await insertEvent(tx, { runId: id, actor: by, kind: 'held', detail: { ...hold } })
+    return began
+  })
+}
+
+/** Lets a held run go on, with an event that says how long it was held. Null where that is not ours to say. */
+export async function releaseHold(control: Control, id: string, by: string): Promise<HoldRow | null> {
+  return control.transaction(async (tx) => {
+    const ended = await clearHold(tx, id, by, holdStaleSeconds)
+    if (!ended) return null
+    const { hold, heldSeconds } = ended
+    await insertEvent(tx, { runId: id, actor: by, kind: 'released', detail: { signal: hold.signal, heldSeconds } })
+    return hold
+  })
+}
+
+/** Lets a run ignore a signal until a time, or, with null, heed it again. `by` and `reason` stay in the events. */
+export async function changeOverride(
+  control: Control,
+  id: string,
+  signal: Override['signal'],
+  change: Pick<Override, 'reason' | 'by' | 'until'> | null,
+  actor: string,
+): Promise<Run> {
+  return control.transaction(async (tx) => {
+    const run = await lockRun(tx, id)
+    if (!run) throw noSuchRun(id)
+    if (isEnded(run.status) && run.status !== 'failed') {
+      throw new Problem('conflict', `Run ${id} is ${run.status}: there is nothing left to override.`, {
+        from: run.status,
+      })
+    }
+    const now = new Date()
+    const others = overridesInForce(run.overrides, now).filter((override) => override.signal !== signal)
+    const overrides = change ? [...others, { signal, since: now.toISOString(), ...change }] : others
+    const changed = await updateOverrides(tx, id, overrides)
+    const kind = change ? 'override' : 'override-ended'
+    await insertEvent(tx, { runId: id, actor, kind, detail: { signal, ...(change ?? {}) } })
+    return changed
+  })
+}

@@ -1,0 +1,137 @@
+import type { Cursor, Leaf } from '../core/key.ts'
+import type { RangeKind } from '../core/ranges.ts'
+import { workableStatuses } from '../core/run.ts'
+import type { Control } from './control.ts'
+
+/** A worker's right to a range: good until the lease runs out, and only under this epoch. */
+export interface Lease {
+  readonly runId: string
+  readonly ordinal: number
+  readonly kind: RangeKind
+  /** The partition it is a slice of; null where the table has none. */
+  readonly leaf: Leaf | null
+  readonly epoch: string
+  readonly lower: Cursor | null
+  readonly upper: Cursor | null
+  readonly cursor: Cursor | null
+  readonly batchSize: number | null
+  /** Slices in a row that ended in trouble. */
+  readonly attempts: number
+}
+
+/**
+ * Turns a ticket into a lease. Null when the ticket is an old one, the range is held by another, or its run is not to be
+ * worked on: then there is nothing to do.
+ */
+export async function leaseRange(
+  { db, s }: Control,
+  ticket: { id: string; runId: string; ordinal: number },
+  owner: string,
+  leaseSeconds: number,
+): Promise<Lease | null> {
+  const { rows } = await db.query<Lease>(
+    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL, wake_at = NULL,
+       lease_until = clock_timestamp() + make_interval(secs => $5)
+     FROM ${s}.runs n
+     WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
+       AND coalesce(r.lease_until < clock_timestamp(), true) AND n.status = ANY($6)
+     RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
+       r.batch_size AS "batchSize", r.attempts`,
+    [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses],
+  )
+  return rows[0] ?? null
+}
+
+/** Keeps a lease through a wait in which no checkpoint renews it. False when it is no longer ours. */
+export async function renewLease({ db, s }: Control, lease: Lease, leaseSeconds: number): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4)
+     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds],
+  )
+  return rowCount === 1
+}
+
+/** How a range is given back. */
+export interface Release {
+  /** Not before so many seconds; 0 for at once. */
+  readonly wakeAfterSeconds: number
+  /** Slices in a row that ended in trouble. */
+  readonly attempts: number
+  /** Since the last batch began, which no checkpoint has counted; and the part of it that pace held the worker back. */
+  readonly workedMs: number
+  readonly throttledMs: number
+  /** Rows for the next window: smaller than the last one that committed, where a larger one was turned away. */
+  readonly batchSize: number | null
+}
+
+/** Gives a range back, so that the next ticket for it need not wait for the lease to run out. */
+export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, throttle = NULL, attempts = $4,
+       wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
+       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8,
+       recent_throttled_ms = recent_throttled_ms + $7::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size)
+     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    [
+      lease.runId,
+      lease.ordinal,
+      lease.epoch,
+      state.attempts,
+      state.wakeAfterSeconds,
+      state.workedMs,
+      state.throttledMs,
+      state.batchSize,
+    ],
+  )
+}
+
+/** A lease that ran out: its worker died, or cannot reach us. */
+export interface LostLease {
+  readonly runId: string
+  readonly ordinal: number
+  readonly owner: string
+}
+
+/** Takes ranges away from workers that have gone quiet. A row that is locked has a batch in flight: its worker lives. */
+export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]> {
+  const { rows } = await db.query<LostLease>(
+    `WITH expired AS (
+       SELECT run_id, ordinal, lease_owner FROM ${s}.ranges
+       WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND lease_until < clock_timestamp()
+       FOR UPDATE SKIP LOCKED
+     )
+     UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL
+     FROM expired e WHERE r.run_id = e.run_id AND r.ordinal = e.ordinal
+     RETURNING r.run_id AS "runId", r.ordinal, e.lease_owner AS owner`,
+    [workableStatuses],
+  )
+  return rows
+}
+
+/** Ends a range whose partition is not there any more. False when the lease is no longer ours. */
+export async function closeRange({ db, s }: Control, lease: Lease): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE ${s}.ranges SET done = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    [lease.runId, lease.ordinal, lease.epoch],
+  )
+  return rowCount === 1
+}
+
+/** How many workers hold ranges of a run at this moment. */
+export async function countLeases({ db, s }: Control, runId: string): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND lease_until > clock_timestamp()`,
+    [runId],
+  )
+  return rows[0]?.count ?? 0
+}
+
+/** How many ranges before this one are held. */
+export async function countLeasesBefore({ db, s }: Control, { runId, ordinal }: Lease): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND ordinal < $2 AND lease_until > clock_timestamp()`,
+    [runId, ordinal],
+  )
+  return rows[0]?.count ?? 0
+}

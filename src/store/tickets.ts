@@ -1,0 +1,49 @@
+import { workableStatuses } from '../core/run.ts'
+import type { Control } from './control.ts'
+
+/** A range that is out for work, and the ticket that shall wake it. */
+export interface Ticket {
+  readonly id: string
+  readonly runId: string
+  readonly ordinal: number
+  readonly delaySeconds: number
+}
+
+/** Marks ranges as having a ticket out, and says after how many seconds each may be woken. */
+export async function assignTickets(
+  { db, s }: Control,
+  runId: string,
+  tickets: ReadonlyArray<{ ordinal: number; id: string }>,
+): Promise<Ticket[]> {
+  if (tickets.length === 0) return []
+  const { rows } = await db.query<Ticket>(
+    `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp()
+     FROM unnest($2::int[], $3::text[]) AS t (ordinal, id)
+     WHERE r.run_id = $1 AND r.ordinal = t.ordinal
+     RETURNING r.run_id AS "runId", r.ordinal, r.ticket AS id,
+       greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds"`,
+    [runId, tickets.map((ticket) => ticket.ordinal), tickets.map((ticket) => ticket.id)],
+  )
+  return rows
+}
+
+/** Tickets that should have been taken up by now; the queue is asked whether it still knows them. */
+export async function listOverdueTickets({ db, s }: Control, graceSeconds: number): Promise<Ticket[]> {
+  const { rows } = await db.query<Ticket>(
+    `SELECT r.run_id AS "runId", r.ordinal, r.ticket AS id, 0::float8 AS "delaySeconds"
+     FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
+     WHERE n.status = ANY($1) AND r.ticket IS NOT NULL
+       AND greatest(r.ticketed_at, r.wake_at) < clock_timestamp() - make_interval(secs => $2)`,
+    [workableStatuses, graceSeconds],
+  )
+  return rows
+}
+
+/** Takes back a ticket that the queue has lost. False when it was taken up after all. */
+export async function withdrawTicket({ db, s }: Control, ticket: Ticket): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE ${s}.ranges SET ticket = NULL WHERE run_id = $1 AND ordinal = $2 AND ticket = $3`,
+    [ticket.runId, ticket.ordinal, ticket.id],
+  )
+  return rowCount === 1
+}

@@ -1,0 +1,64 @@
+import { workableStatuses } from '../core/run.ts'
+import type { Control } from './control.ts'
+
+/** The sums that progress is made of. */
+export interface RangeTotals {
+  readonly rowsScanned: number
+  readonly rowsDone: number
+  readonly rowsGone: number
+  readonly rowsPerSecond: number
+  readonly overallRowsPerSecond: number
+  readonly workedSeconds: number
+  /** Of all workers together. */
+  readonly throttledSeconds: number
+  readonly residualScanned: number
+  readonly stragglers: number
+  readonly lastCheckpointAt: Date | null
+  readonly throttle: Throttle | null
+}
+
+/** What holds a run back, as people are told. */
+export interface Throttle {
+  readonly reason: string
+  readonly signal: string
+  readonly value: number | null
+  readonly limit: number | null
+  readonly since: string
+}
+
+/** The sums of several runs, by run. */
+export async function sumRanges({ db, s }: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
+  const { rows } = await db.query<RangeTotals & { runId: string }>(
+    `SELECT run_id AS "runId",
+       coalesce(sum(rows_scanned) FILTER (WHERE kind = 'keys'), 0)::float8 AS "rowsScanned",
+       coalesce(sum(rows_done) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "rowsDone",
+       sum(rows_gone)::float8 AS "rowsGone",
+       -- What no worker holds does not move; what has not moved for a second and more fades.
+       coalesce(sum(recent_rows * 1000 / nullif(greatest(0, recent_ms - recent_throttled_ms) + still_ms, 0))
+         FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "rowsPerSecond",
+       coalesce(sum(recent_rows * 1000 / nullif(recent_ms + still_ms, 0))
+         FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "overallRowsPerSecond",
+       max(worked_ms)::float8 / 1000 AS "workedSeconds",
+       sum(throttled_ms)::float8 / 1000 AS "throttledSeconds",
+       coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "residualScanned",
+       max(checkpointed_at) AS "lastCheckpointAt",
+       (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle,
+       (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers
+     FROM ${s}.ranges r,
+       LATERAL (SELECT greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000) AS still_ms) AS since
+     WHERE run_id = ANY($1) GROUP BY run_id`,
+    [runIds],
+  )
+  return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))
+}
+
+/** The last checkpoint of each job that has a live run. */
+export async function listLiveCheckpoints({ db, s }: Control): Promise<Array<{ job: string; timestamp: number }>> {
+  const { rows } = await db.query<{ job: string; timestamp: number }>(
+    `SELECT n.job, extract(epoch FROM max(r.checkpointed_at))::float8 AS timestamp
+     FROM ${s}.runs n JOIN ${s}.ranges r ON r.run_id = n.id
+     WHERE n.status = ANY($1) GROUP BY n.job HAVING max(r.checkpointed_at) IS NOT NULL`,
+    [workableStatuses],
+  )
+  return rows
+}
