@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
 import { rescueRanges } from '../../src/store/handover.ts'
 import { createDatabase } from '../support/database.ts'
-import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -18,11 +18,7 @@ test('promise 2: workers whose ranges were taken away while they write change no
   const id = await client.start('count', { options: { batchSize: 50, maxRowsPerSecond: 6000 } })
   let taken = 0
   for (let share = 0.02; share < 0.5; share += 0.02) {
-    await until(
-      'the run to get on',
-      () => countDone(database),
-      (done) => done > rows * share,
-    )
+    await untilDone(database, rows * share)
     // What a rescuer does, with leases that have not run out: their workers are alive, in the middle of their slices, and
     // the ranges go to other slots of theirs.
     taken += await control.transaction(async (tx) => {
@@ -48,11 +44,7 @@ test('the ranges of a worker that is stopped go to another one, and it does no h
   const heldBy = (pid: number | undefined) => (all: Ranges['ranges']) =>
     all.some((range) => range.leaseOwner?.endsWith(`-${pid}`))
   const sleeper = await spawnService(database, jobs, { ROLE: 'worker' })
-  await until(
-    'the first worker to get on',
-    () => countDone(database),
-    (done) => done > 1000,
-  )
+  await untilDone(database, 1000)
   await until('the first worker to hold a range', ranges, heldBy(sleeper.process.pid))
   sleeper.process.kill('SIGSTOP')
   const successor = await spawnService(database, jobs, { ROLE: 'worker' })

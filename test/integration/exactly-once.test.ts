@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
-import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'
-import { until } from '../support/until.ts'
 
 describe('promise 1: exactly once', () => {
   test('a run does every row once and proves it', async () => {
@@ -45,11 +44,7 @@ describe('promise 1: exactly once', () => {
       const id = await client.start(job, { options: { maxRowsPerSecond: 4000 } })
       for (const share of [0.1, 0.3, 0.5]) {
         const worker = await spawnService(database, jobs, { ROLE: 'worker' })
-        await until(
-          'the worker to get on',
-          () => countDone(database),
-          (done) => done > rows * share,
-        )
+        await untilDone(database, rows * share)
         await worker.kill()
       }
       await startInProcess(database, jobs, { ROLE: 'worker' })
@@ -71,11 +66,7 @@ describe('promise 1: exactly once', () => {
       const id = await client.start(job, { options: { batchSize: 50, parallelism: 4 } })
       let lost = 0
       for (let share = 0.05; share < 0.8; share += 0.05) {
-        await until(
-          'the run to get on',
-          () => countDone(database),
-          (done) => done > rows * share,
-        )
+        await untilDone(database, rows * share)
         // At whatever they are: in a batch, in its commit, or between two of them.
         const killed = await database.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

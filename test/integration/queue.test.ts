@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import { describe, expect, inject, test } from 'vitest'
 import { consumeTickets, openQueue, prepareQueue } from '../../src/queue/tickets.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { jobSource, jobsFolder, queueKind, spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -29,11 +29,7 @@ describe(`promise 6: Postgres is the truth (${queueKind} queue)`, () => {
     const client = await startInProcess(database, await createItems(database, rows))
     const id = await client.start('count', { options: { maxRowsPerSecond: 8000 } })
     for (const share of [0.05, 0.2, 0.4, 0.6]) {
-      await until(
-        'the run to get on',
-        () => countDone(database),
-        (done) => done > rows * share,
-      )
+      await untilDone(database, rows * share)
       await wipeQueue(database)
     }
     await client.reaches(id, ['succeeded'])

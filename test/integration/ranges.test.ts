@@ -9,7 +9,7 @@ import { defineJob, sql } from '../../src/index.ts'
 import { createControl, createPool } from '../../src/store/control.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -141,11 +141,7 @@ describe('ranges are split where workers would be idle', () => {
     const id = await client.start(job, { options: { parallelism: 1, maxRowsPerSecond: 4000 } })
     const planned = (await rangesOf(client, id)).length
     expect(planned).toBe(2)
-    await until(
-      'the run to get on',
-      () => countDone(database),
-      (done) => done > 0,
-    )
+    await untilDone(database, 0)
     await client.call('PATCH', `/runs/${id}`, { parallelism: 4 })
     await until(
       'four workers to be at it',
@@ -209,11 +205,7 @@ describe('partitions', () => {
     const { database, jobs } = await createPartitioned()
     const client = await startInProcess(database, jobs)
     const id = await client.start('touch', { options: { maxRowsPerSecond: 5000 } })
-    await until(
-      'the run to get on',
-      () => countDone(database),
-      (done) => done > 0,
-    )
+    await untilDone(database, 0)
     await database.query('CREATE TABLE late PARTITION OF items FOR VALUES FROM (20000) TO (30000)')
     await database.query('INSERT INTO items SELECT generate_series(20001, 20100)')
     await database.query('INSERT INTO items SELECT generate_series(11001, 11100)')
@@ -228,11 +220,7 @@ describe('partitions', () => {
       const { database, jobs } = await createPartitioned()
       const client = await startInProcess(database, jobs)
       const id = await client.start('touch', { options: { maxRowsPerSecond: 1000 } })
-      await until(
-        'the run to get on',
-        () => countDone(database),
-        (done) => done > 0,
-      )
+      await untilDone(database, 0)
       await database.query(goes)
       const run = await client.reaches(id, ['succeeded'])
       expect(run.proof).toMatchObject({ rowsChecked: 10, residual: 0 })

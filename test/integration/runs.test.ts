@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { DryRunReport } from '../../src/api/dryrun.ts'
 import { createDatabase } from '../support/database.ts'
-import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
+import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -229,11 +229,7 @@ describe('a database that does not let it', () => {
     const { client, process } = await spawnService(database, jobs)
     const id = await client.start('touch', { options: { maxRowsPerSecond: 3000 } })
     for (let share = 0.05; share < 0.5; share += 0.05) {
-      await until(
-        'the run to get on',
-        () => countDone(database),
-        (done) => done > rows * share,
-      )
+      await untilDone(database, rows * share)
       await database.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'evenkeel%'",
       )
@@ -259,11 +255,7 @@ describe('a table that others use meanwhile', () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, rows))
     const id = await client.start('touch', { options: { maxRowsPerSecond: 8000 } })
-    await until(
-      'the run to get on',
-      () => countDone(database),
-      (done) => done > 2000,
-    )
+    await untilDone(database, 2000)
     // Behind the cursors and in front of them, inside the frozen bound and above it.
     await database.query('INSERT INTO items (id) SELECT -generate_series(1, 100)')
     await database.query('INSERT INTO items (id) SELECT generate_series($1::int + 1, $1::int + 100)', [rows])
@@ -413,11 +405,7 @@ describe('options of a live run', () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 30_000))
     const id = await client.start('touch', { options: { maxRowsPerSecond: 2000, parallelism: 3 } })
-    await until(
-      'the run to get on',
-      () => countDone(database),
-      (done) => done > 1000,
-    )
+    await untilDone(database, 1000)
     const sample = () =>
       database.query<{ at: number; done: number }>(
         'SELECT extract(epoch FROM clock_timestamp())::float8 AS at, count(*)::int AS done FROM items WHERE touched > 0',

@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { TestDatabase } from './database.ts'
 import { jobSource, jobsFolder } from './service.ts'
+import { until } from './until.ts'
 
 /**
  * A table whose rows count how often they were done. `touch` has a predicate; `count` has none, and is not idempotent:
@@ -32,4 +33,13 @@ export async function expectTouchedOnce(database: TestDatabase, rows: number): P
 /** How many rows are done by now. */
 export function countDone(database: TestDatabase): Promise<number> {
   return database.value<number>('SELECT count(*)::int FROM items WHERE touched > 0')
+}
+
+/** Waits until more rows than this are done. */
+export async function untilDone(database: TestDatabase, rows: number): Promise<void> {
+  await until(
+    `more than ${rows} rows to be done`,
+    () => countDone(database),
+    (done) => done > rows,
+  )
 }
