@@ -60,7 +60,7 @@ const startGrowth = 1.35
 /** The same where nothing is watched that adds up, and so would show too late that it was too much. */
 const boldGrowth = 3
 /** And where, on top of that, nobody is there to feel it. */
-const aloneGrowth = 10
+const aloneGrowth = 50
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
 const longestSeconds = 0.3
