@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { createItems } from '../support/items.ts'
+import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 const rows = 20_000
@@ -342,4 +343,13 @@ test('the load is shared: two processes together do not take more than one', asy
   expect(used).toBeLessThan(load * 1.5)
   expect(used).toBeGreaterThan(load * 0.3)
   await one.call('POST', `/runs/${id}/cancel`)
+})
+
+test('a run begins with as many workers as its pace is enough for; one that is not paced with all', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 60_000, { paced: true }), { ROLE: 'api' })
+  const tickets = (id: string) =>
+    database.value<number>('SELECT count(ticket)::int FROM evenkeel.ranges WHERE run_id = $1', [id])
+  expect(await tickets(await client.start('touch', { options: { parallelism: 4 } }))).toBe(1)
+  expect(await tickets(await client.start('count', { options: { ...unpaced, parallelism: 4 } }))).toBe(4)
 })

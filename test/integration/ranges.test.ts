@@ -7,6 +7,8 @@ import { engineSettings } from '../../src/engine/session.ts'
 import { type TableSql, tableSql } from '../../src/engine/table.ts'
 import { defineJob, sql } from '../../src/index.ts'
 import { createControl, createPool } from '../../src/store/control.ts'
+import { splitLease } from '../../src/store/handover.ts'
+import { type Lease, leaseRange } from '../../src/store/leases.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
@@ -124,6 +126,7 @@ interface RangeBody {
   readonly leaseOwner: string | null
   readonly lower: string[] | null
   readonly upper: string[] | null
+  readonly cursor: string[] | null
   readonly rowsScanned: number
   readonly partition: string | null
 }
@@ -159,6 +162,42 @@ describe('ranges are split where workers would be idle', () => {
     bounds.sort(([a], [b]) => a - b)
     expect(bounds.map(([lower]) => lower)).toEqual([0, ...bounds.map(([, upper]) => upper).slice(0, -1)])
     expect(bounds.at(-1)?.[1]).toBe(rows)
+  })
+
+  test('only by whoever holds the range, from where it stands, to the end that it knows', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 1000), { ROLE: 'api' })
+    const id = await client.start('count')
+    const control = createControl(database.pool, 'evenkeel')
+    const ticket = { runId: id, ordinal: 0, id: '' }
+    ticket.id = await database.value('SELECT ticket FROM evenkeel.ranges WHERE ordinal = 0')
+    const lease = (await leaseRange(control, ticket, 'test', 60)) as Lease
+    await database.query("UPDATE evenkeel.ranges SET cursor = '{500}' WHERE ordinal = 0")
+    const now = { ...lease, cursor: ['500'] }
+    const before = await rangesOf(client, id)
+    for (const stale of [
+      { epoch: '0' },
+      { epoch: String(Number(lease.epoch) + 1) },
+      { cursor: ['400'] },
+      { cursor: null },
+      { upper: ['900'] },
+      { upper: null },
+      { ordinal: 1 },
+    ]) {
+      expect(await splitLease(control, { ...now, ...stale }, [['700']], 50), JSON.stringify(stale)).toBe(false)
+    }
+    expect(await rangesOf(client, id)).toEqual(before)
+    await database.query('UPDATE evenkeel.ranges SET done = true WHERE ordinal = 0')
+    expect(await splitLease(control, now, [['700']], 50)).toBe(false)
+    await database.query('UPDATE evenkeel.ranges SET done = false WHERE ordinal = 0')
+
+    expect(await splitLease(control, now, [['700'], ['800']], 50)).toBe(true)
+    const bounds = (await rangesOf(client, id)).map(({ lower, upper, cursor }) => [lower, cursor, upper])
+    expect(bounds).toEqual([
+      [null, ['500'], ['700']],
+      [['700'], ['700'], ['800']],
+      [['800'], ['800'], ['1000']],
+    ])
   })
 
   test('one worker alone splits nothing', async () => {
