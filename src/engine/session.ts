@@ -12,6 +12,8 @@ export const engineSettings: Readonly<Record<string, string>> = {
   lock_timeout: '100ms',
   statement_timeout: '10s',
   idle_in_transaction_session_timeout: '10s',
+  // A policy that hides rows makes a statement fail, instead of leaving them out in silence.
+  row_security: 'off',
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
   plan_cache_mode: 'force_generic_plan',

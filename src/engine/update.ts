@@ -1,5 +1,5 @@
 import { stragglerBackoff } from '../core/backoff.ts'
-import { quoteIdentifier } from '../core/identifier.ts'
+import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
@@ -99,8 +99,8 @@ function perBounds(write: (bounds: Bounds) => BatchStatement): (bounds: Bounds) 
  *
  * `_ek_free` takes those that nobody can be holding: the tuple's xmax, which names whoever last locked or changed it, is
  * older than every transaction that still runs. It locks and changes a row at once, for two thirds of the time and of the
- * WAL that a lock beforehand costs. Somebody who takes the row in the microsecond between the look and the change is
- * waited for, for `lock_timeout` at most.
+ * WAL that a lock beforehand costs. Somebody who takes the row between the look and the change (microseconds, and as
+ * long as `set` and BEFORE triggers take for it) is waited for, for `lock_timeout` at most.
  *
  * `_ek_locked` takes the rest, if there is any: whether they are held or only look so, FOR … SKIP LOCKED tells.
  *
@@ -127,10 +127,16 @@ function at(table: TableSql, places: string): string {
   return `${table.name}.ctid = ANY (ARRAY(${places}))`
 }
 
-/** A tuple without an xmax counts as older than any other. */
+/**
+ * A tuple without an xmax counts as older than any other. Where several sessions hold a row, its xmax is the number of a
+ * multixact, of which there is no telling in SQL: so every number that could be one of this table's is none that is free.
+ */
 function freeSql(table: TableSql): string {
   const oldestRunning = 'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid'
-  return `pg_catalog.age(${table.name}.xmax) > (SELECT pg_catalog.age(${oldestRunning}))`
+  const place = `'${quoteTableName(table.place).replaceAll("'", "''")}'::pg_catalog.regclass`
+  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid) FROM pg_catalog.pg_class c WHERE c.oid = ${place}`
+  return `pg_catalog.age(${table.name}.xmax) > (SELECT pg_catalog.age(${oldestRunning}))
+    AND pg_catalog.mxid_age(${table.name}.xmax) NOT BETWEEN 1 AND (${oldestMultixact})`
 }
 
 /** The change of those rows that the end of the statement picks. */
