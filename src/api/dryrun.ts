@@ -7,13 +7,13 @@ import { judge } from '../core/sqlstate.ts'
 import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
 import { readHotUpdates } from '../engine/space.ts'
 import { updateStatements } from '../engine/update.ts'
-import { advanceRun } from '../store/advance.ts'
 import { type Control, createControl } from '../store/control.ts'
 import { leaseRange } from '../store/leases.ts'
 import { changeStatus, createRun } from '../store/lifecycle.ts'
 import { listRanges } from '../store/ranges.ts'
 import type { NewRun } from '../store/runs.ts'
 import { countStragglers } from '../store/stragglers.ts'
+import { assignTickets } from '../store/tickets.ts'
 import type { ApiDeps, Site } from './deps.ts'
 import type { dryRunSchema, dryRunsSchema } from './schemas.ts'
 import { chooseSites, eachOrRefuse } from './sites.ts'
@@ -81,12 +81,16 @@ async function rehearse(
   newRun: NewRun,
 ): Promise<DryRunReport> {
   const run = await createRun(tx, newRun, ranges, residual)
-  const [ticket] = (await advanceRun(tx, run.id, actor)).tickets
+  const [first] = ranges
+  if (!first)
+    throw new Problem('conflict', `${quoteTableName(run.target)} has no row yet: there is nothing to rehearse.`)
+  // By itself, whatever holds the run or is at work: all of it is taken back.
+  const [ticket] = await assignTickets(tx, run.id, [{ ordinal: 0, id: run.id }])
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
   if (!lease) throw new Error('the dry run could not lease its own range')
   await changeStatus(tx, run.id, 'start', { actor })
 
-  const before = await sampleMatching(tx.db, run.target, job, samples)
+  const before = await sampleMatching(tx.db, run.target, job, samples, lease.leaf)
   const statements = updateStatements(tx.s, run.target, job, lease.leaf)
   const limit = Math.min(boundsOf(run.options).max, 1000)
   const done: RehearsedBatch[] = []
@@ -114,7 +118,7 @@ async function rehearse(
   }
   const stragglers = await countStragglers(tx, run.id)
   const keys = before.map((row) => row.key)
-  const after = await sampleByKey(tx.db, run.target, job, keys)
+  const after = await sampleByKey(tx.db, run.target, job, keys, lease.leaf)
 
   const seconds = done.reduce((sum, batch) => sum + batch.seconds, 0)
   const walBytes = done.reduce((sum, batch) => sum + batch.walBytes, 0)

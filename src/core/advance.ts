@@ -8,6 +8,8 @@ export interface RangeState {
   readonly done: boolean
   /** A worker holds it, or a ticket for it is out. */
   readonly taken: boolean
+  /** It met trouble, or was told to, and is not to be woken yet. */
+  readonly waiting: boolean
 }
 
 export interface RunState {
@@ -59,7 +61,8 @@ export function nextStep(run: RunState): Step {
 function dispatch(run: RunState, ranges: readonly RangeState[]): Step {
   if (run.held) return { kind: 'dispatch', ordinals: [] }
   const taken = run.ranges.filter((range) => range.taken).length
-  const free = ranges.filter((range) => !range.taken)
+  // One that waits does not keep from working those that could, where there is room for one only.
+  const free = ranges.filter((range) => !range.taken).sort((a, b) => Number(a.waiting) - Number(b.waiting))
   return {
     kind: 'dispatch',
     ordinals: free.slice(0, Math.max(0, run.parallelism - taken)).map((range) => range.ordinal),

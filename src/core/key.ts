@@ -10,16 +10,19 @@ export interface KeyColumn {
   readonly type: string
 }
 
-/** A partition that holds rows itself. */
+/** A partition that holds rows itself. Its names may change, its oid does not. */
 export interface Leaf {
   readonly schema: string
   readonly table: string
+  readonly oid: string
 }
 
 /** The table a run works on, as the catalogue described it when the run was accepted. */
 export interface Target {
   readonly schema: string
   readonly table: string
+  /** Another table of the same name is another target. */
+  readonly oid: string
   readonly key: readonly KeyColumn[]
   /** Its rows lie in partitions: each has ranges of its own. */
   readonly partitioned: boolean

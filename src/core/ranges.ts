@@ -31,7 +31,7 @@ export function rangesBetween(boundaries: readonly Cursor[], leaf: Leaf | null =
 export function residualRanges(ranges: readonly KeyRange[], hasPredicate: boolean): KeyRange[] {
   const isLast = ({ leaf }: KeyRange, index: number) => {
     const next = ranges[index + 1]
-    return !next || next.leaf?.schema !== leaf?.schema || next.leaf?.table !== leaf?.table
+    return next?.leaf?.oid !== leaf?.oid || !next
   }
   return ranges.map((range, index) => (hasPredicate && isLast(range, index) ? { ...range, upper: null } : range))
 }

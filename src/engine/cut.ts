@@ -3,7 +3,9 @@ import { quoteTableName } from '../core/identifier.ts'
 import type { Cursor } from '../core/key.ts'
 import { asRow, type TableSql } from './table.ts'
 
-const sampleRows = 20_000
+const sampledPages = 500
+/** Where the slice turns out to be a small part of the table. */
+const moreSampledPages = 5000
 /** With fewer values in a part, parts of one size would be chance. */
 const leastPerPart = { histogram: 2, sample: 20 } as const
 
@@ -18,30 +20,32 @@ export interface Slice {
  * which costs nothing; where there is none (keys of several columns or of text, a table that is new), by a sample of the
  * table's pages. Empty where neither tells.
  */
-export async function cutSlice(
-  client: ClientBase,
-  table: TableSql,
-  slice: Slice,
-  { parts, tableRows }: { parts: number; tableRows: number },
-): Promise<Cursor[]> {
+export async function cutSlice(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
   if (parts < 2) return []
   const keys = await histogramKeys(client, table, slice, parts)
-  return keys.length > 0 ? keys : sampledKeys(client, table, slice, parts, tableRows)
+  if (keys.length > 0) return keys
+  const sampled = await sampledKeys(client, table, slice, parts, sampledPages)
+  return sampled.length > 0 ? sampled : sampledKeys(client, table, slice, parts, moreSampledPages)
 }
 
-/** The key so many rows ahead in a slice; null where it has not that many. */
-export async function keyAhead(
+/** The keys at every so many rows ahead in a slice, so many of them or as many as it has: exact, by reading up to there. */
+export async function keysAhead(
   client: ClientBase,
   table: TableSql,
   slice: Slice,
   rows: number,
-): Promise<Cursor | null> {
+  most = 1,
+): Promise<Cursor[]> {
+  const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
   const found = await client.query<{ key: Cursor }>(
-    `SELECT ${table.keyText} AS key FROM ${table.from} WHERE ${insideSql(table, table.keys, slice)}
-     ORDER BY ${table.keys.join(', ')} OFFSET $3::bigint LIMIT 1`,
-    [slice.lower, slice.upper, rows],
+    `SELECT ${table.keyArray('ahead')} AS key FROM (
+       SELECT ${names.join(', ')}, row_number() OVER (ORDER BY ${table.keys.join(', ')}) AS n
+       FROM ${table.from} WHERE ${insideSql(table, table.keys, slice)}
+       ORDER BY ${table.keys.join(', ')} LIMIT $3::bigint * $4::int
+     ) AS ahead WHERE n % $3::bigint = 0 ORDER BY n`,
+    [slice.lower, slice.upper, rows, most],
   )
-  return found.rows[0]?.key ?? null
+  return found.rows.map(({ key }) => key)
 }
 
 /** The largest key of this moment; null where there is no row. */
@@ -73,15 +77,16 @@ async function sampledKeys(
   table: TableSql,
   slice: Slice,
   parts: number,
-  tableRows: number,
+  pages: number,
 ): Promise<Cursor[]> {
-  const percent = Math.min(100, (100 * sampleRows) / Math.max(1, tableRows))
   const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
   return partEnds(
     client,
     table,
-    `SELECT ${names.join(', ')} FROM ${table.from} TABLESAMPLE SYSTEM ($5) WHERE ${insideSql(table, table.keys, slice)}`,
-    [slice.lower, slice.upper, parts, leastPerPart.sample, percent],
+    `SELECT ${names.join(', ')} FROM ${table.from}
+     TABLESAMPLE SYSTEM (least(100, 100.0 * $5::int * current_setting('block_size')::int / greatest(1, pg_relation_size($6::regclass))))
+     WHERE ${insideSql(table, table.keys, slice)}`,
+    [slice.lower, slice.upper, parts, leastPerPart.sample, pages, quoteTableName(table.place)],
   )
 }
 

@@ -6,7 +6,7 @@ import type { KeyColumn, Leaf, Target } from '../core/key.ts'
 import { judge } from '../core/sqlstate.ts'
 import { batchValues } from './batch.ts'
 import { explainWindow } from './explain.ts'
-import { checkLeaves, listLeaves } from './leaves.ts'
+import { checkLeaves, type LeafRow, listLeaves } from './leaves.ts'
 import { tableSql } from './table.ts'
 import { updateStatements } from './update.ts'
 
@@ -18,6 +18,8 @@ interface TableRow {
   readonly hasChildren: boolean
   readonly maySelect: boolean
   readonly rowSecurity: boolean
+  /** Triggers that fire once a statement, when rows are updated. */
+  readonly statementTriggers: readonly string[]
 }
 
 interface ColumnRow {
@@ -60,9 +62,10 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   const target: Target = {
     schema: table.schema,
     table: table.table,
+    oid: table.oid,
     key: key.map(({ name, type }) => ({ name, type })),
     partitioned: table.kind === 'p',
-    rowLock: touchesUniqueIndex(job, indexes) ? 'UPDATE' : 'NO KEY UPDATE',
+    rowLock: touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
     estimatedRows: 0,
   }
   const statementFault = await checkStatements(client, s, target, job, leaves)
@@ -79,7 +82,8 @@ async function findTable(client: ClientBase, name: string): Promise<TableRow> {
   const found = client.query<TableRow>(
     `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
-       has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity"
+       has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity",
+       ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('O', 'A') AND tgtype & 17 = 16) AS "statementTriggers"
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
     [quoted],
   )
@@ -143,6 +147,11 @@ function checkTable(table: TableRow, name: string): string[] {
   if (table.kind !== 'r' && table.kind !== 'p') findings.push(`${name} is not a table: name the table behind it.`)
   if (table.hasChildren)
     findings.push(`${name} has inheritance children, whose keys are not unique together: run the job on each child.`)
+  if (table.kind === 'p' && table.statementTriggers.length > 0) {
+    findings.push(
+      `Its statement-level triggers (${table.statementTriggers.join(', ')}) do not fire for changes in its partitions, which are made one by one: make them row-level, or, if they may miss the backfill, ALTER TABLE ${name} DISABLE TRIGGER for as long as it lasts.`,
+    )
+  }
   if (!table.maySelect)
     findings.push(`There is no right to read it: GRANT SELECT ON ${name} to the role evenkeel connects as.`)
   if (table.rowSecurity) {
@@ -171,8 +180,12 @@ function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
 }
 
 /** Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key is. */
-function touchesUniqueIndex(job: ResolvedJob, indexes: readonly IndexRow[]): boolean {
-  return job.set.some(([name]) => indexes.some((index) => index.identifies && index.columns.includes(name)))
+function touchesUniqueIndex(job: ResolvedJob, indexes: readonly IndexRow[], leaves: readonly LeafRow[]): boolean {
+  const columns = [
+    ...indexes.filter(({ identifies }) => identifies).flatMap((index) => index.columns),
+    ...leaves.flatMap(({ uniqueColumns }) => uniqueColumns),
+  ]
+  return job.set.some(([name]) => columns.includes(name))
 }
 
 function keyOf(job: ResolvedJob, indexes: readonly IndexRow[]): readonly string[] {
@@ -247,7 +260,7 @@ async function checkStatements(
     } catch (error) {
       const { code, hint } = error as { code?: string; hint?: string }
       if (code === undefined || judge(error) !== 'fail') throw error
-      return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. A parameter whose type it cannot tell is cast: \${value}::int.`
+      return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. ${adviceFor(code)}`
     }
   }
   for (const leaf of places) {
@@ -255,6 +268,12 @@ async function checkStatements(
     if (fault) return leaf ? `Partition ${quoteTableName(leaf)}: ${fault}` : fault
   }
   return null
+}
+
+function adviceFor(code: string): string {
+  return code === '42P01' || code === '42703'
+    ? "Columns are written bare, or after the table's name without its schema: items.name."
+    : `A parameter whose type it cannot tell is cast: \${value}::int.`
 }
 
 /** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */

@@ -9,6 +9,8 @@ export interface LeafRow extends Leaf {
   /** The columns of those asked for that may not be written. */
   readonly readOnly: readonly string[]
   readonly rowSecurity: boolean
+  /** Of plain unique indexes, those that the table has and its own. */
+  readonly uniqueColumns: readonly string[]
   /** By its statistics; 0 where it has none. */
   readonly estimatedRows: number
 }
@@ -21,25 +23,25 @@ export async function listLeaves(
   written: readonly string[] = [],
 ): Promise<LeafRow[]> {
   const { rows } = await client.query<LeafRow>(
-    `SELECT l.schema, l.name AS table, l.kind = 'r' AS ordinary, has_table_privilege(l.oid, 'SELECT') AS "maySelect",
+    `SELECT l.schema, l.name AS table, l.oid::text, l.kind = 'r' AS ordinary, has_table_privilege(l.oid, 'SELECT') AS "maySelect",
        ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = l.oid AND attname = ANY($3)
          AND NOT has_column_privilege(l.oid, attnum, 'UPDATE')) AS "readOnly",
-       row_security_active(l.oid) AS "rowSecurity", greatest(0, c.reltuples)::float8 AS "estimatedRows"
+       row_security_active(l.oid) AS "rowSecurity",
+       ARRAY(SELECT DISTINCT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+         WHERE i.indrelid = l.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL) AS "uniqueColumns", greatest(0, c.reltuples)::float8 AS "estimatedRows"
      FROM ${s}.leaves($1, $2) AS l JOIN pg_class c ON c.oid = l.oid ORDER BY l.schema, l.name`,
     [target.schema, target.table, written],
   )
   return rows
 }
 
-/** Whether a leaf still belongs to the table: partitions are detached and dropped while a run lasts. */
-export async function isLeaf(client: ClientBase, s: string, target: Target, leaf: Leaf): Promise<boolean> {
-  const { rowCount } = await client.query(`SELECT FROM ${s}.leaves($1, $2) WHERE schema = $3 AND name = $4`, [
-    target.schema,
-    target.table,
-    leaf.schema,
-    leaf.table,
-  ])
-  return rowCount === 1
+/** A leaf under the names that it has now; null where it does not belong to the table any more. */
+export async function findLeaf(client: ClientBase, s: string, target: Target, oid: string): Promise<Leaf | null> {
+  const { rows } = await client.query<Leaf>(
+    `SELECT schema, name AS table, oid::text FROM ${s}.leaves($1, $2) WHERE oid = $3::oid`,
+    [target.schema, target.table, oid],
+  )
+  return rows[0] ?? null
 }
 
 /** What keeps the leaves from being worked on one by one, in words. */

@@ -26,10 +26,10 @@ export async function planRanges(
   const leaves = await listLeaves(client, s, target)
   const known = leaves.reduce((sum, leaf) => sum + leaf.estimatedRows, 0)
   const all: KeyRange[] = []
-  for (const { schema, table, estimatedRows } of leaves) {
+  for (const { schema, table, oid, estimatedRows } of leaves) {
     const rows = known > 0 ? estimatedRows : target.estimatedRows / leaves.length
     const part = Math.ceil((wanted * rows) / Math.max(1, known, target.estimatedRows))
-    all.push(...((await rangesOf(client, target, { schema, table }, part, rows)) ?? []))
+    all.push(...((await rangesOf(client, target, { schema, table, oid }, part, rows)) ?? []))
   }
   return all
 }
@@ -46,6 +46,6 @@ async function rangesOf(
   const last = await lastKey(client, table)
   if (!last) return null
   const parts = Math.min(wanted, Math.floor(tableRows / leastRowsPerRange))
-  const ends = await cutSlice(client, table, { lower: null, upper: last }, { parts, tableRows })
+  const ends = await cutSlice(client, table, { lower: null, upper: last }, parts)
   return rangesBetween([...ends, last], leaf)
 }

@@ -1,6 +1,6 @@
 import { quoteIdentifier } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
-import type { Cursor, Target } from '../core/key.ts'
+import type { Cursor, Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
 import { type BatchInput, batchValues } from './batch.ts'
 import { type PlanNode, planNodes } from './explain.ts'
@@ -51,8 +51,9 @@ export async function sampleMatching(
   target: Target,
   job: ResolvedJob,
   limit: number,
+  leaf: Leaf | null,
 ): Promise<SampleRow[]> {
-  const table = tableSql(target)
+  const table = tableSql(target, leaf)
   const where = job.where && compileSql(job.where, 3)
   const { rows } = await session.query(
     `SELECT ${sampleColumns(target, job)}
@@ -69,8 +70,9 @@ export async function sampleByKey(
   target: Target,
   job: ResolvedJob,
   keys: readonly Cursor[],
+  leaf: Leaf | null,
 ): Promise<SampleRow[]> {
-  const table = tableSql(target)
+  const table = tableSql(target, leaf)
   const given = target.key.map((column, index) => `(_ek_given._ek_key->>${index})::${column.type}`)
   const { rows } = await session.query(
     `SELECT ${sampleColumns(target, job)}

@@ -1,4 +1,5 @@
 import { stragglerBackoff } from '../core/backoff.ts'
+import { Problem } from '../core/errors.ts'
 import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Leaf, Target } from '../core/key.ts'
@@ -80,7 +81,16 @@ export function updateStatements(
       }
     },
   }
+  if (target.partitioned && !leaf) return { ...statements, window: refuseWhole, residual: refuseWhole }
   return { ...statements, window: perBounds(statements.window), residual: perBounds(statements.residual) }
+}
+
+/** A ctid names one row in each partition: there is no window over all of them. */
+function refuseWhole(): never {
+  throw new Problem(
+    'conflict',
+    'The ranges of this run are of a partitioned table as a whole, as an older release cut them; now each partition has its own. What was done so far stays done. Cancel this run and start a new one.',
+  )
 }
 
 /** Writes each statement once: for a small batch, putting the text together costs as much as sending it. */

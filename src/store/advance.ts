@@ -7,7 +7,7 @@ import type { RunEvent, RunStatus } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { moveRun } from './lifecycle.ts'
 import { readPace, type SharedPace } from './pace.ts'
-import { listRangeStates } from './ranges.ts'
+import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
 import { lockRun, type Run } from './runs.ts'
 import { countStragglers } from './stragglers.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
@@ -47,11 +47,26 @@ export async function advanceRun(control: Control, id: string, actor: string): P
         const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
         return { tickets: await assignTickets(tx, id, tickets), moves }
       }
-      run = await moveRun(tx, run, step.event, { actor, reason: step.reason })
-      moves.push({ event: step.event, status: run.status, reason: run.reason })
+      const event = await eventAfterPartitions(tx, run, step.event)
+      if (event === null) continue
+      run = await moveRun(tx, run, event, { actor, reason: step.reason })
+      moves.push({ event, status: run.status, reason: run.reason })
     }
     return { tickets: [], moves }
   })
+}
+
+/**
+ * What comes of an event that says that nothing is left to do, once partitions have been looked for that came, or came
+ * back, since the run was planned; null where they are just to be worked off first.
+ */
+async function eventAfterPartitions(tx: Control, run: Run, event: RunEvent): Promise<RunEvent | null> {
+  if (!run.target.partitioned || (event !== 'verify' && event !== 'succeed')) return event
+  const back = await reopenReturnedLeaves(tx, run.id, run.target)
+  // Without a predicate what came later is the application's own, as everywhere.
+  const come = run.hasPredicate ? await insertMissingLeaves(tx, run.id, run.target) : 0
+  if (back.length + come === 0) return event
+  return event === 'succeed' && (come > 0 || back.includes('keys')) ? 'leftover' : null
 }
 
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */

@@ -112,7 +112,7 @@ export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]
 /** Ends a range whose partition is not there any more. False when the lease is no longer ours. */
 export async function closeRange({ db, s }: Control, lease: Lease): Promise<boolean> {
   const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET done = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+    `UPDATE ${s}.ranges SET done = true, gone = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
     [lease.runId, lease.ordinal, lease.epoch],
   )
   return rowCount === 1

@@ -4,7 +4,7 @@ import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
-import { fenceRanges, insertMissingLeaves, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
+import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
 import {
   findLiveRun,
   findRun,
@@ -101,10 +101,7 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
   if (status === 'failed' || event === 'settle' || run.status === 'pausing') await fenceRanges(tx, run.id)
   if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
   // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
-  if (event === 'verify') {
-    await reopenResidual(tx, run.id)
-    if (run.hasPredicate) await insertMissingLeaves(tx, run.id, run.target)
-  }
+  if (event === 'verify') await reopenResidual(tx, run.id)
   await refuseSecondLiveRun(tx, run, event)
   const moved = await updateStatus(tx, run.id, {
     status,

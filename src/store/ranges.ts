@@ -1,4 +1,5 @@
-import type { Cursor, Leaf } from '../core/key.ts'
+import type { RangeState } from '../core/advance.ts'
+import type { Cursor, Leaf, Target } from '../core/key.ts'
 import type { KeyRange, RangeKind } from '../core/ranges.ts'
 import type { Control } from './control.ts'
 import type { Lease } from './leases.ts'
@@ -79,19 +80,38 @@ export async function splitRange(
   return true
 }
 
-/** Lets the residual check see partitions that the run was not planned with. The caller holds the run's row. */
-export async function insertMissingLeaves(control: Control, runId: string, { schema, table }: Leaf): Promise<void> {
+/**
+ * Gives partitions that the run was not planned with a range to be worked off and one to be checked; returns how many
+ * there are. The caller holds the run's row.
+ */
+export async function insertMissingLeaves(control: Control, runId: string, { schema, table }: Target): Promise<number> {
   const { rows } = await control.db.query<Leaf>(
-    `SELECT l.schema, l.name AS table FROM ${control.s}.leaves($2, $3) AS l
+    `SELECT l.schema, l.name AS table, l.oid::text FROM ${control.s}.leaves($2, $3) AS l
      WHERE NOT EXISTS (SELECT FROM ${control.s}.ranges r WHERE r.run_id = $1 AND r.kind = 'residual'
-       AND r.leaf = jsonb_build_object('schema', l.schema, 'table', l.name))`,
+       AND r.leaf->>'oid' = l.oid::text)`,
     [runId, schema, table],
   )
+  const kinds: readonly RangeKind[] = ['keys', 'residual']
   await appendRanges(
     control,
     runId,
-    rows.map((leaf) => ({ leaf, lower: null, upper: null, kind: 'residual' })),
+    rows.flatMap((leaf) => kinds.map((kind) => ({ leaf, lower: null, upper: null, kind }))),
   )
+  return rows.length
+}
+
+/** Opens ranges again whose partition was gone and is back; returns their kinds. The caller holds the run's row. */
+export async function reopenReturnedLeaves(
+  { db, s }: Control,
+  runId: string,
+  { schema, table }: Target,
+): Promise<RangeKind[]> {
+  const { rows } = await db.query<{ kind: RangeKind }>(
+    `UPDATE ${s}.ranges r SET done = false, gone = false FROM ${s}.leaves($2, $3) AS l
+     WHERE r.run_id = $1 AND r.gone AND r.leaf->>'oid' = l.oid::text RETURNING r.kind`,
+    [runId, schema, table],
+  )
+  return rows.map(({ kind }) => kind)
 }
 
 /** How many ranges of a kind are not done yet, at work or waiting. */
@@ -116,8 +136,9 @@ export async function listRanges({ db, s }: Control, runId: string): Promise<Ran
 
 /** Ranges as `nextStep` decides on them. A lease that has run out counts until the rescuer has taken it, and said so. */
 export async function listRangeStates({ db, s }: Control, runId: string) {
-  const { rows } = await db.query<{ ordinal: number; kind: RangeKind; done: boolean; taken: boolean }>(
-    `SELECT ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken
+  const { rows } = await db.query<RangeState>(
+    `SELECT ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken,
+       coalesce(wake_at > clock_timestamp(), false) AS waiting
      FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
     [runId],
   )
@@ -139,7 +160,7 @@ export async function fenceRanges({ db, s }: Control, runId: string): Promise<vo
 /** Sends the residual check over the table once more. */
 export async function reopenResidual({ db, s }: Control, runId: string): Promise<void> {
   await db.query(
-    `UPDATE ${s}.ranges SET done = false, cursor = lower_key, rows_scanned = 0 WHERE run_id = $1 AND kind = 'residual'`,
+    `UPDATE ${s}.ranges SET done = false, gone = false, cursor = lower_key, rows_scanned = 0 WHERE run_id = $1 AND kind = 'residual'`,
     [runId],
   )
 }

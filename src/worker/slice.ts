@@ -2,8 +2,10 @@ import type { PoolClient } from 'pg'
 import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { type ResolvedJob, resolveJob } from '../core/job.ts'
+import type { Leaf } from '../core/key.ts'
 import { judge } from '../core/sqlstate.ts'
-import { isLeaf } from '../engine/leaves.ts'
+import { checkIdentity } from '../engine/identity.ts'
+import { findLeaf } from '../engine/leaves.ts'
 import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { closeGoneRange } from '../store/handover.ts'
@@ -53,11 +55,14 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
   let client: PoolClient | undefined
   let broken: Error | undefined
   let loop: SliceLoop | undefined
+  let leaf: Leaf | null = null
   try {
     client = await deps.engine.connect()
-    if (await closeIfGone(deps, client, run, lease, log)) return atOnce
-    await prepareSession(client, run.target, lease.leaf, run.options.synchronousCommit)
-    loop = new SliceLoop(deps, run, job, lease, client, log)
+    await checkIdentity(client, run.target)
+    leaf = lease.leaf && (await findLeaf(client, deps.control.s, run.target, lease.leaf.oid))
+    if (lease.leaf && !leaf) return await closeGone(deps, lease, log)
+    await prepareSession(client, run.target, leaf, run.options.synchronousCommit)
+    loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, log)
     return await loop.work(stop)
   } catch (error) {
     const verdict = judge(error)
@@ -74,8 +79,11 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
       )
       return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1, batchSize: loop?.batchSize ?? null }
     }
-    // Dropped under our hands.
-    if (client && (await closeIfGone(deps, client, run, lease, log))) return atOnce
+    if (client && leaf && isNoTable(error)) {
+      // Under our hands: renamed, its next lease finds it under its new name; else it is gone.
+      const now = await findLeaf(client, deps.control.s, run.target, leaf.oid)
+      return now ? atOnce : await closeGone(deps, lease, log)
+    }
     await failRun(deps, run, lease, error, log)
     return atOnce
   } finally {
@@ -83,18 +91,15 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
   }
 }
 
-/** Whether the range's partition was dropped or detached since: then the range ends here, with its event. */
-async function closeIfGone(
-  { control, name }: WorkerDeps,
-  client: PoolClient,
-  run: Run,
-  lease: Lease,
-  log: Logger,
-): Promise<boolean> {
-  if (!lease.leaf || (await isLeaf(client, control.s, run.target, lease.leaf))) return false
+function isNoTable(error: unknown): boolean {
+  return (error as { code?: string }).code === '42P01'
+}
+
+/** The range's partition was dropped or detached: the range ends here, with its event. */
+async function closeGone({ control, name }: WorkerDeps, lease: Lease, log: Logger): Promise<Release> {
   log.warn({ partition: lease.leaf }, 'the range ends: its partition is not part of the table any more')
   await closeGoneRange(control, lease, name)
-  return true
+  return atOnce
 }
 
 /** The run, taken from `queued` to `running` where this is its first slice; null when it was stopped meanwhile. */

@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg'
 import type { Cursor } from '../core/key.ts'
-import { cutSlice, keyAhead } from '../engine/cut.ts'
+import { judge } from '../core/sqlstate.ts'
+import { cutSlice, keysAhead } from '../engine/cut.ts'
 import { tableSql } from '../engine/table.ts'
 import { splitLease } from '../store/handover.ts'
 import type { Lease } from '../store/leases.ts'
@@ -13,6 +14,9 @@ import type { WorkerDeps } from './deps.ts'
 const everyMs = 250
 /** What is done sooner than this is not worth a ticket. */
 const leastSeconds = 1
+/** What a part is worth where nothing is known of the rest; and what may be read to find its end. */
+const usualSeconds = 10
+const mostRowsRead = 500_000
 
 /** How far a lease has come. */
 export interface Standing {
@@ -55,7 +59,7 @@ export class RangeSplitter {
     this.#lookedAt = now
     const missing = parallelism - (await countOpenRanges(this.#deps.control, this.#lease))
     if (missing <= 0) return upper
-    const keys = await this.#cut(standing, missing + 1)
+    const keys = await this.#keysFor(standing, missing + 1)
     if (keys.length === 0) return upper
     const { control } = this.#deps
     if (!(await splitLease(control, { ...this.#lease, cursor, upper }, keys, standing.batchSize))) return upper
@@ -64,14 +68,32 @@ export class RangeSplitter {
     return keys[0] as Cursor
   }
 
-  /** Into parts of about the same size; where nothing tells how large they are, after the next second's rows. */
+  /** None where they cannot be found: a range that is not split is slower, and right. */
+  async #keysFor(standing: Standing, parts: number): Promise<Cursor[]> {
+    try {
+      return await this.#cut(standing, parts)
+    } catch (error) {
+      if (judge(error) === 'hold') throw error
+      this.#log.warn(
+        { err: error },
+        'where the range could be split cannot be found out; this slice goes on with all of it',
+      )
+      this.#lookedAt = Number.POSITIVE_INFINITY
+      return []
+    }
+  }
+
+  /** Into parts of about the same size; where nothing tells how large they are, the next rows into such of some seconds each. */
   async #cut({ cursor, upper, scanned }: Standing, parts: number): Promise<Cursor[]> {
     const table = tableSql(this.#run.target, this.#lease.leaf)
     const rowsPerSecond = (scanned * 1000) / (performance.now() - this.#beganAt)
-    const near = await keyAhead(this.#client, table, { lower: cursor, upper }, Math.ceil(rowsPerSecond * leastSeconds))
+    const rows = (seconds: number) => Math.max(1, Math.ceil(rowsPerSecond * seconds))
+    const [near] = await keysAhead(this.#client, table, { lower: cursor, upper }, rows(leastSeconds))
     if (!near) return []
-    const tableRows = this.#run.target.estimatedRows
-    const keys = await cutSlice(this.#client, table, { lower: near, upper }, { parts, tableRows })
-    return keys.length > 0 ? keys : [near]
+    const rest = { lower: near, upper }
+    const keys = await cutSlice(this.#client, table, rest, parts)
+    if (keys.length > 0) return keys
+    const each = Math.min(rows(usualSeconds), Math.ceil(mostRowsRead / parts))
+    return [near, ...(await keysAhead(this.#client, table, rest, each, parts - 1))]
   }
 }

@@ -248,7 +248,9 @@ class KeyTable {
   /** The partitions, or null for the table itself. */
   get leaves(): Array<Leaf | null> {
     const [, ...parts] = this.#case.partitions ?? []
-    return parts.length === 0 ? [null] : parts.map((_, index) => ({ schema: 'public', table: `part_${index}` }))
+    return parts.length === 0
+      ? [null]
+      : parts.map((_, index) => ({ schema: 'public', table: `part_${index}`, oid: String(index) }))
   }
 
   async read(): Promise<Array<{ key: Cursor; touched: number; seq: number; part: string }>> {
@@ -675,7 +677,7 @@ async function startItems(engine: Engine, definition: typeof touch | typeof coun
   await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 10)')
   const job = resolveJob(defineJob(definition), {})
   const target = await inspect(engine, job)
-  const leaf = target.partitioned ? { schema: 'public', table: 'items_0' } : null
+  const leaf = target.partitioned ? { schema: 'public', table: 'items_0', oid: '1' } : null
   const run = await start(engine, target, job, rangesBetween([['10']], leaf))
   const [lease] = (await leaseAll(engine, run)) as [Lease]
   return { job, run, lease, batch: (change: Partial<BatchInput> = {}) => batch(engine, run, job, lease, change) }
@@ -1004,7 +1006,7 @@ inDatabase('the plan of a batch', () => {
       {},
     )
     const target = await inspect(engine, job)
-    const leaf = target.partitioned ? { schema: 'public', table: 'things_0' } : null
+    const leaf = target.partitioned ? { schema: 'public', table: 'things_0', oid: '1' } : null
     const { window, residual } = updateStatements('evenkeel', target, job, leaf)
     const { stragglers } = updateStatements('evenkeel', target, job)
     const both = { cursor: true, upper: true }

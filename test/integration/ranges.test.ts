@@ -1,7 +1,8 @@
 import type { PoolClient } from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { DryRunReport } from '../../src/api/dryrun.ts'
 import { resolveJob } from '../../src/core/job.ts'
-import { cutSlice, keyAhead } from '../../src/engine/cut.ts'
+import { cutSlice, keysAhead } from '../../src/engine/cut.ts'
 import { inspectTarget } from '../../src/engine/inspect.ts'
 import { engineSettings } from '../../src/engine/session.ts'
 import { type TableSql, tableSql } from '../../src/engine/table.ts'
@@ -62,7 +63,7 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
     await database.query('CREATE TABLE copy AS TABLE things')
     await database.query('ALTER TABLE things SET (autovacuum_enabled = off)')
     await database.query('DELETE FROM things')
-    const keys = await cutSlice(client, table, whole, { parts: 8, tableRows: 40_000 })
+    const keys = await cutSlice(client, table, whole, 8)
     await database.query('INSERT INTO things TABLE copy')
     const parts = await partsOf(database, 'id', keys)
     expect(parts).toHaveLength(8)
@@ -72,7 +73,7 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
 
   test('by a sample, where there is none', async () => {
     const { client, table, database } = await openTable(...skewed)
-    const keys = await cutSlice(client, table, whole, { parts: 8, tableRows: 40_000 })
+    const keys = await cutSlice(client, table, whole, 8)
     const parts = await partsOf(database, 'id', keys)
     expect(parts).toHaveLength(8)
     expect(Math.min(...parts)).toBeGreaterThan(2000)
@@ -85,9 +86,9 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
       "INSERT INTO things SELECT (ARRAY['B', 'a', 'Z'])[1 + n % 3], n FROM generate_series(1, 18000) n",
       'ANALYZE things',
     )
-    const keys = await cutSlice(client, table, whole, { parts: 3, tableRows: 18_000 })
+    const keys = await cutSlice(client, table, whole, 3)
     expect(keys.map(([region]) => region)).toEqual(['B', 'Z'])
-    const inside = await cutSlice(client, table, { lower: ['Z', '0'], upper: null }, { parts: 2, tableRows: 18_000 })
+    const inside = await cutSlice(client, table, { lower: ['Z', '0'], upper: null }, 2)
     expect(inside.map(([region]) => region)).toEqual(['Z'])
     const rest = 'SELECT count(*)::int FROM things WHERE (region, id) > ($1, $2)'
     expect(await database.value(rest, inside[0])).toBe(6000)
@@ -98,7 +99,7 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
     for (const analysed of [false, true]) {
       if (analysed) await database.query('ANALYZE things')
       const slice = { lower: ['1000000005000'], upper: ['1000000015000'] }
-      const keys = await cutSlice(client, table, slice, { parts: 2, tableRows: 40_000 })
+      const keys = await cutSlice(client, table, slice, 2)
       expect(keys).toHaveLength(1)
       expect(Number(keys[0]?.[0])).toSatisfy((key: number) => key > 1_000_000_008_000 && key < 1_000_000_012_000)
     }
@@ -106,17 +107,18 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
 
   test('not at all where nothing tells how', async () => {
     const { client, table } = await openTable('CREATE TABLE things (id bigint PRIMARY KEY, label text)')
-    expect(await cutSlice(client, table, whole, { parts: 8, tableRows: 0 })).toEqual([])
-    expect(await cutSlice(client, table, whole, { parts: 1, tableRows: 0 })).toEqual([])
+    expect(await cutSlice(client, table, whole, 8)).toEqual([])
+    expect(await cutSlice(client, table, whole, 1)).toEqual([])
   })
 
   test('the key so many rows ahead is found, or that there are not so many', async () => {
     const { client, table } = await openTable(...skewed)
-    expect(await keyAhead(client, table, { lower: ['4'], upper: null }, 0)).toEqual(['9'])
-    expect(await keyAhead(client, table, { lower: ['4'], upper: ['100'] }, 6)).toEqual(['81'])
-    expect(await keyAhead(client, table, { lower: ['4'], upper: ['100'] }, 7)).toBe(null)
-    expect(await keyAhead(client, table, { lower: null, upper: null }, 39_999)).toEqual(['1000000020000'])
-    expect(await keyAhead(client, table, { lower: null, upper: null }, 40_000)).toBe(null)
+    expect(await keysAhead(client, table, { lower: ['4'], upper: null }, 1)).toEqual([['9']])
+    expect(await keysAhead(client, table, { lower: ['4'], upper: ['100'] }, 7)).toEqual([['81']])
+    expect(await keysAhead(client, table, { lower: ['4'], upper: ['100'] }, 8)).toEqual([])
+    expect(await keysAhead(client, table, { lower: ['4'], upper: ['100'] }, 3, 5)).toEqual([['25'], ['64']])
+    expect(await keysAhead(client, table, { lower: null, upper: null }, 40_000)).toEqual([['1000000020000']])
+    expect(await keysAhead(client, table, { lower: null, upper: null }, 40_001)).toEqual([])
   })
 })
 
@@ -273,4 +275,167 @@ describe('partitions', () => {
       expect(gone[0]?.detail).toMatchObject({ partition: { schema: 'public', table: 'Old "1"' } })
     },
   )
+
+  /** A run that is paused as soon as it has begun, so that the table can be changed under it. */
+  async function pausedRun(definition: typeof job, options: Record<string, unknown> = {}) {
+    const { database } = await createPartitioned()
+    const client = await startInProcess(database, await jobsFolder({ 'job.ts': jobSource(definition) }))
+    const id = await client.start(definition.name, { options: { maxRowsPerSecond: 1000, batchSize: 100, ...options } })
+    await untilDone(database, 0)
+    await client.call('POST', `/runs/${id}/pause`)
+    const goOn = async () => {
+      await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+      await client.call('POST', `/runs/${id}/resume`)
+    }
+    return { database, client, id, goOn }
+  }
+  const count = { name: 'count', table: 'items', rest: 'set: { touched: sql`touched + 1` }' }
+
+  test.for([job, count])('$name: one that is renamed while a run lasts is the same', async (definition) => {
+    const { database, client, id, goOn } = await pausedRun(definition)
+    await database.query('ALTER TABLE "Old ""1""" RENAME TO older')
+    await database.query('CREATE SCHEMA elsewhere')
+    await database.query('ALTER TABLE older SET SCHEMA elsewhere')
+    await goOn()
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 10_010)
+  })
+
+  test.for([job, count])('$name: one that goes and comes back goes on from where it was', async (definition) => {
+    const { database, client, id } = await pausedRun(definition)
+    const range = 'FOR VALUES FROM (1) TO (10001)'
+    await database.query('ALTER TABLE items DETACH PARTITION "Old ""1"""')
+    // Its range is met, and ended, while it is away; the last of the others still has some seconds to go.
+    await database.query('UPDATE evenkeel.ranges SET batch_size = 1')
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: 4, batchSize: 1 })
+    await client.call('POST', `/runs/${id}/resume`)
+    await until(
+      'its ranges to be closed',
+      () => database.value<number>("SELECT count(*)::int FROM evenkeel.ranges WHERE gone AND kind = 'keys'"),
+      (gone) => gone > 0,
+    )
+    await database.query(`ALTER TABLE items ATTACH PARTITION "Old ""1""" ${range}`)
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null, batchSize: 100 })
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 10_010)
+  })
+
+  test('that come during the check are worked off before it ends', async () => {
+    const { database } = await createPartitioned()
+    const slow = {
+      ...job,
+      // The check evaluates where for every row: as slow as it takes to be caught in the middle.
+      rest: "where: sql`touched = 0 OR (id % 300 = 0 AND pg_sleep(0.02)::text = 'never')`, set: { touched: sql`touched + 1` }",
+    }
+    const client = await startInProcess(database, await jobsFolder({ 'touch.ts': jobSource(slow) }))
+    const id = await client.start('touch')
+    await client.reaches(id, ['verifying'])
+    await database.query('CREATE TABLE late AS SELECT n AS id, 0 AS touched FROM generate_series(20000, 20099) AS n')
+    await database.query('ALTER TABLE late ALTER id TYPE bigint, ALTER touched SET NOT NULL, ADD PRIMARY KEY (id)')
+    await database.query('ALTER TABLE items ATTACH PARTITION late FOR VALUES FROM (20000) TO (30000)')
+    expect((await client.run(id)).status).toBe('verifying')
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 10_110)
+  })
+
+  test('with a policy that hides rows from the role fail a run, rather than be left out', async () => {
+    const { database, jobs } = await createPartitioned()
+    const role = `limited_${database.name}`
+    await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'limited' IN ROLE pg_monitor`)
+    onTestFinished(async () => {
+      await database.query(`DROP OWNED BY ${role}`)
+      await database.query(`DROP ROLE ${role}`)
+    })
+    await database.query(`GRANT CREATE ON DATABASE ${database.name} TO ${role}`)
+    await database.query(`GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO ${role}`)
+    const url = new URL(database.url)
+    url.username = role
+    url.password = 'limited'
+    const client = await startInProcess({ url: url.href }, jobs)
+    const id = await client.start('touch', { options: { maxRowsPerSecond: 2000 } })
+    await untilDone(database, 0)
+    await database.query('ALTER TABLE "Old ""1""" ENABLE ROW LEVEL SECURITY')
+    const run = await client.reaches(id, ['failed'])
+    expect(run.reason).toContain('row-level security')
+  })
+
+  test('a row that a partition alone keeps unique is locked as strongly as Postgres does', async () => {
+    const { database } = await createPartitioned()
+    await database.query('CREATE UNIQUE INDEX ON small (touched) WHERE false')
+    const job = resolveJob(defineJob({ name: 'touch', table: 'items', set: { touched: sql`id` } }), {})
+    const pool = createPool(database.url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
+    onTestFinished(() => pool.end())
+    const control = createControl(pool, 'evenkeel')
+    await migrate(control)
+    const client = await pool.connect()
+    expect((await inspectTarget(client, control.s, job)).rowLock).toBe('NO KEY UPDATE')
+    await database.query('TRUNCATE small')
+    await database.query('CREATE UNIQUE INDEX ON small (touched)')
+    expect((await inspectTarget(client, control.s, job)).rowLock).toBe('UPDATE')
+    client.release()
+  })
+
+  test('a table that is another one by now is left alone', async () => {
+    const { database, client, id, goOn } = await pausedRun(count)
+    await database.query('ALTER TABLE items RENAME TO items_before')
+    await database.query('CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0)')
+    await database.query('INSERT INTO items SELECT generate_series(1, 100)')
+    await goOn()
+    const run = await client.reaches(id, ['failed'])
+    expect(run.reason).toContain('not the table that this run was accepted for')
+    expect(await database.value('SELECT sum(touched)::int FROM items')).toBe(0)
+  })
+
+  test('a run that an older release cut into ranges of the whole table stops', async () => {
+    const { database, client, id, goOn } = await pausedRun(count)
+    await database.query('UPDATE evenkeel.ranges SET leaf = NULL WHERE run_id = $1', [id])
+    await goOn()
+    const run = await client.reaches(id, ['failed'])
+    expect(run.reason).toContain('as an older release cut them')
+  })
+
+  test('statement triggers of the whole, which would not fire, refuse a run', async () => {
+    const { database, jobs } = await createPartitioned()
+    await database.query('CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$')
+    await database.query('CREATE TRIGGER note AFTER UPDATE ON items FOR EACH STATEMENT EXECUTE FUNCTION noted()')
+    const client = await startInProcess(database, jobs)
+    const { status, body } = await client.call<{ detail: string }>('POST', '/runs', { job: 'touch' })
+    expect(status).toBe(422)
+    expect(body.detail).toContain('statement-level triggers (note)')
+    await database.query('ALTER TABLE items DISABLE TRIGGER note')
+    await client.reaches(await client.start('touch'), ['succeeded'])
+  })
+
+  test('a dry run looks at the rows of the partition that it rehearses in, also while everything is paused', async () => {
+    const { database, jobs } = await createPartitioned()
+    const client = await startInProcess(database, jobs)
+    await client.call('POST', '/pause', {})
+    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', dryRun: true })
+    expect(status).toBe(200)
+    expect(body.samples.map(({ after }) => (after as Record<string, string>).touched)).toEqual([
+      '1',
+      '1',
+      '1',
+      '1',
+      '1',
+    ])
+  })
+
+  test('a range that waits for a lock leaves the only worker to the others', async () => {
+    const { database, jobs } = await createPartitioned()
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    const id = await client.start('touch', { options: { parallelism: 1 } })
+    const holder = await database.session()
+    await holder.query('BEGIN')
+    await holder.query('LOCK TABLE "Old ""1""" IN SHARE MODE')
+    await startInProcess(database, jobs, { ROLE: 'worker' })
+    await until(
+      'the other partition to be done',
+      () => database.value<number>('SELECT sum(touched)::int FROM small'),
+      (touched) => touched === 10,
+    )
+    await holder.query('COMMIT')
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 10_010)
+  })
 })

@@ -45,6 +45,30 @@ describe('promise 4: nothing is skipped in silence', () => {
     expect(body.events.map((event) => event.kind)).toEqual(['created', 'start', 'verify', 'succeed'])
   })
 
+  test.for(['touch', 'count'])('a row that several sessions hold is left like any other, in %s', async (job) => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 5000))
+    await database.query('CREATE TABLE children (item bigint REFERENCES items)')
+    const holders = [await database.session(), await database.session(), await database.session()]
+    for (const holder of holders) await holder.query('BEGIN')
+    // Each of these rows has a multixact for an xmax: two that share it, and one that changes it under a child of another's.
+    await holders[0]?.query('SELECT FROM items WHERE id = 300 FOR SHARE')
+    await holders[1]?.query('SELECT FROM items WHERE id = 300 FOR SHARE')
+    await holders[0]?.query('INSERT INTO children VALUES (4000)')
+    await holders[2]?.query('UPDATE items SET label = NULL WHERE id = 4000')
+    const id = await client.start(job)
+    await until(
+      'all other rows to be done',
+      () => countDone(database),
+      (done) => done === 4998,
+    )
+    const { body } = await client.call<{ ranges: Array<{ kind: string; done: boolean }> }>('GET', `/runs/${id}/ranges`)
+    expect(body.ranges.filter(({ kind, done }) => kind === 'keys' && !done)).toEqual([])
+    for (const holder of holders) await holder.query('COMMIT')
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 5000)
+  })
+
   test('held rows that are deleted, or no longer match when they are free, are struck off as gone', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, rows))

@@ -16,10 +16,10 @@ import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core
 
 /** Two slices of the key space, the stragglers, the residual check. */
 const ranges: readonly RangeState[] = [
-  { ordinal: 0, kind: 'keys', done: false, taken: false },
-  { ordinal: 1, kind: 'keys', done: false, taken: false },
-  { ordinal: 2, kind: 'stragglers', done: false, taken: false },
-  { ordinal: 3, kind: 'residual', done: false, taken: false },
+  { ordinal: 0, kind: 'keys', done: false, taken: false, waiting: false },
+  { ordinal: 1, kind: 'keys', done: false, taken: false, waiting: false },
+  { ordinal: 2, kind: 'stragglers', done: false, taken: false, waiting: false },
+  { ordinal: 3, kind: 'residual', done: false, taken: false, waiting: false },
 ]
 
 function run(change: Partial<RunState> = {}): RunState {
@@ -110,10 +110,17 @@ describe('parallelism', () => {
     expect(nextStep(run({ parallelism: 1, ranges: taken(0) }))).toEqual(dispatch())
   })
 
+  test('a range that waits does not keep another from its room', () => {
+    const waiting = ranges.map((range) => ({ ...range, waiting: range.ordinal === 0 }))
+    expect(nextStep(run({ parallelism: 1, ranges: waiting }))).toEqual(dispatch(1))
+    expect(nextStep(run({ parallelism: 2, ranges: waiting }))).toEqual(dispatch(1, 0))
+  })
+
   const anyRange = record({
     kind: constantFrom('keys', 'stragglers', 'residual'),
     done: boolean(),
     taken: boolean(),
+    waiting: boolean(),
   })
   const anyRun = record({
     status: constantFrom(...runStatuses),
@@ -175,7 +182,7 @@ describe('a whole run', () => {
         ...Array.from({ length: keyRanges }, () => 'keys' as const),
         'stragglers' as const,
         'residual' as const,
-      ].map((kind, ordinal) => ({ ordinal, kind, done: false, taken: false })),
+      ].map((kind, ordinal) => ({ ordinal, kind, done: false, taken: false, waiting: false })),
       stragglers: 0,
       verifyRounds: 0,
     }

@@ -38,8 +38,8 @@ test('the same boundary twice makes an empty range, and no key belongs to two', 
 })
 
 test('the residual check of a job with a predicate has no upper end, in each partition; of another it has', () => {
-  const old = { schema: 'public', table: 'old' }
-  const young = { schema: 'public', table: 'young' }
+  const old = { schema: 'public', table: 'old', oid: '1' }
+  const young = { schema: 'public', table: 'young', oid: '2' }
   const ranges = [...rangesBetween([['5'], ['9']], old), ...rangesBetween([['20']], young)]
   expect(residualRanges(ranges, true)).toEqual([
     { leaf: old, lower: null, upper: ['5'] },

@@ -1,9 +1,12 @@
 -- Ranges of partitions.
 
--- The partition that a range is a slice of: {schema, table}; null where the table has none.
+-- The partition that a range is a slice of: {schema, table, oid}; null where the table has none.
 ALTER TABLE ranges ADD COLUMN leaf jsonb;
+-- It is done because its partition was not there any more; should it come back, it is not.
+ALTER TABLE ranges ADD COLUMN gone boolean NOT NULL DEFAULT false;
 
-UPDATE runs SET target = (target - 'locate') || jsonb_build_object('partitioned', target->>'locate' = 'key');
+UPDATE runs SET target = (target - 'locate') || jsonb_build_object('partitioned', target->>'locate' = 'key',
+  'oid', coalesce(to_regclass(format('%I.%I', target->>'schema', target->>'table'))::oid::text, ''));
 
 -- An option that has come since.
 UPDATE runs SET options = '{"synchronousCommit": "off"}' || options;
