@@ -1,0 +1,111 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type Client, jobsFolder, queueKind, startInProcess, startOnDatabases } from '../support/service.ts'
+
+/** A call as a page writes it with curl. */
+interface Call {
+  readonly method: string
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: string | undefined
+}
+
+const page = (name: string) => readFile(new URL(`../../${name}`, import.meta.url), 'utf8')
+
+/** The blocks of a page in one language. */
+function blocks(text: string, language: string): string[] {
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].flatMap(([, its, block]) =>
+    its === language ? [block ?? ''] : [],
+  )
+}
+
+/** The words of a command line, as a shell splits them. */
+function words(line: string): string[] {
+  return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, bare]) => single ?? double ?? bare ?? '',
+  )
+}
+
+function callOf(line: string): Call {
+  const [, ...rest] = words(line)
+  const headers: Record<string, string> = {}
+  let method: string | undefined
+  let body: string | undefined
+  let path: string | undefined
+  while (rest.length > 0) {
+    const word = rest.shift() as string
+    if (word === '-X') method = rest.shift()
+    else if (word === '-d') body = rest.shift()
+    else if (word === '-H') {
+      const [name = '', value = ''] = (rest.shift() ?? '').split(': ')
+      headers[name] = value
+    } else if (word.startsWith('localhost:3000')) path = word.slice('localhost:3000'.length)
+    else if (word !== '-s') throw new Error(`a page uses curl in a way that this test does not know: ${word}`)
+  }
+  if (path === undefined) throw new Error(`no address in: ${line}`)
+  return { method: method ?? (body === undefined ? 'GET' : 'POST'), path, headers, body }
+}
+
+async function callsIn(name: string): Promise<Call[]> {
+  const lines = blocks(await page(name), 'sh').flatMap((block) => block.replaceAll('\\\n', ' ').split('\n'))
+  return lines.filter((line) => line.startsWith('curl ')).map(callOf)
+}
+
+/** The job that the README shows, and the table that it is about. */
+async function createUsers(database: TestDatabase): Promise<void> {
+  await database.query('CREATE TABLE users (id bigint PRIMARY KEY, first_name text, last_name text, full_name text)')
+  await database.query("INSERT INTO users SELECT n, 'Ada', 'Lovelace' FROM generate_series(1, 1000) AS n")
+  await database.query('ANALYZE users')
+}
+
+async function jobOfReadme(): Promise<string> {
+  const job = blocks(await page('README.md'), 'ts').find((block) => block.includes("name: 'users-full-name'"))
+  return jobsFolder({ 'users-full-name.ts': job as string })
+}
+
+async function expectAnswers(client: Client, calls: readonly Call[]): Promise<void> {
+  expect(calls.length).toBeGreaterThan(0)
+  for (const { method, path, headers, body } of calls) {
+    const response = await fetch(new URL(path, client.url), {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body }),
+    })
+    expect(`${method} ${path}: ${response.status} ${response.ok ? '' : await response.text()}`).toMatch(/: 20[01] $/)
+  }
+}
+
+describe.runIf(queueKind === 'postgres')('the commands of a page do what it says', () => {
+  test.for([
+    ['README.md', false],
+    ['docs/pace.md', true],
+    ['docs/space.md', false],
+  ] as const)('%s', async ([name, needsRun]) => {
+    const database = await createDatabase()
+    await createUsers(database)
+    const client = await startInProcess(database, await jobOfReadme())
+    // A run that is over by the next command could not be paused.
+    await client.call('POST', '/pause', {})
+    if (needsRun) await client.start('users-full-name')
+    await expectAnswers(client, await callsIn(name))
+    await client.call('POST', '/resume', {})
+    await client.reaches('users-full-name-1', ['succeeded'])
+    expect(await database.value('SELECT count(*)::int FROM users WHERE full_name IS NULL')).toBe(0)
+  })
+
+  test('docs/databases.md', async () => {
+    const shards = { eu: await createDatabase(), us: await createDatabase() }
+    for (const shard of Object.values(shards)) await createUsers(shard)
+    const client = await startOnDatabases(shards, await jobOfReadme())
+    for (const shard of Object.values(shards)) await shard.query("SELECT setval('evenkeel.run_number', 11)")
+    await client.call('POST', '/pause', {})
+    await expectAnswers(client, await callsIn('docs/databases.md'))
+    await client.call('POST', '/resume', {})
+    await client.call('POST', '/runs/users-full-name-12/resume', {})
+    await client.reaches('users-full-name-12', ['succeeded'])
+    for (const shard of Object.values(shards)) {
+      expect(await shard.value('SELECT count(*)::int FROM users WHERE full_name IS NULL')).toBe(0)
+    }
+  })
+})
