@@ -59,7 +59,7 @@ const usualGrowth = 1.15
 const startGrowth = 1.35
 /** The same where nothing is watched that adds up, and so would show too late that it was too much. */
 const boldGrowth = 3
-/** And where, on top of that, nobody is there to feel it. */
+/** And where, on top of that, nobody is there to feel it: at once. */
 const aloneGrowth = 50
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
@@ -166,7 +166,7 @@ export function shareOf({ load, crew }: Pace, workers: number): number {
 }
 
 /** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
-const leastShare = 0.05
+const leastShare = 0.01
 
 /** For how many workers the load is enough: a small one for one worker, not for sixteen that wait. */
 export function crewFor({ load }: Pace): number {
@@ -205,7 +205,8 @@ function growingBack({ cause }: Pace, load: number, workers: number): PaceCause 
 function companyOf({ measured, options }: PaceInput): PaceCause | null {
   for (const reading of measured) {
     const limit = strictestLimit(reading.signal, options)
-    if (!limit) continue
+    // The probe tells how others fare, and not whether there are any: at first it does not know yet what is usual.
+    if (!limit || reading.signal === 'probe') continue
     const { signal, value, detail } = reading
     const cause = { signal, value, limit: limit.hard ?? limit.soft }
     if (value === null)

@@ -39,8 +39,11 @@ export interface Sampler {
    * for some seconds is unknown, with its cause.
    */
   readings(table?: WatchedTable): readonly Measured[]
-  /** The tables of live runs: their dead tuples and vacuum are looked at from now on; without any, the probe rests. */
-  watch(tables: readonly WatchedTable[]): void
+  /**
+   * The tables of live runs: their dead tuples and vacuum are looked at from now on; without any, the probe rests. Resolves
+   * once those that are new have been looked at, for what is unknown counts as others at work.
+   */
+  watch(tables: readonly WatchedTable[]): Promise<void>
   /** Every signal has been looked at for the first time. */
   readonly ready: Promise<void>
   close(): Promise<void>
@@ -103,12 +106,11 @@ export function startSampler(options: SamplerOptions): Sampler {
       const now = performance.now()
       return looks.flatMap((look) => look.measured(now, table && keyOf(table)))
     },
-    watch(watched) {
+    async watch(watched) {
       const known = new Set(tables.map(keyOf))
       tables = [...watched]
       if (watched.every((table) => known.has(keyOf(table)))) return
-      // What is unknown counts as others at work: a run that begins would leave them most of its time for two seconds.
-      for (const look of looks) if (look.ofTables) void look.take()
+      await Promise.all(looks.filter((look) => look.ofTables).map((look) => look.take()))
     },
     ready: Promise.all(loops.map(({ first }) => first)).then(() => undefined),
     async close() {

@@ -1,6 +1,6 @@
 import { type Hold, holdOf, optionsInForce } from '../core/hold.ts'
 import { isPaced, strictestLimit } from '../core/limits.ts'
-import { crewFor, type PaceCause, rememberedPace, shareOf, stepPace } from '../core/load.ts'
+import { crewFor, type PaceCause, rememberedPace, shareOf, startPace, stepPace } from '../core/load.ts'
 import { defaultRunOptions } from '../core/options.ts'
 import type { SignalName } from '../core/signal.ts'
 import type { Sampler } from '../signals/sampler.ts'
@@ -120,7 +120,7 @@ export class PaceKeeper {
     this.#shared = await readPace(control)
     const runs = await listWorkableRuns(control)
     this.#live = runs
-    sampler.watch(runs.map((run) => run.target))
+    await sampler.watch(runs.map((run) => run.target))
     if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs, advance)
     for (const run of runs) await this.#review(run, roundSeconds, advance)
   }
@@ -129,7 +129,10 @@ export class PaceKeeper {
     const { control, sampler, log } = this.#deps
     const { version, now, age, workers, pace } = this.#shared
     const at = new Date(now * 1000)
-    const next = stepPace(rememberedPace(pace, age), {
+    const remembered = rememberedPace(pace, age)
+    // The first step is made as soon as there is somebody to make it for, and not a second after one for nobody.
+    if (remembered === startPace && workers === 0) return
+    const next = stepPace(remembered, {
       now,
       workers,
       options: runs.map((run) => optionsInForce(run.options, run.overrides, at)),

@@ -350,6 +350,6 @@ test('a run begins with as many workers as its pace is enough for; one that is n
   const client = await startInProcess(database, await createItems(database, 60_000, { paced: true }), { ROLE: 'api' })
   const tickets = (id: string) =>
     database.value<number>('SELECT count(ticket)::int FROM evenkeel.ranges WHERE run_id = $1', [id])
-  expect(await tickets(await client.start('touch', { options: { parallelism: 4 } }))).toBe(1)
+  expect(await tickets(await client.start('touch', { options: { parallelism: 4 } }))).toBe(2)
   expect(await tickets(await client.start('count', { options: { ...unpaced, parallelism: 4 } }))).toBe(4)
 })

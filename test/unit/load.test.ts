@@ -123,7 +123,9 @@ describe('the load', () => {
           const next = stepPace(pace, { ...input, measured: readings.map((one) => measured(one.signal, one.value)) })
           const most = Math.max(...next.crew)
           expect(next.load).toBeLessThanOrEqual(Math.max(most, pace.load))
-          const company = readings.some(({ signal, value }) => value === null || (signal === 'others' && value > 0))
+          const company = readings.some(
+            ({ signal, value }) => (value === null && signal !== 'probe') || (signal === 'others' && Number(value) > 0),
+          )
           expect(next.load).toBeLessThanOrEqual(pace.load * (company ? 3 : 50) * 1.000001)
           // What was too much is halved at most; what a replica can take is a third at least, counted from an earlier load.
           const earlier = Math.min(pace.load, ...(pace.trail.load ?? []))
@@ -139,9 +141,9 @@ describe('the load', () => {
 })
 
 describe('the workers that a load is enough for', () => {
-  test('are one at the start and all that there are once nothing is in the way', () => {
-    expect(crewFor(startPace)).toBe(1)
-    expect(crewFor({ ...startPace, load: 0.06 })).toBe(2)
+  test('are two at the start and all that there are once nothing is in the way', () => {
+    expect(crewFor(startPace)).toBe(2)
+    expect(crewFor({ ...startPace, load: 0.06 })).toBe(6)
     expect(crewFor({ ...startPace, load: 16 })).toBeGreaterThanOrEqual(64)
   })
 
@@ -299,7 +301,9 @@ describe('in company', () => {
   })
 
   test('that may be there and cannot be seen, they do as well, and say what is not known', () => {
-    for (const name of signalNames) {
+    // The probe tells how others fare, and not whether there are any.
+    expect(step({ measured: [measured('probe', null)] }, { ...working, load: 4 }).load).toBe(4)
+    for (const name of signalNames.filter((each) => each !== 'probe')) {
       const pace = step({ measured: [measured(name, null)] }, { ...working, load: 4 })
       expect(pace.load, name).toBeCloseTo(1.6)
       expect(pace.cause).toMatchObject({ signal: name, value: null, reason: expect.stringContaining('is not known') })
