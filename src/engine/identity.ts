@@ -6,7 +6,7 @@ import type { Target } from '../core/key.ts'
 /** Throws a Problem where the table of a run is not the one that it was accepted for: its ranges are another's. */
 export async function checkIdentity(client: ClientBase, target: Target): Promise<void> {
   const name = quoteTableName(target)
-  const { rows } = await client.query<{ same: boolean | null }>('SELECT to_regclass($1)::oid = $2::oid AS same', [
+  const { rows } = await client.query<{ same: boolean | null }>('SELECT to_regclass($1)::oid::text = $2 AS same', [
     name,
     target.oid,
   ])

@@ -65,6 +65,12 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
     loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, log)
     return await loop.work(stop)
   } catch (error) {
+    if (client && leaf && isNoTable(error)) {
+      // Under our hands: gone, or renamed, and then its next lease finds it. Else it is a table of the job's that is not there.
+      const now = await findLeaf(client, deps.control.s, run.target, leaf.oid)
+      if (!now) return await closeGone(deps, lease, log)
+      if (now.schema !== leaf.schema || now.table !== leaf.table) return atOnce
+    }
     const verdict = judge(error)
     deps.metrics.batchErrors.inc({ job: run.job, verdict })
     if (verdict !== 'fail') {
@@ -78,11 +84,6 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
         `Range ${lease.ordinal} is tried again in ${wakeAfterSeconds} s, for the ${lease.attempts + 1}. time: ${describeError(error)}.`,
       )
       return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1, batchSize: loop?.batchSize ?? null }
-    }
-    if (client && leaf && isNoTable(error)) {
-      // Under our hands: renamed, its next lease finds it under its new name; else it is gone.
-      const now = await findLeaf(client, deps.control.s, run.target, leaf.oid)
-      return now ? atOnce : await closeGone(deps, lease, log)
     }
     await failRun(deps, run, lease, error, log)
     return atOnce

@@ -386,6 +386,19 @@ describe('partitions', () => {
     expect(await database.value('SELECT sum(touched)::int FROM items')).toBe(0)
   })
 
+  test('another table that the job reads and that is gone fails the run, and is not taken for the partition', async () => {
+    const { database } = await createPartitioned()
+    await database.query('CREATE TABLE factors (factor int)')
+    await database.query('INSERT INTO factors VALUES (1)')
+    const reads = { ...count, rest: 'set: { touched: sql`touched + (SELECT factor FROM factors)` }' }
+    const client = await startInProcess(database, await jobsFolder({ 'count.ts': jobSource(reads) }))
+    const id = await client.start('count', { options: { maxRowsPerSecond: 1000 } })
+    await untilDone(database, 0)
+    await database.query('DROP TABLE factors')
+    const run = await client.reaches(id, ['failed'])
+    expect(run.reason).toContain('relation "factors" does not exist')
+  })
+
   test('a run that an older release cut into ranges of the whole table stops', async () => {
     const { database, client, id, goOn } = await pausedRun(count)
     await database.query('UPDATE evenkeel.ranges SET leaf = NULL WHERE run_id = $1', [id])
