@@ -1,6 +1,7 @@
-import { type Limit, strictestLimit } from './limits.ts'
+import { strictestLimit } from './limits.ts'
 import type { RunOptions } from './options.ts'
-import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
+import { type Measured, type SignalName, signalNames } from './signal.ts'
+import { kindOf, type PaceCause, type Wish, wishOf } from './wish.ts'
 
 /**
  * How much evenkeel may do on one database, all processes and runs together. It is counted in batches in flight, on
@@ -24,14 +25,6 @@ export interface Pace {
 }
 
 type Trail = Readonly<Partial<Record<SignalName | 'load', readonly number[]>>>
-
-export interface PaceCause {
-  readonly reason: string
-  readonly signal: SignalName | 'start'
-  /** Null where it is unknown. */
-  readonly value: number | null
-  readonly limit: number
-}
 
 /** What a step is decided on. Steps are about a second apart. */
 export interface PaceInput {
@@ -71,20 +64,6 @@ const trailLength = 3
 /** Where a lag is longer than this many steps, what the load was then is not known any more. */
 const loadsLength = 64
 const crewLength = 5
-/** What a replica is taken to replay at least of what was sent to it: one that stands still would bring the load to nothing. */
-const leastReplayed = 1 / 3
-/** Of the load, what a step leaves of it at least for the sake of any other signal. */
-const deepestCut = 0.5
-/**
- * How much the distance to the soft limit counts, a second. A lag has come to rest after some ten seconds, a backlog after
- * a minute, for how much of it is ours is not known; a pressure answers at once.
- */
-const gains = { lag: 0.2, backlog: 0.05, pressure: 0.3 } as const
-/** How far ahead a backlog is looked at. */
-const foresightSeconds = 6
-/** A backlog that comes to its soft limit within this time is left to: small ones answer slowly, and would be overdone. */
-const comingSeconds = 60
-
 /** Where a database begins: gently, and found out from there. */
 export const startPace: Pace = {
   load: startLoad,
@@ -93,14 +72,6 @@ export const startPace: Pace = {
   loweredAt: 0,
   crew: [],
   trail: {},
-}
-
-/** What one signal asks for. */
-interface Wish {
-  readonly signal: SignalName | null
-  /** To multiply the load with; 1 keeps it. */
-  readonly factor: number
-  readonly cause: PaceCause | null
 }
 
 /**
@@ -131,9 +102,7 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     trail[signal] = values
     // Below what it could bring the load down to, it does not keep it from growing up to there either.
     if (kindOf[signal] === 'pressure' && pace.load < pressedPart * workers) continue
-    const factor =
-      kindOf[signal] === 'lag' ? replayed(values, limit.soft, loads) / pace.load : ease(measured, values, limit)
-    wishes.push({ signal, factor, cause: causeOf(measured, measured.value, limit, factor) })
+    wishes.push(wishOf(measured, values, limit, pace.load, loads))
   }
   const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
   if (input.workers === 0 && !pace.crew.at(-1)) return seen
@@ -168,7 +137,7 @@ export function shareOf({ load, crew }: Pace, workers: number): number {
 /** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
 const leastShare = 0.01
 
-/** For how many workers the load is enough: a small one for one worker, not for sixteen that wait. */
+/** For how many workers the load is enough: a small one for a few that work, not for sixteen that wait. */
 export function crewFor({ load }: Pace): number {
   return Math.ceil(load / leastShare)
 }
@@ -223,84 +192,6 @@ function companyOf({ measured, options }: PaceInput): PaceCause | null {
 /** The most that may be, whatever the other signals say. */
 function ceilingOf(workers: number, company: PaceCause | null): { load: number; cause: PaceCause | null } {
   return { load: company ? workers * politePart : workers, cause: company }
-}
-
-/** The load that a replica can take, by how its lag has changed and by what was sent to it when that began. */
-function replayed(values: readonly number[], soft: number, loads: readonly number[]): number {
-  const lag = values.at(-1) ?? 0
-  const since = Math.round(lag + (values.length - 1) / 2)
-  const sent = loads.at(-1 - since) ?? loads[0] ?? 0
-  return sent * Math.max(leastReplayed, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
-}
-
-/** What to multiply the load with for the sake of a signal that does not tell how much would be right. */
-function ease({ signal, worst }: Measured, values: readonly number[], { soft, hard }: Limit): number {
-  const value = values.at(-1) ?? 0
-  switch (kindOf[signal]) {
-    case 'backlog': {
-      const soon = value + slopeOf(values) * foresightSeconds
-      const later = value + slopeOf(values) * comingSeconds
-      const coming = value < soft ? soon < soft && later >= soft : later < soft
-      return coming ? 1 : towards(soon / soft, gains.backlog)
-    }
-    case 'pressure':
-      // What has just held a run is gone already when the next step is made.
-      if (hard !== null && worst !== null && worst >= hard) return deepestCut
-      // One look that is off is not heard.
-      return towards(medianOf(values) / soft, gains.pressure)
-    default:
-      return value < soft ? Number.POSITIVE_INFINITY : 1
-  }
-}
-
-/** Less and less the nearer a value comes to 1, its soft limit, and below 1 beyond it. */
-function towards(part: number, gain: number): number {
-  if (part <= 0) return Number.POSITIVE_INFINITY
-  return part < 1 ? 1 + gain * (1 / part - 1) : Math.max(deepestCut, 1 - gain * (part - 1))
-}
-
-function causeOf({ signal, detail }: Measured, value: number, { soft, hard }: Limit, factor: number): PaceCause | null {
-  if (value < soft && factor >= 1) return null
-  const { unit } = signalSpecs[signal]
-  const rises = value < soft ? ' and rises' : ''
-  const what = kindOf[signal] === 'notice' ? 'does not grow' : 'comes down'
-  return {
-    reason: `${signal} is ${formatValue(unit, value)} (${detail})${rises}: from ${formatValue(unit, soft)} on the pace ${what}.`,
-    signal,
-    value,
-    limit: hard ?? soft,
-  }
-}
-
-/**
- * How a signal answers to the load. A lag and a backlog add up what is too much, and fall by themselves once there is
- * less than can be taken away; a pressure answers at once; a notice hardly answers, and only says: not more.
- */
-const kindOf: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' | 'notice'>> = {
-  'replica-lag': 'lag',
-  'replica-bytes': 'backlog',
-  'replicas-missing': 'notice',
-  heartbeat: 'lag',
-  slots: 'backlog',
-  archive: 'backlog',
-  blocked: 'pressure',
-  active: 'pressure',
-  others: 'notice',
-  probe: 'pressure',
-  'dead-tuples': 'notice',
-  vacuum: 'notice',
-  snapshot: 'notice',
-}
-
-/** Change a second over the trail. */
-function slopeOf(values: readonly number[]): number {
-  const first = values[0]
-  const last = values.at(-1)
-  return values.length < 2 || first === undefined || last === undefined ? 0 : (last - first) / (values.length - 1)
-}
-
-function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
 }
 
 /** Short in company, for what others feel is how long one batch runs at a stretch; long while nobody is there. */
