@@ -9,6 +9,7 @@ import { healthRoutes } from './routes/health.ts'
 import { historyRoutes } from './routes/history.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { overrideRoutes } from './routes/overrides.ts'
+import { quarantineRoutes } from './routes/quarantine.ts'
 import { runRoutes } from './routes/runs.ts'
 import { standstillRoutes } from './routes/standstill.ts'
 
@@ -30,6 +31,7 @@ export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'work
     standstillRoutes(app, deps)
     overrideRoutes(app, deps)
     historyRoutes(app, deps)
+    quarantineRoutes(app, deps)
   }
   return app as unknown as FastifyInstance
 }

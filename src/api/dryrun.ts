@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { z } from 'zod'
-import { messageOf, Problem } from '../core/errors.ts'
+import { Problem } from '../core/errors.ts'
+import { answerTo, concernsJob, describeFault } from '../core/fault.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { boundsOf } from '../core/pace.ts'
-import { judge } from '../core/sqlstate.ts'
 import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
 import { readHotUpdates } from '../engine/space.ts'
 import { updateStatements } from '../engine/update.ts'
@@ -66,10 +66,14 @@ async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> 
   } catch (error) {
     if (error instanceof RolledBack) return error.report
     const { code } = error as { code?: string }
-    if (code === undefined || error instanceof Problem || judge(error) !== 'fail') throw error
+    if (code === undefined || error instanceof Problem || !concernsJob(error)) throw error
     throw new Problem(
       'invalid',
-      `The dry run failed, as a run would: ${messageOf(error)} [${code}]. Mend the data or the job.`,
+      `The dry run failed: ${describeFault(error)} [${code}]. ${
+        answerTo(error) === 'bisect'
+          ? 'A run sets rows that fail by themselves aside, up to maxQuarantined of them, and goes on. Mend the data or the job.'
+          : 'So would a run. Mend the job.'
+      }`,
       { sqlstate: code },
     )
   }

@@ -65,13 +65,15 @@ function firstThrottle(parts: readonly Named[]): RunBody['throttle'] {
 
 function addProofs(bodies: readonly RunBody[]): RunBody['proof'] {
   const proofs = bodies.flatMap(({ proof }) => proof ?? [])
-  const sum = (field: 'rowsDone' | 'rowsScanned' | 'rowsGone' | 'rowsChecked' | 'residual') =>
+  const sum = (field: keyof NonNullable<RunBody['proof']>) =>
     proofs.reduce((total, proof) => total + (proof[field] ?? 0), 0)
   return {
     rowsDone: sum('rowsDone'),
     rowsScanned: sum('rowsScanned'),
     rowsGone: sum('rowsGone'),
     rowsChecked: sum('rowsChecked'),
+    quarantined: sum('quarantined'),
+    discarded: sum('discarded'),
     residual: proofs.some(({ residual }) => residual === null) ? null : sum('residual'),
   }
 }

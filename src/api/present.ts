@@ -77,6 +77,8 @@ function present(run: Run, totals: RangeTotals): RunBody {
             rowsScanned: totals.rowsScanned,
             rowsGone: totals.rowsGone,
             rowsChecked: totals.residualScanned,
+            quarantined: totals.quarantined,
+            discarded: totals.discarded,
             residual: run.hasPredicate ? totals.stragglers : null,
           }
         : null,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { faultNames } from '../core/fault.ts'
 import { partialRunOptions, runOptions } from '../core/options.ts'
 import { runStatuses } from '../core/run.ts'
 
@@ -19,6 +20,9 @@ export const progressSchema = z
     overallRowsPerSecond: z.number().describe('The same, all time included: what the estimate is made from'),
     etaSeconds: z.number().nullable().describe('Null while any number would be a lie'),
     stragglers: z.number().describe('Rows held by others that the run still has to come back to'),
+    quarantined: z
+      .number()
+      .describe('Rows that fail by themselves and were set aside; those that were discarded left out'),
     throttledSeconds: z
       .number()
       .describe('Time held back by pace, on average over its workers; of several databases the longest'),
@@ -83,6 +87,8 @@ export const runSchema = z
         rowsScanned: z.number(),
         rowsGone: z.number().describe('Stragglers that were deleted, or no longer matched, when their turn came'),
         rowsChecked: z.number().describe('Rows that the residual check read'),
+        quarantined: z.number().describe('Rows that fail by themselves, which succeedWithQuarantined allowed'),
+        discarded: z.number().describe('Rows that fail by themselves, and were given up by somebody'),
         residual: z.number().nullable().describe('Rows that still matched; null for a job without a predicate'),
       })
       .nullable()
@@ -170,9 +176,30 @@ export const rangeSchema = z
     rowsGone: z.number(),
     batches: z.number(),
     batchSize: z.number().nullable(),
+    attempts: z.int().describe('Slices in a row that ended in trouble'),
+    faults: z
+      .partialRecord(z.enum(faultNames), z.int())
+      .describe('How often its batches ended in a fault and changed nothing, by its kind'),
     checkpointedAt: time.nullable(),
   })
   .meta({ id: 'Range' })
+
+export const quarantinedRowSchema = z
+  .object({
+    id: z.string(),
+    database: databaseName.optional(),
+    key: z.array(z.string()).describe('One text per key column, as Postgres writes it'),
+    sqlstate: z.string(),
+    message: z.string().describe('What Postgres said of this row alone, the last time'),
+    attempts: z.int().describe('How often it was tried alone'),
+    at: time.describe('When it was set aside for the first time'),
+    lastAt: time,
+    discarded: z
+      .object({ at: time, by: z.string(), reason: z.string() })
+      .nullable()
+      .describe('Given up, and by whom; null while it keeps the run from succeeding'),
+  })
+  .meta({ id: 'QuarantinedRow' })
 
 export const eventSchema = z
   .object({
@@ -219,15 +246,29 @@ export const reasonBody = z
   .strictObject({ reason: z.string().max(1000).optional().describe('For those who read the events later') })
   .nullish()
 
-export const restartBody = z
-  .strictObject({
-    reason: z.string().max(1000).optional(),
-    acceptJobChange: z
-      .boolean()
-      .optional()
-      .describe('Go on although the job is no longer what the run was accepted with'),
-  })
-  .nullish()
+const restart = z.strictObject({
+  reason: z.string().max(1000).optional(),
+  acceptJobChange: z
+    .boolean()
+    .optional()
+    .describe('Go on although the job is no longer what the run was accepted with'),
+})
+
+export const restartBody = restart.nullish()
+
+const quarantinedIds = z
+  .array(z.string().regex(/^\d{1,18}$/, 'must be the id of a row in quarantine'))
+  .min(1)
+  .max(10_000)
+  .optional()
+  .describe('Ids of rows in quarantine; all that are not discarded where absent')
+
+export const retryRowsBody = restart.extend({ ids: quarantinedIds }).nullish()
+
+export const discardRowsBody = z.strictObject({
+  reason: z.string().min(1).max(1000).describe('Why these rows need not be done: it stays on record'),
+  ids: quarantinedIds,
+})
 
 export const runIdParams = z.object({ id: z.string().max(100) })
 

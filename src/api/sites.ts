@@ -1,5 +1,5 @@
 import { messageOf, Problem, type ProblemKind } from '../core/errors.ts'
-import { judge } from '../core/sqlstate.ts'
+import { answerTo } from '../core/fault.ts'
 import { within } from '../signals/within.ts'
 import type { Control } from '../store/control.ts'
 import type { Site } from './deps.ts'
@@ -79,14 +79,14 @@ function describeAway(site: Site, error: unknown): Away {
 
 /** Why a named database could not be asked or told something, in words that hold nothing of our own defects. */
 export function awayReason({ name }: Site, error: unknown): string {
-  return judge(error) === 'hold'
+  return answerTo(error) === 'hold'
     ? `Database ${name} cannot be reached: ${messageOf(error)}.`
     : `Database ${name} cannot be used; the log says why.`
 }
 
 /** An error as the caller is told it: an outage says which database it is about, where there are several. */
 function nameOutage(site: Site, error: unknown): unknown {
-  if (site.name === null || error instanceof Problem || judge(error) !== 'hold') return error
+  if (site.name === null || error instanceof Problem || answerTo(error) !== 'hold') return error
   return new Problem('unavailable', `${awayReason(site, error)} Nothing was changed; try again.`, {}, { cause: error })
 }
 

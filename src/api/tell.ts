@@ -1,5 +1,13 @@
 import { Problem } from '../core/errors.ts'
-import { type Cause, changeStatus, explainConflict, restartRun, settleRun } from '../store/lifecycle.ts'
+import type { Control } from '../store/control.ts'
+import {
+  type Cause,
+  changeStatus,
+  explainConflict,
+  restartRun,
+  retryQuarantined,
+  settleRun,
+} from '../store/lifecycle.ts'
 import { legalParts, type Part, type RunParts } from './parts.ts'
 import { askEach, awayReason, eachOrRefuse, sitesOf, together } from './sites.ts'
 import { currentFingerprint, dispatch } from './start.ts'
@@ -49,14 +57,38 @@ export async function restartRunParts(
   cause: Cause,
   acceptJobChange: boolean,
 ): Promise<void> {
-  const refused = `Run ${run.id} cannot be told to ${event}`
-  const ready = await eachOrRefuse(legalParts(run, parts, event), refused, (part) =>
-    currentFingerprint(part.site, part.run, acceptJobChange),
+  const legal = legalParts(run, parts, event)
+  await asOne(`Run ${run.id} cannot be told to ${event}`, legal, acceptJobChange, (fingerprint, tx) =>
+    restartRun(tx, run.id, event, cause, fingerprint),
   )
+  await askEach(sitesOf(legal), (site) => dispatch(site, run.id, cause.actor))
+}
+
+/** Has rows in quarantine tried once more in each part; returns how many there were. */
+export async function retryQuarantineParts(
+  id: string,
+  parts: readonly Part[],
+  ids: readonly string[] | null,
+  cause: Cause,
+  acceptJobChange: boolean,
+): Promise<number> {
+  const counts = await asOne(`Rows of run ${id} cannot be retried`, parts, acceptJobChange, (fingerprint, tx) =>
+    retryQuarantined(tx, id, ids, cause, fingerprint),
+  )
+  await askEach(sitesOf(parts), (site) => dispatch(site, id, cause.actor))
+  return counts.reduce((sum, count) => sum + count, 0)
+}
+
+/** Sets parts to work again, all or none: each with the fingerprint of the job as it is now, where that is accepted, or null. */
+async function asOne<R>(
+  refused: string,
+  parts: readonly Part[],
+  acceptJobChange: boolean,
+  work: (fingerprint: string | null, tx: Control) => Promise<R>,
+): Promise<R[]> {
+  const ready = await eachOrRefuse(parts, refused, (part) => currentFingerprint(part.site, part.run, acceptJobChange))
   try {
-    await together(ready, ({ result: fingerprint }, tx) =>
-      restartRun(tx, run.id, event, cause, acceptJobChange ? fingerprint : null),
-    )
+    return await together(ready, ({ result: fingerprint }, tx) => work(acceptJobChange ? fingerprint : null, tx))
   } catch (error) {
     // Somebody started a new run between our look and our write.
     if (!(error instanceof Problem)) {
@@ -67,5 +99,4 @@ export async function restartRunParts(
     }
     throw error
   }
-  await askEach(sitesOf(ready), (site) => dispatch(site, run.id, cause.actor))
 }

@@ -19,6 +19,9 @@ export interface RunState {
   readonly held: boolean
   readonly ranges: readonly RangeState[]
   readonly stragglers: number
+  /** Rows in quarantine, those that were discarded left out. */
+  readonly quarantined: number
+  readonly succeedWithQuarantined: boolean
   /** How often the residual check has found rows so far. */
   readonly verifyRounds: number
 }
@@ -48,7 +51,7 @@ export function nextStep(run: RunState): Step {
   if (run.status === 'verifying') {
     const residual = open('residual')
     if (residual.length > 0) return dispatch(run, residual)
-    if (run.stragglers === 0) return event('succeed')
+    if (run.stragglers === 0) return endOf(run)
     if (run.verifyRounds < mostVerifyRounds) return event('leftover')
     return event(
       'fail',
@@ -56,6 +59,18 @@ export function nextStep(run: RunState): Step {
     )
   }
   return { kind: 'dispatch', ordinals: [] }
+}
+
+/** All is done and checked but what is in quarantine. */
+function endOf({ quarantined, succeedWithQuarantined }: RunState): Step {
+  if (quarantined === 0) return event('succeed')
+  const rows = `${quarantined} ${quarantined === 1 ? 'row that fails by itself is' : 'rows that fail by themselves are'} in quarantine`
+  if (succeedWithQuarantined)
+    return event('succeed', `Every other row is done: ${rows}, which succeedWithQuarantined allows.`)
+  return event(
+    'fail',
+    `Every other row is done and checked, but ${rows}. Look at GET /runs/:id/quarantine, mend them and POST /runs/:id/quarantine/retry, or give them up with POST /runs/:id/quarantine/discard and then retry the run.`,
+  )
 }
 
 function dispatch(run: RunState, ranges: readonly RangeState[]): Step {

@@ -48,6 +48,18 @@ const fields = {
     .describe(
       "What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.",
     ),
+  maxQuarantined: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .describe(
+      'Rows that fail by themselves are set aside, in quarantine, and the run goes on: so many of them at most. One more, and the run fails: then it is not a few rows that are wrong. With 0 it fails at the first.',
+    ),
+  succeedWithQuarantined: z
+    .boolean()
+    .describe(
+      'Whether a run may succeed while rows are in quarantine. False: with all else done and checked it fails, and goes on once they are retried or discarded.',
+    ),
   signals: z
     .partialRecord(z.enum(signalNames), z.union([z.boolean(), z.number().positive()]))
     .superRefine((signals, context) => {
@@ -99,6 +111,8 @@ export const defaultRunOptions: RunOptions = {
   maxRowsPerSecond: null,
   targetBatchSeconds: { min: 0.001, max: 0.3 },
   synchronousCommit: 'off',
+  maxQuarantined: 100,
+  succeedWithQuarantined: false,
   signals: {},
   schedule: null,
 }

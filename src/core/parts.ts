@@ -71,6 +71,7 @@ export function progressOfParts(
     overallRowsPerSecond: sum((progress) => progress.overallRowsPerSecond),
     etaSeconds: unseen ? null : etaOfParts(parts),
     stragglers: sum((progress) => progress.stragglers),
+    quarantined: sum((progress) => progress.quarantined),
     // They work side by side: added up, a minute would hold more than a minute.
     throttledSeconds: Math.max(0, ...parts.map(({ progress }) => progress.throttledSeconds)),
   }

@@ -12,6 +12,7 @@ export interface Tally {
   readonly rowsScanned: number
   readonly rowsDone: number
   readonly stragglers: number
+  readonly quarantined: number
   /** Rows per second over the recent window, while it was not throttled. */
   readonly rowsPerSecond: number
   /** The same, time that it was throttled included: as they really went by. */
@@ -34,6 +35,8 @@ export interface Progress {
   /** Null while any number would be a lie: not moving, hardly begun, or already past the estimate. */
   readonly etaSeconds: number | null
   readonly stragglers: number
+  /** Rows that failed by themselves and were set aside, neither retried nor discarded yet. */
+  readonly quarantined: number
   readonly throttledSeconds: number
 }
 
@@ -42,7 +45,7 @@ const almostDone = 0.999
 
 /** Progress as people see it, from what the checkpoints say. */
 export function progressOf(tally: Tally): Progress {
-  const { rowsDone, rowsScanned, stragglers } = tally
+  const { rowsDone, rowsScanned, stragglers, quarantined } = tally
   const rowsTotal = Math.max(tally.rowsTotal, rowsScanned)
   const ratio = tally.status === 'succeeded' ? 1 : rowsTotal === 0 ? 0 : Math.min(almostDone, rowsScanned / rowsTotal)
   return {
@@ -54,6 +57,7 @@ export function progressOf(tally: Tally): Progress {
     overallRowsPerSecond: tally.status === 'running' ? Math.round(tally.overallRowsPerSecond) : 0,
     etaSeconds: etaSeconds(tally),
     stragglers,
+    quarantined,
     throttledSeconds: Math.round(tally.throttledSeconds * 10) / 10,
   }
 }

@@ -56,7 +56,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     verify: 'verifying', // nothing is left of ranges and stragglers
     leftover: null,
     succeed: null,
-    fail: 'failed', // a batch failed on its data, or the predicate stays true
+    fail: 'failed', // a batch failed on its job, too many rows on their data, or the predicate stays true
   },
   pausing: {
     start: null,
@@ -116,7 +116,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     verify: null,
     leftover: 'running', // the residual check found rows: they are stragglers now
     succeed: 'succeeded', // it found none
-    fail: 'failed', // rows that match keep coming, or the check itself cannot run
+    fail: 'failed', // rows that match keep coming, rows are in quarantine, or the check itself cannot run
   },
   succeeded: {
     start: null,

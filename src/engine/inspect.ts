@@ -1,9 +1,9 @@
 import type { ClientBase } from 'pg'
 import { messageOf, Problem } from '../core/errors.ts'
+import { concernsJob } from '../core/fault.ts'
 import { parseTableName, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { KeyColumn, Leaf, Target } from '../core/key.ts'
-import { judge } from '../core/sqlstate.ts'
 import { batchValues } from './batch.ts'
 import { explainWindow } from './explain.ts'
 import { checkLeaves, type LeafRow, listLeaves } from './leaves.ts'
@@ -259,7 +259,7 @@ async function checkStatements(
       await client.query(`EXPLAIN ${statement.text}`, batchValues(statement, input))
     } catch (error) {
       const { code, hint } = error as { code?: string; hint?: string }
-      if (code === undefined || judge(error) !== 'fail') throw error
+      if (code === undefined || !concernsJob(error)) throw error
       return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. ${adviceFor(code)}`
     }
   }

@@ -19,7 +19,7 @@ export interface UpdateStatements {
   window(bounds: Bounds): BatchStatement
   /** Changes stragglers that are due. */
   stragglers(): BatchStatement
-  /** Reads the next window and writes down as stragglers what still matches; changes nothing. */
+  /** Reads the next window and writes down as stragglers what still matches and is not in quarantine; changes nothing. */
   residual(bounds: Bounds): BatchStatement
   /** Which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
   stillMatching(): CompiledSql | null
@@ -61,7 +61,7 @@ export function updateStatements(
     residual: (bounds) => ({
       values: whereValues,
       text: `WITH ${fenceSql(s, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
-        ${writeStragglersSql(s, table, 'true')},
+        ${writeStragglersSql(s, table, `NOT EXISTS (SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.key = ${table.keyArray('w')})`)},
         ${checkpointSql(s, {
           ...windowEnd(table),
           done: '0',

@@ -7,6 +7,7 @@ import type { RunEvent, RunStatus } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { moveRun } from './lifecycle.ts'
 import { readPace, type SharedPace } from './pace.ts'
+import { countQuarantined } from './quarantine.ts'
 import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
 import { lockRun, type Run } from './runs.ts'
 import { countStragglers } from './stragglers.ts'
@@ -41,6 +42,8 @@ export async function advanceRun(control: Control, id: string, actor: string): P
         held: run.hold !== null || shared.standstill !== null,
         ranges: await listRangeStates(tx, id),
         stragglers: await countStragglers(tx, id),
+        quarantined: await countQuarantined(tx, id),
+        succeedWithQuarantined: run.options.succeedWithQuarantined,
         verifyRounds: run.verifyRounds,
       })
       if (step.kind === 'dispatch') {

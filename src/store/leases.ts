@@ -1,7 +1,9 @@
+import type { Fault } from '../core/fault.ts'
 import type { Cursor, Leaf } from '../core/key.ts'
 import type { RangeKind } from '../core/ranges.ts'
 import { workableStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
+import type { Throttle } from './totals.ts'
 
 /** A worker's right to a range: good until the lease runs out, and only under this epoch. */
 export interface Lease {
@@ -63,12 +65,15 @@ export interface Release {
   readonly throttledMs: number
   /** Rows for the next window: smaller than the last one that committed, where a larger one was turned away. */
   readonly batchSize: number | null
+  /** Why it waits, as people are told; null where it need not, or waits for what it says elsewhere. */
+  readonly throttle: Throttle | null
 }
 
 /** Gives a range back, so that the next ticket for it need not wait for the lease to run out. */
 export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<void> {
   await db.query(
-    `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, throttle = NULL, attempts = $4,
+    `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, attempts = $4,
+       throttle = $9::jsonb || CASE WHEN attempts > 0 AND throttle ? 'since' THEN jsonb_build_object('since', throttle->'since') ELSE '{}' END,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
        worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8,
        recent_throttled_ms = recent_throttled_ms + $7::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size)
@@ -82,7 +87,23 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
       state.workedMs,
       state.throttledMs,
       state.batchSize,
+      state.throttle && JSON.stringify(state.throttle),
     ],
+  )
+}
+
+/** Adds to how often batches of a range ended in a fault; also when the lease has been lost by that. */
+export async function countFaults(
+  { db, s }: Control,
+  { runId, ordinal }: Lease,
+  faults: Readonly<Partial<Record<Fault, number>>>,
+): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
+       SELECT key AS fault, sum(value::bigint) AS count
+       FROM (SELECT * FROM jsonb_each_text(faults) UNION ALL SELECT * FROM jsonb_each_text($3::jsonb)) AS each GROUP BY key) AS sums)
+     WHERE run_id = $1 AND ordinal = $2`,
+    [runId, ordinal, JSON.stringify(faults)],
   )
 }
 

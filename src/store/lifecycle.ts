@@ -4,6 +4,7 @@ import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
+import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
 import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
 import {
   findLiveRun,
@@ -168,6 +169,47 @@ export async function restartRun(
     })
   }
   return moveRun(tx, run, event, cause)
+}
+
+/**
+ * Has rows in quarantine tried once more, of these ids or all; a run that has failed goes on with them. Returns how many. To
+ * be called in a transaction, as `restartRun`.
+ */
+export async function retryQuarantined(
+  tx: Control,
+  id: string,
+  ids: readonly string[] | null,
+  cause: Cause,
+  acceptFingerprint: string | null,
+): Promise<number> {
+  const run = await lockRun(tx, id)
+  if (!run) throw noSuchRun(id)
+  if (['succeeded', 'cancelled', 'cancelling'].includes(run.status)) {
+    throw new Problem(
+      'conflict',
+      `Run ${id} is ${run.status}: nothing of it is tried any more. Start a new run, which does the rows that are not done.`,
+      { from: run.status },
+    )
+  }
+  const rows = await releaseQuarantined(tx, id, ids)
+  if (rows > 0)
+    await insertEvent(tx, { runId: id, actor: cause.actor, kind: 'quarantine-retried', detail: { rows, ids } })
+  if (rows > 0 && run.status === 'failed') await restartRun(tx, id, 'retry', cause, acceptFingerprint)
+  return rows
+}
+
+/** Gives rows in quarantine up, of these ids or all, so that they no longer keep the run from succeeding. Returns how many. */
+export async function discardFromQuarantine(
+  tx: Control,
+  id: string,
+  ids: readonly string[] | null,
+  actor: string,
+  reason: string,
+): Promise<number> {
+  if (!(await lockRun(tx, id))) throw noSuchRun(id)
+  const rows = await discardQuarantined(tx, id, ids, actor, reason)
+  if (rows > 0) await insertEvent(tx, { runId: id, actor, kind: 'quarantine-discarded', detail: { rows, ids, reason } })
+  return rows
 }
 
 /** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */

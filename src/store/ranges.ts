@@ -1,4 +1,5 @@
 import type { RangeState } from '../core/advance.ts'
+import type { Fault } from '../core/fault.ts'
 import type { Cursor, Leaf, Target } from '../core/key.ts'
 import type { KeyRange, RangeKind } from '../core/ranges.ts'
 import type { Control } from './control.ts'
@@ -21,6 +22,10 @@ export interface RangeRow {
   readonly rowsGone: number
   readonly batches: number
   readonly batchSize: number | null
+  /** Slices in a row that ended in trouble. */
+  readonly attempts: number
+  /** How often its batches ended in a fault, by its kind. */
+  readonly faults: Readonly<Partial<Record<Fault, number>>>
   readonly checkpointedAt: Date | null
 }
 
@@ -127,7 +132,7 @@ export async function listRanges({ db, s }: Control, runId: string): Promise<Ran
   const { rows } = await db.query<RangeRow>(
     `SELECT ordinal, kind, leaf, lower_key AS lower, upper_key AS upper, cursor, done, epoch::text, lease_owner AS "leaseOwner",
        lease_until AS "leaseUntil", rows_scanned::float8 AS "rowsScanned", rows_done::float8 AS "rowsDone",
-       rows_gone::float8 AS "rowsGone", batches::float8 AS batches, batch_size AS "batchSize", checkpointed_at AS "checkpointedAt"
+       rows_gone::float8 AS "rowsGone", batches::float8 AS batches, batch_size AS "batchSize", attempts, faults, checkpointed_at AS "checkpointedAt"
      FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
     [runId],
   )

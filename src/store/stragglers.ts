@@ -1,3 +1,4 @@
+import type { Cursor } from '../core/key.ts'
 import type { Control } from './control.ts'
 
 /** The rows a run still has to come back to. `waitSeconds` is until the first of them is due, 0 if one is. */
@@ -26,6 +27,15 @@ export async function summariseStragglers({ db, s }: Control, runId: string): Pr
     [runId],
   )
   return rows[0] as StragglerSummary
+}
+
+/** The key of the straggler that is tried first of those that are due; null where none is. */
+export async function firstDueStraggler({ db, s }: Control, runId: string): Promise<Cursor | null> {
+  const { rows } = await db.query<{ key: Cursor }>(
+    `SELECT key FROM ${s}.stragglers WHERE run_id = $1 AND retry_at <= clock_timestamp() ORDER BY retry_at, id LIMIT 1`,
+    [runId],
+  )
+  return rows[0]?.key ?? null
 }
 
 /** An operator resumed or retried: nobody wants to sit out a wait that began before. */

@@ -13,6 +13,8 @@ export interface RangeTotals {
   readonly throttledSeconds: number
   readonly residualScanned: number
   readonly stragglers: number
+  readonly quarantined: number
+  readonly discarded: number
   readonly lastCheckpointAt: Date | null
   readonly throttle: Throttle | null
 }
@@ -43,7 +45,9 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
        coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "residualScanned",
        max(checkpointed_at) AS "lastCheckpointAt",
        (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle,
-       (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers
+       (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers,
+       (SELECT count(*)::int FROM ${s}.quarantine q WHERE q.run_id = r.run_id AND q.discarded_at IS NULL) AS quarantined,
+       (SELECT count(*)::int FROM ${s}.quarantine q WHERE q.run_id = r.run_id AND q.discarded_at IS NOT NULL) AS discarded
      FROM ${s}.ranges r,
        LATERAL (SELECT greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at) * 1000 - 1000) AS still_ms) AS since
      WHERE run_id = ANY($1) GROUP BY run_id`,

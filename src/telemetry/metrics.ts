@@ -49,7 +49,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
   const registers = [registry]
   const rows = new Counter({
     name: 'backfill_rows_total',
-    help: 'Rows that batches of this process passed over, by what became of them: done, unmatched, straggler (locked by others), gone.',
+    help: 'Rows that batches of this process passed over, by what became of them: done, unmatched, straggler (locked by others), gone, quarantined (fails by itself).',
     labelNames: ['job', 'outcome'] as const,
     registers,
   })
@@ -73,10 +73,10 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     labelNames: ['job', 'signal'] as const,
     registers,
   })
-  const batchErrors = new Counter({
-    name: 'backfill_batch_errors_total',
-    help: 'Batches that failed, by what was made of it: again (same window, smaller), hold (database not available), fail (run stopped).',
-    labelNames: ['job', 'verdict'] as const,
+  const batchFaults = new Counter({
+    name: 'backfill_batch_faults_total',
+    help: 'Batches that ended in a fault and changed nothing, by its kind: deadlock, lock-timeout, connection, data and so on.',
+    labelNames: ['job', 'fault'] as const,
     registers,
   })
   const rescues = new Counter({
@@ -159,5 +159,5 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     })
   }
 
-  return { registry, rows, batchSeconds, batchRows, throttledSeconds, batchErrors, rescues }
+  return { registry, rows, batchSeconds, batchRows, throttledSeconds, batchFaults, rescues }
 }

@@ -1,11 +1,12 @@
 import type { PoolClient } from 'pg'
+import { backoffSeconds, windowBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
+import { answerTo, type Fault, faultOf } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { BatchSizer, Duty, rateSize, rateWait, targetOf } from '../core/pace.ts'
-import { judge } from '../core/sqlstate.ts'
-import { type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
+import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
 import { countLeases, countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
@@ -13,12 +14,22 @@ import { summariseStragglers } from '../store/stragglers.ts'
 import type { Throttle } from '../store/totals.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import { Isolation } from './isolation.ts'
 import { RangeSplitter } from './split.ts'
 import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
 const shareGoodForMs = 250
 const longestDeafSeconds = 0.25
+
+/** How often batches of a slice ended in a fault, by its kind. */
+export type Faults = Partial<Record<Fault, number>>
+
+/** How a window ended: committed; its one row set aside; narrower ones to come, after so long in vain; or not begun. */
+type Outcome =
+  | { readonly kind: 'committed' | 'set-aside'; readonly result: BatchResult }
+  | { readonly kind: 'narrowed'; readonly seconds: number }
+  | { readonly kind: 'fenced' }
 
 /** The batches that one lease is worth. */
 export class SliceLoop {
@@ -37,25 +48,37 @@ export class SliceLoop {
   #throttle: Throttle | null = null
   #throttledMs = 0
   readonly #splitter: RangeSplitter
-  readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0 }
+  readonly #isolation: Isolation
+  readonly #faults: Faults
+  readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0, quarantined: 0 }
   #lastBeganAt = performance.now()
 
-  constructor(deps: WorkerDeps, run: Run, job: ResolvedJob, lease: Lease, client: PoolClient, log: Logger) {
+  constructor(
+    deps: WorkerDeps,
+    run: Run,
+    job: ResolvedJob,
+    lease: Lease,
+    client: PoolClient,
+    log: Logger,
+    faults: Faults,
+  ) {
     this.#deps = deps
     this.#run = run
     this.#lease = lease
     this.#client = client
     this.#log = log
+    this.#faults = faults
     this.#cursor = lease.cursor
     this.#upper = lease.upper
     this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
+    this.#isolation = new Isolation(deps.control, lease, client)
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined)
   }
 
   /** Rows for the next window. */
   get batchSize(): number {
-    return this.#sizer.next(this.#run.options)
+    return this.#isolation.limit(this.#sizer.next(this.#run.options))
   }
 
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
@@ -63,7 +86,8 @@ export class SliceLoop {
     try {
       const wakeAfterSeconds = await this.#batches(stop)
       const workedMs = performance.now() - this.#lastBeganAt
-      return { wakeAfterSeconds, attempts: 0, workedMs, throttledMs: this.#throttledMs, batchSize: this.batchSize }
+      const { batchSize } = this
+      return { wakeAfterSeconds, attempts: 0, workedMs, throttledMs: this.#throttledMs, batchSize, throttle: null }
     } finally {
       if (this.#sums.batches > 0)
         this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
@@ -79,12 +103,18 @@ export class SliceLoop {
         break
       }
       const options = await this.#options()
-      const result = await this.#batch(options, stop)
-      if (!result) {
+      const outcome = await this.#batch(options, stop)
+      if (outcome.kind === 'fenced') {
         this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
         break
       }
-      await this.#learn(result, options)
+      if (outcome.kind === 'narrowed') {
+        const wait = await this.#throttleDown({ scanned: 0, seconds: outcome.seconds }, stop)
+        if (wait > 0) return wait
+        continue
+      }
+      const { result } = outcome
+      await this.#learn(result, options, outcome.kind === 'set-aside')
       if (result.ended || (await this.#isTooMany(result.version))) break
       if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
         const wait = await this.#waitForStragglers(stop)
@@ -97,34 +127,59 @@ export class SliceLoop {
     return 0
   }
 
-  /** One batch; turned away, the same window again with half the rows. */
-  async #batch(options: RunOptions, stop: AbortSignal): Promise<BatchResult | null> {
+  /** One batch; turned away, the same window again with half the rows; failing on its data, narrowed down to the row. */
+  async #batch(options: RunOptions, stop: AbortSignal): Promise<Outcome> {
+    await this.#isolation.prepare(this.#run.target, this.#cursor, this.#upper)
     for (let attempt = 1; ; attempt += 1) {
       const began = performance.now()
-      const spentMs = began - this.#lastBeganAt
-      try {
-        const result = await runBatch(this.#client, this.#statement(), {
-          runId: this.#lease.runId,
-          ordinal: this.#lease.ordinal,
-          epoch: this.#lease.epoch,
-          cursor: this.#cursor,
-          upper: this.#upper,
-          limit: rateSize(this.#sizer.next(options), this.#share.rowsPerSecond),
-          leaseSeconds,
-          workedMs: spentMs,
-          throttledMs: this.#throttledMs,
-          throttle: this.#throttle,
-        })
+      const wanted = rateSize(this.#sizer.next(options), this.#share.rowsPerSecond)
+      const input = this.#input(this.#isolation.limit(wanted), began)
+      const committed = (result: BatchResult): BatchResult => {
         this.#lastBeganAt = began
         this.#throttledMs = 0
         return result
+      }
+      try {
+        const result = await runBatch(this.#client, this.#statement(), input)
+        if (!result) return { kind: 'fenced' }
+        this.#isolation.passed(result.scanned, wanted)
+        return { kind: 'committed', result: committed(result) }
       } catch (error) {
-        if (judge(error) !== 'again' || attempt >= triesOnOneWindow || stop.aborted) throw error
-        this.#deps.metrics.batchErrors.inc({ job: this.#run.job, verdict: 'again' })
+        const answer = answerTo(error)
+        if (answer === 'bisect') {
+          this.#count(error)
+          const isolated = await this.#isolation.failed(error, input, this.#run)
+          if (isolated === 'narrowed') return { kind: 'narrowed', seconds: (performance.now() - began) / 1000 }
+          return isolated ? { kind: 'set-aside', result: committed(isolated) } : { kind: 'fenced' }
+        }
+        if (answer !== 'halve' || attempt >= triesOnOneWindow || stop.aborted) throw error
+        this.#count(error)
         this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
         this.#sizer.shrink()
+        await waitSeconds(backoffSeconds(windowBackoff, attempt - 1, Math.random()), stop)
       }
     }
+  }
+
+  #input(limit: number, began: number): BatchInput {
+    return {
+      runId: this.#lease.runId,
+      ordinal: this.#lease.ordinal,
+      epoch: this.#lease.epoch,
+      cursor: this.#cursor,
+      upper: this.#upper,
+      limit,
+      leaseSeconds,
+      workedMs: began - this.#lastBeganAt,
+      throttledMs: this.#throttledMs,
+      throttle: this.#throttle,
+    }
+  }
+
+  #count(error: unknown): void {
+    const fault = faultOf(error)
+    this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
+    this.#deps.metrics.batchFaults.inc({ job: this.#run.job, fault })
   }
 
   #statement(): BatchStatement {
@@ -139,12 +194,18 @@ export class SliceLoop {
     }
   }
 
-  async #learn(result: BatchResult, options: RunOptions): Promise<void> {
+  async #learn(result: BatchResult, options: RunOptions, setAside: boolean): Promise<void> {
     const { metrics } = this.#deps
     const { job } = this.#run
     this.#cursor = result.cursor
     this.#sums.batches += 1
     for (const count of ['scanned', 'done', 'left'] as const) this.#sums[count] += result[count]
+    if (setAside) {
+      this.#sums.quarantined += 1
+      metrics.rows.inc({ job, outcome: 'quarantined' })
+      this.#log.debug({ cursor: this.#cursor }, 'row set aside')
+      return
+    }
     if (this.#lease.kind !== 'residual') {
       metrics.rows.inc({ job, outcome: 'done' }, result.done)
       metrics.rows.inc({ job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
@@ -155,10 +216,10 @@ export class SliceLoop {
     // A check that reads is cheap per row and says nothing about what changing a row costs.
     const done = this.#lease.kind === 'residual' ? result.scanned : result.done
     const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
-    this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
+    if (!this.#isolation.narrowed)
+      this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
     metrics.batchRows.observe({ job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')
-    if (this.#lease.attempts > 0 && this.#sums.batches === 1) await updateReason(this.#deps.control, this.#run.id, null)
     if (result.still.length > 0) await this.#refuseEndless(result.still)
   }
 
@@ -177,7 +238,7 @@ export class SliceLoop {
       upper: this.#upper,
       scanned: this.#sums.scanned,
       parallelism: this.#run.options.parallelism,
-      batchSize: this.batchSize,
+      batchSize: this.#sizer.next(this.#run.options),
     })
   }
 
@@ -227,7 +288,7 @@ export class SliceLoop {
    * for more. A wait that would outlast the lease is returned, for the slot to be used by others. One for the load is not
    * longer than a slice: it may have grown by then, and whoever sits out a wait does not hear of it.
    */
-  async #throttleDown(batch: BatchResult, stop: AbortSignal): Promise<number> {
+  async #throttleDown(batch: Pick<BatchResult, 'scanned' | 'seconds'>, stop: AbortSignal): Promise<number> {
     const limit = this.#run.options.maxRowsPerSecond
     const { share, cause } = this.#deps.pace.share(this.#run)
     const elapsed = (performance.now() - this.#lastBeganAt) / 1000

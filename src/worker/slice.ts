@@ -1,23 +1,30 @@
 import type { PoolClient } from 'pg'
 import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
-import { messageOf, Problem } from '../core/errors.ts'
+import { Problem } from '../core/errors.ts'
+import { answerTo, describeFault, type Fault, faultOf, sqlstateOf } from '../core/fault.ts'
 import { type ResolvedJob, resolveJob } from '../core/job.ts'
 import type { Leaf } from '../core/key.ts'
-import { judge } from '../core/sqlstate.ts'
 import { checkIdentity } from '../engine/identity.ts'
 import { findLeaf } from '../engine/leaves.ts'
 import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { closeGoneRange } from '../store/handover.ts'
-import { type Lease, leaseRange, type Release, releaseRange } from '../store/leases.ts'
+import { countFaults, type Lease, leaseRange, type Release, releaseRange } from '../store/leases.ts'
 import { changeStatus, settleRun } from '../store/lifecycle.ts'
-import { findRun, type Run, updateReason } from '../store/runs.ts'
+import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import { leaseSeconds, type WorkerDeps } from './deps.ts'
-import { SliceLoop } from './loop.ts'
+import { type Faults, SliceLoop } from './loop.ts'
 
-const atOnce: Release = { wakeAfterSeconds: 0, attempts: 0, workedMs: 0, throttledMs: 0, batchSize: null }
+const atOnce: Release = {
+  wakeAfterSeconds: 0,
+  attempts: 0,
+  workedMs: 0,
+  throttledMs: 0,
+  batchSize: null,
+  throttle: null,
+}
 
 /**
  * What a ticket is worth: leases its range, works on it for some seconds, gives it back and lets the run have its next
@@ -35,7 +42,9 @@ export async function workSlice(
       log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
       return
     }
-    const release = await workLease(deps, lease, stop, log)
+    const faults: Faults = {}
+    const release = await workLease(deps, lease, stop, log, faults)
+    if (Object.keys(faults).length > 0) await countFaults(deps.control, lease, faults)
     await releaseRange(deps.control, lease, release)
     await advance(deps, lease.runId)
   } catch (error) {
@@ -46,7 +55,13 @@ export async function workSlice(
   }
 }
 
-async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log: Logger): Promise<Release> {
+async function workLease(
+  deps: WorkerDeps,
+  lease: Lease,
+  stop: AbortSignal,
+  log: Logger,
+  faults: Faults,
+): Promise<Release> {
   const run = await startedRun(deps, lease)
   if (!run) return atOnce
   const job = await jobOf(deps, run, log)
@@ -62,7 +77,7 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
     leaf = lease.leaf && (await findLeaf(client, deps.control.s, run.target, lease.leaf.oid))
     if (lease.leaf && !leaf) return await closeGone(deps, lease, log)
     await prepareSession(client, run.target, leaf, run.options.synchronousCommit)
-    loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, log)
+    loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, log, faults)
     return await loop.work(stop)
   } catch (error) {
     if (client && leaf && isNoTable(error)) {
@@ -71,25 +86,35 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
       if (!now) return await closeGone(deps, lease, log)
       if (now.schema !== leaf.schema || now.table !== leaf.table) return atOnce
     }
-    const verdict = judge(error)
-    deps.metrics.batchErrors.inc({ job: run.job, verdict })
-    if (verdict !== 'fail') {
+    const fault = faultOf(error)
+    const answer = answerTo(error)
+    deps.metrics.batchFaults.inc({ job: run.job, fault })
+    faults[fault] = (faults[fault] ?? 0) + 1
+    if (answer === 'hold' || answer === 'halve') {
       // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.
-      if (verdict === 'hold') broken = error as Error
-      const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts)
-      log.warn({ err: error, verdict, wakeAfterSeconds }, 'batch turned away: the range is tried again')
-      await sayWhy(
-        deps,
-        run,
-        `Range ${lease.ordinal} is tried again in ${wakeAfterSeconds} s, for the ${lease.attempts + 1}. time: ${describeError(error)}.`,
-      )
-      return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1, batchSize: loop?.batchSize ?? null }
+      if (answer === 'hold') broken = error as Error
+      log.warn({ err: error, fault, attempts: lease.attempts + 1 }, 'batch turned away: the range is tried again')
+      return { ...waitAfter(error, fault, lease), batchSize: loop?.batchSize ?? null }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce
   } finally {
     client?.release(broken)
   }
+}
+
+/** The range waits, longer each time in a row, and says why. It never fails its run: trouble of this kind is not the job's. */
+function waitAfter(error: unknown, fault: Fault, { ordinal, attempts }: Lease): Release {
+  const wakeAfterSeconds = backoffSeconds(retryBackoff, attempts, Math.random())
+  const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
+  const throttle = {
+    reason: `Range ${ordinal} waits ${wakeAfterSeconds.toFixed(1)} s and is tried again${times}: ${describeFault(error)} [${sqlstateOf(error) ?? fault}].`,
+    signal: fault,
+    value: attempts + 1,
+    limit: null,
+    since: new Date().toISOString(),
+  }
+  return { ...atOnce, wakeAfterSeconds, attempts: attempts + 1, throttle }
 }
 
 function isNoTable(error: unknown): boolean {
@@ -138,32 +163,21 @@ async function jobOf(deps: WorkerDeps, run: Run, log: Logger): Promise<ResolvedJ
 }
 
 async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown, log: Logger): Promise<void> {
-  const { code } = error as { code?: string }
+  const sqlstate = sqlstateOf(error)
   const reason =
     error instanceof Problem
       ? error.message
-      : `A batch of range ${lease.ordinal} failed: ${describeError(error)}. Nothing of that batch was written. Mend the data or the job, then retry.`
+      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. Mend the data or the job, then retry.`
   log.error({ err: error }, 'run failed')
   try {
     await changeStatus(deps.control, run.id, 'fail', {
       actor: deps.name,
       reason,
-      detail: { range: lease.ordinal, sqlstate: code ?? null },
+      detail: { range: lease.ordinal, sqlstate, ...(error instanceof Problem ? error.details : {}) },
     })
   } catch (conflict) {
     // An operator paused or cancelled it in the meantime: that stands, and the batch is not lost, it never was.
     if (!(conflict instanceof Problem)) throw conflict
     log.warn({ err: conflict }, 'run was stopped by somebody else before it could be failed')
   }
-}
-
-/** What Postgres said, with its SQLSTATE. */
-function describeError(error: unknown): string {
-  const { code, detail } = error as { code?: string; detail?: string }
-  return `${messageOf(error)}${detail ? ` (${detail})` : ''} [${code ?? 'no SQLSTATE'}]`
-}
-
-/** The reason is for people; that it cannot be written while the database is away must not cost the range. */
-async function sayWhy({ control, log }: WorkerDeps, run: Run, reason: string): Promise<void> {
-  await updateReason(control, run.id, reason).catch((error: unknown) => log.warn({ err: error, run: run.id }, reason))
 }

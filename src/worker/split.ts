@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg'
+import { answerTo } from '../core/fault.ts'
 import type { Cursor } from '../core/key.ts'
-import { judge } from '../core/sqlstate.ts'
 import { cutSlice, keysAhead } from '../engine/cut.ts'
 import { tableSql } from '../engine/table.ts'
 import { splitLease } from '../store/handover.ts'
@@ -73,7 +73,7 @@ export class RangeSplitter {
     try {
       return await this.#cut(standing, parts)
     } catch (error) {
-      if (judge(error) === 'hold') throw error
+      if (answerTo(error) === 'hold') throw error
       this.#log.warn(
         { err: error },
         'where the range could be split cannot be found out; this slice goes on with all of it',

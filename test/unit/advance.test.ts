@@ -23,7 +23,17 @@ const ranges: readonly RangeState[] = [
 ]
 
 function run(change: Partial<RunState> = {}): RunState {
-  return { status: 'running', parallelism: 4, held: false, ranges, stragglers: 0, verifyRounds: 0, ...change }
+  return {
+    status: 'running',
+    parallelism: 4,
+    held: false,
+    ranges,
+    stragglers: 0,
+    verifyRounds: 0,
+    quarantined: 0,
+    succeedWithQuarantined: false,
+    ...change,
+  }
 }
 
 function done(...ordinals: number[]): RangeState[] {
@@ -58,6 +68,17 @@ describe('the order of a run', () => {
 
   test('a check that found nothing is success', () => {
     expect(nextStep(run({ status: 'verifying', ranges: done(0, 1, 3) }))).toMatchObject({ event: 'succeed' })
+  })
+
+  test('rows in quarantine keep it from success, unless the options allow them; either way it is said', () => {
+    const checked = run({ status: 'verifying', ranges: done(0, 1, 3), quarantined: 2 })
+    expect(nextStep(checked)).toMatchObject({ event: 'fail', reason: expect.stringContaining('2 rows that fail') })
+    expect(nextStep({ ...checked, succeedWithQuarantined: true })).toMatchObject({
+      event: 'succeed',
+      reason: expect.stringContaining('2 rows that fail'),
+    })
+    expect(nextStep({ ...checked, stragglers: 1 })).toMatchObject({ event: 'leftover' })
+    expect(nextStep(run({ ranges: done(0, 1), quarantined: 2 }))).toMatchObject({ event: 'verify' })
   })
 
   test('a check that found rows sends the run back to them', () => {
@@ -128,6 +149,8 @@ describe('parallelism', () => {
     held: boolean(),
     ranges: array(anyRange, { maxLength: 12 }).map((list) => list.map((range, ordinal) => ({ ...range, ordinal }))),
     stragglers: nat(3),
+    quarantined: nat(2),
+    succeedWithQuarantined: boolean(),
     verifyRounds: nat(mostVerifyRounds + 1),
   })
 
@@ -184,6 +207,8 @@ describe('a whole run', () => {
         'residual' as const,
       ].map((kind, ordinal) => ({ ordinal, kind, done: false, taken: false, waiting: false })),
       stragglers: 0,
+      quarantined: 0,
+      succeedWithQuarantined: false,
       verifyRounds: 0,
     }
     let steps = 0

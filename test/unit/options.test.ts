@@ -31,6 +31,8 @@ const plainOptions = {
   maxLagSeconds: double({ min: 0.001, max: 86_400, noNaN: true }),
   maxRowsPerSecond: oneof(constant(null), double({ min: 0.001, max: 1e9, noNaN: true })),
   synchronousCommit: constantFrom('off', 'local', 'remote_write', 'on', 'remote_apply'),
+  maxQuarantined: integer({ min: 0, max: 1_000_000 }),
+  succeedWithQuarantined: boolean(),
   targetBatchSeconds: oneof(seconds, record({ min: seconds, max: seconds }).map(inOrder)),
   schedule: constantFrom(
     null,

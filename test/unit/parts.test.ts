@@ -137,6 +137,7 @@ const anyProgress = record<Progress>({
   overallRowsPerSecond: nat(1e5),
   etaSeconds: option(nat(1e5)),
   stragglers: nat(100),
+  quarantined: nat(100),
   throttledSeconds: nat(1e4),
 })
 
@@ -172,6 +173,7 @@ describe('the progress of a run in several databases', () => {
     overallRowsPerSecond: 0,
     etaSeconds: null,
     stragglers: 0,
+    quarantined: 0,
     throttledSeconds: 0,
   }
 

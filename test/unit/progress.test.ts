@@ -10,6 +10,7 @@ const halfWay: Tally = {
   rowsScanned: 5000,
   rowsDone: 4000,
   stragglers: 3,
+  quarantined: 2,
   rowsPerSecond: 200,
   overallRowsPerSecond: 100,
   workedSeconds: 60,
@@ -28,6 +29,7 @@ describe('progress', () => {
       overallRowsPerSecond: 100,
       etaSeconds: 50,
       stragglers: 3,
+      quarantined: 2,
       throttledSeconds: 1.3,
     })
   })
@@ -39,6 +41,7 @@ describe('progress', () => {
       rowsScanned: nat(),
       rowsDone: nat(),
       stragglers: nat(),
+      quarantined: nat(),
       rowsPerSecond: double({ min: 0, max: 1e6, noNaN: true }),
       overallRowsPerSecond: double({ min: 0, max: 1e6, noNaN: true }),
       workedSeconds: double({ min: 0, max: 1e6, noNaN: true }),

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
-import { isOutage } from '../../core/sqlstate.ts'
+import { isOutage } from '../../core/fault.ts'
 import type { App } from '../app.ts'
 
 const statuses: Readonly<Record<ProblemKind, number>> = {

@@ -1,11 +1,10 @@
 import { z } from 'zod'
-import { Problem } from '../../core/errors.ts'
 import { quoteTableName } from '../../core/identifier.ts'
 import { listEvents } from '../../store/events.ts'
 import { listRanges } from '../../store/ranges.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
-import { EventCursor, mergeEvents } from '../events.ts'
+import { mergeLists, PageCursor, pageAfter } from '../paging.ts'
 import { findRunParts, meant, type RunParts } from '../parts.ts'
 import { iso } from '../present.ts'
 import { eventSchema, partQuery, problemSchema, rangeSchema, runIdParams, unreachedSchema } from '../schemas.ts'
@@ -13,12 +12,7 @@ import { type Away, askEach, sitesOf } from '../sites.ts'
 import { unreached } from './runs.ts'
 
 const eventQuery = partQuery.extend({
-  after: z
-    .string()
-    .max(5000)
-    .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a page before')
-    .default('0')
-    .describe('`next` of the page before'),
+  after: pageAfter,
   limit: z.coerce.number().int().min(1).max(1000).default(200),
 })
 
@@ -39,21 +33,14 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
     async (request) => {
       const { id } = request.params
       const { after, limit, database } = request.query
-      const cursor = EventCursor.read(after, sites)
-      if (!cursor)
-        throw new Problem(
-          'invalid',
-          `after ${JSON.stringify(after)} does not name the databases of this service: send the next of a page before.`,
-        )
+      const cursor = PageCursor.read(after, sites)
       const run = await findRunParts(sites, id, database)
       const asked = sitesOf(meant(run, database))
       const { answers, away } = await askEach(asked, ({ name, control }) =>
         listEvents(control, id, cursor.in(name), limit),
       )
-      const events = mergeEvents(answers.map(({ site, answer }) => ({ database: site.name, events: answer }))).slice(
-        0,
-        limit,
-      )
+      const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
+      const events = mergeLists(lists).slice(0, limit)
       return {
         events: events.map(({ database, ...event }) => ({ ...event, at: event.at.toISOString(), ...named(database) })),
         next: events.length === limit ? cursor.past(events).text : null,
@@ -83,6 +70,7 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
             ...range,
             partition: leaf && quoteTableName(leaf),
             ...named(site.name),
+            faults: { ...range.faults },
             lower: copy(range.lower),
             upper: copy(range.upper),
             cursor: copy(range.cursor),
@@ -96,11 +84,11 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
   )
 }
 
-function named(database: string | null): { database?: string } {
+export function named(database: string | null): { database?: string } {
   return database === null ? {} : { database }
 }
 
 /** Databases that what was asked for should have come from as well. */
-function awayOf({ unseen }: RunParts, database: string | undefined): readonly Away[] {
+export function awayOf({ unseen }: RunParts, database: string | undefined): readonly Away[] {
   return database === undefined ? unseen : []
 }

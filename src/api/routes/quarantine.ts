@@ -1,0 +1,146 @@
+import { z } from 'zod'
+import { Problem } from '../../core/errors.ts'
+import { discardFromQuarantine } from '../../store/lifecycle.ts'
+import { listQuarantine } from '../../store/quarantine.ts'
+import type { App } from '../app.ts'
+import type { ApiDeps } from '../deps.ts'
+import { mergeLists, PageCursor, pageAfter } from '../paging.ts'
+import { findRunParts, meant, type Part } from '../parts.ts'
+import { actorOf } from '../plugins/authentication.ts'
+import { iso, presentRun } from '../present.ts'
+import {
+  discardRowsBody,
+  partQuery,
+  problemSchema,
+  quarantinedRowSchema,
+  retryRowsBody,
+  runIdParams,
+  runSchema,
+  unreachedSchema,
+} from '../schemas.ts'
+import { askEach, sitesOf, together } from '../sites.ts'
+import { retryQuarantineParts } from '../tell.ts'
+import { awayOf, named } from './history.ts'
+import { unreached } from './runs.ts'
+
+const pageQuery = partQuery.extend({
+  after: pageAfter,
+  limit: z.coerce.number().int().min(1).max(1000).default(200),
+})
+
+/** The rows of a run that fail by themselves: looking at them, trying them once more, giving them up. */
+export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
+  app.get(
+    '/runs/:id/quarantine',
+    {
+      schema: {
+        params: runIdParams,
+        querystring: pageQuery,
+        response: {
+          200: z.object({
+            rows: z.array(quarantinedRowSchema),
+            next: z.string().nullable(),
+            unreached: unreachedSchema,
+          }),
+          404: problemSchema,
+        },
+      },
+    },
+    async (request) => {
+      const { id } = request.params
+      const { after, limit, database } = request.query
+      const cursor = PageCursor.read(after, sites)
+      const run = await findRunParts(sites, id, database)
+      const { answers, away } = await askEach(sitesOf(meant(run, database)), ({ name, control }) =>
+        listQuarantine(control, id, cursor.in(name), limit),
+      )
+      const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
+      const rows = mergeLists(lists).slice(0, limit)
+      return {
+        rows: rows.map(({ database, ...row }) => ({
+          ...row,
+          key: [...row.key],
+          at: row.at.toISOString(),
+          lastAt: iso(row.lastAt) as string,
+          ...named(database),
+        })),
+        next: rows.length === limit ? cursor.past(rows).text : null,
+        ...unreached([...awayOf(run, database), ...away]),
+      }
+    },
+  )
+
+  app.post(
+    '/runs/:id/quarantine/retry',
+    {
+      schema: {
+        params: runIdParams,
+        querystring: partQuery,
+        body: retryRowsBody,
+        response: {
+          200: z.object({ retried: z.int(), run: runSchema }),
+          404: problemSchema,
+          409: problemSchema,
+        },
+      },
+    },
+    async (request) => {
+      const { id } = request.params
+      const { database } = request.query
+      const { ids = null, reason = null, acceptJobChange = false } = request.body ?? {}
+      const actor = actorOf(request)
+      const run = await findRunParts(sites, id, database)
+      const parts = partsOfIds(meant(run, database), ids)
+      const retried = await retryQuarantineParts(id, parts, ids, { actor, reason }, acceptJobChange)
+      if (retried === 0) throw nothingThere(id, ids)
+      log.info({ run: id, actor, rows: retried }, 'rows in quarantine are tried again')
+      return { retried, run: await presentRun(await findRunParts(sites, id, run.parts[0].site.name)) }
+    },
+  )
+
+  app.post(
+    '/runs/:id/quarantine/discard',
+    {
+      schema: {
+        params: runIdParams,
+        querystring: partQuery,
+        body: discardRowsBody,
+        response: {
+          200: z.object({ discarded: z.int(), run: runSchema }),
+          404: problemSchema,
+        },
+      },
+    },
+    async (request) => {
+      const { id } = request.params
+      const { database } = request.query
+      const { ids = null, reason } = request.body
+      const actor = actorOf(request)
+      const run = await findRunParts(sites, id, database)
+      const parts = partsOfIds(meant(run, database), ids)
+      const counts = await together(parts, (_, tx) => discardFromQuarantine(tx, id, ids, actor, reason))
+      const discarded = counts.reduce((sum, count) => sum + count, 0)
+      if (discarded === 0) throw nothingThere(id, ids)
+      log.info({ run: id, actor, rows: discarded, reason }, 'rows in quarantine are given up')
+      return { discarded, run: await presentRun(await findRunParts(sites, id, run.parts[0].site.name)) }
+    },
+  )
+}
+
+/** Ids count in each database by themselves. */
+function partsOfIds(parts: readonly Part[], ids: readonly string[] | null): readonly Part[] {
+  if (ids === null || parts.length < 2) return parts
+  const names = parts.map(({ site }) => site.name)
+  throw new Problem(
+    'invalid',
+    `The run spans ${names.join(', ')}, and ids of rows in quarantine are those of one database. Say which: add ?database=${names[0]}.`,
+    { databases: names },
+  )
+}
+
+function nothingThere(id: string, ids: readonly string[] | null): Problem {
+  return new Problem(
+    'not-found',
+    `Run ${id} has no ${ids ? `row with ${ids.length === 1 ? 'this id' : 'one of these ids'}` : 'row'} in quarantine that this could be done with. GET /runs/${id}/quarantine lists them.`,
+  )
+}

@@ -1,0 +1,108 @@
+import { messageOf, Problem } from './errors.ts'
+
+/**
+ * What is done about a fault in a batch.
+ * `halve`: the database turned this batch away; the same window again, with half the rows. `hold`: it cannot serve us now,
+ * which says nothing about the job; the range waits, longer each time, for as long as it takes. `bisect`: some row cannot
+ * be changed; the rows that fail by themselves are found and set aside. `stop`: the job, the schema or our code is wrong, and
+ * trying again would end the same.
+ */
+export type Answer = 'halve' | 'hold' | 'bisect' | 'stop'
+
+/** Every kind of fault that a batch can end in, and the answer to it. */
+export const faults = {
+  serialization: 'halve',
+  deadlock: 'halve',
+  'lock-timeout': 'halve',
+  'statement-timeout': 'halve',
+  'out-of-memory': 'halve',
+  connection: 'hold',
+  'read-only': 'hold',
+  'too-many-connections': 'hold',
+  'disk-full': 'hold',
+  resources: 'hold',
+  authentication: 'hold',
+  system: 'hold',
+  data: 'bisect',
+  job: 'stop',
+} as const satisfies Readonly<Record<string, Answer>>
+export type Fault = keyof typeof faults
+export const faultNames = Object.keys(faults) as Fault[]
+
+/** By SQLSTATE, or by its class where the whole class means one thing. What stands here nowhere is a fault of the job. */
+const bySqlstate: Readonly<Record<string, Fault>> = {
+  40001: 'serialization', // serialization_failure; on a standby that was just promoted, too
+  '40P01': 'deadlock', // deadlock_detected
+  '55P03': 'lock-timeout', // lock_not_available
+  '57014': 'statement-timeout', // query_canceled
+  53200: 'out-of-memory', // out_of_memory: a smaller batch needs less of it
+
+  '08': 'connection', // connection_exception
+  40003: 'connection', // statement_completion_unknown
+  '57P01': 'connection', // admin_shutdown
+  '57P02': 'connection', // crash_shutdown
+  '57P03': 'connection', // cannot_connect_now: starting, stopping, or a standby that takes no sessions yet
+  '57P05': 'connection', // idle_session_timeout
+  '25P03': 'connection', // idle_in_transaction_session_timeout
+  25006: 'read-only', // read_only_sql_transaction: a primary that was demoted, a standby that is not promoted yet
+  53300: 'too-many-connections', // too_many_connections
+  53100: 'disk-full', // disk_full
+  53: 'resources', // insufficient_resources
+  28: 'authentication', // invalid_authorization_specification, invalid_password: a role is being changed
+  58: 'system', // system_error: input and output of the server
+
+  21: 'data', // cardinality_violation: a subquery gives more than one row for this one
+  22: 'data', // data_exception
+  23: 'data', // integrity_constraint_violation
+  40002: 'data', // transaction_integrity_constraint_violation
+  27: 'data', // triggered_data_change_violation
+  38: 'data', // external_routine_exception
+  39: 'data', // external_routine_invocation_exception
+  44: 'data', // with_check_option_violation
+  54000: 'data', // program_limit_exceeded: this row's value is too large for an index
+  P0: 'data', // plpgsql_error: a function or a trigger raises
+}
+
+// Where Postgres refuses a session before it has begun: the database is closed to connections, gone, or not ours to enter.
+// The same SQLSTATEs also come out of statements, where they mean something else; the routine's name is never translated.
+const sessionStart = new Set(['InitPostgres', 'CheckMyDatabase'])
+
+/** Tells what kind of fault was thrown. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof Problem || error instanceof TypeError || error instanceof RangeError) return 'job'
+  const sqlstate = sqlstateOf(error)
+  if (sqlstate === null || sessionStart.has((error as { routine?: string }).routine ?? '')) return 'connection'
+  return bySqlstate[sqlstate] ?? bySqlstate[sqlstate.slice(0, 2)] ?? 'job'
+}
+
+/** What is done about what was thrown. */
+export function answerTo(error: unknown): Answer {
+  return faults[faultOf(error)]
+}
+
+/** Whether an error says that the job, or the data that it meets, is at fault, and not the state that Postgres is in. */
+export function concernsJob(error: unknown): boolean {
+  return ['bisect', 'stop'].includes(answerTo(error))
+}
+
+/** Whether an error says that Postgres cannot be reached or served, rather than that it refuses what was asked. */
+export function isOutage(error: unknown): boolean {
+  if (sqlstateOf(error) !== null) return answerTo(error) === 'hold' || faultOf(error) === 'out-of-memory'
+  const { code, message = '' } = error as { code?: unknown; message?: string }
+  // Node's system errors carry a code; what the driver says itself is only words.
+  return typeof code === 'string'
+    ? /^E[A-Z]+$/.test(code)
+    : /^Connection terminated|^timeout exceeded when trying to connect|^Query read timeout/.test(message)
+}
+
+/** The five characters of an SQLSTATE, or null: Node's own codes (ECONNRESET, EPIPE) are of other lengths or words. */
+export function sqlstateOf(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && code !== 'EPIPE' ? code : null
+}
+
+/** What Postgres said of a row or a batch, for people. The contents of a whole row, which it adds to some errors, are left out. */
+export function describeFault(error: unknown): string {
+  const { detail } = error as { detail?: string }
+  return `${messageOf(error)}${detail && !/^Failing row contains/.test(detail) ? ` (${detail})` : ''}`
+}

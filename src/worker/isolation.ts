@@ -1,0 +1,96 @@
+import type { PoolClient } from 'pg'
+import { Bisection } from '../core/bisection.ts'
+import { Problem } from '../core/errors.ts'
+import { describeFault, sqlstateOf } from '../core/fault.ts'
+import type { Cursor } from '../core/key.ts'
+import { type BatchInput, type BatchResult, runBatch } from '../engine/batch.ts'
+import { firstKey, setAsideSql, setStragglerAsideSql } from '../engine/quarantine.ts'
+import { tableSql } from '../engine/table.ts'
+import type { Control } from '../store/control.ts'
+import type { Lease } from '../store/leases.ts'
+import { hasRoomInQuarantine } from '../store/quarantine.ts'
+import type { Run } from '../store/runs.ts'
+import { firstDueStraggler } from '../store/stragglers.ts'
+
+/** What came of a window that failed on its data: smaller ones, the row set aside as committed, or a fence that was shut. */
+export type Isolated = 'narrowed' | BatchResult | null
+
+/** Finds the rows of a lease that fail by themselves and sets them aside, so that the rest of the range goes on. */
+export class Isolation {
+  readonly #control: Control
+  readonly #lease: Lease
+  readonly #client: PoolClient
+  readonly #bisection = new Bisection()
+  /** The one row that the next window is. */
+  #suspect: Cursor | null = null
+
+  constructor(control: Control, lease: Lease, client: PoolClient) {
+    this.#control = control
+    this.#lease = lease
+    this.#client = client
+  }
+
+  /** Whether the size of windows says nothing of what a batch costs. */
+  get narrowed(): boolean {
+    return this.#bisection.narrowed
+  }
+
+  /** Rows for the next window, where pace would have it so large. */
+  limit(wanted: number): number {
+    return this.#bisection.limit(wanted)
+  }
+
+  /** To be called before each window: which row is tried alone has to be known before it fails. */
+  async prepare(target: Run['target'], cursor: Cursor | null, upper: Cursor | null): Promise<void> {
+    if (!this.#bisection.alone) this.#suspect = null
+    else if (this.#lease.kind === 'stragglers')
+      this.#suspect = await firstDueStraggler(this.#control, this.#lease.runId)
+    else this.#suspect = await firstKey(this.#client, tableSql(target, this.#lease.leaf), cursor, upper)
+  }
+
+  passed(scanned: number, wanted: number): void {
+    this.#bisection.passed(scanned, wanted)
+  }
+
+  /**
+   * A window failed on its data. Throws a Problem when the row that fails by itself is one too many for the quarantine, and
+   * whatever Postgres throws.
+   */
+  async failed(error: unknown, input: BatchInput, run: Run): Promise<Isolated> {
+    if (this.#suspect === null) {
+      this.#bisection.failed(input.limit)
+      return 'narrowed'
+    }
+    await this.#refuseOneTooMany(this.#suspect, error, run)
+    const values = [this.#suspect, sqlstateOf(error), describeFault(error)]
+    const result = await runBatch(this.#client, { text: this.#setAsideSql(input, run), values }, input)
+    if (result?.scanned === 0) {
+      // Another row has come to stand in its place.
+      this.#bisection.passed(0, input.limit)
+      return 'narrowed'
+    }
+    this.#bisection.setAside()
+    return result
+  }
+
+  #setAsideSql({ cursor, upper }: BatchInput, { target }: Run): string {
+    const { s } = this.#control
+    if (this.#lease.kind === 'stragglers') return setStragglerAsideSql(s)
+    const bounds = { cursor: cursor !== null, upper: upper !== null }
+    const status = this.#lease.kind === 'keys' ? 'running' : 'verifying'
+    return setAsideSql(s, tableSql(target, this.#lease.leaf), bounds, status)
+  }
+
+  async #refuseOneTooMany(key: Cursor, error: unknown, { id, options }: Run): Promise<void> {
+    const most = options.maxQuarantined
+    if (await hasRoomInQuarantine(this.#control, id, key, most)) return
+    const sqlstate = sqlstateOf(error)
+    const full =
+      most === 0 ? 'maxQuarantined is 0' : `${most} others are in quarantine already, as many as maxQuarantined allows`
+    throw new Problem(
+      'conflict',
+      `The row with key ${JSON.stringify(key)} fails by itself: ${describeFault(error)} [${sqlstate}]; and ${full}. Mend the data or the job and retry; or PATCH the run with a higher maxQuarantined, for such rows to be set aside, and retry.`,
+      { key, sqlstate },
+    )
+  }
+}

@@ -1,0 +1,152 @@
+import { assert, property, stringMatching } from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { backoffSeconds, retryBackoff, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
+import { messageOf, Problem } from '../../src/core/errors.ts'
+import { answerTo, describeFault, faultOf, isOutage } from '../../src/core/fault.ts'
+
+const coded = (code: string) => Object.assign(new Error('from Postgres'), { code })
+
+describe('a fault in a batch', () => {
+  test.for([
+    ['40001', 'serialization'],
+    ['40P01', 'deadlock'],
+    ['55P03', 'lock-timeout'],
+    ['57014', 'statement-timeout'],
+    ['53200', 'out-of-memory'],
+  ])('%s is %s: the same window again, with fewer rows', ([code, fault]) => {
+    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual([fault, 'halve'])
+  })
+
+  test.for([
+    ['08006', 'connection'],
+    ['40003', 'connection'],
+    ['57P01', 'connection'], // the server is shut down
+    ['57P02', 'connection'],
+    ['57P03', 'connection'], // the server is starting
+    ['25P03', 'connection'],
+    ['25006', 'read-only'], // a primary that became a standby
+    ['53300', 'too-many-connections'],
+    ['53100', 'disk-full'],
+    ['53400', 'resources'],
+    ['58030', 'system'], // input/output error
+    ['28P01', 'authentication'], // a password that is being changed
+    ['28000', 'authentication'],
+  ])('%s is %s: the range waits, it says nothing about the job', ([code, fault]) => {
+    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual([fault, 'hold'])
+  })
+
+  test.for([
+    ['23505', 'unique violation'],
+    ['23514', 'check violation'],
+    ['22012', 'division by zero'],
+    ['22P02', 'invalid text'],
+    ['21000', 'a subquery with two rows'],
+    ['44000', 'with check option'],
+    ['54000', 'a value too large for its index'],
+    ['P0001', 'raised by a trigger'],
+    ['38001', 'raised by an external routine'],
+  ])('%s (%s) is about some row: it is looked for', ([code]) => {
+    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['data', 'bisect'])
+  })
+
+  test.for([
+    ['42703', 'undefined column'],
+    ['42501', 'insufficient privilege'],
+    ['0A000', 'feature not supported'],
+    ['55000', 'object not in prerequisite state'],
+    ['XX000', 'internal error'],
+    ['XX001', 'corrupted data'],
+  ])('%s (%s) stops the run: trying again would end the same', ([code]) => {
+    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['job', 'stop'])
+  })
+
+  test.for(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'])(
+    'the connection’s own %s is the connection’s',
+    (code) => {
+      expect(faultOf(coded(code))).toBe('connection')
+    },
+  )
+
+  test('one without a code came from the connection', () => {
+    expect(faultOf(new Error('Connection terminated unexpectedly'))).toBe('connection')
+    expect(faultOf('thrown text')).toBe('connection')
+  })
+
+  test('ours, and a defect of the job’s code, stop the run', () => {
+    expect(answerTo(new Problem('conflict', 'where still matches'))).toBe('stop')
+    expect(answerTo(new TypeError('x is not a function'))).toBe('stop')
+    expect(answerTo(new RangeError('Invalid time value'))).toBe('stop')
+  })
+
+  test('every class that the SQL standard has for data is about rows, whatever follows', () => {
+    assert(
+      property(stringMatching(/^(21|22|23|27|44)[0-9A-Z]{3}$/), (code) => {
+        expect(answerTo(coded(code))).toBe('bisect')
+      }),
+    )
+  })
+
+  test('what is said of it leaves the contents of a row out', () => {
+    const said = (detail: string) => describeFault(Object.assign(coded('23514'), { detail }))
+    expect(said('Failing row contains (1, secret).')).toBe('from Postgres')
+    expect(said('Key (email)=(a@b) already exists.')).toBe('from Postgres (Key (email)=(a@b) already exists.)')
+  })
+})
+
+describe('an outage', () => {
+  test.for(['08006', '53300', '57P01', '25006'])('is what Postgres calls %s', (code) => {
+    expect(isOutage(coded(code))).toBe(true)
+  })
+
+  test('is a connection that the system or the driver says is broken', () => {
+    for (const code of ['ECONNREFUSED', 'EPIPE', 'ETIMEDOUT']) expect(isOutage(coded(code)), code).toBe(true)
+    expect(isOutage(new Error('Connection terminated unexpectedly'))).toBe(true)
+    expect(isOutage(new Error('timeout exceeded when trying to connect'))).toBe(true)
+  })
+
+  test('is a session that Postgres does not let begin, and not a statement with the same SQLSTATE', () => {
+    for (const [code, routine] of [
+      ['55000', 'CheckMyDatabase'], // ALLOW_CONNECTIONS false
+      ['42501', 'CheckMyDatabase'], // CONNECT revoked
+      ['3D000', 'InitPostgres'], // dropped
+    ] as const) {
+      const refused = Object.assign(coded(code), { routine })
+      expect([isOutage(refused), answerTo(refused)], code).toEqual([true, 'hold'])
+      const raised = Object.assign(coded(code), { routine: 'exec_stmt_raise' })
+      expect([isOutage(raised), answerTo(raised)], code).toEqual([false, 'stop'])
+    }
+  })
+
+  test('is not a refusal, nor a defect', () => {
+    for (const code of ['42501', '23505', '55P03', 'XX000']) expect(isOutage(coded(code)), code).toBe(false)
+    expect(isOutage(new TypeError('x is not a function'))).toBe(false)
+  })
+})
+
+describe('a wait that grows', () => {
+  test('doubles, and never passes its most', () => {
+    expect([0, 1, 2, 3].map((attempts) => backoffSeconds(retryBackoff, attempts, 1))).toEqual([0.25, 0.5, 1, 2])
+    for (const backoff of [retryBackoff, stragglerBackoff, windowBackoff]) {
+      for (const attempts of [50, 5000, Number.MAX_SAFE_INTEGER])
+        expect(backoffSeconds(backoff, attempts, 1)).toBe(backoff.most)
+    }
+  })
+
+  test('is by chance between half of that and all', () => {
+    expect([0, 0.5, 1].map((chance) => backoffSeconds(retryBackoff, 2, chance))).toEqual([0.5, 0.75, 1])
+  })
+})
+
+describe('the message of what was thrown', () => {
+  test('is there for whatever was thrown', () => {
+    expect(messageOf(new Error('words'))).toBe('words')
+    expect(messageOf('text')).toBe('text')
+    expect(messageOf(undefined)).toBe('undefined')
+  })
+
+  test('of a connection refused on every address has the reason of each', () => {
+    expect(messageOf(new AggregateError([new Error('::1 refused'), new Error('127.0.0.1 refused')]))).toBe(
+      '::1 refused; 127.0.0.1 refused',
+    )
+  })
+})
