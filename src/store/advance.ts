@@ -12,6 +12,7 @@ import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ra
 import { lockRun, type Run } from './runs.ts'
 import { countStragglers } from './stragglers.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
+import { sumRanges } from './totals.ts'
 
 /** A change of status that was due by itself. */
 export interface Move {
@@ -52,8 +53,10 @@ export async function advanceRun(control: Control, id: string, actor: string): P
       }
       const event = await eventAfterPartitions(tx, run, step.event)
       if (event === null) continue
-      run = await moveRun(tx, run, event, { actor, reason: step.reason })
-      moves.push({ event, status: run.status, reason: run.reason })
+      const missing = event === 'succeed' ? await whatIsMissing(tx, run) : null
+      const due = missing === null ? { event, reason: step.reason } : { event: 'fail' as const, reason: missing }
+      run = await moveRun(tx, run, due.event, { actor, reason: due.reason })
+      moves.push({ event: due.event, status: run.status, reason: run.reason })
     }
     return { tickets: [], moves }
   })
@@ -70,6 +73,19 @@ async function eventAfterPartitions(tx: Control, run: Run, event: RunEvent): Pro
   const come = run.hasPredicate ? await insertMissingLeaves(tx, run.id, run.target) : 0
   if (back.length + come === 0) return event
   return event === 'succeed' && (come > 0 || back.includes('keys')) ? 'leftover' : null
+}
+
+/**
+ * A job without a predicate leaves nothing in its rows to tell by: its proof is the count. Every row that windows have
+ * passed over must have been done, have gone, or be in quarantine. Says what is wrong where that does not add up.
+ */
+async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<string | null> {
+  const totals = hasPredicate ? undefined : (await sumRanges(tx, [id])).get(id)
+  if (!totals) return null
+  const { rowsScanned, rowsDone, rowsGone, quarantined, discarded } = totals
+  const accounted = rowsDone + rowsGone + quarantined + discarded
+  if (accounted === rowsScanned) return null
+  return `The count does not add up: windows passed over ${rowsScanned} rows, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
 }
 
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */

@@ -44,12 +44,17 @@ export async function leaseRange(
   return rows[0] ?? null
 }
 
-/** Keeps a lease through a wait in which no checkpoint renews it. False when it is no longer ours. */
-export async function renewLease({ db, s }: Control, lease: Lease, leaseSeconds: number): Promise<boolean> {
+/** Keeps a lease through a time in which no checkpoint renews it. False when it is no longer ours. */
+export async function renewLease(
+  { db, s }: Control,
+  lease: Lease,
+  leaseSeconds: number,
+  batchSize: number,
+): Promise<boolean> {
   const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4)
+    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), batch_size = $5
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
-    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds],
+    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds, batchSize],
   )
   return rowCount === 1
 }

@@ -5,22 +5,21 @@ import { answerTo, type Fault, faultOf } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
-import { BatchSizer, Duty, rateSize, rateWait, targetOf } from '../core/pace.ts'
+import { BatchSizer, targetOf } from '../core/pace.ts'
 import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
-import { countLeases, countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
+import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Throttle } from '../store/totals.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { Brake } from './brake.ts'
 import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
 import { Isolation } from './isolation.ts'
 import { RangeSplitter } from './split.ts'
 import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
-const shareGoodForMs = 250
-const longestDeafSeconds = 0.25
 
 /** How often batches of a slice ended in a fault, by its kind. */
 export type Faults = Partial<Record<Fault, number>>
@@ -43,15 +42,13 @@ export class SliceLoop {
   #run: Run
   #cursor: Cursor | null
   #upper: Cursor | null
-  #share: { rowsPerSecond: number | null; readAt: number } = { rowsPerSecond: null, readAt: Number.NEGATIVE_INFINITY }
-  readonly #duty = new Duty()
-  #throttle: Throttle | null = null
-  #throttledMs = 0
+  readonly #brake: Brake
   readonly #splitter: RangeSplitter
   readonly #isolation: Isolation
   readonly #faults: Faults
   readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0, quarantined: 0 }
   #lastBeganAt = performance.now()
+  #leaseAt = performance.now()
 
   constructor(
     deps: WorkerDeps,
@@ -72,6 +69,7 @@ export class SliceLoop {
     this.#upper = lease.upper
     this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
+    this.#brake = new Brake(deps, lease)
     this.#isolation = new Isolation(deps.control, lease, client)
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined)
   }
@@ -84,33 +82,33 @@ export class SliceLoop {
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
   async work(stop: AbortSignal): Promise<Release> {
     try {
-      const wakeAfterSeconds = await this.#batches(stop)
+      const { wait, throttle } = await this.#batches(stop)
       const workedMs = performance.now() - this.#lastBeganAt
-      const { batchSize } = this
-      return { wakeAfterSeconds, attempts: 0, workedMs, throttledMs: this.#throttledMs, batchSize, throttle: null }
+      const { throttledMs } = this.#brake
+      return { wakeAfterSeconds: wait, attempts: 0, workedMs, throttledMs, batchSize: this.batchSize, throttle }
     } finally {
       if (this.#sums.batches > 0)
         this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
     }
   }
 
-  /** Returns after how many seconds the range wants to be woken again. */
-  async #batches(stop: AbortSignal): Promise<number> {
+  /** Returns after how many seconds the range wants to be woken again, and what it waits for. */
+  async #batches(stop: AbortSignal): Promise<{ wait: number; throttle: Throttle | null }> {
     while (!stop.aborted && performance.now() < this.#endsAt) {
       const hold = this.#deps.pace.holdOf(this.#run)
       if (hold) {
         await this.#deps.pace.hold(this.#run, hold)
         break
       }
-      const options = await this.#options()
+      const { options } = this.#run
       const outcome = await this.#batch(options, stop)
       if (outcome.kind === 'fenced') {
         this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
         break
       }
       if (outcome.kind === 'narrowed') {
-        const wait = await this.#throttleDown({ scanned: 0, seconds: outcome.seconds }, stop)
-        if (wait > 0) return wait
+        const wait = await this.#slow({ scanned: 0, seconds: outcome.seconds }, stop)
+        if (wait > 0) return { wait, throttle: this.#brake.throttle }
         continue
       }
       const { result } = outcome
@@ -118,25 +116,31 @@ export class SliceLoop {
       if (result.ended || (await this.#isTooMany(result.version))) break
       if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
         const wait = await this.#waitForStragglers(stop)
-        if (wait !== 'go on') return wait
+        if (wait !== 'go on') return { wait, throttle: null }
       }
-      const wait = await this.#throttleDown(result, stop)
-      if (wait > 0) return wait
+      const wait = await this.#slow(result, stop)
+      if (wait > 0) return { wait, throttle: this.#brake.throttle }
       await this.#giveAway()
     }
-    return 0
+    return { wait: 0, throttle: null }
+  }
+
+  /** Returns a wait that is too long to keep the range for, in seconds. */
+  #slow(batch: Pick<BatchResult, 'scanned' | 'seconds'>, stop: AbortSignal): Promise<number> {
+    return this.#brake.slow(this.#run, batch, this.#lastBeganAt, stop)
   }
 
   /** One batch; turned away, the same window again with half the rows; failing on its data, narrowed down to the row. */
   async #batch(options: RunOptions, stop: AbortSignal): Promise<Outcome> {
     await this.#isolation.prepare(this.#run.target, this.#cursor, this.#upper)
     for (let attempt = 1; ; attempt += 1) {
+      const wanted = await this.#brake.limit(options, this.#sizer.next(options))
       const began = performance.now()
-      const wanted = rateSize(this.#sizer.next(options), this.#share.rowsPerSecond)
       const input = this.#input(this.#isolation.limit(wanted), began)
       const committed = (result: BatchResult): BatchResult => {
         this.#lastBeganAt = began
-        this.#throttledMs = 0
+        this.#leaseAt = performance.now()
+        this.#brake.counted()
         return result
       }
       try {
@@ -149,16 +153,26 @@ export class SliceLoop {
         if (answer === 'bisect') {
           this.#count(error)
           const isolated = await this.#isolation.failed(error, input, this.#run)
-          if (isolated === 'narrowed') return { kind: 'narrowed', seconds: (performance.now() - began) / 1000 }
-          return isolated ? { kind: 'set-aside', result: committed(isolated) } : { kind: 'fenced' }
+          if (isolated !== 'narrowed')
+            return isolated ? { kind: 'set-aside', result: committed(isolated) } : { kind: 'fenced' }
+          const seconds = (performance.now() - began) / 1000
+          return (await this.#keepLease()) ? { kind: 'narrowed', seconds } : { kind: 'fenced' }
         }
         if (answer !== 'halve' || attempt >= triesOnOneWindow || stop.aborted) throw error
         this.#count(error)
         this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
         this.#sizer.shrink()
         await waitSeconds(backoffSeconds(windowBackoff, attempt - 1, Math.random()), stop)
+        if (!(await this.#keepLease())) return { kind: 'fenced' }
       }
     }
+  }
+
+  /** A batch that failed has renewed nothing; and whoever gets the range next must not begin with as many rows again. */
+  async #keepLease(): Promise<boolean> {
+    if (performance.now() - this.#leaseAt < longestQuietSeconds * 1000) return true
+    this.#leaseAt = performance.now()
+    return renewLease(this.#deps.control, this.#lease, leaseSeconds, this.batchSize)
   }
 
   #input(limit: number, began: number): BatchInput {
@@ -171,8 +185,8 @@ export class SliceLoop {
       limit,
       leaseSeconds,
       workedMs: began - this.#lastBeganAt,
-      throttledMs: this.#throttledMs,
-      throttle: this.#throttle,
+      throttledMs: this.#brake.throttledMs,
+      throttle: this.#brake.throttle,
     }
   }
 
@@ -227,7 +241,7 @@ export class SliceLoop {
   async #isTooMany(version: number): Promise<boolean> {
     if (version === this.#run.version) return false
     this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
-    this.#share.readAt = Number.NEGATIVE_INFINITY
+    this.#brake.forget()
     return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
   }
 
@@ -266,57 +280,7 @@ export class SliceLoop {
     const left = (this.#endsAt - performance.now()) / 1000
     if (summary.waitSeconds > Math.min(left, longestQuietSeconds)) return summary.waitSeconds
     await waitSeconds(Math.max(summary.waitSeconds, 0.01), stop)
-    await renewLease(control, this.#lease, leaseSeconds)
+    await renewLease(control, this.#lease, leaseSeconds, this.batchSize)
     return 'go on'
-  }
-
-  /** Options as they are now, and this worker's share of a rate that all workers of the run keep together. */
-  async #options(): Promise<RunOptions> {
-    const { options } = this.#run
-    // The residual check only reads: a rate is for what replicas and vacuum have to follow.
-    if (options.maxRowsPerSecond === null || this.#lease.kind === 'residual')
-      this.#share = { ...this.#share, rowsPerSecond: null }
-    else if (performance.now() - this.#share.readAt > shareGoodForMs) {
-      const leases = await countLeases(this.#deps.control, this.#run.id)
-      this.#share = { rowsPerSecond: options.maxRowsPerSecond / Math.max(1, leases), readAt: performance.now() }
-    }
-    return options
-  }
-
-  /**
-   * Waits for what the batch was too fast: by the run's own rate, and by the load that the database can bear; whichever asks
-   * for more. A wait that would outlast the lease is returned, for the slot to be used by others. One for the load is not
-   * longer than a slice: it may have grown by then, and whoever sits out a wait does not hear of it.
-   */
-  async #throttleDown(batch: Pick<BatchResult, 'scanned' | 'seconds'>, stop: AbortSignal): Promise<number> {
-    const limit = this.#run.options.maxRowsPerSecond
-    const { share, cause } = this.#deps.pace.share(this.#run)
-    const elapsed = (performance.now() - this.#lastBeganAt) / 1000
-    const forRate = rateWait(batch.scanned, elapsed, this.#share.rowsPerSecond)
-    const forLoad = Math.min(sliceSeconds, this.#duty.worked(batch.seconds, share))
-    const wait = Math.max(forRate, forLoad)
-    const since = this.#throttle?.since ?? new Date().toISOString()
-    if (forRate > forLoad && limit !== null) {
-      const value = Math.round(batch.scanned / elapsed)
-      this.#throttle = { reason: 'maxRowsPerSecond is reached.', signal: 'rate', value, limit, since }
-    } else this.#throttle = share < 1 && cause ? { ...cause, since } : null
-    if (wait > longestQuietSeconds) return wait
-    if (wait > 0) await this.#rest(wait, stop)
-    return 0
-  }
-
-  async #rest(seconds: number, stop: AbortSignal): Promise<void> {
-    const began = performance.now()
-    const left = () => seconds - (performance.now() - began) / 1000
-    // Whoever raises a limit does not want to see the old one waited for.
-    while (left() > 0 && !stop.aborted && !this.#deps.pace.hasChanged(this.#run))
-      await waitSeconds(Math.min(left(), longestDeafSeconds), stop)
-    const rested = performance.now() - began
-    this.#duty.rested(rested / 1000)
-    this.#throttledMs += rested
-    this.#deps.metrics.throttledSeconds.inc(
-      { job: this.#run.job, signal: this.#throttle?.signal ?? 'start' },
-      rested / 1000,
-    )
   }
 }

@@ -8,7 +8,15 @@ describe('promise 1: exactly once', () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 20_000))
     const run = await client.reaches(await client.start('touch'), ['succeeded'])
-    expect(run.proof).toEqual({ rowsDone: 20_000, rowsScanned: 20_000, rowsGone: 0, rowsChecked: 20_000, residual: 0 })
+    expect(run.proof).toEqual({
+      rowsDone: 20_000,
+      rowsScanned: 20_000,
+      rowsGone: 0,
+      rowsChecked: 20_000,
+      quarantined: 0,
+      discarded: 0,
+      residual: 0,
+    })
     expect(run.progress).toMatchObject({ rowsDone: 20_000, rowsTotal: 20_000, ratio: 1, stragglers: 0 })
     await expectTouchedOnce(database, 20_000)
   })
@@ -22,9 +30,24 @@ describe('promise 1: exactly once', () => {
       rowsScanned: 20_000,
       rowsGone: 0,
       rowsChecked: 20_000,
+      quarantined: 0,
+      discarded: 0,
       residual: null,
     })
     await expectTouchedOnce(database, 20_000)
+  })
+
+  test('a count that does not add up is no success', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 3000))
+    const id = await client.start('count', { options: { maxRowsPerSecond: 1000, batchSize: 100 } })
+    await untilDone(database, 500)
+    await database.query('UPDATE evenkeel.ranges SET rows_done = rows_done - 7 WHERE run_id = $1 AND ordinal = 0', [id])
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    const run = await client.reaches(id, ['failed'])
+    expect(run.reason).toContain(
+      'The count does not add up: windows passed over 3000 rows, and 2993 of them are accounted for (2993 done, 0 gone, 0 in quarantine).',
+    )
   })
 
   test('an empty table succeeds at once', async () => {

@@ -258,3 +258,20 @@ test('a row that is mended while it is looked for is done, not set aside', async
   expect(await quarantineOf(client, id)).toEqual([])
   await expectDone(database, 1000, [])
 })
+
+test('windows that take long to fail do not cost the lease: the row is found all the same', async () => {
+  const { database, client, start } = await createPoisoned(19, 10, { batchSize: 400, parallelism: 1 })
+  // Each window that has the row in it takes two seconds to fail; those that it takes to get near it, longer than a lease.
+  await database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF NEW.id < 10 THEN PERFORM pg_sleep(0.2); END IF;
+      RETURN NEW;
+    END $$`)
+  await database.query('CREATE TRIGGER a_slow BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION slow()')
+  const id = await start('count')
+  await client.reaches(id, ['failed'], 100)
+  expect(keys(await quarantineOf(client, id))).toEqual([10])
+  await expectDone(database, 19, [10])
+  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
+  expect(body.events.filter(({ kind }) => kind === 'rescued')).toEqual([])
+})

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { assert, property, stringMatching } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { backoffSeconds, retryBackoff, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
 import { messageOf, Problem } from '../../src/core/errors.ts'
-import { answerTo, describeFault, faultOf, isOutage } from '../../src/core/fault.ts'
+import { answerTo, describeFault, faultOf, faults, isOutage } from '../../src/core/fault.ts'
 
 const coded = (code: string) => Object.assign(new Error('from Postgres'), { code })
 
@@ -84,6 +85,23 @@ describe('a fault in a batch', () => {
         expect(answerTo(coded(code))).toBe('bisect')
       }),
     )
+  })
+
+  test('the page for people has every kind, and the answer to it', () => {
+    const page = readFileSync(new URL('../../docs/faults.md', import.meta.url), 'utf8').split(
+      '## Quarantine',
+    )[0] as string
+    const words = {
+      halve: 'same window, half the rows',
+      hold: 'the range waits',
+      bisect: 'the rows that fail by themselves are found and set aside',
+      stop: 'the run fails, with the reason',
+    }
+    const told = [...page.matchAll(/^\| `([\w-]+)` +\| [^|]+\| ([^|]+?) +\|$/gm)].map(([, fault, done]) => [
+      fault,
+      done,
+    ])
+    expect(told).toEqual(Object.entries(faults).map(([fault, answer]) => [fault, words[answer]]))
   })
 
   test('what is said of it leaves the contents of a row out', () => {
