@@ -76,14 +76,16 @@ async function workLease(deps: WorkerDeps, lease: Lease, stop: AbortSignal, log:
     if (verdict !== 'fail') {
       // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.
       if (verdict === 'hold') broken = error as Error
-      const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts)
+      // In a row: a batch that committed under this lease began a new one.
+      const attempts = loop?.hasCommitted ? 0 : lease.attempts
+      const wakeAfterSeconds = backoffSeconds(retryBackoff, attempts)
       log.warn({ err: error, verdict, wakeAfterSeconds }, 'batch turned away: the range is tried again')
       await sayWhy(
         deps,
         run,
-        `Range ${lease.ordinal} is tried again in ${wakeAfterSeconds} s, for the ${lease.attempts + 1}. time: ${describeError(error)}.`,
+        `Range ${lease.ordinal} is tried again in ${wakeAfterSeconds} s, for the ${attempts + 1}. time: ${describeError(error)}.`,
       )
-      return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1, batchSize: loop?.batchSize ?? null }
+      return { ...atOnce, wakeAfterSeconds, attempts: attempts + 1, batchSize: loop?.batchSize ?? null }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce
