@@ -2,7 +2,7 @@ import type { Connection, Verdict, Watch } from './proxy.ts'
 import type { Message } from './wire.ts'
 
 /** A message of a session, and what becomes of it. */
-type Cut = readonly [from: Message['from'], type: string, verdict: Verdict]
+export type Cut = readonly [from: Message['from'], type: string, verdict: Verdict]
 
 export type Moment = 'before' | 'during' | 'after'
 
@@ -39,7 +39,17 @@ const aroundCommit: Readonly<Record<Moment, readonly Cut[]>> = {
   after: aroundSync.after,
 }
 
-const moments: readonly Moment[] = ['before', 'during', 'after']
+export const moments: readonly Moment[] = ['before', 'during', 'after']
+
+/** The ways to cut around a commit: that of a statement by itself, or COMMIT. */
+export function cutsAround(commit: 'Sync' | 'COMMIT', moment: Moment): readonly Cut[] {
+  return (commit === 'Sync' ? aroundSync : aroundCommit)[moment]
+}
+
+/** What becomes of a message where its session is to be cut so. */
+export function verdictOf(cut: Cut | undefined, { from, type }: Message): Verdict {
+  return cut && cut[0] === from && cut[1] === type ? cut[2] : 'pass'
+}
 
 export interface CutPlan {
   /** Which connections, by their application_name. */
@@ -68,13 +78,9 @@ export class Cutter {
     return Object.fromEntries(this.#cut)
   }
 
-  /** What `counts` is when all is done. */
-  get wanted(): Readonly<Record<string, number>> {
-    return Object.fromEntries(
-      Object.entries(this.#plan.times).flatMap(([kind, times]) =>
-        moments.map((moment) => [`${kind} ${moment}`, times]),
-      ),
-    )
+  /** Whether all cuts have been made that were asked for. */
+  get isDone(): boolean {
+    return Object.keys(this.#plan.times).every((kind) => this.isDoneWith(kind))
   }
 
   isDoneWith(kind: string): boolean {
@@ -89,8 +95,7 @@ export class Cutter {
       if (next) this.#due.set(connection, next)
       else this.#due.delete(connection)
     }
-    const [from, type, verdict] = this.#due.get(connection) ?? []
-    return from === message.from && type === message.type ? (verdict as Verdict) : 'pass'
+    return verdictOf(this.#due.get(connection), message)
   }
 
   #countOf(kind: string | null, moment: Moment): number {
@@ -111,7 +116,7 @@ export class Cutter {
     )
     const count = this.#countOf(kind, moment) + 1
     this.#cut.set(`${kind} ${moment}`, count)
-    const cuts = (type === 'Q' ? aroundCommit : aroundSync)[moment]
+    const cuts = cutsAround(type === 'Q' ? 'COMMIT' : 'Sync', moment)
     return cuts[count % cuts.length] as Cut
   }
 }
