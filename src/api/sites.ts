@@ -87,7 +87,12 @@ export function awayReason({ name }: Site, error: unknown): string {
 /** An error as the caller is told it: an outage says which database it is about, where there are several. */
 function nameOutage(site: Site, error: unknown): unknown {
   if (site.name === null || error instanceof Problem || answerTo(error) !== 'hold') return error
-  return new Problem('unavailable', `${awayReason(site, error)} Nothing was changed; try again.`, {}, { cause: error })
+  return new Problem(
+    'unavailable',
+    `${awayReason(site, error)} Read how things stand, then try again.`,
+    {},
+    { cause: error },
+  )
 }
 
 /** What its caller has to mend first. */

@@ -79,6 +79,11 @@ export class SliceLoop {
     return this.#isolation.limit(this.#sizer.next(this.#run.options))
   }
 
+  /** Whether any batch under this lease is known to have committed. */
+  get hasCommitted(): boolean {
+    return this.#sums.batches > 0
+  }
+
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
   async work(stop: AbortSignal): Promise<Release> {
     try {

@@ -93,8 +93,10 @@ async function workLease(
     if (answer === 'hold' || answer === 'halve') {
       // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.
       if (answer === 'hold') broken = error as Error
-      log.warn({ err: error, fault, attempts: lease.attempts + 1 }, 'batch turned away: the range is tried again')
-      return { ...waitAfter(error, fault, lease), batchSize: loop?.batchSize ?? null }
+      // In a row: a batch that committed under this lease began a new one.
+      const attempts = loop?.hasCommitted ? 0 : lease.attempts
+      log.warn({ err: error, fault, attempts: attempts + 1 }, 'batch turned away: the range is tried again')
+      return { ...waitAfter(error, fault, lease.ordinal, attempts), batchSize: loop?.batchSize ?? null }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce
@@ -104,7 +106,7 @@ async function workLease(
 }
 
 /** The range waits, longer each time in a row, and says why. It never fails its run: trouble of this kind is not the job's. */
-function waitAfter(error: unknown, fault: Fault, { ordinal, attempts }: Lease): Release {
+function waitAfter(error: unknown, fault: Fault, ordinal: number, attempts: number): Release {
   const wakeAfterSeconds = backoffSeconds(retryBackoff, attempts, Math.random())
   const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
   const throttle = {

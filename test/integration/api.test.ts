@@ -88,7 +88,7 @@ describe('errors are problem+json that say what to do', () => {
     expect(down.status).toBe(503)
     expect(down.body).toMatchObject({ ready: false, database: 'cannot be reached' })
     expect((await client.call('GET', '/livez')).status).toBe(200)
-    expectProblem(await client.call('GET', '/runs'), 503, 'Nothing was changed')
+    expectProblem(await client.call('GET', '/runs'), 503, 'cannot be reached at the moment')
     await postgres.restart()
     const back = await until(
       'the service to be ready',

@@ -23,19 +23,30 @@ export async function createDatabase(cluster = inject('postgresUrl')): Promise<T
   await admin.query(`CREATE DATABASE ${name}`)
   const url = new URL(cluster)
   url.pathname = `/${name}`
-  const pool = new pg.Pool({ connectionString: url.href, max: 5 })
-  pool.on('error', () => undefined)
-  const sessions: pg.Client[] = []
+  const { close, ...database } = databaseAt(url.href)
   onTestFinished(async () => {
-    await Promise.all(sessions.map((session) => session.end()))
-    await pool.end()
+    await close()
     await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
     await admin.end()
   })
+  return database
+}
+
+/** One that is there already, and goes with its cluster: the cluster may fail in the meantime. */
+export function openDatabase(url: string): TestDatabase {
+  const { close, ...database } = databaseAt(url)
+  onTestFinished(close)
+  return database
+}
+
+function databaseAt(url: string): TestDatabase & { close(): Promise<void> } {
+  const pool = new pg.Pool({ connectionString: url, max: 5 })
+  pool.on('error', () => undefined)
+  const sessions: pg.Client[] = []
   const query: TestDatabase['query'] = async (text, values = []) => (await pool.query(text, [...values])).rows
   return {
-    url: url.href,
-    name,
+    url,
+    name: new URL(url).pathname.slice(1),
     pool,
     query,
     async value<T>(text: string, values: readonly unknown[] = []) {
@@ -43,11 +54,15 @@ export async function createDatabase(cluster = inject('postgresUrl')): Promise<T
       return Object.values(row as Record<string, T>)[0] as T
     },
     async session() {
-      const client = new pg.Client({ connectionString: url.href })
+      const client = new pg.Client({ connectionString: url })
       client.on('error', () => undefined)
       await client.connect()
       sessions.push(client)
       return client
+    },
+    async close() {
+      await Promise.all(sessions.map((session) => session.end()))
+      await pool.end()
     },
   }
 }

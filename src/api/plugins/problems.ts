@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyReply } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
 import { isOutage } from '../../core/fault.ts'
@@ -41,7 +41,7 @@ export interface ProblemBody {
 export function problems(app: App): void {
   app.addHook('preValidation', async (request) => refuseUnstorable(request.body))
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const body = problemOf(error, request.id)
+    const body = problemOf(error, request)
     if (body.status >= 500)
       request.log.error({ err: error, method: request.method, url: request.url }, 'request failed')
     if (body.status === 401) reply.header('www-authenticate', 'Bearer')
@@ -62,7 +62,7 @@ export function frameworkErrors(error: FastifyError, _request: unknown, reply: F
   void reply.code(body.status).type('application/problem+json').serializer(JSON.stringify).send(body)
 }
 
-function problemOf(error: FastifyError, requestId: string): ProblemBody {
+function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyRequest, 'id' | 'method'>): ProblemBody {
   if (error instanceof Problem) return problem(statuses[error.kind], error.message, error.details)
   if (hasZodFastifySchemaValidationErrors(error)) {
     const errors = error.validation.map((issue) => ({
@@ -86,7 +86,13 @@ function problemOf(error: FastifyError, requestId: string): ProblemBody {
     )
   }
   if (isOutage(error)) {
-    return problem(503, 'The database cannot be reached at the moment. Nothing was changed; try again.')
+    // A connection that is lost at a commit takes the answer with it.
+    return problem(
+      503,
+      method === 'GET' || method === 'HEAD'
+        ? 'The database cannot be reached at the moment. Try again.'
+        : 'The database cannot be reached at the moment, or was lost on the way: whether this was done cannot be said. Read how things stand, then decide; a start may be repeated under its Idempotency-Key.',
+    )
   }
   return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })
 }

@@ -1,0 +1,178 @@
+import { expect, test } from 'vitest'
+import type { RunBody } from '../../src/api/present.ts'
+import { type Cut, Cutter, cutsAround, moments, phaseOf, verdictOf } from '../support/cuts.ts'
+import { createDatabase } from '../support/database.ts'
+import { createItems, expectTouchedOnce } from '../support/items.ts'
+import { startProxy } from '../support/proxy.ts'
+import { type Answer, type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+interface RangeBody {
+  readonly kind: string
+  readonly rowsDone: number
+  readonly rowsScanned: number
+}
+
+/** The run has counted each row once, as a whole and in its ranges. */
+async function expectCounted(client: Client, id: string, rows: number): Promise<void> {
+  expect((await client.run(id)).proof).toMatchObject({ rowsDone: rows, rowsScanned: rows, rowsGone: 0 })
+  const { body } = await client.call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)
+  const sum = (kind: string, of: 'rowsDone' | 'rowsScanned') =>
+    body.ranges.filter((range) => range.kind === kind).reduce((total, range) => total + range[of], 0)
+  expect(sum('keys', 'rowsScanned')).toBe(rows)
+  expect(sum('residual', 'rowsScanned')).toBe(rows)
+  expect(sum('keys', 'rowsDone') + sum('stragglers', 'rowsDone')).toBe(rows)
+}
+
+test.each(['touch', 'count'])(
+  'batches of %s whose connection is cut before, during and after their commit, a hundred times each',
+  async (job) => {
+    // Enough for sixteen ranges: a range waits a moment after each cut.
+    const [rows, held] = [80_000, 400]
+    const database = await createDatabase()
+    const jobs = await createItems(database, rows)
+    const cutter = new Cutter({
+      application: 'evenkeel engine',
+      kindOf: phaseOf,
+      times: { keys: 100, stragglers: 10, residual: 10 },
+      oneIn: 2,
+    })
+    const proxy = await startProxy(database.url, cutter.watch)
+    const other = await database.session()
+    await other.query('BEGIN')
+    await other.query('SELECT FROM items WHERE id % $1 = 0 FOR UPDATE', [rows / held])
+    const client = await startInProcess(proxy, jobs)
+    const id = await client.start(job, { options: { parallelism: 16, batchSize: 20 } })
+    const inBatchesOf = (batchSize: number) => client.call('PATCH', `/runs/${id}`, { batchSize })
+
+    await until('all cuts of key ranges', () => cutter.isDoneWith('keys'), Boolean, 90)
+    await inBatchesOf(1000)
+    await until(
+      'only held rows to be left',
+      () => client.run(id),
+      ({ progress }) => progress.rowsDone === rows - held,
+    )
+    await inBatchesOf(5)
+    await other.query('COMMIT')
+    await until('all cuts of stragglers', () => cutter.isDoneWith('stragglers'))
+    await inBatchesOf(500)
+    await client.reaches(id, ['succeeded'], 90)
+    expect(cutter.isDone).toBe(true)
+    await expectTouchedOnce(database, rows)
+    await expectCounted(client, id, rows)
+  },
+)
+
+test('batches that go on in the server while their worker has been cut off: their outcome is waited for', async () => {
+  const rows = 600
+  const database = await createDatabase()
+  await createItems(database, rows)
+  const jobs = await jobsFolder({
+    'slow.ts': jobSource({
+      name: 'slow',
+      table: 'items',
+      // A batch of twenty takes a fifth of a second: its range is given back, and wants to be leased, in the midst of it.
+      rest: 'set: { touched: sql`touched + 1 + length(pg_sleep(0.01)::text)` }',
+    }),
+  })
+  let batches = 0
+  const orphans: Array<Promise<number>> = []
+  const active = `SELECT count(*)::int FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'evenkeel engine' AND state = 'active'`
+  const proxy = await startProxy(database.url, ({ from, type, sql }, { application }) => {
+    if (application !== 'evenkeel engine' || phaseOf(sql) !== 'keys' || from !== 'client' || type !== 'S') return 'pass'
+    batches += 1
+    if (batches % 2 === 1) return 'pass'
+    orphans.push(database.value<number>(active))
+    return 'cut after'
+  })
+  const client = await startInProcess(proxy, jobs)
+  const id = await client.start('slow', { options: { parallelism: 1, batchSize: 20 } })
+  await client.reaches(id, ['succeeded'], 90)
+  expect(orphans.length).toBeGreaterThanOrEqual(rows / 20 / 2 - 1)
+  expect(Math.max(...(await Promise.all(orphans)))).toBe(1)
+  await expectTouchedOnce(database, rows)
+  await expectCounted(client, id, rows)
+})
+
+test('connections for leases and changes of status that are cut around their commits, while batches are cut as well', async () => {
+  const rows = 80_000
+  const database = await createDatabase()
+  const jobs = await createItems(database, rows)
+  const batches = new Cutter({ application: 'evenkeel engine', kindOf: phaseOf, times: { keys: 30 }, oneIn: 3 })
+  const control = new Cutter({
+    application: 'evenkeel control',
+    kindOf(sql) {
+      if (sql === 'COMMIT') return 'commit'
+      if (!/^UPDATE .*\.ranges /.test(sql)) return null
+      return /lease_owner = \$4/.test(sql) ? 'lease' : /lease_owner = NULL/.test(sql) ? 'release' : null
+    },
+    times: { commit: 5, lease: 3, release: 3 },
+    oneIn: 3,
+  })
+  const proxy = await startProxy(database.url, (message, connection) => {
+    const verdict = batches.watch(message, connection)
+    return verdict === 'pass' ? control.watch(message, connection) : verdict
+  })
+  const client = await startInProcess(database, jobs, { ROLE: 'api' })
+  await startInProcess(proxy, jobs, { ROLE: 'worker' })
+  const id = await client.start('count', { options: { parallelism: 16, batchSize: 20 } })
+  await until(
+    'all cuts',
+    () => ({ ...control.counts, ...batches.counts }),
+    () => control.isDone && batches.isDone,
+    80,
+  )
+  await client.call('PATCH', `/runs/${id}`, { batchSize: 1000 })
+  await client.reaches(id, ['succeeded'], 90)
+  await expectTouchedOnce(database, rows)
+  await expectCounted(client, id, rows)
+})
+
+test.each(moments)(
+  'calls whose connection is cut %s a commit, ten times each: the run stands where it is read to stand, and nobody is told otherwise',
+  async (moment) => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 100)
+    let due: Cut | undefined
+    const proxy = await startProxy(database.url, (message, { application }) => {
+      if (application !== 'evenkeel control' || message.sql !== 'COMMIT') return 'pass'
+      const verdict = verdictOf(due, message)
+      if (verdict !== 'pass') due = undefined
+      return verdict
+    })
+    const client = await startInProcess(proxy, jobs, { ROLE: 'api' })
+    const statuses = async () =>
+      (await database.query<{ status: string }>('SELECT status FROM evenkeel.runs')).map(({ status }) => status)
+
+    /** A call that is cut, once in each way there is; and what it says is held against what is so. */
+    async function cutCall(round: number, call: () => Promise<Answer<RunBody>>, before: string[], after: string[][]) {
+      const cuts = cutsAround('COMMIT', moment)
+      due = cuts[round % cuts.length]
+      const { status, body } = await call()
+      expect(due).toBeUndefined()
+      const now = await statuses()
+      if (moment === 'before') expect(now).toEqual(before)
+      else expect(moment === 'during' ? [before, ...after] : after).toContainEqual(now)
+      if (status < 300) return expect([body.status]).toEqual(now)
+      expect(status).toBe(503)
+      expect((body as unknown as { detail: string }).detail).not.toContain('Nothing was changed')
+    }
+
+    for (let round = 0; round < 10; round += 1) {
+      await database.query('TRUNCATE evenkeel.runs CASCADE')
+      const start = () => client.call('POST', '/runs', { job: 'count' }, { 'idempotency-key': `round ${round}` })
+      await cutCall(round, start, [], [['queued']])
+      // The same key makes sure of it, whatever has become of the first.
+      const { id } = (await start()).body
+      expect(await statuses()).toEqual(['queued'])
+      const tell = (event: string) => () => client.call('POST', `/runs/${id}/${event}`)
+      await cutCall(round, tell('pause'), ['queued'], [['pausing'], ['paused']])
+      if ((await statuses())[0] === 'queued') await tell('pause')()
+      const [stopped = ''] = await statuses()
+      await cutCall(round, tell('resume'), [stopped], [['queued']])
+      if ((await statuses())[0] !== 'queued') await tell('resume')()
+      await cutCall(round, tell('cancel'), ['queued'], [['cancelling'], ['cancelled']])
+    }
+  },
+)
