@@ -7,12 +7,12 @@ import { createLogger, type Logger } from './telemetry/logger.ts'
 const dataDir = '.data/postgres'
 const sameKeyMs = 500
 
-/** The process: reads the environment, starts what it asks for, and ends on a signal. */
-async function main(): Promise<void> {
+/** The process: reads the environment, starts what it asks for, and ends on a signal. Returns its exit code. */
+async function main(): Promise<number> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
   const stopping = new AbortController()
-  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve()))
+  const stopped = new Promise<null>((resolve) => stopping.signal.addEventListener('abort', () => resolve(null)))
   let firstAt = 0
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
@@ -30,7 +30,9 @@ async function main(): Promise<void> {
   try {
     service = await startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log)
     log.info({ url: service.url, ...described(config, embedded) }, `evenkeel serves on ${service.url}`)
-    await stopped
+    const outdated = await Promise.race([stopped, service.outdated])
+    if (outdated) log.error(`stopping: a newer release has taken over. ${outdated.message}`)
+    return outdated ? 1 : 0
   } finally {
     await service?.close()
     await embedded?.stop()
@@ -57,7 +59,7 @@ function described(config: Config, embedded: EmbeddedPostgres | null) {
 
 main().then(
   // A client that is still trying to reach a Redis that is down would keep the process alive.
-  () => process.exit(0),
+  (code) => process.exit(code),
   (error: unknown) => {
     // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
     process.stderr.write(

@@ -14,6 +14,7 @@ import { migrate } from './store/migrate.ts'
 import { readPace } from './store/pace.ts'
 import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
 import { listLiveCheckpoints } from './store/totals.ts'
+import { underVersion } from './store/version.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createMetrics, type MetricSources, type Metrics } from './telemetry/metrics.ts'
 import { PaceKeeper } from './worker/pace.ts'
@@ -38,12 +39,16 @@ export interface OpenSite extends Site {
   close(): Promise<void>
 }
 
-/** What one process does with one database: `config.databaseUrl`, under a name where there are several. */
+/**
+ * What one process does with one database: `config.databaseUrl`, under a name where there are several. `onOutdated` hears
+ * of it when a newer release has taken the control schema over: nothing can be written there any more.
+ */
 export async function openSite(
   config: Config & { readonly databaseUrl: string },
   name: string | null,
   catalogue: Catalogue,
   parentLog: Logger,
+  onOutdated: (problem: Problem) => void,
 ): Promise<OpenSite> {
   const log = name === null ? parentLog : parentLog.child({ database: name })
   const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
@@ -57,11 +62,12 @@ export async function openSite(
     { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
     broke,
   )
-  const control = createControl(controlPool, config.controlSchema)
+  const schema = createControl(controlPool, config.controlSchema)
   const location: QueueLocation = config.redisUrl
     ? { kind: 'redis', url: config.redisUrl }
     : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
-  const instance = await prepare(control, location, [controlPool, engine])
+  const { instance, version } = await prepare(schema, location, [controlPool, engine])
+  const control = underVersion(schema, version, onOutdated)
 
   const queueOptions: TicketQueueOptions = {
     location,
@@ -126,12 +132,16 @@ export async function openSite(
   }
 }
 
-/** Brings the schemas up to date, and gives the control schema's identity. Ends the pools where that cannot be done. */
-async function prepare(control: Control, location: QueueLocation, pools: readonly Pool[]): Promise<string> {
+/** Brings the schemas up to date; gives the control schema's identity and version. Ends the pools where that cannot be done. */
+async function prepare(
+  control: Control,
+  location: QueueLocation,
+  pools: readonly Pool[],
+): Promise<{ instance: string; version: number }> {
   try {
-    await migrate(control)
+    const version = await migrate(control)
     await prepareQueue(location)
-    return await readInstance(control)
+    return { instance: await readInstance(control), version }
   } catch (error) {
     await Promise.all(pools.map((pool) => pool.end()))
     if (error instanceof Problem) throw error
