@@ -4,6 +4,7 @@ import type { Catalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { runStatuses } from './core/run.ts'
+import { stallOf } from './core/stalled.ts'
 import { engineSettings } from './engine/session.ts'
 import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
 import { openSampling } from './sampling.ts'
@@ -13,7 +14,7 @@ import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { readPace } from './store/pace.ts'
 import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
-import { listLiveCheckpoints } from './store/totals.ts'
+import { listLiveCheckpoints, sumRanges } from './store/totals.ts'
 import { underVersion } from './store/version.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createMetrics, type MetricSources, type Metrics } from './telemetry/metrics.ts'
@@ -88,6 +89,19 @@ export async function openSite(
     runsByStatus: () => inTime(countRunsByStatus(control)),
     queueDepth: () => inTime(queue.depth()),
     liveCheckpoints: () => inTime(listLiveCheckpoints(control)),
+    stalled: async () => {
+      const runs = await inTime(listWorkableRuns(control))
+      const totals = await inTime(
+        sumRanges(
+          control,
+          runs.map(({ id }) => id),
+        ),
+      )
+      return runs.flatMap(({ id, job, status }) => {
+        const sums = totals.get(id)
+        return sums ? [{ job, stalled: stallOf(status, sums) !== null }] : []
+      })
+    },
     signals: () => pace?.measured() ?? [],
     held: async () =>
       (await inTime(listWorkableRuns(control))).flatMap(({ job, hold }) => (hold ? [{ job, ...hold }] : [])),

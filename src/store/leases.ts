@@ -30,7 +30,7 @@ export async function leaseRange(
   leaseSeconds: number,
 ): Promise<Lease | null> {
   const { rows } = await db.query<Lease>(
-    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL, wake_at = NULL,
+    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL,
        lease_until = clock_timestamp() + make_interval(secs => $5)
      FROM ${s}.runs n
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
