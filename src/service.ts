@@ -3,6 +3,7 @@ import { buildApp } from './api/app.ts'
 import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
+import { keepRetention } from './retention.ts'
 import { type OpenSite, openSite } from './site.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createExposition } from './telemetry/metrics.ts'
@@ -27,14 +28,18 @@ export async function startService(config: Config, log: Logger): Promise<Service
   await readJobs(catalogue, log)
   const name = `${hostname()}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
+  const tidying = new AbortController()
+  const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal)
   const exposition = createExposition(sites.map((site) => site.metrics))
   const app = await buildApp(
     { sites, catalogue, log, exposition, tokens: config.tokens },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {
+    tidying.abort()
     await Promise.all(sites.map((site) => site.stopWorking()))
     await app.close()
+    await tidied
     await Promise.all(sites.map((site) => site.close()))
   }
   let closing: Promise<void> | undefined

@@ -194,6 +194,7 @@ export async function spawnService(
       return /"url":"(http[^"]+)"/.exec(spawned.output())?.[1]
     },
     (found) => found !== undefined,
+    60,
   )
   return { ...spawned, client: new Client(url as string) }
 }
