@@ -1,4 +1,6 @@
 import type { Site } from './api/deps.ts'
+import { together } from './api/sites.ts'
+import { Problem } from './core/errors.ts'
 import { deleteExpiredRun, dropEvents, type ExpiredRun, listCrowdedRuns, listExpiredRuns } from './store/retention.ts'
 import { findRun } from './store/runs.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -45,28 +47,44 @@ async function deleteRuns(site: Site, expired: ExpiredBySite, days: number, stop
   let deleted = 0
   for (const run of expired.get(site) ?? []) {
     if (stop.aborted) break
-    if ((await mayGo(site, run, expired)) && (await deleteExpiredRun(site.control, run.id, days))) deleted += 1
+    if (await deleteWhole(run.id, await placesOf(site, run, expired), days)) deleted += 1
   }
   if (deleted > 0) site.log.info({ runs: deleted, days }, 'runs deleted: they ended longer ago than RETENTION_DAYS')
 }
 
 /**
- * Whether nobody misses this part of a run. One of several databases' parts alone would look like a run that was never
- * written whole: they go together, by a process that sees all of them.
+ * Where a run is deleted: in all of its databases. One of several parts alone would look like a run that was never written
+ * whole, so it stays where this process does not see them all, or one of them is still of use.
  */
-async function mayGo(site: Site, { id, databases }: ExpiredRun, expired: ExpiredBySite): Promise<boolean> {
-  const others = (databases ?? []).filter((name) => name !== site.name)
-  if (databases === null || databases.length === 1) return true
-  for (const name of others) {
-    const [other, runs] = [...expired].find(([{ name: known }]) => known === name) ?? []
-    if (!other || !runs) return false
-    const same = (run: { databases: readonly string[] | null }) => String(run.databases) === String(databases)
-    if (runs.some((run) => run.id === id && same(run))) continue
-    // Gone already: a process before this one did not come to its end. Another run of the same id is none of its parts.
-    const part = await findRun(other.control, id)
-    if (part && same(part)) return false
+async function placesOf(site: Site, { id, databases }: ExpiredRun, expired: ExpiredBySite): Promise<readonly Site[]> {
+  if (databases === null || databases.length === 1) return [site]
+  const places: Site[] = []
+  for (const name of databases) {
+    const [place, runs] = [...expired].find(([known]) => known.name === name) ?? []
+    if (!place || !runs) return []
+    const isPart = (run: { databases: readonly string[] | null }) => String(run.databases) === String(databases)
+    if (runs.some((run) => run.id === id && isPart(run))) places.push(place)
+    else {
+      // Not there: it was never written, or the databases parted at the commit. Another run of the same id is no part of it.
+      const part = await findRun(place.control, id)
+      if (part && isPart(part)) return []
+    }
   }
-  return true
+  return places
+}
+
+/** False where the run stays: another process was faster, or somebody has retried it. */
+async function deleteWhole(id: string, places: readonly Site[], days: number): Promise<boolean> {
+  try {
+    await together(
+      places.map((site) => ({ site })),
+      (_, tx) => deleteExpiredRun(tx, id, days),
+    )
+    return places.length > 0
+  } catch (error) {
+    if (error instanceof Problem && error.kind === 'conflict') return false
+    throw error
+  }
 }
 
 async function thinEvents(site: Site, actor: string, stop: AbortSignal): Promise<void> {

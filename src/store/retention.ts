@@ -1,3 +1,4 @@
+import { Problem } from '../core/errors.ts'
 import { liveStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
@@ -34,15 +35,13 @@ export async function listExpiredRuns({ db, s }: Control, days: number): Promise
   return rows
 }
 
-/** Deletes a run with its ranges, stragglers and events. False where it is gone already, or was retried meanwhile. */
-export async function deleteExpiredRun(control: Control, id: string, days: number): Promise<boolean> {
-  return control.transaction(async ({ db, s }) => {
-    const { rowCount } = await db.query(`DELETE FROM ${s}.runs n WHERE n.id = $1 AND ${expiredSql(s, '$2')}`, [
-      id,
-      days,
-    ])
-    return rowCount === 1
-  })
+/**
+ * Deletes a run with its ranges, stragglers and events. Throws a Problem (`conflict`) where it is gone already, or was
+ * retried meanwhile.
+ */
+export async function deleteExpiredRun({ db, s }: Control, id: string, days: number): Promise<void> {
+  const { rowCount } = await db.query(`DELETE FROM ${s}.runs n WHERE n.id = $1 AND ${expiredSql(s, '$2')}`, [id, days])
+  if (rowCount !== 1) throw new Problem('conflict', `Run ${id} is not there to be deleted any more.`)
 }
 
 /** Runs with more events than are kept. */
