@@ -89,7 +89,9 @@ test('a worker whose clock jumps by hours keeps its ranges, and takes none from 
   const hour = new Date().getUTCHours()
   const open = [0, 1, 2].map((hours) => (hour + hours) % 24).join(',')
   const schedule = { cron: `* ${open} * * *`, timeZone: 'UTC' }
-  const id = await client.start('count', { options: { maxRowsPerSecond: 600, batchSize: 20, parallelism: 4, schedule } })
+  const id = await client.start('count', {
+    options: { maxRowsPerSecond: 600, batchSize: 20, parallelism: 4, schedule },
+  })
   const jumping = await spawnService(database, jobs, { ...worker, NODE_OPTIONS: `--import ${clock}` })
   const steady = await spawnService(database, jobs, worker)
   await untilHolds(database, jumping)

@@ -70,6 +70,10 @@ describe('the control schema', () => {
     await before.service.close()
     const done = (await database.value<string>('SELECT sum(touched) FROM items')) as string
     await putBack(database, version)
+    // A worker of that release is in the middle of each range.
+    await database.query(
+      "UPDATE evenkeel.ranges SET lease_owner = 'before', lease_until = clock_timestamp() + interval '1 hour' WHERE NOT done",
+    )
 
     const after = await startInProcess(database, jobs)
     expect(await versionOf(database)).toBe(newest)
