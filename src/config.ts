@@ -80,6 +80,7 @@ const environment = z.object({
     .string()
     .regex(/^[a-z_][a-z0-9_]{0,50}$/, 'must be a plain lower-case name of at most 51 characters')
     .default('evenkeel'),
+  RETENTION_DAYS: z.coerce.number('must be a number').int().min(1).max(36_500).default(90),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 })
 
@@ -108,6 +109,8 @@ export interface Config {
   readonly jobsDir: string
   readonly role: 'both' | 'api' | 'worker'
   readonly controlSchema: string
+  /** How long a run is kept after it has ended. */
+  readonly retentionDays: number
   readonly logLevel: string
 }
 
@@ -138,6 +141,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     jobsDir: data.JOBS_DIR,
     role: data.ROLE,
     controlSchema: data.CONTROL_SCHEMA,
+    retentionDays: data.RETENTION_DAYS,
     logLevel: data.LOG_LEVEL,
   })
 }

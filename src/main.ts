@@ -2,17 +2,23 @@ import { type Config, readConfig } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { type EmbeddedPostgres, startPostgres } from './embedded/index.ts'
 import { type Service, startService } from './service.ts'
+import { within } from './signals/within.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 const dataDir = '.data/postgres'
 const sameKeyMs = 500
+/**
+ * Enough for a batch that takes as long as its timeout lets it. What does not end then waits for a database or a queue that
+ * does not answer, and nothing is lost with it: leases run out by themselves. Supervisors kill after 30 s, as a rule.
+ */
+const stopWithinMs = 20_000
 
-/** The process: reads the environment, starts what it asks for, and ends on a signal. */
-async function main(): Promise<void> {
+/** The process: reads the environment, starts what it asks for, and ends on a signal. Returns its exit code. */
+async function main(): Promise<number> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
   const stopping = new AbortController()
-  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve()))
+  const stopped = new Promise<null>((resolve) => stopping.signal.addEventListener('abort', () => resolve(null)))
   let firstAt = 0
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
@@ -27,13 +33,33 @@ async function main(): Promise<void> {
 
   const embedded = config.databaseUrl === null && config.databases.length === 0 ? await startEmbedded(log) : null
   let service: Service | null = null
+  let exitCode = 0
   try {
     service = await startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log)
     log.info({ url: service.url, ...described(config, embedded) }, `evenkeel serves on ${service.url}`)
-    await stopped
+    const outdated = await Promise.race([stopped, service.outdated])
+    if (outdated) {
+      log.error(`stopping: a newer release has taken over. ${outdated.message}`)
+      exitCode = 1
+    }
   } finally {
-    await service?.close()
+    if (service && !(await closes(service, log))) exitCode = 1
     await embedded?.stop()
+  }
+  return exitCode
+}
+
+/** Whether the service ends in time. */
+async function closes(service: Service, log: Logger): Promise<boolean> {
+  try {
+    await within(service.close(), stopWithinMs)
+    return true
+  } catch (error) {
+    log.warn(
+      { err: error },
+      'stopping: not everything has ended; ranges that this process still held are rescued by others',
+    )
+    return false
   }
 }
 
@@ -57,7 +83,7 @@ function described(config: Config, embedded: EmbeddedPostgres | null) {
 
 main().then(
   // A client that is still trying to reach a Redis that is down would keep the process alive.
-  () => process.exit(0),
+  (code) => process.exit(code),
   (error: unknown) => {
     // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
     process.stderr.write(

@@ -3,6 +3,7 @@ import { buildApp } from './api/app.ts'
 import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
+import { keepRetention } from './retention.ts'
 import { type OpenSite, openSite } from './site.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createExposition } from './telemetry/metrics.ts'
@@ -10,6 +11,8 @@ import { createExposition } from './telemetry/metrics.ts'
 export interface Service {
   /** Where the API, or a worker's health, is. */
   readonly url: string
+  /** Settles when a newer release has taken a control schema over, with what to say: there is nothing left to do but to end. */
+  readonly outdated: Promise<Problem>
   /** Stops taking work, ends each batch in flight, gives ranges back, and closes every connection. */
   close(): Promise<void>
 }
@@ -17,18 +20,26 @@ export interface Service {
 /** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
 export async function startService(config: Config, log: Logger): Promise<Service> {
   const catalogue = openCatalogue(config.jobsDir)
-  const sites = await openSites(config, catalogue, log)
+  let outdate: (problem: Problem) => void = () => undefined
+  const outdated = new Promise<Problem>((resolve) => {
+    outdate = resolve
+  })
+  const sites = await openSites(config, catalogue, log, outdate)
   await readJobs(catalogue, log)
   const name = `${hostname()}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
+  const tidying = new AbortController()
+  const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal)
   const exposition = createExposition(sites.map((site) => site.metrics))
   const app = await buildApp(
     { sites, catalogue, log, exposition, tokens: config.tokens },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {
+    tidying.abort()
     await Promise.all(sites.map((site) => site.stopWorking()))
     await app.close()
+    await tidied
     await Promise.all(sites.map((site) => site.close()))
   }
   let closing: Promise<void> | undefined
@@ -38,7 +49,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   }
   try {
     const url = await app.listen({ host: config.host, port: config.port })
-    return { url, close }
+    return { url, outdated, close }
   } catch (error) {
     await close()
     const taken = (error as { code?: string }).code === 'EADDRINUSE'
@@ -53,11 +64,16 @@ export async function startService(config: Config, log: Logger): Promise<Service
  * All databases, or a Problem that names each one that cannot be used. A process that started without one of them would
  * look like a whole service, and leave that one without workers.
  */
-async function openSites(config: Config, catalogue: Catalogue, log: Logger): Promise<readonly OpenSite[]> {
+async function openSites(
+  config: Config,
+  catalogue: Catalogue,
+  log: Logger,
+  onOutdated: (problem: Problem) => void,
+): Promise<readonly OpenSite[]> {
   const { databaseUrl, databases, controlSchema } = config
   const targets = databaseUrl === null ? databases : [{ name: null, url: databaseUrl }]
   const opened = await Promise.allSettled(
-    targets.map(({ name, url }) => openSite({ ...config, databaseUrl: url }, name, catalogue, log)),
+    targets.map(({ name, url }) => openSite({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
   )
   const sites = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const faults = [

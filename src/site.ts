@@ -4,6 +4,7 @@ import type { Catalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { runStatuses } from './core/run.ts'
+import { stallOf } from './core/stalled.ts'
 import { engineSettings } from './engine/session.ts'
 import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
 import { openSampling } from './sampling.ts'
@@ -13,7 +14,8 @@ import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { readPace } from './store/pace.ts'
 import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
-import { listLiveCheckpoints } from './store/totals.ts'
+import { listLiveCheckpoints, sumRanges } from './store/totals.ts'
+import { underVersion } from './store/version.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createMetrics, type MetricSources, type Metrics } from './telemetry/metrics.ts'
 import { PaceKeeper } from './worker/pace.ts'
@@ -38,12 +40,16 @@ export interface OpenSite extends Site {
   close(): Promise<void>
 }
 
-/** What one process does with one database: `config.databaseUrl`, under a name where there are several. */
+/**
+ * What one process does with one database: `config.databaseUrl`, under a name where there are several. `onOutdated` hears
+ * of it when a newer release has taken the control schema over: nothing can be written there any more.
+ */
 export async function openSite(
   config: Config & { readonly databaseUrl: string },
   name: string | null,
   catalogue: Catalogue,
   parentLog: Logger,
+  onOutdated: (problem: Problem) => void,
 ): Promise<OpenSite> {
   const log = name === null ? parentLog : parentLog.child({ database: name })
   const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
@@ -57,11 +63,12 @@ export async function openSite(
     { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
     broke,
   )
-  const control = createControl(controlPool, config.controlSchema)
+  const schema = createControl(controlPool, config.controlSchema)
   const location: QueueLocation = config.redisUrl
     ? { kind: 'redis', url: config.redisUrl }
     : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
-  const instance = await prepare(control, location, [controlPool, engine])
+  const { instance, version } = await prepare(schema, location, [controlPool, engine])
+  const control = underVersion(schema, version, onOutdated)
 
   const queueOptions: TicketQueueOptions = {
     location,
@@ -82,6 +89,19 @@ export async function openSite(
     runsByStatus: () => inTime(countRunsByStatus(control)),
     queueDepth: () => inTime(queue.depth()),
     liveCheckpoints: () => inTime(listLiveCheckpoints(control)),
+    stalled: async () => {
+      const runs = await inTime(listWorkableRuns(control))
+      const totals = await inTime(
+        sumRanges(
+          control,
+          runs.map(({ id }) => id),
+        ),
+      )
+      return runs.flatMap(({ id, job, status }) => {
+        const sums = totals.get(id)
+        return sums ? [{ job, stalled: stallOf(status, sums) !== null }] : []
+      })
+    },
     signals: () => pace?.measured() ?? [],
     held: async () =>
       (await inTime(listWorkableRuns(control))).flatMap(({ job, hold }) => (hold ? [{ job, ...hold }] : [])),
@@ -126,12 +146,16 @@ export async function openSite(
   }
 }
 
-/** Brings the schemas up to date, and gives the control schema's identity. Ends the pools where that cannot be done. */
-async function prepare(control: Control, location: QueueLocation, pools: readonly Pool[]): Promise<string> {
+/** Brings the schemas up to date; gives the control schema's identity and version. Ends the pools where that cannot be done. */
+async function prepare(
+  control: Control,
+  location: QueueLocation,
+  pools: readonly Pool[],
+): Promise<{ instance: string; version: number }> {
   try {
-    await migrate(control)
+    const version = await migrate(control)
     await prepareQueue(location)
-    return await readInstance(control)
+    return { instance: await readInstance(control), version }
   } catch (error) {
     await Promise.all(pools.map((pool) => pool.end()))
     if (error instanceof Problem) throw error

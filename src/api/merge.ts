@@ -27,6 +27,7 @@ export function mergeParts(parts: readonly PartBody[], unseen: readonly Unseen[]
       ]),
       progress: progressOfParts(status, bodies, unseen.length > 0),
       throttle: firstThrottle(named),
+      stalled: firstStalled(named),
       proof: status === 'succeeded' ? addProofs(bodies) : null,
       overrides: joinOverrides(named),
       databases: Object.fromEntries([
@@ -48,12 +49,12 @@ export function mergeParts(parts: readonly PartBody[], unseen: readonly Unseen[]
 type Named = RunBody & { readonly database: string }
 type PartShown = NonNullable<RunBody['databases']>[string]
 
-function partOf({ status, reason, progress, throttle, options, version }: RunBody): PartShown {
-  return { status, reason, progress, throttle, options, version }
+function partOf({ status, reason, progress, throttle, stalled, options, version }: RunBody): PartShown {
+  return { status, reason, progress, throttle, stalled, options, version }
 }
 
 function unseenPart(reason: string): PartShown {
-  return { status: null, reason, progress: null, throttle: null, options: null, version: null }
+  return { status: null, reason, progress: null, throttle: null, stalled: null, options: null, version: null }
 }
 
 function firstThrottle(parts: readonly Named[]): RunBody['throttle'] {
@@ -61,6 +62,11 @@ function firstThrottle(parts: readonly Named[]): RunBody['throttle'] {
   return held?.throttle
     ? { ...held.throttle, reason: `${held.database}: ${held.throttle.reason}`, database: held.database }
     : null
+}
+
+function firstStalled(parts: readonly Named[]): RunBody['stalled'] {
+  const stuck = parts.find(({ stalled }) => stalled !== null)
+  return stuck?.stalled ? { ...stuck.stalled, database: stuck.database } : null
 }
 
 function addProofs(bodies: readonly RunBody[]): RunBody['proof'] {

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { overridesInForce } from '../core/hold.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { progressOf } from '../core/progress.ts'
+import { stallOf } from '../core/stalled.ts'
 import type { Run } from '../store/runs.ts'
 import { type RangeTotals, sumRanges, type Throttle } from '../store/totals.ts'
 import type { Site } from './deps.ts'
@@ -53,6 +54,11 @@ function throttleOf({ status, hold }: Run, totals: RangeTotals): Throttle | null
   return status === 'running' || status === 'verifying' ? totals.throttle : null
 }
 
+function stalledOf({ status }: Run, totals: RangeTotals): RunBody['stalled'] {
+  const stall = stallOf(status, totals)
+  return stall && { since: stall.since.toISOString(), lastCheckpointAt: iso(stall.lastCheckpointAt) }
+}
+
 function present(run: Run, totals: RangeTotals): RunBody {
   const heldMs = run.heldMs + (run.hold ? Date.now() - Date.parse(run.hold.since) : 0)
   const progress = progressOf({
@@ -70,6 +76,7 @@ function present(run: Run, totals: RangeTotals): RunBody {
     reason: run.reason,
     progress,
     throttle: throttleOf(run, totals),
+    stalled: stalledOf(run, totals),
     proof:
       run.status === 'succeeded'
         ? {

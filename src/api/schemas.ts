@@ -54,6 +54,13 @@ const throttleSchema = z
   .nullable()
   .describe('What holds it back at this moment; of several databases the first that is held back')
 
+const stalledSchema = z
+  .object({ since: time, lastCheckpointAt: time.nullable(), database: databaseName.optional() })
+  .nullable()
+  .describe(
+    'That it should move and has given no sign for a minute, since when; of several databases the first that has stalled',
+  )
+
 /** A run in one of the databases that it spans. */
 export const partSchema = z
   .object({
@@ -61,6 +68,7 @@ export const partSchema = z
     reason: z.string().nullable(),
     progress: progressSchema.nullable(),
     throttle: throttleSchema,
+    stalled: stalledSchema,
     options: runOptions.nullable(),
     version: z.int().nullable(),
   })
@@ -81,6 +89,7 @@ export const runSchema = z
     reason: z.string().nullable().describe('Why it stands where it stands'),
     progress: progressSchema,
     throttle: throttleSchema,
+    stalled: stalledSchema,
     proof: z
       .object({
         rowsDone: z.number(),

@@ -44,6 +44,8 @@ const queueName = 'tickets'
 const answerWithinMs = 3000
 const reopenAfterMs = 1000
 const mostErrorsPerSecond = 20
+/** What BullMQ tells of each ticket is read by nobody. It keeps ten thousand, and none is not to be had. */
+const eventsKept = 100
 
 /**
  * Makes the queue's tables where they are to be in Postgres. Done once, before anything is opened: a worker of BullMQ that
@@ -76,11 +78,12 @@ export async function prepareQueue(location: QueueLocation): Promise<void> {
  * next one try anew: BullMQ remembers for ever that a first connection to Postgres failed, so such a queue is replaced.
  */
 export function openQueue({ location, instance, onError }: TicketQueueOptions): TicketQueue {
+  const options = { ...prefixed(instance), streams: { events: { maxLen: eventsKept } } }
   const create = (): Queue => {
     const created =
       location.kind === 'redis'
-        ? new Queue(queueName, { ...prefixed(instance), connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
-        : new Queue(queueName, { ...prefixed(instance), connection: postgres(location, 2) }, createPostgresBackend)
+        ? new Queue(queueName, { ...options, connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
+        : new Queue(queueName, { ...options, connection: postgres(location, 2) }, createPostgresBackend)
     created.on('error', onError)
     return created as Queue
   }

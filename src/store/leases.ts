@@ -32,7 +32,7 @@ export async function leaseRange(
   leaseSeconds: number,
 ): Promise<Lease | null> {
   const { rows } = await db.query<Lease>(
-    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL, wake_at = NULL,
+    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL,
        lease_until = clock_timestamp() + make_interval(secs => $5)
      FROM ${s}.runs n
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
@@ -133,6 +133,13 @@ export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]
     [workableStatuses],
   )
   return rows
+}
+
+/** Takes every range away from its worker, as soon as the batch in flight has ended: what it does under the lease, it does not write. */
+export async function takeAllLeases({ db, s }: Control): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL WHERE lease_owner IS NOT NULL`,
+  )
 }
 
 /** Ends a range whose partition is not there any more. False when the lease is no longer ours. */

@@ -8,6 +8,8 @@ export interface MetricSources {
   queueDepth(): Promise<Readonly<Record<string, number>>>
   /** Of live runs only: the series of an ended one goes away. */
   liveCheckpoints(): Promise<ReadonlyArray<{ job: string; timestamp: number }>>
+  /** Runs that are to be worked on, and whether they have stalled. */
+  stalled(): Promise<ReadonlyArray<{ job: string; stalled: boolean }>>
   /** The newest reading of each signal, and the strictest limits that live runs set; null is unknown, or no limit. */
   signals(): ReadonlyArray<{ signal: string; value: number | null; soft: number | null; hard: number | null }>
   /** Live runs that are held. */
@@ -100,6 +102,17 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     ['job'],
     async (gauge) => {
       for (const { job, timestamp } of await sources.liveCheckpoints()) gauge.set({ job }, timestamp)
+    },
+  )
+  collected(
+    'backfill_run_stalled',
+    '1 where a run of the job should move and has given no sign for a minute; 0 while its live runs move, or have a reason not to.',
+    ['job'],
+    async (gauge) => {
+      for (const { job, stalled } of await sources.stalled()) {
+        if (stalled) gauge.set({ job }, 1)
+        else gauge.inc({ job }, 0)
+      }
     },
   )
 

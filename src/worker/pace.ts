@@ -44,6 +44,7 @@ export interface Share {
 export class PaceKeeper {
   readonly #deps: PaceDeps
   #shared: SharedPace
+  #sharedAt = performance.now()
   #live: readonly Run[] = []
   #roundAt = performance.now()
 
@@ -60,7 +61,7 @@ export class PaceKeeper {
 
   /** What keeps a run from working, as far as this process can see. Asked before each batch. */
   holdOf({ options, overrides, hold, target }: Run): Hold | null {
-    const now = new Date()
+    const now = this.#now()
     return holdOf({
       options: optionsInForce(options, overrides, now),
       heldBy: hold?.signal ?? null,
@@ -79,7 +80,7 @@ export class PaceKeeper {
   /** One worker's share of the load. */
   share({ options, overrides }: Run): Share {
     const { pace, workers } = this.#shared
-    if (!isPaced(optionsInForce(options, overrides, new Date())))
+    if (!isPaced(optionsInForce(options, overrides, this.#now())))
       return { share: 1, targetSeconds: unpacedTargetSeconds, cause: null }
     return {
       share: shareOf(pace, workers),
@@ -113,12 +114,18 @@ export class PaceKeeper {
     }
   }
 
+  /** By the database's clock: ours may be wrong, and several would open and close a schedule at different times. */
+  #now(): Date {
+    return new Date(this.#shared.now * 1000 + performance.now() - this.#sharedAt)
+  }
+
   async #round(advance: (runId: string) => Promise<void>): Promise<void> {
     const now = performance.now()
     const roundSeconds = (now - this.#roundAt) / 1000
     this.#roundAt = now
     const { control, sampler } = this.#deps
     this.#shared = await readPace(control)
+    this.#sharedAt = performance.now()
     const runs = await listWorkableRuns(control)
     this.#live = runs
     await sampler.watch(runs.map((run) => run.target))

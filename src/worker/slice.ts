@@ -37,7 +37,8 @@ export async function workSlice(
 ): Promise<void> {
   const log = deps.log.child({ run: ticket.runId, range: ticket.ordinal })
   try {
-    const lease = await leaseRange(deps.control, ticket, deps.name, leaseSeconds)
+    // In a transaction, which a schema that is newer than this program refuses.
+    const lease = await deps.control.transaction((tx) => leaseRange(tx, ticket, deps.name, leaseSeconds))
     if (!lease) {
       log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
       return

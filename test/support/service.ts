@@ -137,21 +137,29 @@ export async function startOnDatabases(
   return Object.assign(new Client(service.url), { service })
 }
 
-/** A service as a process of its own, to be killed. */
-export interface SpawnedService {
+/** A process of the service, to be killed, whether or not it has come so far as to serve. */
+export interface SpawnedProcess {
   readonly process: ChildProcess
-  readonly client: Client
+  /** What it has written so far, to its log and to its standard error. */
+  output(): string
+  /** Its exit code, once it is gone; null where a signal ended it. */
+  readonly ended: Promise<number | null>
   /** SIGKILL, and wait until it is gone. */
   kill(): Promise<void>
 }
 
+/** A service as a process of its own, to be killed. */
+export interface SpawnedService extends SpawnedProcess {
+  readonly client: Client
+}
+
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
-export async function spawnService(
+export function spawnProcess(
   database: Pick<TestDatabase, 'url'>,
   jobsDir: string,
   extra: Readonly<Record<string, string>> = {},
-): Promise<SpawnedService> {
+): SpawnedProcess {
   const child = spawn(process.execPath, ['--import', 'tsx', main], {
     env: { PATH: process.env.PATH ?? '', ...environment(database, jobsDir, { LOG_LEVEL: 'info', ...extra }) },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -163,19 +171,30 @@ export async function spawnService(
   child.stderr?.on('data', (chunk) => {
     output += chunk
   })
-  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
   const kill = async () => {
     child.kill('SIGKILL')
-    await gone
+    await ended
   }
   onTestFinished(kill)
+  return { process: child, output: () => output, ended, kill }
+}
+
+export async function spawnService(
+  database: Pick<TestDatabase, 'url'>,
+  jobsDir: string,
+  extra: Readonly<Record<string, string>> = {},
+): Promise<SpawnedService> {
+  const spawned = spawnProcess(database, jobsDir, extra)
   const url = await until(
     'the service to listen',
     () => {
-      if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${output}`)
-      return /"url":"(http[^"]+)"/.exec(output)?.[1]
+      if (spawned.process.exitCode !== null)
+        throw new Error(`it ended with ${spawned.process.exitCode}: ${spawned.output()}`)
+      return /"url":"(http[^"]+)"/.exec(spawned.output())?.[1]
     },
     (found) => found !== undefined,
+    60,
   )
-  return { process: child, client: new Client(url as string), kill }
+  return { ...spawned, client: new Client(url as string) }
 }

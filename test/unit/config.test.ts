@@ -31,6 +31,7 @@ describe('the environment', () => {
       jobsDir: resolve('jobs'),
       role: 'both',
       controlSchema: 'evenkeel',
+      retentionDays: 90,
       logLevel: 'info',
     })
   })
@@ -48,6 +49,7 @@ describe('the environment', () => {
       JOBS_DIR: '/srv/jobs',
       ROLE: 'api',
       CONTROL_SCHEMA: 'backfills_2',
+      RETENTION_DAYS: '7',
       LOG_LEVEL: 'debug',
     })
     expect(config).toEqual({
@@ -66,6 +68,7 @@ describe('the environment', () => {
       jobsDir: '/srv/jobs',
       role: 'api',
       controlSchema: 'backfills_2',
+      retentionDays: 7,
       logLevel: 'debug',
     })
   })
@@ -84,6 +87,7 @@ describe('the environment', () => {
       'JOBS_DIR',
       'ROLE',
       'CONTROL_SCHEMA',
+      'RETENTION_DAYS',
       'LOG_LEVEL',
     ]
     expect(readConfig(Object.fromEntries(names.map((name) => [name, ''])))).toEqual(readConfig({}))
@@ -100,6 +104,9 @@ describe('the environment', () => {
     ['PORT', '65536', 'PORT'],
     ['PORT', '80.5', 'PORT'],
     ['PORT', '-1', 'PORT'],
+    ['RETENTION_DAYS', 'never', 'must be a number'],
+    ['RETENTION_DAYS', '0', 'RETENTION_DAYS'],
+    ['RETENTION_DAYS', '0.5', 'RETENTION_DAYS'],
     ['ROLE', 'leader', 'ROLE'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL'],
     ['CONTROL_SCHEMA', 'Odd "S"', 'must be a plain lower-case name'],

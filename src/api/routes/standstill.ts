@@ -54,7 +54,7 @@ export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
     const actor = actorOf(request)
     const reason = request.body?.reason ?? null
     const { answers, away } = await askEach(sites, async ({ control }) => {
-      await endStandstill(control)
+      await control.transaction(endStandstill)
       return listRunIdsByStatus(control, ['paused', 'pausing'])
     })
     const stopped = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
@@ -70,7 +70,7 @@ export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
   })
 
   async function pauseSite({ control }: Site, actor: string, reason: string | null) {
-    await beginStandstill(control, actor, reason)
+    await control.transaction((tx) => beginStandstill(tx, actor, reason))
     const refused: Refused[] = []
     const ids: string[] = []
     // All are told before any is waited for: the last one must not go on while the first one settles.

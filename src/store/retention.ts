@@ -1,0 +1,79 @@
+import { Problem } from '../core/errors.ts'
+import { liveStatuses } from '../core/run.ts'
+import type { Control } from './control.ts'
+import { insertEvent } from './events.ts'
+import { lockRun } from './runs.ts'
+
+/** A run that has outlived its use in one database, and the named databases that it spans. */
+export interface ExpiredRun {
+  readonly id: string
+  readonly databases: readonly string[] | null
+}
+
+/** Of one run: its beginning, and what has happened of late. */
+const firstEvents = 1000
+const newestEvents = 9000
+/** Beyond these; so that there are many to drop each time, and one more event is nothing. */
+const spareEvents = 1000
+
+/**
+ * Ended so long ago, and neither the last run of its job, by which `require_succeeded` decides, nor the last that succeeded,
+ * which says when the table was done.
+ */
+function expiredSql(s: string, days: string): string {
+  const later = `SELECT FROM ${s}.runs later WHERE later.job = n.job AND (later.created_at, later.id) > (n.created_at, n.id)`
+  return `n.ended_at < clock_timestamp() - make_interval(days => ${days}::int) AND n.status <> ALL('{${liveStatuses.join(',')}}')
+    AND EXISTS (${later}) AND (n.status <> 'succeeded' OR EXISTS (${later} AND later.status = 'succeeded'))`
+}
+
+/** Runs that may go, oldest first. */
+export async function listExpiredRuns({ db, s }: Control, days: number): Promise<ExpiredRun[]> {
+  const { rows } = await db.query<ExpiredRun>(
+    `SELECT n.id, n.databases FROM ${s}.runs n WHERE ${expiredSql(s, '$1')} ORDER BY n.created_at, n.id`,
+    [days],
+  )
+  return rows
+}
+
+/**
+ * Deletes a run with its ranges, stragglers and events. Throws a Problem (`conflict`) where it is gone already, or was
+ * retried meanwhile.
+ */
+export async function deleteExpiredRun({ db, s }: Control, id: string, days: number): Promise<void> {
+  const { rowCount } = await db.query(`DELETE FROM ${s}.runs n WHERE n.id = $1 AND ${expiredSql(s, '$2')}`, [id, days])
+  if (rowCount !== 1) throw new Problem('conflict', `Run ${id} is not there to be deleted any more.`)
+}
+
+/** Runs with more events than are kept. */
+export async function listCrowdedRuns({ db, s }: Control): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT run_id AS id FROM ${s}.events GROUP BY run_id HAVING count(*) > $1`,
+    [firstEvents + newestEvents + spareEvents],
+  )
+  return rows.map(({ id }) => id)
+}
+
+/**
+ * Drops events of a run between its first and its newest ones, and says in an event how many have been dropped so far and
+ * from when they were. Returns how many now; 0 where another process has done it.
+ */
+export async function dropEvents(control: Control, runId: string, actor: string): Promise<number> {
+  return control.transaction(async (tx) => {
+    // The run's row, so that two processes do not drop twice as many.
+    await lockRun(tx, runId)
+    const { rows } = await tx.db.query<{ dropped: number; count: number; from: Date | null; to: Date | null }>(
+      `WITH numbered AS (
+         SELECT id, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS total FROM ${tx.s}.events WHERE run_id = $1
+       ), dropped AS (
+         DELETE FROM ${tx.s}.events e USING numbered m
+         WHERE e.id = m.id AND m.n > $2 AND m.n <= m.total - $3 AND m.total > $2 + $3 + $4
+         RETURNING e.at, CASE e.kind WHEN 'events-dropped' THEN (e.detail->>'count')::int ELSE 1 END AS count
+       )
+       SELECT count(*)::int AS dropped, coalesce(sum(count), 0)::int AS count, min(at) AS from, max(at) AS to FROM dropped`,
+      [runId, firstEvents, newestEvents, spareEvents],
+    )
+    const { dropped = 0, ...detail } = rows[0] ?? {}
+    if (dropped > 0) await insertEvent(tx, { runId, actor, kind: 'events-dropped', detail })
+    return dropped
+  })
+}

@@ -1,0 +1,158 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { expect, inject, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
+import { startProxy } from '../support/proxy.ts'
+import {
+  type Client,
+  jobsFolder,
+  queueKind,
+  type SpawnedService,
+  spawnService,
+  startInProcess,
+  unpaced,
+} from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const rows = 20_000
+const worker = { ROLE: 'worker' }
+const slowly = { options: { maxRowsPerSecond: 1500, batchSize: 20 } }
+
+async function untilLost(database: TestDatabase, { process: { pid } }: SpawnedService): Promise<void> {
+  await until(
+    `process ${pid} to have lost a range`,
+    () =>
+      database.value<boolean>(
+        "SELECT EXISTS (SELECT FROM evenkeel.events WHERE kind = 'rescued' AND detail->>'lostBy' LIKE '%-' || $1)",
+        [String(pid)],
+      ),
+    Boolean,
+    60,
+  )
+}
+
+async function untilHolds(database: TestDatabase, { process: { pid } }: SpawnedService): Promise<void> {
+  await until(`process ${pid} to hold a range`, () =>
+    database.value<boolean>("SELECT EXISTS (SELECT FROM evenkeel.ranges WHERE lease_owner LIKE '%-' || $1)", [
+      String(pid),
+    ]),
+  )
+}
+
+async function finish(client: Client, database: TestDatabase, id: string): Promise<void> {
+  await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null, batchSize: 500 })
+  const run = await client.reaches(id, ['succeeded'], 60)
+  expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
+  await expectTouchedOnce(database, rows)
+}
+
+test('a worker whose only thread is busy for longer than its lease changes nothing more under it', async () => {
+  const database = await createDatabase()
+  await createItems(database, rows)
+  const jobs = await jobsFolder({})
+  const flag = join(jobs, 'busy')
+  // The job's own code is what keeps the thread: the parameters are read at the beginning of each slice.
+  await writeFile(
+    join(jobs, 'count.ts'),
+    `import { existsSync, rmSync } from 'node:fs'
+import { defineJob, sql } from 'evenkeel'
+import { z } from 'zod'
+const params = z.object({}).superRefine(() => {
+  if (process.env.BUSY !== 'yes' || !existsSync(${JSON.stringify(flag)})) return
+  rmSync(${JSON.stringify(flag)})
+  for (const end = performance.now() + 9000; performance.now() < end; );
+})
+export default defineJob({ name: 'count', table: 'items', params, options: ${JSON.stringify(unpaced)}, set: () => ({ touched: sql\`touched + 1\` }) })
+`,
+  )
+  const client = await startInProcess(database, jobs, { ROLE: 'api' })
+  const id = await client.start('count', { options: { ...slowly.options, parallelism: 4 } })
+  const busy = await spawnService(database, jobs, { ...worker, BUSY: 'yes' })
+  await untilDone(database, 100)
+  await startInProcess(database, jobs, worker)
+  await writeFile(flag, '')
+  await untilLost(database, busy)
+  const done = await countDone(database)
+  await untilDone(database, done)
+  await until('it to find that its ranges are gone', () => busy.output().includes('fence shut'))
+  await finish(client, database, id)
+})
+
+test('a worker whose clock jumps by hours keeps its ranges, and takes none from others', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, rows)
+  const client = await startInProcess(database, jobs, { ROLE: 'api' })
+  const clock = pathToFileURL(join(import.meta.dirname, '../support/clock.mjs')).href
+  // Within a window of time that both jumps leave.
+  const hour = new Date().getUTCHours()
+  const open = [0, 1, 2].map((hours) => (hour + hours) % 24).join(',')
+  const schedule = { cron: `* ${open} * * *`, timeZone: 'UTC' }
+  const id = await client.start('count', {
+    options: { maxRowsPerSecond: 600, batchSize: 20, parallelism: 4, schedule },
+  })
+  const jumping = await spawnService(database, jobs, { ...worker, NODE_OPTIONS: `--import ${clock}` })
+  const steady = await spawnService(database, jobs, worker)
+  await untilHolds(database, jumping)
+  await untilHolds(database, steady)
+  for (let jump = 1; jump <= 4; jump += 1) {
+    jumping.process.kill('SIGUSR2')
+    await until('the clock to have jumped', () => jumping.output().split('it is ').length > jump)
+    await untilDone(database, (await countDone(database)) + 300)
+    await untilHolds(database, jumping)
+    await untilHolds(database, steady)
+  }
+  const count = (kinds: string[]) =>
+    database.value<number>('SELECT count(*)::int FROM evenkeel.events WHERE kind = ANY($1)', [kinds])
+  expect(await count(['held', 'released'])).toBe(0)
+  // By its own clock it would take every range, each second. One may be lost where the machine has no time for us.
+  expect(await count(['rescued'])).toBeLessThan(4)
+  await finish(client, database, id)
+})
+
+test('a worker that Postgres does not answer for longer than its lease changes nothing more under it', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, rows)
+  const proxy = await startProxy(database.url)
+  const client = await startInProcess(database, jobs, { ROLE: 'api' })
+  const id = await client.start('count', slowly)
+  const away = await spawnService({ url: proxy.url }, jobs, worker)
+  await untilDone(database, 500)
+  proxy.blackhole()
+  await startInProcess(database, jobs, worker)
+  await untilLost(database, away)
+  await untilDone(database, await countDone(database))
+  // What was on its way arrives now.
+  proxy.heal()
+  await untilHolds(database, away)
+  await finish(client, database, id)
+})
+
+test('a worker that the queue does not answer goes on with what it has, and its run is not lost', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, rows)
+  let silent = false
+  const redisUrl = inject('redisUrl')
+  const proxy =
+    queueKind === 'redis' && redisUrl
+      ? await startProxy(redisUrl)
+      : await startProxy(database.url, (_, { application }) =>
+          silent && application === 'evenkeel queue' ? 'hold' : 'pass',
+        )
+  const client = await startInProcess(database, jobs, { ROLE: 'api' })
+  const id = await client.start('count', slowly)
+  const cutOff = await spawnService(
+    queueKind === 'redis' ? database : { url: proxy.url },
+    jobs,
+    queueKind === 'redis' ? { ...worker, REDIS_URL: proxy.url } : worker,
+  )
+  await untilDone(database, 500)
+  silent = true
+  if (queueKind === 'redis') proxy.blackhole()
+  await untilDone(database, (await countDone(database)) + 500)
+  await startInProcess(database, jobs, worker)
+  await finish(client, database, id)
+  cutOff.process.kill('SIGTERM')
+  await until('it to end', () => cutOff.process.exitCode !== null, Boolean, 60)
+})

@@ -1,0 +1,218 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createControl, createPool } from '../../src/store/control.ts'
+import { takeAllLeases } from '../../src/store/leases.ts'
+import { migrate } from '../../src/store/migrate.ts'
+import { lockVersion, underVersion } from '../../src/store/version.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
+import { spawnProcess, spawnService, startInProcess, unpaced } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const folder = new URL('../../src/store/migrations/', import.meta.url)
+const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()
+const versions = files.map((file) => Number(file.slice(0, 3)))
+const newest = versions.at(-1) as number
+
+/** A control schema as a release left it that knew no later migration. */
+async function createSchemaAt(database: TestDatabase, version: number): Promise<void> {
+  const session = await database.session()
+  await session.query('CREATE SCHEMA evenkeel')
+  await session.query('SET search_path = evenkeel')
+  await session.query(
+    'CREATE TABLE schema_version (version int PRIMARY KEY, file text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())',
+  )
+  for (const file of files.filter((_, index) => (versions[index] as number) <= version)) {
+    await session.query(await readFile(new URL(file, folder), 'utf8'))
+    await session.query('INSERT INTO schema_version (version, file) VALUES ($1, $2)', [Number(file.slice(0, 3)), file])
+  }
+}
+
+/** What releases up to a version wrote otherwise than those after it. */
+const writtenBefore: ReadonlyArray<{ upTo: number; sql: string }> = [
+  { upTo: 1, sql: "UPDATE evenkeel.runs SET options = options - 'maxLagSeconds' - 'signals' - 'schedule'" },
+  {
+    upTo: 2,
+    sql: `UPDATE evenkeel.runs SET options = options - 'synchronousCommit',
+            target = (target - 'partitioned' - 'oid') || '{"locate": "ctid"}'`,
+  },
+]
+
+/** Puts the schema that is there back to an older version, with the runs and ranges that are in it. */
+async function putBack(database: TestDatabase, version: number): Promise<void> {
+  await database.query('ALTER SCHEMA evenkeel RENAME TO newer')
+  await createSchemaAt(database, version)
+  await database.query('DELETE FROM evenkeel.instance')
+  for (const table of ['instance', 'runs', 'ranges', 'events']) {
+    const columns = await database.value<string>(
+      `SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+       WHERE table_schema = 'evenkeel' AND table_name = $1`,
+      [table],
+    )
+    await database.query(
+      `INSERT INTO evenkeel.${table} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM newer.${table}`,
+    )
+  }
+  await database.query('DROP SCHEMA newer CASCADE')
+  for (const { upTo, sql } of writtenBefore) if (version <= upTo) await database.query(sql)
+}
+
+const versionOf = (database: TestDatabase) =>
+  database.value<number>('SELECT max(version)::int FROM evenkeel.schema_version')
+
+describe('the control schema', () => {
+  test.for(versions.slice(0, -1))('of version %i is brought up to date, and its runs go on', async (version) => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 3000)
+    const before = await startInProcess(database, jobs)
+    const id = await before.start('count', { options: { maxRowsPerSecond: 500, batchSize: 20 } })
+    await untilDone(database, 200)
+    await before.service.close()
+    const done = (await database.value<string>('SELECT sum(touched) FROM items')) as string
+    await putBack(database, version)
+    // A worker of that release is in the middle of each range.
+    await database.query(
+      "UPDATE evenkeel.ranges SET lease_owner = 'before', lease_until = clock_timestamp() + interval '1 hour' WHERE NOT done",
+    )
+
+    const after = await startInProcess(database, jobs)
+    expect(await versionOf(database)).toBe(newest)
+    await after.call('PATCH', `/runs/${id}`, { ...unpaced, maxRowsPerSecond: null })
+    const run = await after.reaches(id, ['succeeded'])
+    expect(Number(done)).toBeLessThan(3000)
+    expect(run.proof).toMatchObject({ rowsDone: 3000, rowsScanned: 3000 })
+    await expectTouchedOnce(database, 3000)
+    await database.query("SELECT evenkeel.require_succeeded('count')")
+  })
+
+  test('is made once by several processes that start at the same moment', async () => {
+    const database = await createDatabase()
+    const control = createControl(database.pool, 'evenkeel')
+    expect(await Promise.all(Array.from({ length: 5 }, () => migrate(control)))).toEqual(Array(5).fill(newest))
+    expect(await database.query('SELECT version FROM evenkeel.schema_version ORDER BY version')).toEqual(
+      versions.map((version) => ({ version })),
+    )
+    expect(await database.value('SELECT count(*)::int FROM evenkeel.instance')).toBe(1)
+  })
+
+  test('is whole after a process was killed in the middle of its migrations', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 100)
+    await createSchemaAt(database, 1)
+    const holder = await database.session()
+    // The second migration changes runs first, and then comes to ranges.
+    await holder.query('BEGIN; LOCK TABLE evenkeel.ranges IN ACCESS SHARE MODE')
+    const first = spawnProcess(database, jobs)
+    await until('the migration to wait for ranges', () =>
+      database.value<boolean>(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'evenkeel.ranges'::regclass)",
+      ),
+    )
+    await first.kill()
+    await holder.query('COMMIT')
+
+    const client = await startInProcess(database, jobs)
+    expect(await versionOf(database)).toBe(newest)
+    await client.reaches(await client.start('count'), ['succeeded'])
+    await expectTouchedOnce(database, 100)
+  })
+
+  test('that others do not let go of is left as it was, and it is said what to do', async () => {
+    const database = await createDatabase()
+    await createSchemaAt(database, 1)
+    const holder = await database.session()
+    await holder.query('BEGIN; LOCK TABLE evenkeel.ranges IN ACCESS SHARE MODE')
+    const pool = createPool(database.url, { name: 'evenkeel control', max: 1, settings: { lock_timeout: '50ms' } })
+    onTestFinished(() => pool.end())
+    await expect(migrate(createControl(pool, 'evenkeel'))).rejects.toThrow(/cannot be brought up to date.*pg_locks/)
+    expect(await versionOf(database)).toBe(1)
+    expect(await database.value("SELECT to_regclass('evenkeel.pace') IS NULL")).toBe(true)
+  })
+})
+
+describe('a newer release takes the control schema over', () => {
+  const newer = `INSERT INTO evenkeel.schema_version (version, file) VALUES (999, '999_from_the_future.sql')`
+
+  /** What the migration of a newer release does to a schema on which others are at work. */
+  async function takeOver(database: TestDatabase): Promise<void> {
+    await createControl(database.pool, 'evenkeel').transaction(async (tx) => {
+      await lockVersion(tx)
+      await tx.db.query(newer)
+      await takeAllLeases(tx)
+    })
+  }
+
+  test('while a worker is in the middle of a run: it writes nothing more, says so, and ends', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 20_000)
+    const old = await spawnService(database, jobs)
+    const id = await old.client.start('count', { options: { maxRowsPerSecond: 2000, batchSize: 20 } })
+    await untilDone(database, 200)
+    await takeOver(database)
+    const done = await countDone(database)
+    expect(await old.ended).toBe(1)
+    expect(await countDone(database)).toBe(done)
+    expect(done).toBeLessThan(20_000)
+    expect(await database.query('SELECT status FROM evenkeel.runs')).toEqual([{ status: 'running' }])
+    const said = old.output().split('a newer release has taken over. Schema evenkeel is at version 999')
+    expect(said).toHaveLength(2)
+
+    const again = spawnProcess(database, jobs)
+    expect(await again.ended).toBe(1)
+    expect(again.output()).toContain('Start the newer release instead.')
+
+    await database.query('DELETE FROM evenkeel.schema_version WHERE version = 999')
+    const next = await startInProcess(database, jobs)
+    await next.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    await next.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 20_000)
+  })
+
+  test('an API of the release before changes nothing, says so to whoever asks, and ends', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 100)
+    const old = await startInProcess(database, jobs, { ROLE: 'api' })
+    const id = await old.start('count')
+    await takeOver(database)
+    const calls = [
+      ['POST', `/runs/${id}/cancel`],
+      ['PATCH', `/runs/${id}`, { parallelism: 3 }],
+      ['POST', '/runs', { job: 'touch' }],
+      ['POST', '/pause'],
+      ['POST', `/runs/${id}/overrides`, { signal: 'active', reason: 'r', seconds: 60 }],
+    ] as const
+    for (const [method, path, body] of calls) {
+      const answer = await old.call<{ detail?: string }>(method, path, body)
+      expect([path, answer.status, answer.body.detail]).toEqual([path, 503, expect.stringContaining('version 999')])
+    }
+    expect((await old.service.outdated).message).toContain('Start the newer release')
+    expect((await old.run(id)).status).toBe('queued')
+    expect(await database.query('SELECT id, status FROM evenkeel.runs')).toEqual([{ id, status: 'queued' }])
+    expect(await database.value('SELECT count(*)::int FROM evenkeel.standstill')).toBe(0)
+  })
+
+  test('what has looked at the version is waited for', async () => {
+    const database = await createDatabase()
+    await migrate(createControl(database.pool, 'evenkeel'))
+    const refused: string[] = []
+    const control = underVersion(createControl(database.pool, 'evenkeel'), newest, ({ message }) =>
+      refused.push(message),
+    )
+    let taken: Promise<void> | undefined
+    await control.transaction(async (tx) => {
+      taken = takeOver(database)
+      await until('the newer release to wait', () =>
+        database.value<boolean>(
+          "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'evenkeel.schema_version'::regclass)",
+        ),
+      )
+      await tx.db.query('UPDATE evenkeel.heartbeat SET beat = 7')
+    })
+    await taken
+    await expect(
+      control.transaction(async ({ db }) => db.query('UPDATE evenkeel.heartbeat SET beat = 8')),
+    ).rejects.toThrow('is at version 999')
+    expect(refused).toHaveLength(1)
+    expect(await database.value('SELECT beat FROM evenkeel.heartbeat')).toBe('7')
+  })
+})

@@ -1,0 +1,157 @@
+import { Redis } from 'ioredis'
+import { describe, expect, inject, test } from 'vitest'
+import { consumeTickets, openQueue, prepareQueue, type QueueLocation } from '../../src/queue/tickets.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createItems, expectTouchedOnce } from '../support/items.ts'
+import { startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const kB = 1024
+
+interface Size {
+  readonly name: string
+  /** Of the table, and of its indexes. Bytes. */
+  readonly table: number
+  readonly indexes: number
+  readonly rows: number
+  readonly dead: number
+}
+
+function measure(database: TestDatabase, schema: string): Promise<Size[]> {
+  return database.query<Size>(
+    `SELECT c.relname AS name, pg_table_size(c.oid)::float8 AS table, pg_indexes_size(c.oid)::float8 AS indexes,
+       pg_stat_get_live_tuples(c.oid)::int AS rows, pg_stat_get_dead_tuples(c.oid)::int AS dead
+     FROM pg_class c WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r' ORDER BY c.relname`,
+    [schema],
+  )
+}
+
+const total = ({ table, indexes }: Size) => table + indexes
+
+/** The most that was seen of each table. */
+class Most {
+  readonly #seen = new Map<string, Size>()
+
+  see(sizes: readonly Size[]): void {
+    for (const size of sizes) {
+      const before = this.#seen.get(size.name) ?? size
+      this.#seen.set(size.name, {
+        name: size.name,
+        table: Math.max(before.table, size.table),
+        indexes: Math.max(before.indexes, size.indexes),
+        rows: Math.max(before.rows, size.rows),
+        dead: Math.max(before.dead, size.dead),
+      })
+    }
+  }
+
+  get sizes(): Size[] {
+    return [...this.#seen.values()]
+  }
+
+  of(name: string): Size {
+    return this.#seen.get(name) as Size
+  }
+}
+
+test.for(['count', 'touch'])(
+  '10 000 batches of job %s leave the control tables as small as the first ones',
+  { timeout: 300_000 },
+  async (job) => {
+    const rows = 10_000
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, rows))
+    // A row a batch; the check at the end reads in windows of one row, too.
+    const id = await client.start(job, { options: { batchSize: 1, parallelism: 4 } })
+    const batches = () =>
+      database.value<number>("SELECT sum(batches)::int FROM evenkeel.ranges WHERE kind <> 'stragglers'")
+    const [early, all] = [new Most(), new Most()]
+    await until(
+      'the run to end',
+      async () => {
+        const sizes = await measure(database, 'evenkeel')
+        all.see(sizes)
+        if ((await batches()) < rows / 5) early.see(sizes)
+        return (await client.run(id)).status
+      },
+      (status) => status === 'succeeded',
+      280,
+    )
+    all.see(await measure(database, 'evenkeel'))
+    expect(await batches()).toBeGreaterThanOrEqual(rows)
+    await expectTouchedOnce(database, rows)
+    console.table(all.sizes.filter((size) => size.rows > 0).map(({ name, ...size }) => ({ job, name, ...size })))
+    for (const size of all.sizes) expect(total(size), JSON.stringify(size)).toBeLessThan(512 * kB)
+    // A page has room for some versions of each row that is in it; what is dead is pruned by whoever comes next.
+    expect(total(all.of('ranges'))).toBeLessThanOrEqual(2 * total(early.of('ranges')) + 64 * kB)
+    expect(all.of('ranges').rows).toBeLessThan(200)
+    expect(all.of('events').rows).toBeLessThan(50)
+  },
+)
+
+describe('the queue', () => {
+  /** Puts tickets out, a few at a time, and has all of them used up. */
+  async function useUp(location: QueueLocation, instance: string, tickets: number): Promise<void> {
+    const errors: Error[] = []
+    const options = { location, instance, onError: (error: Error) => errors.push(error) }
+    const queue = openQueue(options)
+    let used = 0
+    const consumer = consumeTickets(options, 4, async () => {
+      used += 1
+    })
+    const atOnce = 50
+    for (let put = 0; put < tickets; put += atOnce) {
+      await queue.put(
+        Array.from({ length: atOnce }, (_, index) => ({
+          id: `run-1.${index}.${instance}${put}`,
+          runId: 'run-1',
+          ordinal: index,
+          delaySeconds: 0,
+        })),
+      )
+      await until(
+        'the tickets to be used up',
+        () => used,
+        (count) => count >= put + atOnce,
+      )
+    }
+    consumer.stop()
+    await consumer.close()
+    await queue.close()
+    expect(errors).toEqual([])
+  }
+
+  test('is after 4000 tickets as large as after 2000, and remembers none', async () => {
+    const database = await createDatabase()
+    const redisUrl = inject('redisUrl')
+    if (redisUrl) {
+      await useUp({ kind: 'redis', url: redisUrl }, 'upkeep', 4000)
+      const redis = new Redis(redisUrl)
+      const keys = await redis.keys('evenkeel-upkeep*')
+      const events = await redis.xlen(keys.find((key) => key.endsWith(':events')) as string)
+      await redis.quit()
+      expect(keys.length).toBeLessThan(20)
+      expect(events).toBeLessThan(500)
+      return
+    }
+    const location = { kind: 'postgres', url: database.url, schema: 'evenkeel_queue' } as const
+    await prepareQueue(location)
+    const halves: Most[] = []
+    for (const half of ['one', 'two']) {
+      await useUp(location, half, 2000)
+      // What autovacuum does every minute.
+      await database.query('VACUUM')
+      const most = new Most()
+      most.see(await measure(database, 'evenkeel_queue'))
+      halves.push(most)
+    }
+    const [first, second] = halves as [Most, Most]
+    console.table(second.sizes.filter((size) => size.rows > 0))
+    for (const size of second.sizes)
+      expect(total(size), JSON.stringify([first.of(size.name), size])).toBeLessThanOrEqual(
+        1.5 * total(first.of(size.name)) + 64 * kB,
+      )
+    expect(await database.value('SELECT count(*)::int FROM evenkeel_queue.job')).toBe(0)
+    expect(await database.value<number>('SELECT count(*)::int FROM evenkeel_queue.event')).toBeLessThan(500)
+  })
+})
