@@ -27,8 +27,7 @@ export class Allowance {
     // Set anew, it is the last to be forgotten: strangers from many addresses cannot have those who come often forgotten.
     this.#left.delete(key)
     this.#left.set(key, { count: wait > 0 ? count : count - 1, at: now })
-    const [oldest] = this.#left.keys()
-    if (this.#left.size > mostKeys && oldest !== undefined) this.#left.delete(oldest)
+    if (this.#left.size > mostKeys) this.#left.delete(this.#left.keys().next().value as string)
     return wait
   }
 

@@ -82,7 +82,7 @@ async function stateOf(database: TestDatabase): Promise<Record<string, string>> 
 /** What no answer may hold, and no refusal tell. */
 function expectHarmless(reply: Reply, sent: string): void {
   const about = `${sent.slice(0, 500)} …\n was answered with\n${reply.text.slice(0, 1500)}`
-  expect(reply.text, about).not.toMatch(/^HTTP\/1\.1 5/m)
+  expect(reply.text, about).not.toMatch(/HTTP\/1\.1 5\d\d /)
   expect(reply.text, about).not.toMatch(/secret-(read|operate)-\d/)
   if (reply.status < 400) return
   expect(reply.text, about).not.toMatch(/\.[mc]?[jt]s:\d+:\d+|node_modules|node:internal/)
@@ -396,7 +396,7 @@ describe('hostile input', () => {
     for (const [what, status, bytes] of floods) {
       const reply = await exchange(url, bytes).catch((error: Error) => expect.fail(`${what}: ${error.message}`))
       expectHarmless({ ...reply, status: 200 }, what)
-      const statuses = [...reply.text.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map(([, found]) => Number(found))
+      const statuses = [...reply.text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, found]) => Number(found))
       expect(statuses.at(-1), `${what}: ${reply.text}`).toBe(status)
     }
     await fc.assert(
@@ -404,7 +404,7 @@ describe('hostile input', () => {
         // No method begins with this byte: what follows a whole request is broken at once.
         const bytes = Buffer.from([...(behind ? [...get, ...get, 1] : []), ...garbage])
         const { text } = await exchange(url, bytes, { hangUp: !behind })
-        expect(text).not.toMatch(/^HTTP\/1\.1 5|secret-|node_modules|\.ts:\d/m)
+        expect(text).not.toMatch(/HTTP\/1\.1 5\d\d |secret-|node_modules|\.ts:\d/m)
       }),
       { seed, numRuns: rounds },
     )
