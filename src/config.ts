@@ -4,10 +4,35 @@ import { Problem } from './core/errors.ts'
 import type { Token } from './core/token.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
 
+const howToWrite = 'in a user or a password, @ : / ? # % and spaces are written as %40 %3A %2F %3F %23 %25 %20'
+
+/**
+ * Whether a URL has its parts where they belong. With a / or # in a password that is not written as %2F or %23, the rest
+ * of the password would be taken for the database's name, and be printed as such.
+ */
+function isUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { username, password, pathname, hash } = new URL(text)
+  if (pathname.includes('@') || hash !== '') return false
+  try {
+    for (const part of [username, password, pathname]) decodeURIComponent(part)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const databaseUrl = z
   .string()
-  .refine((url) => /^postgres(ql)?:\/\//.test(url), 'must begin with postgres:// or postgresql://')
-const redisUrl = z.string().refine((url) => /^rediss?:\/\//.test(url), 'must begin with redis:// or rediss://')
+  .refine((url) => /^postgres(ql)?:\/\//.test(url), {
+    error: 'must begin with postgres:// or postgresql://',
+    abort: true,
+  })
+  .refine(isUrl, `is not a URL that can be read: ${howToWrite}`)
+const redisUrl = z
+  .string()
+  .refine((url) => /^rediss?:\/\//.test(url), { error: 'must begin with redis:// or rediss://', abort: true })
+  .refine(isUrl, `is not a URL that can be read: ${howToWrite}`)
 
 const tokens = z.string().transform((text, context): Token[] =>
   text.split(',').flatMap((entry, index) => {
@@ -33,9 +58,11 @@ const replicas = z.string().transform((text, context): ReplicaPolicy => {
 
 const replicaUrls = z.string().transform((text, context): string[] =>
   text.split(',').flatMap((entry, index) => {
-    if (databaseUrl.safeParse(entry.trim()).success && URL.canParse(entry.trim())) return [entry.trim()]
+    if (databaseUrl.safeParse(entry.trim()).success) return [entry.trim()]
     // It may hold a password: it is counted, never printed.
-    context.addIssue(`entry ${index + 1} is not a URL that begins with postgres://; write a comma in a password as %2C`)
+    context.addIssue(
+      `entry ${index + 1} is not a URL that begins with postgres://; write a comma in a password as %2C, and ${howToWrite}`,
+    )
     return []
   }),
 )
@@ -47,9 +74,9 @@ const databases = z.string().transform((text, context): NamedDatabase[] => {
   })
   for (const [index, { number, name, url }] of entries.entries()) {
     // It may hold a password: it is counted, never printed.
-    if (!databaseUrl.safeParse(url).success || !URL.canParse(url)) {
+    if (!databaseUrl.safeParse(url).success) {
       context.addIssue(
-        `entry ${number} is not name=url: a name of at most 31 lower-case letters, digits, - and _ that begins with a letter, and a URL that begins with postgres://; write a comma in a password as %2C`,
+        `entry ${number} is not name=url: a name of at most 31 lower-case letters, digits, - and _ that begins with a letter, and a URL that begins with postgres://; write a comma in a password as %2C, and ${howToWrite}`,
       )
       continue
     }

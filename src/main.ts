@@ -81,14 +81,18 @@ function described(config: Config, embedded: EmbeddedPostgres | null) {
   }
 }
 
+function giveUp(error: unknown): never {
+  // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
+  process.stderr.write(
+    `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
+  )
+  process.exit(1)
+}
+
+// Node itself would print all that hangs on the error, and that may be a command that carries a password.
+process.on('uncaughtException', giveUp)
 main().then(
   // A client that is still trying to reach a Redis that is down would keep the process alive.
   (code) => process.exit(code),
-  (error: unknown) => {
-    // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
-    process.stderr.write(
-      `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
-    )
-    process.exit(1)
-  },
+  giveUp,
 )

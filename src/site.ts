@@ -2,7 +2,8 @@ import type { Pool } from 'pg'
 import type { Site } from './api/deps.ts'
 import type { Catalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
-import { messageOf, Problem } from './core/errors.ts'
+import { explainConnection } from './core/connection.ts'
+import { Problem } from './core/errors.ts'
 import { runStatuses } from './core/run.ts'
 import { stallOf } from './core/stalled.ts'
 import { engineSettings } from './engine/session.ts'
@@ -159,6 +160,6 @@ async function prepare(
   } catch (error) {
     await Promise.all(pools.map((pool) => pool.end()))
     if (error instanceof Problem) throw error
-    throw new Problem('unavailable', messageOf(error), {}, { cause: error })
+    throw new Problem('unavailable', explainConnection(error), {}, { cause: error })
   }
 }

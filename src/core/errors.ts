@@ -9,6 +9,7 @@ export type ProblemKind =
   | 'not-found'
   | 'conflict'
   | 'stale'
+  | 'too-many'
   | 'unavailable'
 
 /** An error that is somebody's to solve, and therefore safe and worth showing; anything else is a defect of ours. */

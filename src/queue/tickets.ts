@@ -136,8 +136,11 @@ export function consumeTickets(
     // A ticket whose worker died is handed out again by BullMQ too; its lease tells that it is an old one.
     maxStalledCount: 1_000_000,
   }
-  const process = (job: { id?: string | undefined; data: { runId: string; ordinal: number } }) =>
-    work({ id: job.id ?? '', runId: job.data.runId, ordinal: job.data.ordinal })
+  const process = async (job: { id?: string | undefined; data: unknown }) => {
+    const ticket = { id: job.id, ...(job.data as object | null) }
+    if (isTicket(ticket)) await work({ id: ticket.id, runId: ticket.runId, ordinal: ticket.ordinal })
+    else onError(new Error('something that is no ticket was in the queue; it is dropped'))
+  }
   const create = (): Worker =>
     (location.kind === 'redis'
       ? new Worker(queueName, process, { ...options, connection: redis(location.url, { maxRetriesPerRequest: null }) })
@@ -184,6 +187,13 @@ export function consumeTickets(
       await within(running).catch(onError)
     },
   }
+}
+
+/** What is in the queue may be anybody's. What looks like a ticket is compared with the range's own before it counts. */
+function isTicket(found: object): found is Omit<Ticket, 'delaySeconds'> {
+  const { id, runId, ordinal } = found as Partial<Record<keyof Ticket, unknown>>
+  const isText = (text: unknown) => typeof text === 'string' && text.length <= 200 && !text.includes('\0')
+  return isText(id) && isText(runId) && Number.isInteger(ordinal) && Math.abs(ordinal as number) < 2 ** 31
 }
 
 /** Tells errors that come one by one from errors that come without end. */

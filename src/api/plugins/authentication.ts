@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Problem } from '../../core/errors.ts'
 import type { Token } from '../../core/token.ts'
 import type { App } from '../app.ts'
+import type { Limits } from './limits.ts'
 
 const open = new Set(['/livez', '/readyz'])
 const actors = new WeakMap<FastifyRequest, string>()
@@ -14,22 +15,29 @@ export function actorOf(request: FastifyRequest): string {
 
 /**
  * With tokens, everything but liveness and readiness needs one, and whatever acts needs scope `operate`. Without, the
- * service is on loopback; then a web page in the operator's own browser must not be able to act in his name.
+ * service is on loopback; then a web page in the operator's own browser must not be able to act in his name. Nobody may
+ * call more often than the limits allow.
  */
-export function authentication(app: App, tokens: readonly Token[]): void {
-  app.addHook('onRequest', async (request) => {
+export function authentication(app: App, tokens: readonly Token[], limits: Limits): void {
+  app.addHook('onRequest', async (request, reply) => {
     if (open.has(request.url.split('?')[0] ?? '')) return
     if (tokens.length === 0) {
       refuseForeignPages(request)
+      limits.countCall(request.ip, reply)
       return
     }
-    const token = findToken(tokens, request.headers.authorization)
+    const { authorization } = request.headers
+    // Whoever sends none cannot guess one.
+    if (authorization !== undefined) limits.refuseGuesser(request, reply)
+    const token = findToken(tokens, authorization)
     if (!token) {
+      if (authorization !== undefined) limits.countWrongToken(request)
       throw new Problem(
         'unauthenticated',
         'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
       )
     }
+    limits.countCall(token.name, reply)
     if (token.scope === 'read' && request.method !== 'GET' && request.method !== 'HEAD') {
       throw new Problem('forbidden', `Token ${token.name} may only read. Use one with scope operate.`)
     }

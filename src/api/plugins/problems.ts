@@ -1,3 +1,5 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
@@ -11,6 +13,7 @@ const statuses: Readonly<Record<ProblemKind, number>> = {
   'not-found': 404,
   conflict: 409,
   stale: 412,
+  'too-many': 429,
   unavailable: 503,
 }
 
@@ -19,11 +22,16 @@ const titles: Readonly<Record<number, string>> = {
   401: 'Not authenticated',
   403: 'Not allowed',
   404: 'Not found',
+  408: 'Too slow',
   409: 'Conflict',
   412: 'Version has changed',
   413: 'Body too large',
+  414: 'Address too long',
   415: 'Unsupported media type',
+  417: 'Expectation failed',
   422: 'Cannot be accepted',
+  429: 'Too many requests',
+  431: 'Headers too large',
   500: 'Internal error',
   503: 'Unavailable',
 }
@@ -37,8 +45,21 @@ export interface ProblemBody {
   readonly [extension: string]: unknown
 }
 
+/** Nothing that a caller has to say to us is built higher than this. */
+const deepest = 32
+
+/** An answer is for whoever asked, now: not for caches, nor for a browser to take for a page or a script. */
+const guardHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+}
+
 /** Every answer that is not a success is problem+json: also for unknown routes, broken bodies and our own defects. */
 export function problems(app: App): void {
+  app.addHook('onRequest', async (_request, reply) => void reply.headers(guardHeaders))
   app.addHook('preValidation', async (request) => refuseUnstorable(request.body))
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const body = problemOf(error, request)
@@ -50,7 +71,7 @@ export function problems(app: App): void {
   app.setNotFoundHandler((request, reply) => {
     const body = problem(
       404,
-      `There is no ${request.method} ${request.url.split('?')[0]}. GET /openapi.json lists what there is.`,
+      `There is no ${request.method} ${clipped(request.url.split('?')[0] ?? '')}. GET /openapi.json lists what there is.`,
     )
     return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(body)
   })
@@ -58,8 +79,52 @@ export function problems(app: App): void {
 
 /** For what the router itself refuses, before any hook or handler. */
 export function frameworkErrors(error: FastifyError, _request: unknown, reply: FastifyReply): void {
-  const body = problem(error.statusCode ?? 400, error.message)
-  void reply.code(body.status).type('application/problem+json').serializer(JSON.stringify).send(body)
+  const body = problem(error.statusCode ?? 400, clipped(error.message))
+  void reply
+    .headers(guardHeaders)
+    .code(body.status)
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send(body)
+}
+
+/** For a request that expects anything but 100-continue: Node answers it before anybody else sees it. */
+export function failExpectation(request: IncomingMessage, response: ServerResponse): void {
+  const body = problem(417, `The expectation ${clipped(request.headers.expect ?? '')} cannot be met. Leave out Expect.`)
+  const text = JSON.stringify(body)
+  const type = { 'content-type': 'application/problem+json', 'content-length': Buffer.byteLength(text) }
+  response.writeHead(417, { ...guardHeaders, ...type }).end(text)
+}
+
+/** For what is not HTTP, or too much or too slow to become a request: there is nobody but the socket to answer. */
+export function clientErrors(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const { status, detail } = brokenRequests[error.code ?? ''] ?? {
+    status: 400,
+    detail: 'This is not a request of HTTP/1.1.',
+  }
+  if (socket.writable) {
+    const body = JSON.stringify(problem(status, detail))
+    const headers = {
+      ...guardHeaders,
+      'content-type': 'application/problem+json',
+      'content-length': Buffer.byteLength(body),
+      connection: 'close',
+    }
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`)
+  }
+  socket.destroySoon()
+}
+
+const brokenRequests: Readonly<Record<string, { readonly status: number; readonly detail: string }>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, detail: 'The request did not arrive in time. Nothing was done.' },
+  HPE_HEADER_OVERFLOW: { status: 431, detail: 'The headers are too large. Nothing was done.' },
+}
+
+/** What somebody sent, as much of it as tells him what is meant. */
+function clipped(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text
 }
 
 function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyRequest, 'id' | 'method'>): ProblemBody {
@@ -101,8 +166,12 @@ function problem(status: number, detail: string, extensions: Record<string, unkn
   return { ...extensions, type: 'about:blank', title: titles[status] ?? 'Error', status, detail }
 }
 
-/** Postgres keeps neither a NUL nor half of a surrogate pair, in text or in jsonb. */
-function refuseUnstorable(value: unknown): void {
+/**
+ * Postgres keeps neither a NUL nor half of a surrogate pair, in text or in jsonb; and what is nested without end would
+ * exhaust the stack of whatever goes through it.
+ */
+function refuseUnstorable(value: unknown, depth = 0): void {
+  if (depth > deepest) throw new Problem('invalid', `The body is nested more than ${deepest} deep.`)
   if (typeof value === 'string' && (value.includes('\0') || !isWellFormed(value))) {
     throw new Problem(
       'invalid',
@@ -112,7 +181,7 @@ function refuseUnstorable(value: unknown): void {
   if (typeof value === 'object' && value !== null) {
     for (const [key, item] of Object.entries(value)) {
       refuseUnstorable(key)
-      refuseUnstorable(item)
+      refuseUnstorable(item, depth + 1)
     }
   }
 }

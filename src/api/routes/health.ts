@@ -24,8 +24,19 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
     alive: true as const,
   }))
 
+  // This route is open to all: however many ask at once, the databases and queues are asked once.
+  let checking: ReturnType<typeof checkAll> | null = null
+  async function checkAll() {
+    try {
+      return await Promise.all(sites.map(async (site) => ({ name: site.name, ...(await checkSite(site)) })))
+    } finally {
+      checking = null
+    }
+  }
+
   app.get('/readyz', { schema: { response: { 200: readiness, 503: readiness } } }, async (_request, reply) => {
-    const checked = await Promise.all(sites.map(async (site) => ({ name: site.name, ...(await checkSite(site)) })))
+    checking ??= checkAll()
+    const checked = await checking
     // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back. And a
     // process that is taken out of service because one database is away would take the others out with it.
     const ready = checked.some(({ database }) => database === 'ok')
@@ -57,7 +68,7 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
     return { database, queue: tickets }
   }
 
-  // This route is open to all: an error's own words, which may name hosts and users, go to the log only.
+  // Open to all as well: an error's own words, which may name hosts and users, go to the log only.
   async function check(what: string, answer: Promise<unknown>, log: Site['log']): Promise<string> {
     try {
       await answer

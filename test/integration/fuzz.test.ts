@@ -1,0 +1,415 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createItems } from '../support/items.ts'
+import { exchange, type Reply, requestBytes } from '../support/raw-http.ts'
+import { jobSource, startInProcess } from '../support/service.ts'
+
+const seed = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31))
+const rounds = Number(process.env.FUZZ_ROUNDS ?? 40)
+console.log(`fuzz: FUZZ_SEED=${seed} FUZZ_ROUNDS=${rounds}`)
+
+/** A caller may ask so often and no more: to ask more often, there are more of them. */
+const callers = 60
+const secretOf = (scope: string, index: number) => `secret-${scope}-${index}-${'x'.repeat(16)}`
+
+interface Target {
+  readonly url: string
+  readonly database: TestDatabase
+  readonly ended: string
+  readonly live: string
+  readonly routes: ReadonlyArray<{ readonly method: string; readonly path: string }>
+}
+
+async function prepare(): Promise<Target> {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 10)
+  const text = jobSource({
+    name: 'text',
+    table: 'items',
+    rest: 'params: z.object({ text: z.string() }), set: ({ text }) => ({ label: sql`${text}` })',
+  })
+  await writeFile(join(jobs, 'text.ts'), text)
+  const tokens = Array.from({ length: callers }, (_, index) =>
+    (['read', 'operate'] as const).map((scope) => `${scope}${index}:${scope}:${secretOf(scope, index)}`),
+  )
+  const { url } = await startInProcess(database, jobs, { ROLE: 'api', API_TOKENS: tokens.flat().join(',') })
+  const call = async (method: string, path: string, body?: object) => {
+    const headers = bearer('operate', 0)
+    const json: Array<[string, string]> = body ? [['content-type', 'application/json']] : []
+    const reply = await exchange(
+      url,
+      requestBytes(method, path, [...headers, ...json], body ? JSON.stringify(body) : ''),
+    )
+    return JSON.parse(reply.body)
+  }
+  const { id: ended } = await call('POST', '/runs', { job: 'touch' })
+  await call('POST', `/runs/${ended}/cancel`)
+  const { id: live } = await call('POST', '/runs', { job: 'count' })
+  const { paths } = await call('GET', '/openapi.json')
+  const described = Object.entries(paths as Record<string, object>).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
+  )
+  const others = [
+    { method: 'GET', path: '/metrics' },
+    { method: 'GET', path: '/openapi.json' },
+    { method: 'DELETE', path: '/runs/{id}' },
+    { method: 'PUT', path: '/nothing/{id}/at/all' },
+    ...['HEAD', 'OPTIONS', 'TRACE', 'PROPFIND'].map((method) => ({ method, path: '/runs/{id}' })),
+  ]
+  return { url, database, ended, live, routes: [...described, ...others] }
+}
+
+function bearer(scope: 'read' | 'operate', index: number): Array<[string, string]> {
+  return [['authorization', `Bearer ${secretOf(scope, index % callers)}`]]
+}
+
+/** Every row of every table of evenkeel's and of the user's. */
+async function stateOf(database: TestDatabase): Promise<Record<string, string>> {
+  const tables = await database.query<{ name: string }>(
+    "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN ('evenkeel', 'public') ORDER BY 1",
+  )
+  const rows = await Promise.all(
+    tables.map(({ name }) =>
+      database.value<string>(`SELECT string_agg(t::text, chr(10) ORDER BY t::text) FROM ${name} t`),
+    ),
+  )
+  return Object.fromEntries(tables.map(({ name }, index) => [name, rows[index] ?? '']))
+}
+
+/** What no answer may hold, and no refusal tell. */
+function expectHarmless(reply: Reply, sent: string): void {
+  const about = `${sent.slice(0, 500)} …\n was answered with\n${reply.text.slice(0, 1500)}`
+  expect(reply.text, about).not.toMatch(/HTTP\/1\.1 5\d\d /)
+  expect(reply.text, about).not.toMatch(/secret-(read|operate)-\d/)
+  if (reply.status < 400) return
+  expect(reply.text, about).not.toMatch(/\.[mc]?[jt]s:\d+:\d+|node_modules|node:internal/)
+  expect(reply.text, about).not.toContain(process.cwd())
+  expect(reply.text, about).not.toMatch(/\b(SELECT|INSERT INTO|RETURNING|LIMIT \$)\b|syntax error at|relation "/)
+  expect(reply.headers.get('content-type'), about).toContain('application/problem+json')
+  expect(reply.headers.get('x-content-type-options'), about).toBe('nosniff')
+  if (!sent.startsWith('HEAD ')) expect(JSON.parse(reply.body), about).toMatchObject({ status: reply.status })
+}
+
+const hostileText = fc.oneof(
+  fc.constantFrom(
+    "'; DROP TABLE items; --",
+    "1' OR '1'='1",
+    '"; DROP SCHEMA evenkeel CASCADE; --',
+    '$1',
+    '%s%n%x',
+    '\\',
+    "\\'; --",
+    '../../../../etc/passwd',
+    '..%2f..%2fetc%2fpasswd',
+    '\u0000',
+    'a\u0000b',
+    '\ud800',
+    '\u202e\u0301\u{1f480}',
+    'ﬃ',
+    '__proto__',
+    'constructor',
+    '-1',
+    '0',
+    '1e400',
+    '9'.repeat(40),
+    '-9223372036854775809',
+    'NaN',
+    'null',
+    '{}',
+    '[]',
+    '*',
+    'touch',
+    'replica-lag',
+    'schedule',
+    'x'.repeat(300),
+    'x'.repeat(7000),
+  ),
+  fc.string({ unit: 'grapheme', maxLength: 60 }),
+  fc.string({ unit: 'binary', maxLength: 60 }),
+)
+
+const hostileValue: fc.Arbitrary<unknown> = fc.oneof(
+  hostileText,
+  fc.double(),
+  fc.constantFrom(0, -1, 1e308, 2 ** 53, true, false, null),
+  fc.jsonValue({ maxDepth: 6 }),
+)
+
+/** Words of the API's own, so that what is below them is reached. */
+const words = [
+  'job',
+  'params',
+  'options',
+  'dryRun',
+  'databases',
+  'reason',
+  'acceptJobChange',
+  'signal',
+  'seconds',
+  'batchSize',
+  'parallelism',
+  'maxLagSeconds',
+  'maxRowsPerSecond',
+  'targetBatchSeconds',
+  'signals',
+  'schedule',
+  'cron',
+  'timeZone',
+  'min',
+  'max',
+  'rows',
+  'keys',
+  'all',
+  'limit',
+]
+const hostileObject = fc.dictionary(fc.oneof(fc.constantFrom(...words), hostileText), hostileValue, { maxKeys: 6 })
+const nested = fc
+  .tuple(fc.integer({ min: 1, max: 30_000 }), fc.constantFrom('[]', '{"a":}', '{"params":}'))
+  .map(([depth, brackets]) => `${brackets.slice(0, -1).repeat(depth)}1${brackets.slice(-1).repeat(depth)}`)
+const poisoned = fc
+  .tuple(fc.constantFrom('__proto__', 'constructor', 'prototype'), hostileValue)
+  .map(
+    ([key, value]) =>
+      `{"job":"touch","${key}":{"prototype":{"dryRun":true},"dryRun":${JSON.stringify(value) ?? 'null'}}}`,
+  )
+
+/** Whatever it says, there is a word in it that no body has: nothing of it may be taken. */
+const refusable = fc.oneof(
+  { weight: 6, arbitrary: hostileObject.map((body) => JSON.stringify({ ...body, 'no such word': 1 })) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .jsonValue()
+      .filter((value) => value !== null)
+      .map((value) => JSON.stringify([value])),
+  },
+  { weight: 1, arbitrary: nested },
+  { weight: 1, arbitrary: poisoned },
+  { weight: 1, arbitrary: fc.string({ unit: 'binary', minLength: 1, maxLength: 200 }).map((text) => `{${text}`) },
+  { weight: 1, arbitrary: fc.constant(`{"job":"${'x'.repeat(80_000)}"}`) },
+)
+const acceptable = fc.oneof(
+  hostileObject.map((body) => JSON.stringify(body)),
+  refusable,
+)
+
+const contentType = fc.oneof(
+  { weight: 8, arbitrary: fc.constant('application/json') },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      'text/plain',
+      'application/json; charset=utf-16',
+      'application/json, text/html',
+      'multipart/form-data; boundary=x',
+      'application/x-www-form-urlencoded',
+      'a'.repeat(2000),
+      ';;;',
+    ),
+  },
+)
+
+function encoded(text: string): string {
+  return [...text]
+    .map((character) => (/^[\ud800-\udfff]$/.test(character) ? '%ED%A0%80' : encodeURIComponent(character)))
+    .join('')
+}
+
+const query = fc
+  .array(
+    fc.tuple(
+      fc.constantFrom('limit', 'after', 'before', 'job', 'status', 'database', 'all', '__proto__', 'limit[]'),
+      hostileText,
+    ),
+    { maxLength: 4 },
+  )
+  .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.map(([name, value]) => `${name}=${encoded(value)}`).join('&')}`))
+
+/** What a header can carry at all; the rest is for the tests of broken HTTP. */
+const headerText = hostileText.map((text) => text.replace(/[^\x20-\x7e\x80-\xff]/g, '?'))
+const headers = fc.array(
+  fc.tuple(
+    fc.constantFrom(
+      'if-match',
+      'idempotency-key',
+      'x-forwarded-for',
+      'x-http-method-override',
+      'accept',
+      'origin',
+      'expect',
+      'cookie',
+      'content-encoding',
+      'accept-version',
+      'x-request-id',
+    ),
+    headerText,
+  ),
+  { maxLength: 4 },
+)
+
+const pathOf = (path: string, id: string, other: string) =>
+  path.replace('{id}', id).replace(/\{[^}]+\}/g, encoded(other))
+
+describe('hostile input', () => {
+  test('on every route: no 500, no leak, no change of state', { timeout: 400_000 }, async () => {
+    const { url, database, ended, live, routes } = await prepare()
+    const before = await stateOf(database)
+    const met = new Set<string>()
+    let sent = 0
+    const shoot = async (
+      scope: 'read' | 'operate',
+      method: string,
+      path: string,
+      rest: {
+        headers: ReadonlyArray<readonly [string, string]>
+        type: string
+        body: string
+      },
+    ) => {
+      sent += 1
+      const body: Array<readonly [string, string]> = method === 'GET' ? [] : [['content-type', rest.type]]
+      const bytes = requestBytes(method, path, [...bearer(scope, sent), ...body, ...rest.headers], rest.body)
+      const reply = await exchange(url, bytes)
+      expectHarmless(reply, bytes.toString('latin1'))
+      met.add(`${method} ${reply.status}`)
+      return reply.status
+    }
+    for (const { method, path } of routes) {
+      // A live run may be looked at; what it is told, it could do.
+      const safe = method === 'GET' || method === 'HEAD'
+      // What is right for one run is refused for a run that has ended; what is right for all of them would be done.
+      const body = path.includes('{id}') ? acceptable : refusable
+      const id = fc.oneof(fc.constantFrom(ended, ...(safe ? [live] : [])), hostileText.map(encoded))
+      const request = fc.record({ id, other: hostileText, query, headers, type: contentType, body })
+      await fc.assert(
+        fc.asyncProperty(request, async ({ id, other, query, ...rest }) => {
+          await shoot('operate', method, pathOf(path, id, other) + query, rest)
+        }),
+        { seed, numRuns: rounds },
+      )
+      if (safe) continue
+      // Who may only read is refused whatever he says, also of a run that lives and in words that are right.
+      const right = fc.record({
+        id: fc.constantFrom(live, ended),
+        other: fc.constantFrom('replica-lag', 'schedule'),
+        headers,
+        type: fc.constant('application/json'),
+        body: fc.oneof(acceptable, fc.constant(''), fc.constant('{"job":"touch"}'), fc.constant('{}')),
+      })
+      await fc.assert(
+        fc.asyncProperty(right, async ({ id, other, ...rest }) => {
+          expect([400, 403, 404, 417]).toContain(await shoot('read', method, pathOf(path, id, other), rest))
+        }),
+        { seed, numRuns: Math.ceil(rounds / 3) },
+      )
+    }
+    expect(await stateOf(database)).toEqual(before)
+    // A fuzz that is turned away at the door tests the door.
+    expect([...met]).toEqual(
+      expect.arrayContaining(['GET 200', 'GET 404', 'POST 400', 'POST 404', 'POST 403', 'PATCH 400']),
+    )
+    expect([...met].join()).not.toContain('429')
+    const alive = await exchange(url, requestBytes('GET', `/runs/${live}`, bearer('read', 0)))
+    expect(JSON.parse(alive.body).status).toBe('queued')
+  })
+
+  test('as parameters of a job: values for Postgres, never a part of a statement', { timeout: 200_000 }, async () => {
+    const { url, database } = await prepare()
+    const before = await stateOf(database)
+    let sent = 0
+    await fc.assert(
+      fc.asyncProperty(hostileText, async (text) => {
+        sent += 1
+        const body = JSON.stringify({ job: 'text', params: { text }, dryRun: true })
+        const bytes = requestBytes(
+          'POST',
+          '/runs',
+          [...bearer('operate', sent), ['content-type', 'application/json']],
+          body,
+        )
+        const reply = await exchange(url, bytes)
+        expectHarmless(reply, bytes.toString('utf8'))
+        const storable = !text.includes('\0') && !/\p{Surrogate}/u.test(text)
+        expect(reply.status, reply.text).toBe(storable ? 200 : 422)
+        if (!storable) return
+        expect(JSON.parse(reply.body).samples[0].after).toMatchObject({ label: text })
+      }),
+      { seed, numRuns: rounds },
+    )
+    expect(await stateOf(database)).toEqual(before)
+  })
+
+  test('that is not HTTP, or too much of it', { timeout: 200_000 }, async () => {
+    const { url, database, ended, live } = await prepare()
+    const before = await stateOf(database)
+    const token = bearer('operate', 1)
+    const json: Array<[string, string]> = [...token, ['content-type', 'application/json']]
+    const get = requestBytes('GET', `/runs/${ended}`, [...token, ['connection', 'keep-alive']])
+    const floods: ReadonlyArray<readonly [string, number, Buffer | string]> = [
+      ['headers without end', 431, requestBytes('GET', '/runs', [...token, ['x', 'y'.repeat(20_000)]])],
+      [
+        'many headers',
+        431,
+        requestBytes(
+          'GET',
+          '/runs',
+          Array.from({ length: 3000 }, (_, i) => [`x-${i}`, 'y']),
+        ),
+      ],
+      ['a path without end', 431, requestBytes('GET', `/runs/${'x'.repeat(20_000)}`, token)],
+      ['a parameter without end', 414, requestBytes('GET', `/runs/${'x'.repeat(10_000)}`, token)],
+      [
+        'two lengths',
+        400,
+        requestBytes('POST', '/pause', [...token, ['content-length', '3'], ['content-length', '4']], '{}'),
+      ],
+      [
+        'a length and chunks',
+        400,
+        requestBytes(
+          'POST',
+          '/pause',
+          [...token, ['content-length', '2'], ['transfer-encoding', 'chunked']],
+          '2\r\n{}\r\n0\r\n\r\n',
+        ),
+      ],
+      [
+        'a body longer than it says',
+        400,
+        Buffer.concat([
+          requestBytes('GET', '/livez', [
+            ['connection', 'keep-alive'],
+            ['content-length', '0'],
+          ]),
+          Buffer.from('rubbish\r\n\r\n'),
+        ]),
+      ],
+      ['a body that never comes', 408, requestBytes('POST', '/pause', [...json, ['content-length', '100']], '{')],
+      ['headers that never end', 408, get.subarray(0, -5)],
+      ['a version that there is not', 400, 'GET /runs HTTP/9.9\r\n\r\n'],
+      ['TLS', 400, Buffer.from('160301020001000100', 'hex')],
+      ['a bare line feed', 400, `GET /runs HTTP/1.1\nhost: x\n\n`],
+    ]
+    for (const [what, status, bytes] of floods) {
+      const reply = await exchange(url, bytes).catch((error: Error) => expect.fail(`${what}: ${error.message}`))
+      expectHarmless({ ...reply, status: 200 }, what)
+      const statuses = [...reply.text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, found]) => Number(found))
+      expect(statuses.at(-1), `${what}: ${reply.text}`).toBe(status)
+    }
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), fc.boolean(), async (garbage, behind) => {
+        // No method begins with this byte: what follows a whole request is broken at once.
+        const bytes = Buffer.from([...(behind ? [...get, ...get, 1] : []), ...garbage])
+        const { text } = await exchange(url, bytes, { hangUp: !behind })
+        expect(text).not.toMatch(/HTTP\/1\.1 5\d\d |secret-|node_modules|\.ts:\d/m)
+      }),
+      { seed, numRuns: rounds },
+    )
+    expect(await stateOf(database)).toEqual(before)
+    const alive = await exchange(url, requestBytes('GET', `/runs/${live}`, bearer('read', 0)))
+    expect(alive.status).toBe(200)
+  })
+})
