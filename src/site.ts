@@ -12,6 +12,7 @@ import { type Control, createControl, createPool } from './store/control.ts'
 import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { readPace } from './store/pace.ts'
+import { asPoolerError } from './store/pooler.ts'
 import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
 import { listLiveCheckpoints } from './store/totals.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -135,6 +136,8 @@ async function prepare(control: Control, location: QueueLocation, pools: readonl
   } catch (error) {
     await Promise.all(pools.map((pool) => pool.end()))
     if (error instanceof Problem) throw error
+    const pooler = asPoolerError(error)
+    if (pooler) throw new Problem('unavailable', `${pooler.message}. See docs/poolers.md.`)
     throw new Problem('unavailable', messageOf(error), {}, { cause: error })
   }
 }
