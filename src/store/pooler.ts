@@ -54,8 +54,9 @@ async function checkOwnBackend(connectionString: string): Promise<void> {
     const backend = await backendOf(one)
     for (let round = 1; round <= rounds; round++) {
       await other.query('BEGIN')
-      if ((await backendOf(other)) === backend || (await backendOf(one)) !== backend) throw new PoolerError(shared)
+      const apart = (await backendOf(other)) !== backend && (await backendOf(one)) === backend
       await other.query('ROLLBACK')
+      if (!apart) throw new PoolerError(shared)
     }
   })
 }
