@@ -1,12 +1,16 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
-import { findRedis } from './src/embedded/index.ts'
+import { findPgBouncer, findRedis } from './src/embedded/index.ts'
 
 const redis = await findRedis()
-if (!redis) {
-  const message = 'no redis-server or valkey-server: the tests on the Redis queue'
-  if (process.env.CI) throw new Error(`${message} are required in CI. Install redis-server.`)
-  process.stderr.write(`${message} are left out. Install redis-server to run them too.\n`)
+for (const [found, what, name] of [
+  [redis, 'on the Redis queue', 'redis-server'],
+  [await findPgBouncer(), 'behind a pooler', 'pgbouncer'],
+]) {
+  if (found) continue
+  const message = `no ${name}: the tests ${what}`
+  if (process.env.CI) throw new Error(`${message} are required in CI. Install ${name}.`)
+  process.stderr.write(`${message} are left out. Install ${name} to run them too.\n`)
 }
 
 // What goes through the queue is tested on each of its backends, with the same files.

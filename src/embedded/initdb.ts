@@ -33,10 +33,9 @@ export async function initdb(
       '--auth=scram-sha-256',
       '--encoding=UTF8',
       // Postgres' own: the same order on every machine, and no need of the system's locales, of which a container has
-      // none. ICU collations are there besides, by name.
+      // none. ICU collations are there besides, by name. Before 17 there is only C, which knows no case but ASCII's.
       '--locale=C',
-      '--locale-provider=builtin',
-      '--builtin-locale=C.UTF-8',
+      ...(Number(native.major) < 17 ? [] : ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']),
       '--text-search-config=english',
       '--no-instructions',
       ...(options.durable ? [] : ['--no-sync']),

@@ -7,18 +7,18 @@ import { hydrate, nativeFolder } from './binaries.ts'
 import type { Guard } from './guard.ts'
 import { temporaryFolder } from './temporary.ts'
 
-/** Binaries that the account can run, here and now. */
-export type Native = { bin: string; major: string }
+/** Binaries that the account can run, here and now. `wrapper` is the npm package that brought them. */
+export type Native = { bin: string; major: string; wrapper: string }
 
 /**
  * In place where that works, in a private copy where it does not: a clone under /root is closed to the account that
  * Postgres runs as, and a read-only node_modules may lack the libraries' links. Tried out, not deduced.
  */
-export async function prepareNative(account: Account | null, guard: Guard): Promise<Native> {
-  const installed = nativeFolder()
+export async function prepareNative(wrapper: string, account: Account | null, guard: Guard): Promise<Native> {
+  const installed = nativeFolder(wrapper)
   try {
     await hydrate(installed)
-    return await tryOut(installed, account)
+    return await tryOut(installed, wrapper, account)
   } catch {
     const folder = await temporaryFolder('evenkeel-bin', account, guard)
     const copy = join(folder, 'native')
@@ -26,7 +26,7 @@ export async function prepareNative(account: Account | null, guard: Guard): Prom
     await hydrate(copy)
     await openUp(copy)
     try {
-      return await tryOut(copy, account)
+      return await tryOut(copy, wrapper, account)
     } catch (error) {
       throw new Error(
         `the Postgres from npm does not run on this machine (it is built for glibc, so not for Alpine): ` +
@@ -36,12 +36,12 @@ export async function prepareNative(account: Account | null, guard: Guard): Prom
   }
 }
 
-async function tryOut(native: string, account: Account | null): Promise<Native> {
+async function tryOut(native: string, wrapper: string, account: Account | null): Promise<Native> {
   const bin = join(native, 'bin')
   const { stdout } = await promisify(execFile)(join(bin, 'postgres'), ['--version'], runAs(account))
   const major = /\) (\d+)/.exec(stdout)?.[1]
   if (major === undefined) throw new Error(`postgres --version said: ${stdout}`)
-  return { bin, major }
+  return { bin, major, wrapper }
 }
 
 /** The original may have been unpacked under a umask that leaves others nothing. */

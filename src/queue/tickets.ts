@@ -226,11 +226,14 @@ function redis(url: string, options: { maxRetriesPerRequest: number | null }) {
 }
 
 function postgres({ url, schema }: { url: string; schema: string }, connections: number) {
-  const { url: connectionString, startupOptions } = splitStartupOptions(url)
+  // BullMQ sends its search_path along as startup options, which poolers refuse or drop. Those in the URL, even if
+  // there are none, replace them; its queries all go over the pool, its notifications need no search_path.
+  const connectionString = new URL(url)
+  connectionString.searchParams.set('options', splitStartupOptions(url).startupOptions)
   return {
-    connectionString,
-    // BullMQ adds its search_path to these.
-    ...(startupOptions === '' ? {} : { options: startupOptions }),
+    connectionString: connectionString.href,
+    onConnect: (client: pg.ClientBase) =>
+      client.query("SELECT pg_catalog.set_config('search_path', $1, false)", [`"${schema}"`]),
     schema,
     max: connections,
     application_name: 'evenkeel queue',

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { splitStartupOptions } from '../core/connection.ts'
 import { quoteIdentifier } from '../core/identifier.ts'
+import { beginSessions } from './session.ts'
 
 /** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
 export interface Queryable {
@@ -27,8 +28,10 @@ export const sessionSettings: Readonly<Record<string, string>> = {
 }
 
 /**
- * A pool of connections; a setting is applied to each session as it begins, after those that the connection string asks
- * for. `onError` hears of connections that break: without a listener, also on those in use, they would end the process.
+ * A pool of connections; the settings are in force in each session before it is given out, whatever its connection string,
+ * its role or its database say. `onError` hears of connections that break: without a listener, also on those in use, they would
+ * end the process.
+ * Connecting fails with a PoolerError where a pooler on the way would not keep the settings, or would pass them on to others.
  */
 export function createPool(
   connectionString: string,
@@ -36,8 +39,7 @@ export function createPool(
   onError: (error: Error) => void = () => undefined,
 ): pg.Pool {
   const { url, startupOptions } = splitStartupOptions(connectionString)
-  const settings = Object.entries({ ...sessionSettings, ...options.settings })
-  const ours = settings.map(([name, value]) => `-c ${name}=${value.replace(/[\\ ]/g, '\\$&')}`)
+  const settings = { ...sessionSettings, ...options.settings, application_name: options.name }
   const pool = new pg.Pool({
     connectionString: url,
     max: options.max,
@@ -47,7 +49,8 @@ export function createPool(
     keepAliveInitialDelayMillis: 10_000,
     // A connection that has gone without a word answers nothing, not even a timeout of the server's.
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
-    options: [startupOptions, ...ours].join(' ').trim(),
+    options: startupOptions,
+    onConnect: beginSessions(connectionString, settings),
   })
   pool.on('error', onError)
   pool.on('connect', (client) => client.on('error', onError))

@@ -1,9 +1,9 @@
 import { request } from 'node:http'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
-import { startPostgres } from '../../src/embedded/index.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 

@@ -12,6 +12,7 @@ import { tableSql } from '../../src/engine/table.ts'
 import { createControl, createPool } from '../../src/store/control.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { release } from '../support/postgres.ts'
 import { jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 
 // Nothing here but the last goes through the queue: once is enough.
@@ -184,14 +185,17 @@ inDatabase('a table that cannot be worked on is refused before a row is touched'
     expect(await onlyFinding(url, { key: ['id'] })).toContain('Key column id may be null')
   })
 
-  test('a key column whose NOT NULL was never validated: there may be nulls all the same', async () => {
-    const { url } = await prepare(
-      'CREATE TABLE users (id bigint UNIQUE, label text)',
-      'INSERT INTO users VALUES (1), (NULL)',
-      'ALTER TABLE users ADD CONSTRAINT id_given NOT NULL id NOT VALID',
-    )
-    expect(await onlyFinding(url, { key: ['id'] })).toContain('Key column id may be null')
-  })
+  test.skipIf(release < 18)(
+    'a key column whose NOT NULL was never validated: there may be nulls all the same',
+    async () => {
+      const { url } = await prepare(
+        'CREATE TABLE users (id bigint UNIQUE, label text)',
+        'INSERT INTO users VALUES (1), (NULL)',
+        'ALTER TABLE users ADD CONSTRAINT id_given NOT NULL id NOT VALID',
+      )
+      expect(await onlyFinding(url, { key: ['id'] })).toContain('Key column id may be null')
+    },
+  )
 
   test('a set that moves the key', async () => {
     const { url } = await prepare(users)

@@ -1,8 +1,9 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { type EmbeddedPostgres, startPostgres, startStandby } from '../../src/embedded/index.ts'
+import { type EmbeddedPostgres, startStandby } from '../../src/embedded/index.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { type Client, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 

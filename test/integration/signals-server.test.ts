@@ -1,7 +1,8 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/index.ts'
+import type { EmbeddedPostgres } from '../../src/embedded/index.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { othersOf, reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'
 import { until } from '../support/until.ts'
 

@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node'
-import { findRedis, startPostgres, startRedis } from '../../src/embedded/index.ts'
+import { findRedis, startRedis } from '../../src/embedded/index.ts'
+import { startPostgres } from './postgres.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -1,0 +1,53 @@
+import type { ClientBase } from 'pg'
+import { backendOf, checkPooler, PoolerError } from './pooler.ts'
+
+type Settings = Readonly<Record<string, string>>
+
+/**
+ * How a pool begins each of its sessions. The settings are set, not sent along with the connection: poolers refuse such
+ * `options`, or drop them in silence. Throws a PoolerError when that must not or cannot be done.
+ */
+export function beginSessions(connectionString: string, settings: Settings): (client: ClientBase) => Promise<void> {
+  let checked: Promise<void> | null = null
+  return async (client) => {
+    // The types leave out what the driver was told of its backend.
+    const told = client as ClientBase & { processID: number | null }
+    const backend = await backendOf(client)
+    if (told.processID === backend) {
+      await setSettings(client, settings)
+      return
+    }
+    // Once for all of them: it takes sessions of its own. One that could not be made says nothing.
+    checked ??= checkPooler(connectionString).catch((error) => {
+      checked = null
+      throw error
+    })
+    await checked
+    await expectSettings(client, backend, await setSettings(client, settings))
+    // A pooler's own number would cancel nobody's statement, or somebody else's.
+    told.processID = backend
+  }
+}
+
+/** Returns the settings as Postgres writes them. */
+async function setSettings(client: ClientBase, settings: Settings): Promise<Settings> {
+  const { rows } = await client.query<{ name: string; value: string }>(
+    `SELECT name, pg_catalog.set_config(name, value, false) AS value
+    FROM pg_catalog.json_each_text($1) AS asked(name, value)`,
+    [JSON.stringify(settings)],
+  )
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value]))
+}
+
+async function expectSettings(client: ClientBase, backend: number, settings: Settings): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT name FROM pg_catalog.json_each_text($1) AS asked(name, value)
+    WHERE pg_catalog.current_setting(name) IS DISTINCT FROM value`,
+    [JSON.stringify(settings)],
+  )
+  if (rows.length === 0 && (await backendOf(client)) === backend) return
+  const lost = rows.length === 0 ? 'its backend' : rows.map(({ name }) => name).join(', ')
+  throw new PoolerError(
+    `The address leads to a pooler through which a session does not keep ${lost}. Give evenkeel the address of Postgres itself`,
+  )
+}
