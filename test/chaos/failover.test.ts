@@ -105,3 +105,25 @@ test('a failover with asynchronous replication loses batches whole, and does the
   expect(await rowsDone(old)).toBe(before)
   expect(await sessions(old)).toBe(0)
 })
+
+test('a standby that was promoted is missed like any other: the run is held until somebody says that it may go on', async () => {
+  const { clients, database, heir, failOver } = await startPair({ synchronous: true })
+  const client = await startInProcess(clients, await createItems(database, rows), { REPLICAS: 'auto' })
+  const watched = ['replica-lag', 'replica-bytes', 'replicas-missing']
+  const signals = Object.fromEntries(watched.map((signal) => [signal, true]))
+  const id = await client.start('count', { options: { ...options, signals, synchronousCommit: 'on' } })
+  await untilDone(database, 2000)
+  await failOver()
+  const { throttle } = await until(
+    'the run to be held',
+    () => client.run(id),
+    (run) => run.throttle !== null && watched.includes(run.throttle.signal) && /the limit is/.test(run.throttle.reason),
+    60,
+  )
+  expect(throttle?.reason).toContain('standby heir')
+  for (const signal of watched) {
+    const override = { signal, reason: 'failover: the new standby is being built', seconds: 3600 }
+    expect((await client.call('POST', `/runs/${id}/overrides`, override)).status).toBeLessThan(300)
+  }
+  await expectWhole(client, heir, id)
+})

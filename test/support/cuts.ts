@@ -73,18 +73,11 @@ export class Cutter {
     this.#plan = plan
   }
 
-  /** Cuts so far, by kind and moment. */
-  get counts(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#cut)
-  }
-
   /** Whether all cuts have been made that were asked for. */
   get isDone(): boolean {
-    return Object.keys(this.#plan.times).every((kind) => this.isDoneWith(kind))
-  }
-
-  isDoneWith(kind: string): boolean {
-    return moments.every((moment) => this.#countOf(kind, moment) === this.#plan.times[kind])
+    return Object.entries(this.#plan.times).every(([kind, times]) =>
+      moments.every((moment) => this.#countOf(kind, moment) === times),
+    )
   }
 
   readonly watch: Watch = (message, connection) => {
