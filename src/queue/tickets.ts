@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createPostgresBackend, Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq'
+import { Queue, type QueueOptions, runMigrations, Worker, type WorkerOptions } from 'bullmq'
 import pg from 'pg'
 import { splitStartupOptions } from '../core/connection.ts'
+import { HeardClient, heardPostgresBackend } from './backend.ts'
 
 /** What the queue carries: which range of which run wants work. Everything else stands in Postgres. */
 export interface Ticket {
@@ -83,7 +84,7 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
     const created =
       location.kind === 'redis'
         ? new Queue(queueName, { ...options, connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
-        : new Queue(queueName, { ...options, connection: postgres(location, 2) }, createPostgresBackend)
+        : new Queue(queueName, { ...options, connection: postgres(location, 2) }, heardPostgresBackend)
     created.on('error', onError)
     return created as Queue
   }
@@ -148,7 +149,7 @@ export function consumeTickets(
           queueName,
           process,
           { ...options, connection: postgres(location, 2) },
-          createPostgresBackend,
+          heardPostgresBackend,
         )) as Worker
 
   const stopping = new AbortController()
@@ -232,6 +233,7 @@ function postgres({ url, schema }: { url: string; schema: string }, connections:
   connectionString.searchParams.set('options', splitStartupOptions(url).startupOptions)
   return {
     connectionString: connectionString.href,
+    Client: HeardClient,
     onConnect: (client: pg.ClientBase) =>
       client.query("SELECT pg_catalog.set_config('search_path', $1, false)", [`"${schema}"`]),
     schema,

@@ -1,0 +1,32 @@
+import { createPostgresBackend } from 'bullmq'
+import pg from 'pg'
+
+/**
+ * A client that always has somebody who hears of its errors. BullMQ leaves its own without while they begin and while they
+ * end; a server that is shut down in such a moment says so, and what nobody hears would end the process.
+ */
+export class HeardClient extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config)
+    this.#hear()
+  }
+
+  override removeAllListeners(event?: string | symbol): this {
+    super.removeAllListeners(event)
+    this.#hear()
+    return this
+  }
+
+  /** Whoever waits for an answer is told by its failing. */
+  #hear(): void {
+    this.on('error', () => undefined)
+  }
+}
+
+/** BullMQ's backend on Postgres, on clients that are heard: in its pool by `Client` of the connection, and for LISTEN here. */
+export const heardPostgresBackend: typeof createPostgresBackend = (name, options, more) => {
+  const backend = createPostgresBackend(name, options, more)
+  const { connection } = backend as unknown as { connection: { pgModule: Pick<typeof pg, 'Client'> } }
+  connection.pgModule = { Client: HeardClient }
+  return backend
+}
