@@ -25,10 +25,14 @@ export class BatchSizer {
   /** Below the lower bound, because larger windows did not pass. */
   #turnedAway: boolean
 
-  constructor(options: RunOptions, size?: number) {
-    const { min } = boundsOf(options)
-    this.#size = size ?? min
-    this.#turnedAway = this.#size < min
+  /** Goes on from a size; below the lower bound only where that is because larger windows were turned away. */
+  constructor(options: RunOptions, size?: number, turnedAway = false) {
+    this.#size = size ?? boundsOf(options).min
+    this.#turnedAway = turnedAway
+  }
+
+  get turnedAway(): boolean {
+    return this.#turnedAway
   }
 
   /** Rows for the next window under these options, which may have changed since the last one. */

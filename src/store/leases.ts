@@ -17,6 +17,8 @@ export interface Lease {
   readonly upper: Cursor | null
   readonly cursor: Cursor | null
   readonly batchSize: number | null
+  /** It is so small because larger windows did not pass. */
+  readonly turnedAway: boolean
   /** Slices in a row that ended in trouble. */
   readonly attempts: number
 }
@@ -38,23 +40,23 @@ export async function leaseRange(
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
        AND coalesce(r.lease_until < clock_timestamp(), true) AND n.status = ANY($6)
      RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
-       r.batch_size AS "batchSize", r.attempts`,
+       r.batch_size AS "batchSize", r.turned_away AS "turnedAway", r.attempts`,
     [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses],
   )
   return rows[0] ?? null
 }
 
-/** Keeps a lease through a time in which no checkpoint renews it. False when it is no longer ours. */
+/** Keeps a lease, and what was learnt of the size of windows, through a time without a checkpoint. False when it is no longer ours. */
 export async function renewLease(
   { db, s }: Control,
   lease: Lease,
   leaseSeconds: number,
-  batchSize: number,
+  { batchSize, turnedAway }: Pick<Lease, 'batchSize' | 'turnedAway'>,
 ): Promise<boolean> {
   const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), batch_size = $5
+    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), batch_size = $5, turned_away = $6
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
-    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds, batchSize],
+    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds, batchSize, turnedAway],
   )
   return rowCount === 1
 }
@@ -68,8 +70,10 @@ export interface Release {
   /** Since the last batch began, which no checkpoint has counted; and the part of it that pace held the worker back. */
   readonly workedMs: number
   readonly throttledMs: number
-  /** Rows for the next window: smaller than the last one that committed, where a larger one was turned away. */
+  /** Rows for the next window; null where nothing was learnt of it. */
   readonly batchSize: number | null
+  /** They are so few because larger windows did not pass. */
+  readonly turnedAway: boolean
   /** Why it waits, as people are told; null where it need not, or waits for what it says elsewhere. */
   readonly throttle: Throttle | null
 }
@@ -81,7 +85,8 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
        throttle = $9::jsonb || CASE WHEN attempts > 0 AND throttle ? 'since' THEN jsonb_build_object('since', throttle->'since') ELSE '{}' END,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
        worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8,
-       recent_throttled_ms = recent_throttled_ms + $7::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size)
+       recent_throttled_ms = recent_throttled_ms + $7::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size),
+       turned_away = CASE WHEN $8 IS NULL THEN turned_away ELSE $10 END
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
     [
       lease.runId,
@@ -93,6 +98,7 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
       state.throttledMs,
       state.batchSize,
       state.throttle && JSON.stringify(state.throttle),
+      state.turnedAway,
     ],
   )
 }

@@ -71,12 +71,13 @@ export class SliceLoop {
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
     this.#brake = new Brake(deps, lease)
     this.#isolation = new Isolation(deps.control, lease, client)
-    this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined)
+    this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined, lease.turnedAway)
   }
 
-  /** Rows for the next window. */
-  get batchSize(): number {
-    return this.#isolation.limit(this.#sizer.next(this.#run.options))
+  /** Rows for the next window, and whether they are so few because larger ones did not pass. */
+  get size(): { readonly batchSize: number; readonly turnedAway: boolean } {
+    const batchSize = this.#isolation.limit(this.#sizer.next(this.#run.options))
+    return { batchSize, turnedAway: this.#sizer.turnedAway || this.#isolation.narrowed }
   }
 
   /** Whether any batch under this lease is known to have committed. */
@@ -90,7 +91,7 @@ export class SliceLoop {
       const { wait, throttle } = await this.#batches(stop)
       const workedMs = performance.now() - this.#lastBeganAt
       const { throttledMs } = this.#brake
-      return { wakeAfterSeconds: wait, attempts: 0, workedMs, throttledMs, batchSize: this.batchSize, throttle }
+      return { wakeAfterSeconds: wait, attempts: 0, workedMs, throttledMs, throttle, ...this.size }
     } finally {
       if (this.#sums.batches > 0)
         this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
@@ -177,7 +178,7 @@ export class SliceLoop {
   async #keepLease(): Promise<boolean> {
     if (performance.now() - this.#leaseAt < longestQuietSeconds * 1000) return true
     this.#leaseAt = performance.now()
-    return renewLease(this.#deps.control, this.#lease, leaseSeconds, this.batchSize)
+    return renewLease(this.#deps.control, this.#lease, leaseSeconds, this.size)
   }
 
   #input(limit: number, began: number): BatchInput {
@@ -285,7 +286,7 @@ export class SliceLoop {
     const left = (this.#endsAt - performance.now()) / 1000
     if (summary.waitSeconds > Math.min(left, longestQuietSeconds)) return summary.waitSeconds
     await waitSeconds(Math.max(summary.waitSeconds, 0.01), stop)
-    await renewLease(control, this.#lease, leaseSeconds, this.batchSize)
+    await renewLease(control, this.#lease, leaseSeconds, this.size)
     return 'go on'
   }
 }

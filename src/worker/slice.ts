@@ -23,6 +23,7 @@ const atOnce: Release = {
   workedMs: 0,
   throttledMs: 0,
   batchSize: null,
+  turnedAway: false,
   throttle: null,
 }
 
@@ -97,7 +98,7 @@ async function workLease(
       // In a row: a batch that committed under this lease began a new one.
       const attempts = loop?.hasCommitted ? 0 : lease.attempts
       log.warn({ err: error, fault, attempts: attempts + 1 }, 'batch turned away: the range is tried again')
-      return { ...waitAfter(error, fault, lease.ordinal, attempts), batchSize: loop?.batchSize ?? null }
+      return { ...waitAfter(error, fault, lease.ordinal, attempts), ...loop?.size }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce

@@ -161,6 +161,7 @@ async function workRange(engine: Engine, run: Run, job: ResolvedJob, lease: Leas
     workedMs: 0,
     throttledMs: 0,
     batchSize: null,
+    turnedAway: false,
     throttle: null,
   })
 }

@@ -177,13 +177,20 @@ describe('the size of a batch', () => {
     expect(sizer.next(fixed)).toBe(333)
   })
 
-  test('a bound that was raised since the range left off is taken up, on a sparse stretch too', () => {
+  test('a bound that was raised since the range left off holds at once', () => {
     const fixed = { ...options, batchSize: 333 }
-    const sizer = new BatchSizer(fixed, 50)
+    expect(new BatchSizer(fixed, 50).next(fixed)).toBe(333)
+    expect(new BatchSizer(options, 3).next(options)).toBe(10)
+  })
+
+  test('what was turned away when the range left off is come back to step by step, on a sparse stretch too', () => {
+    const fixed = { ...options, batchSize: 333 }
+    const sizer = new BatchSizer(fixed, 50, true)
+    expect([sizer.next(fixed), sizer.turnedAway]).toEqual([50, true])
     for (let batch = 0; batch < 50; batch += 1) {
       sizer.observe({ scanned: sizer.next(fixed), done: 0, seconds: 0.001 }, fixed, target)
     }
-    expect(sizer.next(fixed)).toBe(333)
+    expect([sizer.next(fixed), sizer.turnedAway]).toEqual([333, false])
   })
 
   test('follows options that change while it runs', () => {

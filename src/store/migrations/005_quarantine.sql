@@ -24,5 +24,8 @@ ALTER TABLE stragglers ADD COLUMN failures int NOT NULL DEFAULT 0;
 -- How often batches of the range ended in a fault, by its kind.
 ALTER TABLE ranges ADD COLUMN faults jsonb NOT NULL DEFAULT '{}';
 
+-- Whether batch_size is small because larger windows did not pass: then it holds also below the bounds of the options.
+ALTER TABLE ranges ADD COLUMN turned_away boolean NOT NULL DEFAULT false;
+
 -- Options that have come since.
 UPDATE runs SET options = '{"maxQuarantined": 100, "succeedWithQuarantined": false}' || options;
