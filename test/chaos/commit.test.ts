@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
 import { type Cut, Cutter, cutsAround, moments, phaseOf, verdictOf } from '../support/cuts.ts'
 import { createDatabase } from '../support/database.ts'
@@ -6,6 +6,10 @@ import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
 import { type Answer, type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
+
+/** Some seconds where the machine is free; each cut costs a connection and a plan. Seconds. */
+const patience = 200
+vi.setConfig({ testTimeout: 2.5 * patience * 1000 })
 
 interface RangeBody {
   readonly kind: string
@@ -50,7 +54,7 @@ test.each(['touch', 'count'])(
       90,
     )
     await other.query('COMMIT')
-    await client.reaches(id, ['succeeded'], 90)
+    await client.reaches(id, ['succeeded'], patience)
     expect(cutter.isDone).toBe(true)
     await expectTouchedOnce(database, rows)
     await expectCounted(client, id, rows)
@@ -82,7 +86,7 @@ test('batches that go on in the server while their worker has been cut off: thei
   })
   const client = await startInProcess(proxy, jobs)
   const id = await client.start('slow', { options: { parallelism: 1, batchSize: 20 } })
-  await client.reaches(id, ['succeeded'], 90)
+  await client.reaches(id, ['succeeded'], patience)
   expect(orphans.length).toBeGreaterThanOrEqual(rows / 20 / 2 - 1)
   expect(Math.max(...(await Promise.all(orphans)))).toBe(1)
   await expectTouchedOnce(database, rows)
@@ -111,7 +115,7 @@ test('connections for leases and changes of status that are cut around their com
   const client = await startInProcess(database, jobs, { ROLE: 'api' })
   await startInProcess(proxy, jobs, { ROLE: 'worker' })
   const id = await client.start('count', { options: { parallelism: 16, batchSize: 100 } })
-  await client.reaches(id, ['succeeded'], 110)
+  await client.reaches(id, ['succeeded'], patience)
   expect([control.isDone, batches.isDone]).toEqual([true, true])
   await expectTouchedOnce(database, rows)
   await expectCounted(client, id, rows)

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { startPostgres, startStandby } from '../../src/embedded/index.ts'
 import { openDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
@@ -7,6 +7,9 @@ import { type Client, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 const rows = 20_000
+/** Some seconds where the machine is free. */
+const patience = 200
+vi.setConfig({ testTimeout: 2 * patience * 1000 })
 
 /** A primary and its standby, each with a proxy: one that clients go by, and one that the standby follows by. */
 async function startPair({ synchronous }: { synchronous: boolean }) {
@@ -59,7 +62,7 @@ const rowsDone = (database: TestDatabase) => database.value<number>('SELECT sum(
 
 /** It went on by itself: nothing failed it, and each row was done once, by its own word and by the table's. */
 async function expectWhole(client: Client, database: TestDatabase, id: string): Promise<void> {
-  const run = await client.reaches(id, ['succeeded'], 90)
+  const run = await client.reaches(id, ['succeeded'], patience)
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
   const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)

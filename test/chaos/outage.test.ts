@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { startPostgres } from '../../src/embedded/index.ts'
 import { phaseOf } from '../support/cuts.ts'
 import { createDatabase, openDatabase } from '../support/database.ts'
@@ -8,9 +8,12 @@ import { type Client, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 const rows = 20_000
+/** Some seconds where the machine is free. */
+const patience = 200
+vi.setConfig({ testTimeout: 2 * patience * 1000 })
 
 async function expectWhole(client: Client, id: string): Promise<string[]> {
-  const run = await client.reaches(id, ['succeeded'], 90)
+  const run = await client.reaches(id, ['succeeded'], patience)
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   return kinds(client, id)
 }
