@@ -57,6 +57,8 @@ async function putBack(database: TestDatabase, version: number): Promise<void> {
   for (const { upTo, sql } of writtenBefore) if (version <= upTo) await database.query(sql)
 }
 
+const owners = (database: TestDatabase) => database.value<number>('SELECT count(lease_owner)::int FROM evenkeel.ranges')
+
 const versionOf = (database: TestDatabase) =>
   database.value<number>('SELECT max(version)::int FROM evenkeel.schema_version')
 
@@ -166,6 +168,25 @@ describe('a newer release takes the control schema over', () => {
     await next.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
     await next.reaches(id, ['succeeded'])
     await expectTouchedOnce(database, 20_000)
+  })
+
+  test('a ticket that is out already is worth nothing to a worker of the release before', async () => {
+    const database = await createDatabase()
+    const old = await startInProcess(database, await createItems(database, 100))
+    // Each row's wait is longer than a lease is kept through: the range's next ticket is on the queue meanwhile.
+    await old.start('count', { options: { maxRowsPerSecond: 0.2, batchSize: 1, parallelism: 1 } })
+    const tickets = async () => {
+      const { body } = await old.call<string>('GET', '/metrics')
+      return [...body.matchAll(/^backfill_queue_tickets\{.*\} (\d+)$/gm)].reduce(
+        (sum, [, count]) => sum + Number(count),
+        0,
+      )
+    }
+    await until('the ticket to wait', async () => (await countDone(database)) === 1 && (await owners(database)) === 0)
+    await until('the ticket to be out', tickets)
+    await takeOver(database)
+    await until('the ticket to be used', tickets, (count) => count === 0)
+    expect([await countDone(database), await owners(database)]).toEqual([1, 0])
   })
 
   test('an API of the release before changes nothing, says so to whoever asks, and ends', async () => {
