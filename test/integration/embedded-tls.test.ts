@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { accountOf } from '../../src/embedded/account.ts'
@@ -11,51 +10,14 @@ import { type EmbeddedPostgres, findRedis, startPostgres } from '../../src/embed
 import { freePort } from '../../src/embedded/port.ts'
 import { writeOwned } from '../../src/embedded/secret.ts'
 import { type Certificate, createAuthority, createCertificate } from '../support/certificates.ts'
-import { Client, jobSource, jobsFolder } from '../support/service.ts'
+import { run } from '../support/process.ts'
+import { jobSource, jobsFolder } from '../support/service.ts'
 import { until } from '../support/until.ts'
-
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 async function folder(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'evenkeel-tls-'))
   onTestFinished(() => rm(path, { recursive: true, force: true }))
   return path
-}
-
-/** A process of evenkeel as people start it, and what it says. */
-function run(env: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, ['--import', 'tsx', main], {
-    env: { PATH: process.env.PATH ?? '', PORT: '0', REPLICAS: 'none', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
-  const ended = once(child, 'exit')
-  onTestFinished(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
-  return {
-    /** The client of a service that has come up. */
-    async client(): Promise<Client> {
-      const url = await until(
-        'the service to listen',
-        () => {
-          if (child.exitCode !== null) throw new Error(output)
-          return /"url":"(http[^"]+)"/.exec(output)?.[1]
-        },
-        Boolean,
-        60,
-      )
-      return new Client(url as string)
-    },
-    /** What one that does not come up has said. */
-    async refusal(): Promise<string> {
-      const [code] = await ended
-      expect(code, output).toBe(1)
-      return output
-    },
-  }
 }
 
 /** One into which sessions get only over TLS, with this certificate. */

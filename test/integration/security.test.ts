@@ -164,6 +164,9 @@ test(`whoever has the queue can waste time, and write nothing (${queueKind} queu
   const paused = await client.start('touch')
   await client.call('POST', `/runs/${paused}/pause`)
   const done = await countDone(database)
+  const leasesOfPaused = () =>
+    database.value<string>('SELECT sum(epoch) FROM evenkeel.ranges WHERE run_id = $1', [paused])
+  const leased = await leasesOfPaused()
   const byTouch = 'SELECT count(*)::int FROM items WHERE label IS NOT NULL'
   const id = await client.start('count', { options: { maxRowsPerSecond: 4000 } })
   await client.reaches(id, ['running'])
@@ -213,6 +216,7 @@ test(`whoever has the queue can waste time, and write nothing (${queueKind} queu
   )
   expect((await client.run(paused)).status).toBe('paused')
   expect(await database.value(byTouch)).toBe(done)
+  expect(await leasesOfPaused()).toBe(leased)
   await client.reaches(id, ['succeeded'])
   const notOnce = 'SELECT count(*)::int FROM items WHERE touched - (label IS NOT NULL)::int <> 1'
   expect([await database.value(notOnce), await database.value(byTouch)]).toEqual([0, done])

@@ -153,6 +153,17 @@ describe('the environment', () => {
     expect(refusal({ DATABASE_CORES: '0' })).toContain('DATABASE_CORES')
   })
 
+  test('takes a password that is written as a URL has it, and says how where it is not', () => {
+    const url = 'postgres://ann:p%40%3A%2F%3F%23%25%26%20@db/app?sslmode=verify-full&sslrootcert=/etc/a%40b.pem'
+    expect(readConfig({ DATABASE_URL: url }).databaseUrl).toBe(url)
+    expect(readConfig({ DATABASE_URL: 'postgres:///app?host=/run/postgresql' }).databaseUrl).toContain('/run')
+    for (const name of ['DATABASE_URL', 'REDIS_URL']) {
+      const scheme = name === 'REDIS_URL' ? 'redis' : 'postgres'
+      expect(refusal({ [name]: `${scheme}://ann:a/b@db/app` })).toContain(`${name} is not a URL that can be read: in a`)
+    }
+    expect(refusal({ REPLICA_URLS: 'postgres://db/app,postgres://ann:a/b@db/app' })).toContain('entry 2')
+  })
+
   test('leaves its secrets out of every message', () => {
     const wrong = [
       { DATABASE_URL: `mysql://ann:${secret}@db/app` },
@@ -163,6 +174,21 @@ describe('the environment', () => {
       { DATABASES: `postgres://ann:${secret}@db/app` },
       { DATABASES: `eu=postgres://ann:a,${secret}@db/app` },
       { DATABASES: `eu=postgres://u:${secret}@db/a,us=postgres://u:${secret}@db/a`, DATABASE_URL: 'postgres://db/a' },
+      // As people type them, with a password that was not encoded: the rest of it would be a port or a database's name.
+      ...[
+        `a/${secret}`,
+        `12/${secret}`,
+        `a#${secret}`,
+        `12#${secret}`,
+        `a?${secret}`,
+        `%zz${secret}`,
+        `%c3%28${secret}`,
+      ].flatMap((typed) => [
+        { DATABASE_URL: `postgres://ann:${typed}@db/app` },
+        { DATABASES: `eu=postgres://ann:${typed}@db/app` },
+        { REPLICA_URLS: `postgres://ann:${typed}@db/app` },
+        { REDIS_URL: `rediss://:${typed}@cache` },
+      ]),
       { API_TOKENS: `ann:admin:${secret}` },
       { API_TOKENS: `${secret}` },
       { API_TOKENS: `ann:read:${secret},ann:read:${secret}` },
