@@ -3,7 +3,7 @@ import { startPostgres } from '../../src/embedded/index.ts'
 import { phaseOf } from '../support/cuts.ts'
 import { createDatabase, openDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
-import { startProxy } from '../support/proxy.ts'
+import { type Connection, startProxy } from '../support/proxy.ts'
 import { type Client, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -70,13 +70,13 @@ test('Postgres crashes three times within a run: what it forgets of rows it forg
 test('a batch that gets stuck on its way loses its range to another worker in seconds, and does nothing when it arrives', async () => {
   const database = await createDatabase()
   const jobs = await createItems(database, rows)
-  let stuck = false
+  let stuck: Connection | undefined
   let answered = false
-  const proxy = await startProxy(database.url, ({ from, type, sql }, { application }) => {
-    if (application !== 'evenkeel engine' || phaseOf(sql) !== 'keys') return 'pass'
-    if (stuck) answered ||= from === 'server' && type === 'Z'
+  const proxy = await startProxy(database.url, ({ from, type, sql }, connection) => {
+    if (connection === stuck) answered ||= from === 'server' && type === 'Z'
+    if (connection.application !== 'evenkeel engine' || phaseOf(sql) !== 'keys') return 'pass'
     if (stuck || from !== 'client' || type !== 'B') return 'pass'
-    stuck = true
+    stuck = connection
     return 'hold'
   })
   const client = await startInProcess(database, jobs, { ROLE: 'api' })

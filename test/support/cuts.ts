@@ -67,7 +67,7 @@ export class Cutter {
   readonly #plan: CutPlan
   readonly #cut = new Map<string, number>()
   readonly #seen = new WeakMap<Connection, number>()
-  readonly #due = new WeakMap<Connection, Cut>()
+  readonly #due = new WeakMap<Connection, { readonly cut: Cut; readonly name: string }>()
 
   constructor(plan: CutPlan) {
     this.#plan = plan
@@ -76,7 +76,7 @@ export class Cutter {
   /** Whether all cuts have been made that were asked for. */
   get isDone(): boolean {
     return Object.entries(this.#plan.times).every(([kind, times]) =>
-      moments.every((moment) => this.#countOf(kind, moment) === times),
+      moments.every((moment) => this.#countOf(kind, moment) >= times),
     )
   }
 
@@ -88,14 +88,17 @@ export class Cutter {
       if (next) this.#due.set(connection, next)
       else this.#due.delete(connection)
     }
-    return verdictOf(this.#due.get(connection), message)
+    const due = this.#due.get(connection)
+    const verdict = verdictOf(due?.cut, message)
+    if (due && verdict !== 'pass') this.#cut.set(due.name, (this.#cut.get(due.name) ?? 0) + 1)
+    return verdict
   }
 
   #countOf(kind: string | null, moment: Moment): number {
     return this.#cut.get(`${kind} ${moment}`) ?? 0
   }
 
-  #next({ type, sql }: Message, connection: Connection): Cut | null {
+  #next({ type, sql }: Message, connection: Connection) {
     const kind = this.#plan.kindOf(sql)
     const times = kind === null ? 0 : (this.#plan.times[kind] ?? 0)
     const left = moments.filter((moment) => this.#countOf(kind, moment) < times)
@@ -107,10 +110,8 @@ export class Cutter {
     const moment = left.reduce((least, other) =>
       this.#countOf(kind, other) < this.#countOf(kind, least) ? other : least,
     )
-    const count = this.#countOf(kind, moment) + 1
-    this.#cut.set(`${kind} ${moment}`, count)
     const cuts = cutsAround(type === 'Q' ? 'COMMIT' : 'Sync', moment)
-    return cuts[count % cuts.length] as Cut
+    return { cut: cuts[this.#countOf(kind, moment) % cuts.length] as Cut, name: `${kind} ${moment}` }
   }
 }
 
