@@ -23,7 +23,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   await Promise.all(sites.map((site) => site.startWorking(name)))
   const exposition = createExposition(sites.map((site) => site.metrics))
   const app = await buildApp(
-    { sites, catalogue, log, exposition, tokens: config.tokens },
+    { sites, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {

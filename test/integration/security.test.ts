@@ -13,6 +13,7 @@ async function guarded() {
   const database = await createDatabase()
   const { url } = await startInProcess(database, await createItems(database, 10), {
     ROLE: 'api',
+    API_CALLS_PER_SECOND: '50',
     API_TOKENS: `ops:operate:${operate},eye:read:${read}`,
   })
   return { url, database }
