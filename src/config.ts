@@ -98,6 +98,7 @@ const environment = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number('must be a number').int().min(0).max(65535).default(3000),
   API_TOKENS: tokens.default([]),
+  API_CALLS_PER_SECOND: z.coerce.number('must be a number').int().min(1).max(100_000).default(50),
   JOBS_DIR: z
     .string()
     .default('./jobs')
@@ -133,6 +134,8 @@ export interface Config {
   readonly host: string
   readonly port: number
   readonly tokens: readonly Token[]
+  /** Of one token; without tokens, of one address. */
+  readonly callsPerSecond: number
   readonly jobsDir: string
   readonly role: 'both' | 'api' | 'worker'
   readonly controlSchema: string
@@ -165,6 +168,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host: data.HOST,
     port: data.PORT,
     tokens: data.API_TOKENS,
+    callsPerSecond: data.API_CALLS_PER_SECOND,
     jobsDir: data.JOBS_DIR,
     role: data.ROLE,
     controlSchema: data.CONTROL_SCHEMA,

@@ -32,7 +32,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal)
   const exposition = createExposition(sites.map((site) => site.metrics))
   const app = await buildApp(
-    { sites, catalogue, log, exposition, tokens: config.tokens },
+    { sites, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {

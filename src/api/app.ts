@@ -29,7 +29,7 @@ const mostConnections = 500
 export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'worker' }): Promise<FastifyInstance> {
   const app = createFastify(deps)
   problems(app)
-  authentication(app, deps.tokens, new Limits())
+  authentication(app, deps.tokens, new Limits(deps.callsPerSecond))
   if (options.role === 'control') await openapi(app)
   healthRoutes(app, deps)
   if (options.role === 'control') {

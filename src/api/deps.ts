@@ -29,4 +29,6 @@ export interface ApiDeps {
   readonly log: Logger
   readonly exposition: Exposition
   readonly tokens: readonly Token[]
+  /** Of one token; without tokens, of one address. */
+  readonly callsPerSecond: number
 }

@@ -85,11 +85,12 @@ export class Isolation {
     const most = options.maxQuarantined
     if (await hasRoomInQuarantine(this.#control, id, key, most)) return
     const sqlstate = sqlstateOf(error)
-    const full =
-      most === 0 ? 'maxQuarantined is 0' : `${most} others are in quarantine already, as many as maxQuarantined allows`
+    const row = `The row with key ${JSON.stringify(key)} fails by itself: ${describeFault(error)} [${sqlstate}]`
     throw new Problem(
       'conflict',
-      `The row with key ${JSON.stringify(key)} fails by itself: ${describeFault(error)} [${sqlstate}]; and ${full}. Mend the data or the job and retry; or PATCH the run with a higher maxQuarantined, for such rows to be set aside, and retry.`,
+      most === 0
+        ? `${row}; and maxQuarantined is 0. Mend the data or the job, then retry; or PATCH the run with a higher maxQuarantined, for such rows to be set aside, then retry.`
+        : `${row}; and ${most} others are in quarantine already, as many as maxQuarantined allows. Mend the data or the job, then POST /runs/${id}/quarantine/retry, which goes on with those rows too; or PATCH the run with a higher maxQuarantined, then retry.`,
       { key, sqlstate },
     )
   }

@@ -13,21 +13,24 @@ async function guarded() {
   const database = await createDatabase()
   const { url } = await startInProcess(database, await createItems(database, 10), {
     ROLE: 'api',
+    API_CALLS_PER_SECOND: '50',
     API_TOKENS: `ops:operate:${operate},eye:read:${read}`,
   })
   return { url, database }
 }
 
-/** The same request many times over, all of them there before the first is answered. */
-async function burst(url: string, count: number, secret: string): Promise<number[]> {
-  const get = (connection: string) =>
+/** A request for each of these tokens, all of them there before the first is answered; and the answers. */
+async function burst(url: string, secrets: readonly string[]): Promise<Array<{ status: number; text: string }>> {
+  const requests = secrets.map((secret, index) =>
     requestBytes('GET', '/runs/nobody-1', [
       ['authorization', `Bearer ${secret}`],
-      ['connection', connection],
-    ])
-  const all = [...Array.from({ length: count - 1 }, () => get('keep-alive')), get('close')]
-  const { text } = await exchange(url, Buffer.concat(all))
-  return [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+      ['connection', index === secrets.length - 1 ? 'close' : 'keep-alive'],
+    ]),
+  )
+  const { text } = await exchange(url, Buffer.concat(requests))
+  return text
+    .split(/(?=HTTP\/1\.1 \d{3} )/)
+    .map((answer) => ({ status: Number(answer.slice('HTTP/1.1 '.length, 'HTTP/1.1 404'.length)), text: answer }))
 }
 
 describe('what a token may', () => {
@@ -85,47 +88,40 @@ describe('what a token may', () => {
 describe('how often', () => {
   test('one token may ask: then 429, until the time that it says; others and the probes are served meanwhile', async () => {
     const { url } = await guarded()
-    const statuses = await burst(url, 300, read)
-    expect(statuses).toHaveLength(300)
-    expect(statuses.slice(0, 100)).toEqual(Array(100).fill(404))
-    expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(100)
-    expect((await burst(url, 300, read)).at(-1)).toBe(429)
+    const answers = await burst(url, Array<string>(400).fill(read))
+    expect(answers).toHaveLength(400)
+    expect(answers.slice(0, 100).map(({ status }) => status)).toEqual(Array(100).fill(404))
+    // On a slow machine more than the limit can come only with time.
+    const refused = await until('the limit to be met', async () =>
+      [...answers, ...(await burst(url, Array<string>(400).fill(read)))].find(({ status }) => status === 429),
+    )
+    expect(refused?.text).toMatch(/^retry-after: 1\r$/m)
+    expect(refused?.text).toMatch(/^content-type: application\/problem\+json/m)
+    expect(refused?.text).toContain('try again in 1 s')
     const ops = new Client(url, { authorization: `Bearer ${operate}` })
     expect((await ops.call('GET', '/runs')).status).toBe(200)
     expect((await new Client(url).call('GET', '/livez')).status).toBe(200)
-    const { headers, text, body } = await exchange(
-      url,
-      Buffer.concat([
-        ...Array.from({ length: 300 }, () =>
-          requestBytes('GET', '/nothing', [
-            ['authorization', `Bearer ${operate}`],
-            ['connection', 'keep-alive'],
-          ]),
-        ),
-        requestBytes('GET', '/runs', [['authorization', `Bearer ${operate}`]]),
-      ]),
-    )
-    expect(headers.size).toBeGreaterThan(0)
-    const last = text.slice(text.lastIndexOf('HTTP/1.1'))
-    expect(last).toMatch(/^HTTP\/1\.1 429/)
-    expect(last).toMatch(/^retry-after: 1\r$/m)
-    expect(last).toMatch(/application\/problem\+json/)
-    expect(body).toContain('try again in 1 s')
+    const eye = new Client(url, { authorization: `Bearer ${read}` })
     await until(
       'the caller to be served again',
-      () => ops.call('GET', '/runs'),
+      () => eye.call('GET', '/runs'),
       ({ status }) => status === 200,
     )
   })
 
   test('wrong tokens may be tried: then nothing of that address is looked at for a while, the right one neither', async () => {
     const { url } = await guarded()
-    const statuses = await burst(url, 60, 'correct-horse-batterz')
-    expect(statuses.slice(0, 30)).toEqual(Array(30).fill(401))
-    expect(statuses.slice(-20)).toEqual(Array(20).fill(429))
-    const ops = new Client(url, { authorization: `Bearer ${operate}` })
-    expect((await ops.call('GET', '/runs')).status).toBe(429)
+    const guesses = [...Array<string>(60).fill('correct-horse-batterz'), operate]
+    const first = await burst(url, guesses)
+    expect(first.slice(0, 30).map(({ status }) => status)).toEqual(Array(30).fill(401))
+    const last = await until(
+      'the right one to be refused',
+      async () => (await burst(url, guesses)).at(-1),
+      (answer) => answer?.status === 429,
+    )
+    expect(last?.text).toMatch(/^retry-after: [12]\r$/m)
     expect((await new Client(url).call('GET', '/livez')).status).toBe(200)
+    const ops = new Client(url, { authorization: `Bearer ${operate}` })
     await until(
       'the address to be heard again',
       () => ops.call('GET', '/runs'),

@@ -3,19 +3,23 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Allowance } from '../../core/allowance.ts'
 import { Problem } from '../../core/errors.ts'
 
-/** Of one token, or where there are none of one address: enough for a dashboard and some scripts that look all the time. */
-const calls = { burst: 100, perSecond: 50 }
 /** Of one address. With the 16 characters of a secret at least, this makes guessing hopeless; a slip of the hand is none. */
 const wrongTokens = { burst: 30, perSecond: 0.5 }
 
 /** How often the API may be asked. Each process counts for itself. */
 export class Limits {
-  readonly #calls = new Allowance(calls)
+  readonly #callsPerSecond: number
+  readonly #calls: Allowance
   readonly #wrongTokens = new Allowance(wrongTokens)
+
+  constructor(callsPerSecond: number) {
+    this.#callsPerSecond = callsPerSecond
+    this.#calls = new Allowance({ burst: 2 * callsPerSecond, perSecond: callsPerSecond })
+  }
 
   /** Counts a call. Throws a Problem (`too-many`) where its caller has had his share. */
   countCall(caller: string, reply: FastifyReply): void {
-    refuse(reply, this.#calls.take(caller, seconds()), `This is more than ${calls.perSecond} calls a second.`)
+    refuse(reply, this.#calls.take(caller, seconds()), `This is more than ${this.#callsPerSecond} calls a second.`)
   }
 
   /** Throws a Problem (`too-many`) where an address has tried too many wrong tokens, whatever it tries now. */
