@@ -25,6 +25,11 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   client_encoding: 'UTF8',
+  // Of a client that is gone without a word the server hears by these alone, and until then it keeps the client's row locks: no
+  // timeout counts while it waits for the end of a message. Usual are two hours.
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '5',
+  tcp_keepalives_count: '3',
 }
 
 /**

@@ -57,7 +57,7 @@ test('a session has its settings whatever its role, its database and its connect
   const { rows } = await pool.query(
     `SELECT current_setting('row_security') AS row_security, current_setting('statement_timeout') AS statement_timeout,
       current_setting('lock_timeout') AS lock_timeout, current_setting('application_name') AS application_name,
-      current_setting('work_mem') AS work_mem`,
+      current_setting('work_mem') AS work_mem, current_setting('tcp_keepalives_idle') AS keepalive`,
   )
   expect(rows).toEqual([
     {
@@ -66,6 +66,8 @@ test('a session has its settings whatever its role, its database and its connect
       lock_timeout: '100ms',
       application_name: 'evenkeel engine',
       work_mem: '1MB',
+      // The session of a client that has gone without a word keeps its row locks until these tell.
+      keepalive: '10',
     },
   ])
 })
