@@ -154,3 +154,24 @@ test('sessions that cannot be had hold the run with that reason', async () => {
   await client.reaches(id, ['succeeded'])
   await expectTouchedOnce(database, rows)
 })
+
+test('windows that pass only when they are tiny are come down to over several slices, and never failed', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 60)
+  // More than three rows at once take too long, as the server sees it.
+  await database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF (SELECT count(*) FROM changed) > 3 THEN RAISE EXCEPTION 'too many at once' USING ERRCODE = '57014'; END IF;
+      RETURN NULL;
+    END $$`)
+  await database.query(
+    'CREATE TRIGGER slow AFTER UPDATE ON items REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION slow()',
+  )
+  const client = await startInProcess(database, jobs)
+  const id = await client.start('count', { options: { batchSize: 1000, parallelism: 1 } })
+  const run = await client.reaches(id, ['succeeded'])
+  expect(run.proof).toMatchObject({ rowsDone: 60, rowsScanned: 60 })
+  // From 1000 rows to three in halves, of which a slice makes five; not anew in each slice.
+  expect((await faultsOf(client, id))['statement-timeout']).toBeLessThan(40)
+  await expectTouchedOnce(database, 60)
+})
