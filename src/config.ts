@@ -98,7 +98,7 @@ const environment = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number('must be a number').int().min(0).max(65535).default(3000),
   API_TOKENS: tokens.default([]),
-  API_CALLS_PER_SECOND: z.coerce.number('must be a number').int().min(1).max(100_000).default(50),
+  API_CALLS_PER_SECOND: z.coerce.number('must be a number').int().min(1).max(100_000).default(20),
   JOBS_DIR: z
     .string()
     .default('./jobs')

@@ -28,7 +28,7 @@ describe('the environment', () => {
       host: '127.0.0.1',
       port: 3000,
       tokens: [],
-      callsPerSecond: 50,
+      callsPerSecond: 20,
       jobsDir: resolve('jobs'),
       role: 'both',
       controlSchema: 'evenkeel',
