@@ -272,9 +272,21 @@ test('windows that take long to fail do not cost the lease: the row is found all
     END $$`)
   await database.query('CREATE TRIGGER a_slow BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION slow()')
   const id = await start('count')
-  await client.reaches(id, ['failed'], 100)
+  let overdue = 0
+  await until(
+    'the run to end',
+    async () => {
+      const seconds = await database.value<number>(
+        "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - lease_until)), 0)::float8 FROM evenkeel.ranges WHERE kind = 'keys'",
+      )
+      overdue = Math.max(overdue, seconds)
+      return client.run(id)
+    },
+    ({ status }) => status === 'failed',
+    100,
+  )
+  // Whoever finds the row free between two of its windows must not take it for one whose worker is gone.
+  expect(overdue).toBeLessThan(2)
   expect(keys(await quarantineOf(client, id))).toEqual([10])
   await expectDone(database, 19, [10])
-  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-  expect(body.events.filter(({ kind }) => kind === 'rescued')).toEqual([])
 })
