@@ -41,13 +41,13 @@ export interface StormJob {
   readonly name: string
   readonly table: StormTable
   readonly mark: 'some' | 'every'
-  /** How often a row is to be done, as SQL. */
-  readonly due: string
+  /** Which rows it is about, as SQL; of these, the bad ones cannot be done. */
+  readonly about: string
 }
 
 export const jobs: readonly StormJob[] = tables.flatMap((table) => [
-  { name: `${table.name}-some`, table, mark: 'some' as const, due: 'wanted::int' },
-  { name: `${table.name}-every`, table, mark: 'every' as const, due: '1' },
+  { name: `${table.name}-some`, table, mark: 'some' as const, about: 'wanted' },
+  { name: `${table.name}-every`, table, mark: 'every' as const, about: 'true' },
 ])
 
 /**
@@ -64,7 +64,7 @@ export default defineJob({
   set: ({ ms }) => ({
     ${mark}_done: sql\`${mark}_done + 1\`,
     ${mark}_xact: sql\`pg_current_xact_id()\`,
-    ${mark}_note: sql\`'done' || pg_sleep(\${ms}::float8 / 1000)::text\`,
+    ${mark}_note: sql\`'done' || pg_sleep(\${ms}::float8 / 1000)::text || 1 / (NOT bad)::int\`,
   }),
 })
 `
@@ -76,7 +76,7 @@ export async function createTables(pool: pg.Pool): Promise<void> {
   for (const { name, key, partitions } of tables) {
     const columns = key.map(([column, type]) => `${column} ${type}`).join(', ')
     await pool.query(
-      `CREATE TABLE ${name} (${columns}, wanted boolean NOT NULL, edits int NOT NULL DEFAULT 0,
+      `CREATE TABLE ${name} (${columns}, wanted boolean NOT NULL, bad boolean NOT NULL, edits int NOT NULL DEFAULT 0,
          some_done int NOT NULL DEFAULT 0, some_xact xid8, some_note text,
          every_done int NOT NULL DEFAULT 0, every_xact xid8, every_note text,
          PRIMARY KEY (${key.map(([column]) => column).join(', ')})) ${partitions.length > 0 ? 'PARTITION BY RANGE (id)' : ''}`,
@@ -86,13 +86,19 @@ export async function createTables(pool: pg.Pool): Promise<void> {
   }
 }
 
-/** As it was before any job: so many rows, of which `some` are wanted. */
-export async function fillTable(pool: pg.Pool, { name, key, keyOf }: StormTable, rows: number): Promise<void> {
+/** As it was before any job: so many rows, of which `some` are wanted, and each so-manyth is bad; none where that is 0. */
+export async function fillTable(
+  pool: pg.Pool,
+  { name, key, keyOf }: StormTable,
+  rows: number,
+  badEvery: number,
+): Promise<void> {
   await pool.query(`TRUNCATE ${name}`)
   const columns = key.map(([column]) => column).join(', ')
   await pool.query(
-    `INSERT INTO ${name} (${columns}, wanted) SELECT ${keyOf}, n % 5 > 0 FROM generate_series(1, $1::int) AS n`,
-    [rows],
+    `INSERT INTO ${name} (${columns}, wanted, bad)
+     SELECT ${keyOf}, n % 5 > 0, coalesce(n % nullif($2::int, 0) = 0, false) FROM generate_series(1, $1::int) AS n`,
+    [rows, badEvery],
   )
   await pool.query(`ANALYZE ${name}`)
 }

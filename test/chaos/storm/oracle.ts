@@ -29,16 +29,29 @@ export async function judgeRun(world: World, run: StormRun): Promise<string[]> {
   return [...judgeRanges(ranges, run), ...verdicts.flat()].map((words) => `${run.id}: ${words}`)
 }
 
-/** Exactly once, by what each row tells of itself. */
-async function judgeRows(world: World, { job: { table, mark, due } }: StormRun): Promise<string[]> {
+/** Exactly once, by what each row tells of itself; and those that cannot be done, once in quarantine. */
+async function judgeRows(world: World, { id, job: { table, mark, about } }: StormRun): Promise<string[]> {
   const key = table.key.map(([column]) => column).join(', ')
+  const due = `(${about} AND NOT bad)::int`
   const wrong = await world.query<{ done: number; due: number; rows: number; first: string }>(
     `SELECT ${mark}_done AS done, ${due} AS due, count(*)::int AS rows, min((${key})::text) AS first
      FROM ${table.name} WHERE ${mark}_done <> ${due} GROUP BY 1, 2`,
   )
-  return wrong.map(
-    ({ done, due, rows, first }) => `${rows} rows were done ${done} times, not ${due}; the first is ${first}`,
+  const texts = table.key.map(([column]) => `${column}::text`).join(', ')
+  const strayed = await world.query<{ key: string }>(
+    `SELECT key::text FROM ((SELECT ARRAY[${texts}] AS key FROM ${table.name} WHERE ${about} AND bad)
+       EXCEPT ALL SELECT key FROM evenkeel.quarantine WHERE run_id = $1) AS missing
+     UNION ALL
+     SELECT key::text FROM (SELECT key FROM evenkeel.quarantine WHERE run_id = $1
+       EXCEPT ALL (SELECT ARRAY[${texts}] AS key FROM ${table.name} WHERE ${about} AND bad)) AS extra`,
+    [id],
   )
+  return [
+    ...wrong.map(
+      ({ done, due, rows, first }) => `${rows} rows were done ${done} times, not ${due}; the first is ${first}`,
+    ),
+    ...strayed.map(({ key }) => `row ${key} is bad and not in quarantine, or in quarantine and not bad`),
+  ]
 }
 
 /** Paused means paused: by the commit time of the transaction that each row says it was done in. */
@@ -60,10 +73,11 @@ async function judgePauses(world: World, { id, job: { table, mark } }: StormRun)
 /** What the API says of the end, against the table. */
 async function judgeProof(world: World, { id, job }: StormRun, ranges: readonly RangeRow[]): Promise<string[]> {
   const { name } = job.table
-  const [table] = await world.query<{ rows: number; due: number }>(
-    `SELECT count(*)::int AS rows, sum(${job.due})::int AS due FROM ${name}`,
+  const [table] = await world.query<{ rows: number; due: number; bad: number }>(
+    `SELECT count(*)::int AS rows, count(*) FILTER (WHERE ${job.about} AND NOT bad)::int AS due,
+       count(*) FILTER (WHERE ${job.about} AND bad)::int AS bad FROM ${name}`,
   )
-  const { rows, due } = table as NonNullable<typeof table>
+  const { rows, due, bad } = table as NonNullable<typeof table>
   const { status, proof, progress } = await world.call<RunBody>('GET', `/runs/${id}`)
   const some = job.mark === 'some'
   const said = {
@@ -79,6 +93,7 @@ async function judgeProof(world: World, { id, job }: StormRun, ranges: readonly 
     rowsGone: 0,
     // Without a predicate the rows are counted, inside the frozen bound.
     rowsChecked: some ? rows : proof?.rowsChecked,
+    quarantined: bad,
     residual: some ? 0 : null,
     stragglers: 0,
     rowsOfRanges: due,

@@ -50,6 +50,7 @@ export function planOf(seed: number, queue: QueueKind) {
   const round = record({
     runs: shuffledSubarray([...jobs], { minLength: 1, maxLength: 3 }),
     rows: integer({ min: 500, max: 2000 }),
+    badEvery: constantFrom(0, 97, 31),
     ms: float({ min: 1, max: 4, noNaN: true }),
     options: record({
       batchSize: integer({ min: 3, max: 50 }),

@@ -18,6 +18,7 @@ const lookEveryMs = 100
 
 /** No signal counts in a storm: it is about what is right, not about how fast. */
 const unpaced = Object.fromEntries(signalNames.map((name) => [name, false]))
+const withBadRows = { maxQuarantined: 2000, succeedWithQuarantined: true }
 /** With these a run comes to its end soon. */
 const atEase = {
   batchSize: { min: 1, max: 60 },
@@ -91,11 +92,11 @@ async function play(world: World, plan: Plan, faults: Inflicted[]): Promise<stri
   return [...verdicts.flat(), ...world.members.flatMap(({ surprise }) => surprise ?? [])]
 }
 
-async function startRuns(world: World, { runs, rows, ms, options }: Plan): Promise<void> {
-  for (const table of new Set(runs.map((job) => job.table))) await fillTable(world.pool, table, rows)
+async function startRuns(world: World, { runs, rows, badEvery, ms, options }: Plan): Promise<void> {
+  for (const table of new Set(runs.map((job) => job.table))) await fillTable(world.pool, table, rows, badEvery)
   const started: StormRun[] = []
   for (const job of runs) {
-    const body = { job: job.name, params: { ms }, options: { ...options, signals: unpaced } }
+    const body = { job: job.name, params: { ms }, options: { ...options, ...withBadRows, signals: unpaced } }
     // The API may be at getting over what the round before did to it; the same request twice is one run.
     const key = randomUUID()
     const call = () => world.call<{ id: string }>('POST', '/runs', body, { 'idempotency-key': key })
