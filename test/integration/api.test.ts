@@ -236,6 +236,7 @@ describe('what one can look at', () => {
       'get /runs',
       'get /runs/{id}',
       'get /runs/{id}/events',
+      'get /runs/{id}/quarantine',
       'get /runs/{id}/ranges',
       'patch /runs/{id}',
       'post /pause',
@@ -244,6 +245,8 @@ describe('what one can look at', () => {
       'post /runs/{id}/cancel',
       'post /runs/{id}/overrides',
       'post /runs/{id}/pause',
+      'post /runs/{id}/quarantine/discard',
+      'post /runs/{id}/quarantine/retry',
       'post /runs/{id}/resume',
       'post /runs/{id}/retry',
     ])

@@ -161,7 +161,7 @@ describe('a run over several databases', () => {
       }),
     })
     const client = await startOnDatabases(shards, jobs)
-    const id = await client.start('cast', { options: { maxRowsPerSecond: 2000 } })
+    const id = await client.start('cast', { options: { maxRowsPerSecond: 2000, maxQuarantined: 0 } })
     const half = await until(
       'the part in eu to fail',
       () => client.run(id),
@@ -180,6 +180,45 @@ describe('a run over several databases', () => {
     await client.reaches(id, ['succeeded'])
     await expectTouchedOnce(shards.eu as TestDatabase, 200)
     await expectTouchedOnce(shards.us as TestDatabase, 6000)
+  })
+
+  test('has the quarantines of all of them in one list; ids are those of one database', async () => {
+    const { shards, jobs } = await createShards({ eu: 300, us: 300 })
+    for (const shard of Object.values(shards))
+      await shard.query('ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR id NOT IN (100, 200))')
+    const client = await startOnDatabases(shards, jobs)
+    const id = await client.start('count')
+    const failed = await client.reaches(id, ['failed'])
+    expect(failed.progress.quarantined).toBe(4)
+    interface Page {
+      readonly rows: Array<{ id: string; database: string; key: string[] }>
+      readonly next: string | null
+    }
+    const first = (await client.call<Page>('GET', `/runs/${id}/quarantine?limit=3`)).body
+    const rest = (await client.call<Page>('GET', `/runs/${id}/quarantine?limit=3&after=${first.next}`)).body
+    const rows = [...first.rows, ...rest.rows]
+    expect(rows.map(({ database, key }) => `${database} ${key}`).sort()).toEqual([
+      'eu 100',
+      'eu 200',
+      'us 100',
+      'us 200',
+    ])
+
+    const ids = rows.filter(({ database }) => database === 'eu').map((row) => row.id)
+    const unnamed = await client.call<Problem>('POST', `/runs/${id}/quarantine/retry`, { ids })
+    expect([unnamed.status, unnamed.body.detail]).toEqual([422, expect.stringContaining('add ?database=eu')])
+    const given = await client.call<{ discarded: number }>('POST', `/runs/${id}/quarantine/discard?database=eu`, {
+      ids,
+      reason: 'to be deleted',
+    })
+    expect(given.body.discarded).toBe(2)
+    await shards.us?.query('ALTER TABLE items DROP CONSTRAINT sound')
+    const all = await client.call<{ retried: number }>('POST', `/runs/${id}/quarantine/retry?database=us`)
+    expect(all.body.retried).toBe(2)
+    await client.call('POST', `/runs/${id}/retry?database=eu`)
+    const run = await client.reaches(id, ['succeeded'])
+    expect(run.proof).toMatchObject({ rowsDone: 598, rowsScanned: 600, quarantined: 0, discarded: 2 })
+    await expectTouchedOnce(shards.us as TestDatabase, 300)
   })
 
   test('pauses and resumes in all of them, or in the one that is named; versions tell of every change', async () => {

@@ -127,7 +127,7 @@ describe('a run that cannot go on', () => {
       }),
     })
     const client = await startInProcess(database, jobs)
-    const id = await client.start('cast', { options: { batchSize: 100 } })
+    const id = await client.start('cast', { options: { batchSize: 100, maxQuarantined: 0 } })
     const failed = await client.reaches(id, ['failed'])
     expect(failed.reason).toContain('22P02')
     expect(failed.reason).toContain('seven')
@@ -183,10 +183,10 @@ describe('a database that does not let it', () => {
     const held = await until(
       'the run to say why',
       () => client.run(id),
-      (run) => run.reason !== null,
+      (run) => run.throttle?.signal === 'lock-timeout',
     )
     expect(held.status).toBe('running')
-    expect(held.reason).toContain('55P03')
+    expect(held.throttle?.reason).toContain('55P03')
     await other.query('COMMIT')
     await client.reaches(id, ['succeeded'])
     await expectTouchedOnce(database, 2000)
