@@ -1,7 +1,7 @@
 import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
-import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
+import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
@@ -184,7 +184,7 @@ export async function retryQuarantined(
 ): Promise<number> {
   const run = await lockRun(tx, id)
   if (!run) throw noSuchRun(id)
-  if (['succeeded', 'cancelled', 'cancelling'].includes(run.status)) {
+  if (isOver(run.status)) {
     throw new Problem(
       'conflict',
       `Run ${id} is ${run.status}: nothing of it is tried any more. Start a new run, which does the rows that are not done.`,
