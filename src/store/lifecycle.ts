@@ -10,6 +10,7 @@ import {
   findLiveRun,
   findRun,
   findRunByIdempotencyKey,
+  forgetVerifyRounds,
   insertRun,
   lockRun,
   type NewRun,
@@ -192,9 +193,10 @@ export async function retryQuarantined(
     )
   }
   const rows = await releaseQuarantined(tx, id, ids)
-  if (rows > 0)
-    await insertEvent(tx, { runId: id, actor: cause.actor, kind: 'quarantine-retried', detail: { rows, ids } })
-  if (rows > 0 && run.status === 'failed') await restartRun(tx, id, 'retry', cause, acceptFingerprint)
+  if (rows === 0) return rows
+  await insertEvent(tx, { runId: id, actor: cause.actor, kind: 'quarantine-retried', detail: { rows, ids } })
+  await forgetVerifyRounds(tx, id)
+  if (run.status === 'failed') await restartRun(tx, id, 'retry', cause, acceptFingerprint)
   return rows
 }
 
