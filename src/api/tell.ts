@@ -1,4 +1,5 @@
 import { Problem } from '../core/errors.ts'
+import { isOver } from '../core/run.ts'
 import type { Control } from '../store/control.ts'
 import {
   type Cause,
@@ -64,7 +65,7 @@ export async function restartRunParts(
   await askEach(sitesOf(legal), (site) => dispatch(site, run.id, cause.actor))
 }
 
-/** Has rows in quarantine tried once more in each part; returns how many there were. */
+/** Has rows in quarantine tried once more in each part that still tries any; returns how many there were. */
 export async function retryQuarantineParts(
   id: string,
   parts: readonly Part[],
@@ -72,10 +73,13 @@ export async function retryQuarantineParts(
   cause: Cause,
   acceptJobChange: boolean,
 ): Promise<number> {
-  const counts = await asOne(`Rows of run ${id} cannot be retried`, parts, acceptJobChange, (fingerprint, tx) =>
+  const open = parts.filter(({ run }) => !isOver(run.status))
+  // Where nothing is tried any more in any of them, each says so.
+  const asked = open.length > 0 ? open : parts
+  const counts = await asOne(`Rows of run ${id} cannot be retried`, asked, acceptJobChange, (fingerprint, tx) =>
     retryQuarantined(tx, id, ids, cause, fingerprint),
   )
-  await askEach(sitesOf(parts), (site) => dispatch(site, id, cause.actor))
+  await askEach(sitesOf(asked), (site) => dispatch(site, id, cause.actor))
   return counts.reduce((sum, count) => sum + count, 0)
 }
 

@@ -17,11 +17,6 @@ export class Bisection {
     return Math.max(1, Math.min(wanted, Math.floor(this.#suspects / 2)))
   }
 
-  /** The next window is one row, and that row is the one that fails: it is to be known before it is tried. */
-  get alone(): boolean {
-    return this.#suspects === 1
-  }
-
   /** Whether the size of windows is ruled by bad rows at this moment, and says nothing of what a batch costs. */
   get narrowed(): boolean {
     return this.#suspects !== null || this.#most !== Number.POSITIVE_INFINITY

@@ -35,6 +35,7 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   '40P01': 'deadlock', // deadlock_detected
   '55P03': 'lock-timeout', // lock_not_available
   '57014': 'statement-timeout', // query_canceled
+  '25P04': 'statement-timeout', // transaction_timeout: it ends the session too, and the next one begins with half the rows
   53200: 'out-of-memory', // out_of_memory: a smaller batch needs less of it
 
   '08': 'connection', // connection_exception
@@ -101,8 +102,11 @@ export function sqlstateOf(error: unknown): string | null {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && code !== 'EPIPE' ? code : null
 }
 
+// Where Postgres adds the contents of the row that failed: in the server's language, so that the words do not tell.
+const withWholeRow = new Set(['23502', '23514', '44000'])
+
 /** What Postgres said of a row or a batch, for people. The contents of a whole row, which it adds to some errors, are left out. */
 export function describeFault(error: unknown): string {
   const { detail } = error as { detail?: string }
-  return `${messageOf(error)}${detail && !/^Failing row contains/.test(detail) ? ` (${detail})` : ''}`
+  return `${messageOf(error)}${detail && !withWholeRow.has(sqlstateOf(error) ?? '') ? ` (${detail})` : ''}`
 }

@@ -155,6 +155,11 @@ export function isEnded(status: RunStatus): boolean {
   return !(liveStatuses as readonly string[]).includes(status)
 }
 
+/** Whether nothing of a run is ever tried again: not even rows that are in quarantine. */
+export function isOver(status: RunStatus): boolean {
+  return ['succeeded', 'cancelled', 'cancelling'].includes(status)
+}
+
 /** The events that are legal from a status: what an operator may do next. */
 export function legalEvents(status: RunStatus): RunEvent[] {
   return runEvents.filter((event) => transitions[status][event] !== null)

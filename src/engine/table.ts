@@ -47,8 +47,8 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
     name,
     keys,
     keyNames,
-    keyText: `ARRAY[${keys.map((key) => `${key}::text`).join(', ')}]`,
-    keyArray: (relation) => `ARRAY[${keyNames.map((key) => `${relation}.${key}::text`).join(', ')}]`,
+    keyText: textArray(keys),
+    keyArray: (relation) => textArray(keyNames.map((key) => `${relation}.${key}`)),
     typedKeys,
     row: (array) => asRow(typedKeys(array)),
     equal: (left, right) => keyNames.map((key) => `${left}.${key} = ${right}.${key}`).join(' AND '),
@@ -57,6 +57,14 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
         ? `${name}.ctid = ${relation}._ek_at`
         : keys.map((column, index) => `${column} = ${relation}.${keyNames[index]}`).join(' AND '),
   }
+}
+
+/**
+ * Under the collation that the control schema's own columns have: columns of different ones leave an array without any, which
+ * cannot be compared, and another one than its index has would keep a look into the quarantine from it.
+ */
+function textArray(items: readonly string[]): string {
+  return `ARRAY[${items.map((item) => `${item}::text`).join(', ')}] COLLATE pg_catalog."default"`
 }
 
 /** `(a, b)`, or plain `a`: what Postgres compares a key as. */

@@ -1,7 +1,7 @@
 import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
-import { isEnded, nextStatus, type RunEvent } from '../core/run.ts'
+import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
@@ -10,6 +10,7 @@ import {
   findLiveRun,
   findRun,
   findRunByIdempotencyKey,
+  forgetVerifyRounds,
   insertRun,
   lockRun,
   type NewRun,
@@ -184,7 +185,7 @@ export async function retryQuarantined(
 ): Promise<number> {
   const run = await lockRun(tx, id)
   if (!run) throw noSuchRun(id)
-  if (['succeeded', 'cancelled', 'cancelling'].includes(run.status)) {
+  if (isOver(run.status)) {
     throw new Problem(
       'conflict',
       `Run ${id} is ${run.status}: nothing of it is tried any more. Start a new run, which does the rows that are not done.`,
@@ -192,9 +193,10 @@ export async function retryQuarantined(
     )
   }
   const rows = await releaseQuarantined(tx, id, ids)
-  if (rows > 0)
-    await insertEvent(tx, { runId: id, actor: cause.actor, kind: 'quarantine-retried', detail: { rows, ids } })
-  if (rows > 0 && run.status === 'failed') await restartRun(tx, id, 'retry', cause, acceptFingerprint)
+  if (rows === 0) return rows
+  await insertEvent(tx, { runId: id, actor: cause.actor, kind: 'quarantine-retried', detail: { rows, ids } })
+  await forgetVerifyRounds(tx, id)
+  if (run.status === 'failed') await restartRun(tx, id, 'retry', cause, acceptFingerprint)
   return rows
 }
 

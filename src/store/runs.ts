@@ -263,6 +263,11 @@ export async function updateStatus(
   return rows[0] as Run
 }
 
+/** Rows that an operator has sent back are none that somebody keeps adding. */
+export async function forgetVerifyRounds({ db, s }: Control, id: string): Promise<void> {
+  await db.query(`UPDATE ${s}.runs SET verify_rounds = 0 WHERE id = $1`, [id])
+}
+
 /** What a run waits for, said to people; no change of status, so no new version. An operator's own reason stands. */
 export async function updateReason({ db, s }: Control, id: string, reason: string | null): Promise<void> {
   await db.query(

@@ -40,12 +40,19 @@ export class Isolation {
     return this.#bisection.limit(wanted)
   }
 
-  /** To be called before each window: which row is tried alone has to be known before it fails. */
-  async prepare(target: Run['target'], cursor: Cursor | null, upper: Cursor | null): Promise<void> {
-    if (!this.#bisection.alone) this.#suspect = null
-    else if (this.#lease.kind === 'stragglers')
-      this.#suspect = await firstDueStraggler(this.#control, this.#lease.runId)
-    else this.#suspect = await firstKey(this.#client, tableSql(target, this.#lease.leaf), cursor, upper)
+  /**
+   * To be called before each window: which row is tried alone has to be known before it fails. Also where no larger window has
+   * failed under this lease: a row that takes longer than a slice to fail is met once in each.
+   */
+  async prepare(target: Run['target'], input: Pick<BatchInput, 'limit' | 'cursor' | 'upper'>): Promise<void> {
+    this.#suspect = input.limit === 1 ? await this.#next(target, input) : null
+  }
+
+  /** The row that a window of one would be; null where there is none. */
+  #next(target: Run['target'], { cursor, upper }: Pick<BatchInput, 'cursor' | 'upper'>): Promise<Cursor | null> {
+    return this.#lease.kind === 'stragglers'
+      ? firstDueStraggler(this.#control, this.#lease.runId)
+      : firstKey(this.#client, tableSql(target, this.#lease.leaf), cursor, upper)
   }
 
   passed(scanned: number, wanted: number): void {
@@ -53,11 +60,13 @@ export class Isolation {
   }
 
   /**
-   * A window failed on its data. Throws a Problem when the row that fails by itself is one too many for the quarantine, and
-   * whatever Postgres throws.
+   * A window failed on its data. Throws a Problem when the row that fails by itself is one too many for the quarantine, the
+   * error itself when it fails without any row, and whatever Postgres throws.
    */
   async failed(error: unknown, input: BatchInput, run: Run): Promise<Isolated> {
     if (this.#suspect === null) {
+      // A trigger for each statement, for instance: there is nothing that could be set aside, and no window that would pass.
+      if (input.limit === 1 && (await this.#next(run.target, input)) === null) throw error
       this.#bisection.failed(input.limit)
       return 'narrowed'
     }

@@ -138,11 +138,12 @@ export class SliceLoop {
 
   /** One batch; turned away, the same window again with half the rows; failing on its data, narrowed down to the row. */
   async #batch(options: RunOptions, stop: AbortSignal): Promise<Outcome> {
-    await this.#isolation.prepare(this.#run.target, this.#cursor, this.#upper)
     for (let attempt = 1; ; attempt += 1) {
       const wanted = await this.#brake.limit(options, this.#sizer.next(options))
+      const limit = this.#isolation.limit(wanted)
+      await this.#isolation.prepare(this.#run.target, { limit, cursor: this.#cursor, upper: this.#upper })
       const began = performance.now()
-      const input = this.#input(this.#isolation.limit(wanted), began)
+      const input = this.#input(limit, began)
       const committed = (result: BatchResult): BatchResult => {
         this.#lastBeganAt = began
         this.#leaseAt = performance.now()

@@ -13,6 +13,7 @@ describe('a fault in a batch', () => {
     ['40P01', 'deadlock'],
     ['55P03', 'lock-timeout'],
     ['57014', 'statement-timeout'],
+    ['25P04', 'statement-timeout'],
     ['53200', 'out-of-memory'],
   ])('%s is %s: the same window again, with fewer rows', ([code, fault]) => {
     expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual([fault, 'halve'])
@@ -105,9 +106,12 @@ describe('a fault in a batch', () => {
   })
 
   test('what is said of it leaves the contents of a row out', () => {
-    const said = (detail: string) => describeFault(Object.assign(coded('23514'), { detail }))
-    expect(said('Failing row contains (1, secret).')).toBe('from Postgres')
-    expect(said('Key (email)=(a@b) already exists.')).toBe('from Postgres (Key (email)=(a@b) already exists.)')
+    const said = (code: string, detail: string) => describeFault(Object.assign(coded(code), { detail }))
+    expect(said('23514', 'Failing row contains (1, secret).')).toBe('from Postgres')
+    // lc_messages is not ours to set.
+    for (const code of ['23502', '23514', '44000'])
+      expect(said(code, 'Fehlgeschlagene Zeile enthält (1, secret).')).toBe('from Postgres')
+    expect(said('23505', 'Key (email)=(a@b) already exists.')).toBe('from Postgres (Key (email)=(a@b) already exists.)')
   })
 })
 
