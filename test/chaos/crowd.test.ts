@@ -14,7 +14,7 @@ interface RangeBody {
   readonly rowsScanned: number
 }
 
-test('sixteen workers lose a thousand leases: no range is lost, none done twice', async () => {
+test('sixteen workers lose a thousand leases: no range is lost, none done twice', { timeout: 240_000 }, async () => {
   const rows = 90_000
   const database = await createDatabase()
   const jobs = await createItems(database, rows)
