@@ -96,10 +96,10 @@ export function isOutage(error: unknown): boolean {
     : /^Connection terminated|^timeout exceeded when trying to connect|^Query read timeout/.test(message)
 }
 
-/** The five characters of an SQLSTATE, or null: Node's own codes (ECONNRESET, EPIPE) are of other lengths or words. */
+/** The five characters of an SQLSTATE, or null: Node's own codes are longer, or begin with E (EPIPE, EPERM), as no SQLSTATE does. */
 export function sqlstateOf(error: unknown): string | null {
   const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && code !== 'EPIPE' ? code : null
+  return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : null
 }
 
 // Where Postgres adds the contents of the row that failed: in the server's language, so that the words do not tell.

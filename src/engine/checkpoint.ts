@@ -27,7 +27,7 @@ const p = batchParameters
  */
 export function fenceSql(s: string, status: 'running' | 'verifying'): string {
   return `_ek_fence AS MATERIALIZED (
-    SELECT n.version AS _ek_version FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
+    SELECT n.version AS _ek_version, r.leaf->>'oid' AS _ek_leaf FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
     WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal} AND r.epoch = ${p.epoch} AND NOT r.done
       AND r.cursor IS NOT DISTINCT FROM ${p.cursor} AND r.upper_key IS NOT DISTINCT FROM ${p.upper}
       AND n.status = '${status}' AND n.hold IS NULL

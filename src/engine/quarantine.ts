@@ -37,8 +37,8 @@ export async function firstKey(
 export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 'running' | 'verifying'): string {
   const aside = 'SELECT count(*) FROM _ek_aside'
   return `WITH ${fenceSql(s, status)}, ${windowSql(table, 'true', bounds)}, _ek_aside AS (
-      INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts)
-      SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, 1
+      INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, leaf)
+      SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, 1, (SELECT _ek_leaf FROM _ek_fence)
       FROM _ek_window w WHERE ${table.keyArray('w')} = ${fault.key}
       ${onceMore} RETURNING 1
     ), ${checkpointSql(s, {
@@ -57,10 +57,10 @@ export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 
 export function setStragglerAsideSql(s: string): string {
   const aside = 'SELECT count(*) FROM _ek_aside'
   return `WITH ${fenceSql(s, 'running')}, _ek_struck AS (
-      DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id = ${p.runId} AND key = ${fault.key} RETURNING since, failures
+      DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id = ${p.runId} AND key = ${fault.key} RETURNING since, failures, leaf
     ), _ek_aside AS (
-      INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since)
-      SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, max(failures) + 1, min(since) FROM _ek_struck HAVING count(*) > 0
+      INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
+      SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, max(failures) + 1, min(since), max(leaf) FROM _ek_struck HAVING count(*) > 0
       ${onceMore} RETURNING 1
     ), ${checkpointSql(s, {
       cursor: 'NULL::text[]',
@@ -72,6 +72,22 @@ export function setStragglerAsideSql(s: string): string {
       gone: '0',
       still: "'[]'::jsonb",
     })}`
+}
+
+/**
+ * Sets stragglers aside that are not found because their partition is not part of the table at this moment: `_ek_away`. Should it come
+ * back, they are neither done nor known to have gone, and a job without a predicate could not tell. Of a partition that was
+ * dropped nothing can come back. Reads `_ek_due`, `_ek_held` and `_ek_done`.
+ */
+export function setAwayAsideSql(s: string, table: TableSql): string {
+  return `_ek_away AS (
+      INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
+      SELECT x.run_id, x.key, '42P01', 'its partition ' || c.relname || ' is not part of the table at the moment: attach it and retry, or discard the row', x.failures + 1, x.since, x.leaf
+      FROM _ek_due w JOIN ${s}.stragglers x ON x.id = w._ek_id JOIN pg_catalog.pg_class c ON c.oid = x.leaf::pg_catalog.oid
+      WHERE NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
+        AND pg_catalog.pg_partition_root(c.oid) IS DISTINCT FROM ${table.regclass}
+      ${onceMore} RETURNING 1
+    )`
 }
 
 /** A row that was set aside before keeps its place, and is counted. */

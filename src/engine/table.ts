@@ -10,6 +10,8 @@ export interface TableSql {
   readonly from: string
   /** Where the rows lie. */
   readonly place: Leaf
+  /** The same as Postgres knows it: `'"schema"."table"'::pg_catalog.regclass` */
+  readonly regclass: string
   readonly columns: readonly KeyColumn[]
   /** The strength of the row lock. */
   readonly rowLock: Target['rowLock']
@@ -42,6 +44,7 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
   return {
     from: leaf ? `${quoteTableName(leaf)} AS ${name}` : quoteTableName(target),
     place: leaf ?? target,
+    regclass: `'${quoteTableName(leaf ?? target).replaceAll("'", "''")}'::pg_catalog.regclass`,
     columns: target.key,
     rowLock: target.rowLock,
     name,

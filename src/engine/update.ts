@@ -1,10 +1,11 @@
 import { stragglerBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
-import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
+import { quoteIdentifier } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
+import { setAwayAsideSql } from './quarantine.ts'
 import { type TableSql, tableSql } from './table.ts'
 import { type Bounds, matched, windowEnd, windowSql, writeStragglersSql } from './window.ts'
 
@@ -57,7 +58,7 @@ export function updateStatements(
           still: stillSql(table),
         })}`,
     }),
-    stragglers: () => ({ values, text: stragglersSql(s, table, matches, change) }),
+    stragglers: () => ({ values, text: stragglersSql(s, table, matches, change, target.partitioned && !where) }),
     residual: (bounds) => ({
       values: whereValues,
       text: `WITH ${fenceSql(s, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
@@ -143,8 +144,7 @@ function at(table: TableSql, places: string): string {
  */
 function freeSql(table: TableSql): string {
   const oldestRunning = 'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid'
-  const place = `'${quoteTableName(table.place).replaceAll("'", "''")}'::pg_catalog.regclass`
-  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid) FROM pg_catalog.pg_class c WHERE c.oid = ${place}`
+  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid) FROM pg_catalog.pg_class c WHERE c.oid = ${table.regclass}`
   return `pg_catalog.age(${table.name}.xmax) > (SELECT pg_catalog.age(${oldestRunning}))
     AND pg_catalog.mxid_age(${table.name}.xmax) NOT BETWEEN 1 AND (${oldestMultixact})`
 }
@@ -171,7 +171,7 @@ function stillSql(table: TableSql): string {
  * Stragglers that are due: found by key, locked if they are free now, changed, and struck off in the same statement.
  * One that is gone or no longer matches is struck off as gone; one that is still held waits longer than before.
  */
-function stragglersSql(s: string, table: TableSql, matches: string, change: ChangeSql): string {
+function stragglersSql(s: string, table: TableSql, matches: string, change: ChangeSql, mayBeAway: boolean): string {
   const keys = table.keyNames.map((key) => `_ek_due.${key}`).join(', ')
   const typed = table.typedKeys('x.key').map((key, index) => `${key} AS ${table.keyNames[index]}`)
   const sameKey = table.keys.map((column, index) => `${column} = _ek_due.${table.keyNames[index]}`).join(' AND ')
@@ -197,14 +197,14 @@ function stragglersSql(s: string, table: TableSql, matches: string, change: Chan
     ), _ek_struck AS (
       DELETE FROM ${s}.stragglers x USING _ek_due w
       WHERE x.id = w._ek_id AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = x.id) RETURNING 1
-    ), ${checkpointSql(s, {
+    ), ${mayBeAway ? `${setAwayAsideSql(s, table)}, ` : ''}${checkpointSql(s, {
       cursor: 'NULL::text[]',
       ended: 'false',
       scanned: 'SELECT count(*) FROM _ek_due',
       matched: 'SELECT count(*) FROM _ek_present',
       done: countDone,
       left: 'SELECT count(*) FROM _ek_left',
-      gone: `(SELECT count(*) FROM _ek_struck) - ${countDone}`,
+      gone: `(SELECT count(*) FROM _ek_struck) - ${countDone}${mayBeAway ? ' - (SELECT count(*) FROM _ek_away)' : ''}`,
       still: stillSql(table),
     })}`
 }

@@ -48,8 +48,8 @@ export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'e
 /** Writes rows of `_ek_window` down as stragglers, those that the condition picks. */
 export function writeStragglersSql(s: string, table: TableSql, condition: string): string {
   return `_ek_left AS (
-    INSERT INTO ${s}.stragglers (run_id, key)
-    SELECT ${p.runId}, ${table.keyArray('w')} FROM _ek_window w WHERE w._ek_matches AND ${condition}
+    INSERT INTO ${s}.stragglers (run_id, key, leaf)
+    SELECT ${p.runId}, ${table.keyArray('w')}, (SELECT _ek_leaf FROM _ek_fence) FROM _ek_window w WHERE w._ek_matches AND ${condition}
     RETURNING 1
   )`
 }

@@ -69,9 +69,9 @@ export async function releaseQuarantined(
     `WITH released AS (
        DELETE FROM ${s}.quarantine WHERE run_id = $1
          AND CASE WHEN $2::bigint[] IS NULL THEN discarded_at IS NULL ELSE id = ANY($2::bigint[]) END
-       RETURNING key, attempts, since
+       RETURNING key, attempts, since, leaf
      )
-     INSERT INTO ${s}.stragglers (run_id, key, since, failures) SELECT $1, key, since, attempts FROM released`,
+     INSERT INTO ${s}.stragglers (run_id, key, since, failures, leaf) SELECT $1, key, since, attempts, leaf FROM released`,
     [runId, ids],
   )
   return rowCount ?? 0

@@ -62,7 +62,7 @@ describe('a fault in a batch', () => {
     expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['job', 'stop'])
   })
 
-  test.for(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'])(
+  test.for(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'EPERM', 'ETIMEDOUT', 'ENOTFOUND'])(
     'the connection’s own %s is the connection’s',
     (code) => {
       expect(faultOf(coded(code))).toBe('connection')

@@ -4,6 +4,8 @@ CREATE TABLE quarantine (
   id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   run_id         text NOT NULL REFERENCES runs ON DELETE CASCADE,
   key            text[] NOT NULL,
+  -- The oid of the partition that it was met in; null where the table has none.
+  leaf           text,
   -- What Postgres said of this row alone, the last time.
   sqlstate       text NOT NULL,
   message        text NOT NULL,
@@ -18,8 +20,8 @@ CREATE TABLE quarantine (
   UNIQUE (run_id, key)
 );
 
--- How often a straggler was in quarantine and failed before it was retried.
-ALTER TABLE stragglers ADD COLUMN failures int NOT NULL DEFAULT 0;
+-- How often a straggler was in quarantine and failed before it was retried; and the partition that it was met in.
+ALTER TABLE stragglers ADD COLUMN failures int NOT NULL DEFAULT 0, ADD COLUMN leaf text;
 
 -- How often batches of the range ended in a fault, by its kind.
 ALTER TABLE ranges ADD COLUMN faults jsonb NOT NULL DEFAULT '{}';
