@@ -109,6 +109,15 @@ describe('how often', () => {
     )
   })
 
+  test('nobody is kept from stopping something', async () => {
+    const { url } = await guarded()
+    const ops = new Client(url, { authorization: `Bearer ${operate}` })
+    const stop = async (id: number) =>
+      (await ops.call('POST', `/runs/none-${id}/${id % 2 ? 'pause' : 'cancel'}`)).status
+    const answers = await Promise.all(Array.from({ length: 400 }, (_, id) => stop(id)))
+    expect(new Set(answers)).toEqual(new Set([404]))
+  })
+
   test('wrong tokens may be tried: then nothing of that address is looked at for a while, the right one neither', async () => {
     const { url } = await guarded()
     const guesses = [...Array<string>(60).fill('correct-horse-batterz'), operate]

@@ -6,6 +6,8 @@ import type { App } from '../app.ts'
 import type { Limits } from './limits.ts'
 
 const open = new Set(['/livez', '/readyz'])
+/** Nobody may be kept from stopping something by how often others ask. */
+const brake = /^\/(runs\/[^/]+\/)?(pause|cancel)$/
 const actors = new WeakMap<FastifyRequest, string>()
 
 /** Who is asking, for the event log. */
@@ -20,10 +22,12 @@ export function actorOf(request: FastifyRequest): string {
  */
 export function authentication(app: App, tokens: readonly Token[], limits: Limits): void {
   app.addHook('onRequest', async (request, reply) => {
-    if (open.has(request.url.split('?')[0] ?? '')) return
+    const [path = ''] = request.url.split('?')
+    if (open.has(path)) return
+    const isBrake = request.method === 'POST' && brake.test(path)
     if (tokens.length === 0) {
       refuseForeignPages(request)
-      limits.countCall(request.ip, reply)
+      if (!isBrake) limits.countCall(request.ip, reply)
       return
     }
     const { authorization } = request.headers
@@ -37,7 +41,7 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
         'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
       )
     }
-    limits.countCall(token.name, reply)
+    if (!isBrake) limits.countCall(token.name, reply)
     if (token.scope === 'read' && request.method !== 'GET' && request.method !== 'HEAD') {
       throw new Problem('forbidden', `Token ${token.name} may only read. Use one with scope operate.`)
     }
