@@ -98,9 +98,10 @@ export async function changeStatus(control: Control, id: string, event: RunEvent
 /** The same inside a transaction that holds the run's row. */
 export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
   const status = nextStatus(run.id, run.status, event)
-  // A run that has stopped must have nothing in flight by the time anybody can read so.
+  // A run that has stopped must have nothing in flight by the time anybody can read so; nor, once it has ended, a lease that
+  // could not be given back, for nobody looks for such any more.
   // Nor may a run that is resumed before it had settled go on under the leases of before.
-  if (status === 'failed' || event === 'settle' || run.status === 'pausing') await fenceRanges(tx, run.id)
+  if (isEnded(status) || event === 'settle' || run.status === 'pausing') await fenceRanges(tx, run.id)
   if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
   // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
   if (event === 'verify') await reopenResidual(tx, run.id)

@@ -271,6 +271,20 @@ describe('a table that others use meanwhile', () => {
   })
 })
 
+test('a run that has ended has nobody’s lease on it, also where a worker could not give it back', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 4000))
+  const id = await client.start('touch', { options: { maxRowsPerSecond: 4000, parallelism: 2 } })
+  await untilDone(database, 500)
+  await database.query(
+    `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '1 hour'
+     WHERE run_id = $1 AND kind = 'stragglers'`,
+    [id],
+  )
+  await client.reaches(id, ['succeeded'])
+  expect(await database.query('SELECT FROM evenkeel.ranges WHERE lease_owner IS NOT NULL')).toEqual([])
+})
+
 describe('the residual check', () => {
   test('that was paused starts again: rows that turned up behind it are found', async () => {
     const rows = 30_000
