@@ -1,4 +1,5 @@
-import { Agent, get } from 'node:http'
+import { Agent, createServer, get } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -21,22 +22,33 @@ const { values } = parseArgs({
 })
 const [rows, rounds, perMinute] = [values.rows, values.rounds, values.perMinute].map(Number) as [number, number, number]
 
+/** Whom the asker asks: nobody; a server that does nothing, for what asking itself takes from the machine; or the service. */
+const arms = ['alone', 'elsewhere', 'asked'] as const
+type Arm = (typeof arms)[number]
+
+const idle = createServer((_request, response) => response.writeHead(429).end())
+await new Promise<void>((resolve) => idle.listen(0, '127.0.0.1', resolve))
+const idleUrl = `http://127.0.0.1:${(idle.address() as AddressInfo).port}/`
+
 /** What it does to a run's speed when its status is asked for all the time. One process does everything, as it comes. */
 const postgres = await startPostgres({ settings: { shared_buffers: '1GB', max_wal_size: '8GB' } })
 try {
-  const alone: number[] = []
-  const asked: number[] = []
+  const speeds: Record<Arm, number[]> = { alone: [], elsewhere: [], asked: [] }
   for (let round = 0; round < rounds; round += 1) {
     // In turns, the first of them by turns as well: what the machine does besides falls on both.
-    for (const beside of round % 2 === 0 ? [false, true] : [true, false]) {
+    for (const place of arms.keys()) {
+      const arm = arms[(place + round) % arms.length] as Arm
       await refill(postgres.url)
-      const { rowsPerSecond, answers } = await turn(postgres.url, beside)
-      ;(beside ? asked : alone).push(rowsPerSecond)
-      console.log(`${beside ? 'asked' : 'alone'}: ${Math.round(rowsPerSecond)} rows/s ${JSON.stringify(answers)}`)
+      const { rowsPerSecond, answers } = await turn(postgres.url, arm)
+      speeds[arm].push(rowsPerSecond)
+      console.log(`${arm}: ${Math.round(rowsPerSecond)} rows/s ${JSON.stringify(answers)}`)
     }
   }
-  console.log(`asked ${perMinute} times a minute / alone: ${(median(asked) / median(alone)).toFixed(3)}`)
+  const ratio = (one: Arm, other: Arm) => (median(speeds[one]) / median(speeds[other])).toFixed(3)
+  console.log(`asked ${perMinute} times a minute / alone: ${ratio('asked', 'alone')}`)
+  console.log(`asked / the same calls to a server that does nothing: ${ratio('asked', 'elsewhere')}`)
 } finally {
+  idle.close()
   await postgres.stop()
 }
 
@@ -52,13 +64,13 @@ async function refill(url: string): Promise<void> {
 }
 
 /** A run from its start to the moment from which it is verified, by its own events; and the answers by their status. */
-async function turn(databaseUrl: string, beside: boolean) {
+async function turn(databaseUrl: string, arm: Arm) {
   const child = new Child(main, [], { DATABASE_URL: databaseUrl, JOBS_DIR: jobsDir, REPLICAS: 'none', PORT: '0' })
   try {
     const api = await listens(child)
     const began = Date.now()
     const { id } = await call(api, '/runs', { job: 'readings-double' })
-    const asker = beside ? ask(`${api}/runs/${id}`) : null
+    const asker = arm === 'alone' ? null : ask(arm === 'asked' ? `${api}/runs/${id}` : idleUrl)
     const ended = await verifiedAt(api, id)
     return { rowsPerSecond: rows / ((ended - began) / 1000), answers: asker?.stop() ?? {} }
   } finally {
