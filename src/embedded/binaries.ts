@@ -1,12 +1,17 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { access, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 
 const shipped = ['darwin-arm64', 'darwin-x64', 'linux-arm', 'linux-arm64', 'linux-ia32', 'linux-ppc64', 'linux-x64']
 
-/** The folder with bin/, lib/ and share/ of the Postgres that npm installed with this package. */
+/**
+ * The folder with bin/, lib/ and share/ of the Postgres that npm installed with this package: one of binaries, or one that
+ * depends on such for each platform.
+ */
 export function nativeFolder(wrapper: string): string {
+  const own = ownFolder(wrapper)
+  if (own !== null) return own
   const target = `${process.platform}-${process.arch}`
   if (!shipped.includes(target)) {
     throw new Error(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
@@ -21,6 +26,15 @@ export function nativeFolder(wrapper: string): string {
       `${name} of ${wrapper} is not installed (npm skips it with --omit=optional, or on another platform than the one ` +
         'it installed for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
     )
+  }
+}
+
+function ownFolder(name: string): string | null {
+  try {
+    const folder = resolve(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native')
+    return existsSync(folder) ? folder : null
+  } catch {
+    return null
   }
 }
 
