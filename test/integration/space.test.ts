@@ -115,7 +115,8 @@ inDatabase('the forecast', () => {
     const nothing = await dryRun(client)
     // None, or one where the statistics still count more rows than the pages hold: few is not taken for none.
     expect(nothing.rowsToChange).toBeLessThanOrEqual(1)
-    expect(nothing).toMatchObject({ withoutVacuum: { tableBytes: 0, ratio: 0 }, findings: [] })
+    expect(nothing.findings).toEqual([])
+    expect(nothing.withoutVacuum.tableBytes).toBeLessThanOrEqual(8192)
   })
 
   test('counts what is too long for a page', async () => {
