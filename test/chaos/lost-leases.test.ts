@@ -18,7 +18,8 @@ import { until } from '../support/until.ts'
 
 const rows = 20_000
 const worker = { ROLE: 'worker' }
-const slowly = { options: { maxRowsPerSecond: 1500, batchSize: 20 } }
+/** So that there is still something to do when all has happened, on a slow machine too. */
+const slowly = { options: { maxRowsPerSecond: 600, batchSize: 20 } }
 
 async function untilLost(database: TestDatabase, { process: { pid } }: SpawnedService): Promise<void> {
   await until(

@@ -83,8 +83,10 @@ test.runIf(queueKind === 'postgres').for(['count', 'touch'])(
     console.table(most.sizes.filter((size) => size.rows > 0).map(({ name, ...size }) => ({ job, name, ...size })))
     const ranges = most.of('ranges')
     expect(ranges.rows).toBeLessThan(100)
-    // About a page for each, with room for new versions; what is dead is pruned by whoever comes next.
-    expect(ranges.table).toBeLessThan((2 * ranges.rows + 8) * 8 * kB)
+    // About a page for each, with room for new versions; what is dead is pruned by whoever comes next, unless an old snapshot in
+    // the same database (an ANALYZE by autovacuum) still sees it. Of 10 000 that nobody prunes this would be over 3 MB.
+    expect(ranges.table).toBeLessThan(2048 * kB)
+    expect(ranges.dead).toBeLessThan(5000)
     expect(ranges.indexes).toBeLessThan(64 * kB)
     for (const size of most.sizes.filter(({ name }) => name !== 'ranges'))
       expect(total(size), JSON.stringify(size)).toBeLessThan(128 * kB)
