@@ -113,8 +113,8 @@ inDatabase('the forecast', () => {
     await database.query('DELETE FROM orders WHERE id > 2000')
     await database.query('VACUUM FULL ANALYZE orders')
     const nothing = await dryRun(client)
-    // None, or one where the statistics still count more rows than the pages hold: few is not taken for none.
-    expect(nothing.rowsToChange).toBeLessThanOrEqual(1)
+    // None, or a few where the statistics still count more rows than the pages hold: few is not taken for none.
+    expect(nothing.rowsToChange).toBeLessThan(10)
     expect(nothing.findings).toEqual([])
     expect(nothing.withoutVacuum.tableBytes).toBeLessThanOrEqual(8192)
   })
