@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Problem } from '../core/errors.ts'
 import type { Site } from './deps.ts'
+import { type Away, askEach } from './sites.ts'
 
 /** What a run has a list of, in the order of its ids: events, rows in quarantine. */
 export interface Listed {
@@ -54,11 +55,24 @@ export class PageCursor {
   }
 }
 
+/** A page of what these sites have, put together; `next` is the cursor after it, null where it is the last. */
+export async function readPage<T extends Listed>(
+  sites: readonly Site[],
+  cursor: PageCursor,
+  limit: number,
+  list: (site: Site, after: string) => Promise<T[]>,
+): Promise<{ items: Array<Placed<T>>; next: string | null; away: readonly Away[] }> {
+  const { answers, away } = await askEach(sites, (site) => list(site, cursor.in(site.name)))
+  const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
+  const items = mergeLists(lists).slice(0, limit)
+  return { items, next: items.length === limit ? cursor.past(items).text : null, away }
+}
+
 /**
  * Oldest first by each database's own clock. The items of one database stay in the order of their ids, also where its
  * clock was set back between two of them: a page that ends between them must not lose one.
  */
-export function mergeLists<T extends Listed>(
+function mergeLists<T extends Listed>(
   lists: ReadonlyArray<{ readonly database: string | null; readonly items: readonly T[] }>,
 ): Array<Placed<T>> {
   const queues = lists.map(({ database, items }) => items.map((item) => ({ ...item, database })))

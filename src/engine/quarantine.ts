@@ -35,43 +35,23 @@ export async function firstKey(
  * the row and does not look at the predicate, which may be what fails.
  */
 export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 'running' | 'verifying'): string {
-  const aside = 'SELECT count(*) FROM _ek_aside'
   return `WITH ${fenceSql(s, status)}, ${windowSql(table, 'true', bounds)}, _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, 1, (SELECT _ek_leaf FROM _ek_fence)
       FROM _ek_window w WHERE ${table.keyArray('w')} = ${fault.key}
       ${onceMore} RETURNING 1
-    ), ${checkpointSql(s, {
-      cursor: `(SELECT ${fault.key} FROM _ek_aside)`,
-      ended: 'false',
-      scanned: aside,
-      matched: aside,
-      done: '0',
-      left: '0',
-      gone: '0',
-      still: "'[]'::jsonb",
-    })}`
+    ), ${asideSql(s, `(SELECT ${fault.key} FROM _ek_aside)`)}`
 }
 
 /** Sets a straggler aside, if it still is one. */
 export function setStragglerAsideSql(s: string): string {
-  const aside = 'SELECT count(*) FROM _ek_aside'
   return `WITH ${fenceSql(s, 'running')}, _ek_struck AS (
       DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id = ${p.runId} AND key = ${fault.key} RETURNING since, failures, leaf
     ), _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, max(failures) + 1, min(since), max(leaf) FROM _ek_struck HAVING count(*) > 0
       ${onceMore} RETURNING 1
-    ), ${checkpointSql(s, {
-      cursor: 'NULL::text[]',
-      ended: 'false',
-      scanned: aside,
-      matched: aside,
-      done: '0',
-      left: '0',
-      gone: '0',
-      still: "'[]'::jsonb",
-    })}`
+    ), ${asideSql(s, 'NULL::text[]')}`
 }
 
 /**
@@ -88,6 +68,13 @@ export function setAwayAsideSql(s: string, table: TableSql): string {
         AND pg_catalog.pg_partition_root(c.oid) IS DISTINCT FROM ${table.regclass}
       ${onceMore} RETURNING 1
     )`
+}
+
+/** The checkpoint of a statement that did nothing but set a row aside, if it did: `_ek_aside`. */
+function asideSql(s: string, cursor: string): string {
+  const aside = 'SELECT count(*) FROM _ek_aside'
+  const nothing = { ended: 'false', done: '0', left: '0', gone: '0', still: "'[]'::jsonb" }
+  return checkpointSql(s, { cursor, scanned: aside, matched: aside, ...nothing })
 }
 
 /** A row that was set aside before keeps its place, and is counted. */

@@ -4,7 +4,7 @@ import { listEvents } from '../../store/events.ts'
 import { listRanges } from '../../store/ranges.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
-import { mergeLists, PageCursor, pageAfter } from '../paging.ts'
+import { PageCursor, pageAfter, readPage } from '../paging.ts'
 import { findRunParts, meant, type RunParts } from '../parts.ts'
 import { iso } from '../present.ts'
 import { eventSchema, partQuery, problemSchema, rangeSchema, runIdParams, unreachedSchema } from '../schemas.ts'
@@ -35,16 +35,17 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
       const { after, limit, database } = request.query
       const cursor = PageCursor.read(after, sites)
       const run = await findRunParts(sites, id, database)
-      const asked = sitesOf(meant(run, database))
-      const { answers, away } = await askEach(asked, ({ name, control }) =>
-        listEvents(control, id, cursor.in(name), limit),
+      const page = await readPage(sitesOf(meant(run, database)), cursor, limit, ({ control }, after) =>
+        listEvents(control, id, after, limit),
       )
-      const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
-      const events = mergeLists(lists).slice(0, limit)
       return {
-        events: events.map(({ database, ...event }) => ({ ...event, at: event.at.toISOString(), ...named(database) })),
-        next: events.length === limit ? cursor.past(events).text : null,
-        ...unreached([...awayOf(run, database), ...away]),
+        events: page.items.map(({ database, ...event }) => ({
+          ...event,
+          at: event.at.toISOString(),
+          ...named(database),
+        })),
+        next: page.next,
+        ...unreached([...awayOf(run, database), ...page.away]),
       }
     },
   )

@@ -4,7 +4,7 @@ import { discardFromQuarantine } from '../../store/lifecycle.ts'
 import { listQuarantine } from '../../store/quarantine.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
-import { mergeLists, PageCursor, pageAfter } from '../paging.ts'
+import { PageCursor, pageAfter, readPage } from '../paging.ts'
 import { findRunParts, meant, type Part } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { iso, presentRun } from '../present.ts'
@@ -18,7 +18,7 @@ import {
   runSchema,
   unreachedSchema,
 } from '../schemas.ts'
-import { askEach, sitesOf, together } from '../sites.ts'
+import { sitesOf, together } from '../sites.ts'
 import { retryQuarantineParts } from '../tell.ts'
 import { awayOf, named } from './history.ts'
 import { unreached } from './runs.ts'
@@ -51,21 +51,19 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
       const { after, limit, database } = request.query
       const cursor = PageCursor.read(after, sites)
       const run = await findRunParts(sites, id, database)
-      const { answers, away } = await askEach(sitesOf(meant(run, database)), ({ name, control }) =>
-        listQuarantine(control, id, cursor.in(name), limit),
+      const page = await readPage(sitesOf(meant(run, database)), cursor, limit, ({ control }, after) =>
+        listQuarantine(control, id, after, limit),
       )
-      const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
-      const rows = mergeLists(lists).slice(0, limit)
       return {
-        rows: rows.map(({ database, ...row }) => ({
+        rows: page.items.map(({ database, ...row }) => ({
           ...row,
           key: [...row.key],
           at: row.at.toISOString(),
           lastAt: iso(row.lastAt) as string,
           ...named(database),
         })),
-        next: rows.length === limit ? cursor.past(rows).text : null,
-        ...unreached([...awayOf(run, database), ...away]),
+        next: page.next,
+        ...unreached([...awayOf(run, database), ...page.away]),
       }
     },
   )
