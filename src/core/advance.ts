@@ -13,6 +13,7 @@ export interface RangeState {
 }
 
 export interface RunState {
+  readonly id: string
   readonly status: RunStatus
   readonly parallelism: number
   /** Something keeps it from working at this moment: its ranges get no tickets. */
@@ -62,14 +63,14 @@ export function nextStep(run: RunState): Step {
 }
 
 /** All is done and checked but what is in quarantine. */
-function endOf({ quarantined, succeedWithQuarantined }: RunState): Step {
+function endOf({ id, quarantined, succeedWithQuarantined }: RunState): Step {
   if (quarantined === 0) return event('succeed')
   const rows = `${quarantined} ${quarantined === 1 ? 'row that fails by itself is' : 'rows that fail by themselves are'} in quarantine`
   if (succeedWithQuarantined)
     return event('succeed', `Every other row is done: ${rows}, which succeedWithQuarantined allows.`)
   return event(
     'fail',
-    `Every other row is done and checked, but ${rows}. Look at GET /runs/:id/quarantine, mend them and POST /runs/:id/quarantine/retry, or give them up with POST /runs/:id/quarantine/discard and then retry the run.`,
+    `Every other row is done and checked, but ${rows}. Look at GET /runs/${id}/quarantine, mend them and POST /runs/${id}/quarantine/retry, or give them up with POST /runs/${id}/quarantine/discard and then POST /runs/${id}/retry.`,
   )
 }
 

@@ -37,6 +37,7 @@ export async function advanceRun(control: Control, id: string, actor: string): P
     while (run) {
       const shared = await readPace(tx)
       const step = nextStep({
+        id,
         status: run.status,
         parallelism: workersFor(run, shared),
         // A standstill holds from its first moment; the hold that says so to people is written a moment later.

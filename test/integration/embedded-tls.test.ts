@@ -168,7 +168,9 @@ test.skipIf(redis === null)(
       await ended
     })
     await until('Redis to start, or not to', () => server.exitCode !== null || /Ready to accept connections/.test(said))
-    if (server.exitCode !== null && /tls/i.test(said)) context.skip(`this Redis is built without TLS: ${said.trim()}`)
+    // Where CI runs, TLS to Redis is not left untested: the one that it installs is built with it.
+    if (server.exitCode !== null && /tls/i.test(said) && !process.env.CI)
+      context.skip(`this Redis is built without TLS: ${said.trim()}`)
 
     const postgres = await startPostgres()
     onTestFinished(() => postgres.stop())

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
 import { release } from '../support/postgres.ts'
+import { startProxy } from '../support/proxy.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, startOnDatabases } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -205,4 +206,24 @@ test('a row of a partition that is away for a while is not left out; of one that
   const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: 298, rowsGone: 1, rowsScanned: 299, quarantined: 0 })
   expect(await database.query('SELECT id FROM items WHERE touched <> 1')).toEqual([])
+})
+
+test('a row that took the place of the one that failed is not set aside in its stead', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 100)
+  await database.query('ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR id <> 50)')
+  let held = false
+  const proxy = await startProxy(database.url, ({ from, type, sql }) => {
+    if (held || from !== 'client' || type !== 'P' || !/INSERT INTO \S+quarantine AS q/.test(sql)) return 'pass'
+    held = true
+    return 'hold'
+  })
+  const client = await startInProcess({ url: proxy.url }, jobs)
+  const id = await client.start('count', { options: { parallelism: 1 } })
+  await until('the row to be about to be set aside', () => held)
+  await database.query('DELETE FROM items WHERE id = 50')
+  proxy.heal()
+  const run = await client.reaches(id, ['succeeded'])
+  expect(run.proof).toMatchObject({ rowsDone: 99, rowsScanned: 99, quarantined: 0 })
+  expect(await quarantineOf(client, id)).toEqual([])
 })

@@ -24,6 +24,7 @@ const ranges: readonly RangeState[] = [
 
 function run(change: Partial<RunState> = {}): RunState {
   return {
+    id: 'job-1',
     status: 'running',
     parallelism: 4,
     held: false,
@@ -72,7 +73,10 @@ describe('the order of a run', () => {
 
   test('rows in quarantine keep it from success, unless the options allow them; either way it is said', () => {
     const checked = run({ status: 'verifying', ranges: done(0, 1, 3), quarantined: 2 })
-    expect(nextStep(checked)).toMatchObject({ event: 'fail', reason: expect.stringContaining('2 rows that fail') })
+    expect(nextStep(checked)).toMatchObject({
+      event: 'fail',
+      reason: expect.stringMatching(/2 rows that fail.*POST \/runs\/job-1\/quarantine\/retry/),
+    })
     expect(nextStep({ ...checked, succeedWithQuarantined: true })).toMatchObject({
       event: 'succeed',
       reason: expect.stringContaining('2 rows that fail'),
@@ -144,6 +148,7 @@ describe('parallelism', () => {
     waiting: boolean(),
   })
   const anyRun = record({
+    id: constantFrom('job-1'),
     status: constantFrom(...runStatuses),
     parallelism: integer({ min: 1, max: 8 }),
     held: boolean(),
@@ -198,6 +203,7 @@ describe('a whole run', () => {
     const throws = dice[Symbol.iterator]()
     const roll = () => throws.next().value as number
     const state = {
+      id: 'job-1',
       status: 'queued' as RunStatus,
       parallelism,
       held: false,
