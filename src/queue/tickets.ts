@@ -20,8 +20,8 @@ export type QueueLocation =
 export interface TicketQueue {
   /** Puts tickets out. One that is lost on the way, or later, is replaced by the rescuer. */
   put(tickets: readonly Ticket[]): Promise<void>
-  /** Whether a ticket is waiting or being worked on. */
-  knows(ticketId: string): Promise<boolean>
+  /** Where a ticket is: still to be handed out, or in a worker's hand; null when the queue does not know it. */
+  whereabouts(ticketId: string): Promise<'queued' | 'in-hand' | null>
   /** Tickets by state. */
   depth(): Promise<Record<'waiting' | 'delayed' | 'active', number>>
   close(): Promise<void>
@@ -112,9 +112,11 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
       }))
       if (jobs.length > 0) await ask((asked) => asked.addBulk(jobs))
     },
-    async knows(ticketId) {
+    async whereabouts(ticketId) {
       const job = await ask((asked) => asked.getJob(ticketId))
-      return job !== undefined && (await within(job.getState())) !== 'unknown'
+      const state = job === undefined ? 'unknown' : await within(job.getState())
+      if (state === 'unknown') return null
+      return state === 'active' ? 'in-hand' : 'queued'
     },
     async depth() {
       const counts = await ask((asked) => asked.getJobCounts('waiting', 'delayed', 'active'))

@@ -5,19 +5,23 @@ import { listRunIdsByStatus } from '../store/runs.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/tickets.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
-import type { WorkerDeps } from './deps.ts'
+import { leaseSeconds, type WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
 const everySeconds = 1
 const ticketGraceSeconds = 3
 
+/** Overdue tickets that a worker has in hand without a lease, and when that was first seen. Monotonic milliseconds. */
+type InHand = Map<string, number>
+
 /** Puts back to work whatever has nobody: until the signal says stop, once a second. Any number of them may run. */
 export async function keepRescuing(deps: WorkerDeps, stop: AbortSignal): Promise<void> {
+  const inHand: InHand = new Map()
   while (!stop.aborted) {
     for (const task of [rescueLeases, replaceLostTickets, settleStopped, advanceLive]) {
       if (stop.aborted) return
       try {
-        await task(deps)
+        await task(deps, inHand)
       } catch (error) {
         deps.log.warn({ err: error, task: task.name }, 'rescuer could not do its round; it tries again in a second')
       }
@@ -34,14 +38,30 @@ async function rescueLeases({ control, name, log, metrics }: WorkerDeps): Promis
   log.warn({ ranges: count }, 'ranges taken back: their workers have gone quiet')
 }
 
-/** Tickets that the queue has lost: it was flushed, or we died between commit and put. */
-async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps): Promise<void> {
-  for (const ticket of await listOverdueTickets(control, ticketGraceSeconds)) {
-    if ((await queue.knows(ticket.id)) || !(await withdrawTicket(control, ticket))) continue
+/**
+ * Tickets that the queue has lost: it was flushed, or we died between commit and put. And those that a worker has taken
+ * and makes nothing of: it reaches the queue but not Postgres, and would keep its range from all others.
+ */
+async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps, inHand: InHand): Promise<void> {
+  const overdue = await listOverdueTickets(control, ticketGraceSeconds)
+  const ids = new Set(overdue.map(({ id }) => id))
+  for (const id of inHand.keys()) if (!ids.has(id)) inHand.delete(id)
+  for (const ticket of overdue) {
+    const where = await queue.whereabouts(ticket.id)
+    if (where === 'queued') continue
+    if (where === 'in-hand') {
+      const since = inHand.get(ticket.id) ?? performance.now()
+      inHand.set(ticket.id, since)
+      // What takes milliseconds has not been done in all the time that a lease lasts.
+      if (performance.now() - since < leaseSeconds * 1000) continue
+    }
+    if (!(await withdrawTicket(control, ticket))) continue
     metrics.rescues.inc({ kind: 'ticket' })
     log.warn(
       { run: ticket.runId, range: ticket.ordinal, ticket: ticket.id },
-      'the queue has lost a ticket: a new one is written',
+      where === null
+        ? 'the queue has lost a ticket: a new one is written'
+        : 'a worker has taken a ticket and no lease: a new ticket is written',
     )
   }
 }

@@ -9,6 +9,7 @@ import { findLeaf } from '../engine/leaves.ts'
 import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { closeGoneRange } from '../store/handover.ts'
+import { pingStore } from '../store/instance.ts'
 import { countFaults, type Lease, leaseRange, type Release, releaseRange } from '../store/leases.ts'
 import { changeStatus, settleRun } from '../store/lifecycle.ts'
 import { findRun, type Run } from '../store/runs.ts'
@@ -16,6 +17,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import { leaseSeconds, type WorkerDeps } from './deps.ts'
 import { type Faults, SliceLoop } from './loop.ts'
+import { waitSeconds } from './wait.ts'
 
 const atOnce: Release = {
   wakeAfterSeconds: 0,
@@ -54,6 +56,19 @@ export async function workSlice(
       { err: error },
       'slice ended before its range was given back or its next ticket was out; the rescuer sees to it',
     )
+    await untilAnswered(deps, stop)
+  }
+}
+
+/** Keeps the slot from the next ticket while Postgres does not answer: one taken now would only be kept from others. */
+async function untilAnswered({ control, log }: WorkerDeps, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    try {
+      return await pingStore(control)
+    } catch (error) {
+      log.debug({ err: error }, 'Postgres does not answer: no ticket is taken until it does')
+      await waitSeconds(1, stop)
+    }
   }
 }
 

@@ -130,6 +130,30 @@ test('a worker that Postgres does not answer for longer than its lease changes n
   await finish(client, database, id)
 })
 
+test.runIf(queueKind === 'redis')(
+  'tickets in the hand of a worker that Postgres does not answer are not lost',
+  async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, rows)
+    const proxy = await startProxy(database.url)
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    const away = await spawnService({ url: proxy.url }, jobs, worker)
+    const id = await client.start('count', slowly)
+    await untilHolds(database, away)
+    await client.call('POST', `/runs/${id}/pause`)
+    await client.reaches(id, ['paused'])
+    proxy.blackhole()
+    await client.call('POST', `/runs/${id}/resume`)
+    // It is the only one to take them.
+    await until('the tickets to be in its hand', async () => {
+      const { body } = await client.call<string>('GET', '/metrics')
+      return /tickets\{state="waiting"\} 0/.test(body) && /tickets\{state="active"\} [1-9]/.test(body)
+    })
+    await startInProcess(database, jobs, worker)
+    await finish(client, database, id)
+  },
+)
+
 test('a worker that the queue does not answer goes on with what it has, and its run is not lost', async () => {
   const database = await createDatabase()
   const jobs = await createItems(database, rows)

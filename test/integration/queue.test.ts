@@ -130,9 +130,9 @@ describe(`the ticket queue (${queueKind})`, () => {
   test('knows the tickets that are out, and no others', async () => {
     const { queue } = await open()
     await queue.put([ticket('a-1.0.aa'), ticket('a-1.0.bb', 60)])
-    expect(await queue.knows('a-1.0.aa')).toBe(true)
-    expect(await queue.knows('a-1.0.bb')).toBe(true)
-    expect(await queue.knows('a-1.0.cc')).toBe(false)
+    expect(await queue.whereabouts('a-1.0.aa')).toBe('queued')
+    expect(await queue.whereabouts('a-1.0.bb')).toBe('queued')
+    expect(await queue.whereabouts('a-1.0.cc')).toBeNull()
     expect(await queue.depth()).toEqual({ waiting: 1, delayed: 1, active: 0 })
     await queue.close()
   })
