@@ -5,8 +5,9 @@ import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { keepRetention } from './retention.ts'
 import { type OpenSite, openSite } from './site.ts'
+import { createExposition } from './telemetry/exposition.ts'
 import type { Logger } from './telemetry/logger.ts'
-import { createExposition } from './telemetry/metrics.ts'
+import { version } from './version.ts'
 
 export interface Service {
   /** Where the API, or a worker's health, is. */
@@ -25,12 +26,16 @@ export async function startService(config: Config, log: Logger): Promise<Service
     outdate = resolve
   })
   const sites = await openSites(config, catalogue, log, outdate)
-  await readJobs(catalogue, log)
+  const jobs = await readJobs(catalogue, log)
+  if (config.role !== 'api') for (const { metrics } of sites) for (const job of jobs) metrics.know(job)
   const name = `${hostname()}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
   const tidying = new AbortController()
   const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal)
-  const exposition = createExposition(sites.map((site) => site.metrics))
+  const exposition = createExposition(
+    sites.map((site) => site.metrics),
+    version,
+  )
   const app = await buildApp(
     { sites, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
     { role: config.role === 'worker' ? 'worker' : 'control' },
@@ -116,14 +121,16 @@ function twins(sites: readonly OpenSite[], schema: string): string[] {
 }
 
 /**
- * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
+ * The names of the jobs. Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
  * hear what the database says.
  */
-async function readJobs(catalogue: Catalogue, log: Logger): Promise<void> {
+async function readJobs(catalogue: Catalogue, log: Logger): Promise<string[]> {
   try {
-    const { broken } = await catalogue.read()
+    const { jobs, broken } = await catalogue.read()
     for (const { file, line, error } of broken) log.warn({ file, line, error }, 'a job file does not load')
+    return jobs.map(({ job }) => job.name)
   } catch (error) {
     log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
+    return []
   }
 }

@@ -1,11 +1,10 @@
 import type { Pool } from 'pg'
 import type { Site } from './api/deps.ts'
 import type { Catalogue } from './catalogue/catalogue.ts'
+import { takeCensus } from './census.ts'
 import type { Config } from './config.ts'
 import { explainConnection } from './core/connection.ts'
 import { Problem } from './core/errors.ts'
-import { runStatuses } from './core/run.ts'
-import { stallOf } from './core/stalled.ts'
 import { engineSettings } from './engine/session.ts'
 import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
 import { openSampling } from './sampling.ts'
@@ -13,13 +12,10 @@ import { within } from './signals/within.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
 import { readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
-import { readPace } from './store/pace.ts'
 import { asPoolerError } from './store/pooler.ts'
-import { countRunsByStatus, listWorkableRuns } from './store/runs.ts'
-import { listLiveCheckpoints, sumRanges } from './store/totals.ts'
 import { underVersion } from './store/version.ts'
 import type { Logger } from './telemetry/logger.ts'
-import { createMetrics, type MetricSources, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics, type MetricSources, type Metrics, type PoolUse } from './telemetry/metrics.ts'
 import { PaceKeeper } from './worker/pace.ts'
 import { startWorker, type Worker } from './worker/worker.ts'
 
@@ -87,31 +83,12 @@ export async function openSite(
   let worker: Worker | null = null
   const inTime = <T>(answer: Promise<T>) => within(answer, numberWithinMs)
   const sources: MetricSources = {
-    statuses: runStatuses,
-    runsByStatus: () => inTime(countRunsByStatus(control)),
+    census: () => inTime(takeCensus(control)),
     queueDepth: () => inTime(queue.depth()),
-    liveCheckpoints: () => inTime(listLiveCheckpoints(control)),
-    stalled: async () => {
-      const runs = await inTime(listWorkableRuns(control))
-      const totals = await inTime(
-        sumRanges(
-          control,
-          runs.map(({ id }) => id),
-        ),
-      )
-      return runs.flatMap(({ id, job, status }) => {
-        const sums = totals.get(id)
-        return sums ? [{ job, stalled: stallOf(status, sums) !== null }] : []
-      })
-    },
     signals: () => pace?.measured() ?? [],
-    held: async () =>
-      (await inTime(listWorkableRuns(control))).flatMap(({ job, hold }) => (hold ? [{ job, ...hold }] : [])),
-    pace: async () => {
-      const { pace, workers } = await inTime(readPace(control))
-      return { ...pace, workers }
-    },
-    onError: (metric, error) => log.warn({ err: error, metric }, 'a metric cannot be read and is left out'),
+    slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
+    pools: () => [usedOf('control', controlPool), usedOf('engine', engine)],
+    onError: (what, error) => log.warn({ err: error }, `metrics of ${what} cannot be read and are left out`),
   }
   const metrics = createMetrics(sources, name === null ? {} : { database: name })
 
@@ -146,6 +123,10 @@ export async function openSite(
       await Promise.all([controlPool.end(), engine.end()])
     },
   }
+}
+
+function usedOf(pool: string, { totalCount, idleCount, waitingCount, options }: Pool): PoolUse {
+  return { pool, busy: totalCount - idleCount, idle: idleCount, limit: options.max, waiting: waitingCount }
 }
 
 /** Brings the schemas up to date; gives the control schema's identity and version. Ends the pools where that cannot be done. */

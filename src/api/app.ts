@@ -5,6 +5,7 @@ import { authentication } from './plugins/authentication.ts'
 import { Limits } from './plugins/limits.ts'
 import { openapi } from './plugins/openapi.ts'
 import { clientErrors, failExpectation, frameworkErrors, problems } from './plugins/problems.ts'
+import { requests } from './plugins/requests.ts'
 import { actionRoutes } from './routes/actions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { historyRoutes } from './routes/history.ts'
@@ -28,6 +29,7 @@ const mostConnections = 500
 /** The HTTP side of a process. A worker shows only its health and metrics. */
 export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'worker' }): Promise<FastifyInstance> {
   const app = createFastify(deps)
+  requests(app, deps)
   problems(app)
   authentication(app, deps.tokens, new Limits(deps.callsPerSecond))
   if (options.role === 'control') await openapi(app)

@@ -4,8 +4,8 @@ import type { RunOptions } from '../core/options.ts'
 import type { Token } from '../core/token.ts'
 import type { TicketQueue } from '../queue/tickets.ts'
 import type { Control } from '../store/control.ts'
+import type { Exposition } from '../telemetry/exposition.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Exposition } from '../telemetry/metrics.ts'
 
 /** One database, and what the API reaches it by. */
 export interface Site {

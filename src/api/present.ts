@@ -3,8 +3,9 @@ import { overridesInForce } from '../core/hold.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { progressOf } from '../core/progress.ts'
 import { stallOf } from '../core/stalled.ts'
+import { throttleOf } from '../core/throttle.ts'
 import type { Run } from '../store/runs.ts'
-import { type RangeTotals, sumRanges, type Throttle } from '../store/totals.ts'
+import { type RangeTotals, sumRanges } from '../store/totals.ts'
 import type { Site } from './deps.ts'
 import { mergeParts, type PartBody } from './merge.ts'
 import type { RunParts, Unseen } from './parts.ts'
@@ -45,15 +46,6 @@ export function iso(date: Date | null): string | null {
   return date?.toISOString() ?? null
 }
 
-/** What holds it back: a hold, which stops all of its workers, before what one of them waits for. */
-function throttleOf({ status, hold }: Run, totals: RangeTotals): Throttle | null {
-  if (hold) {
-    const { reason, signal, value, limit, since } = hold
-    return { reason, signal, value, limit, since }
-  }
-  return status === 'running' || status === 'verifying' ? totals.throttle : null
-}
-
 function stalledOf({ status }: Run, totals: RangeTotals): RunBody['stalled'] {
   const stall = stallOf(status, totals)
   return stall && { since: stall.since.toISOString(), lastCheckpointAt: iso(stall.lastCheckpointAt) }
@@ -75,7 +67,7 @@ function present(run: Run, totals: RangeTotals): RunBody {
     status: run.status,
     reason: run.reason,
     progress,
-    throttle: throttleOf(run, totals),
+    throttle: throttleOf(run.status, run.hold, totals.throttle),
     stalled: stalledOf(run, totals),
     proof:
       run.status === 'succeeded'

@@ -4,7 +4,8 @@ import type { Cursor, Leaf } from './key.ts'
  * What a range is for. `keys` is a slice of the key space; `stragglers` are the rows written down as locked by others;
  * `residual` is the reading pass that proves the end. They are worked off in this order.
  */
-export type RangeKind = 'keys' | 'stragglers' | 'residual'
+export const rangeKinds = ['keys', 'stragglers', 'residual'] as const
+export type RangeKind = (typeof rangeKinds)[number]
 
 /** A slice of the key space: above `lower`, up to and including `upper`; null is unbounded. */
 export interface KeyRange {

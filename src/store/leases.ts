@@ -2,8 +2,8 @@ import type { Fault } from '../core/fault.ts'
 import type { Cursor, Leaf } from '../core/key.ts'
 import type { RangeKind } from '../core/ranges.ts'
 import { workableStatuses } from '../core/run.ts'
+import type { Throttle } from '../core/throttle.ts'
 import type { Control } from './control.ts'
-import type { Throttle } from './totals.ts'
 
 /** A worker's right to a range: good until the lease runs out, and only under this epoch. */
 export interface Lease {

@@ -1,5 +1,5 @@
-import { workableStatuses } from '../core/run.ts'
 import type { Stillness } from '../core/stalled.ts'
+import type { Throttle } from '../core/throttle.ts'
 import type { Control } from './control.ts'
 
 /** The sums that progress is made of. */
@@ -17,15 +17,6 @@ export interface RangeTotals extends Stillness {
   readonly quarantined: number
   readonly discarded: number
   readonly throttle: Throttle | null
-}
-
-/** What holds a run back, as people are told. */
-export interface Throttle {
-  readonly reason: string
-  readonly signal: string
-  readonly value: number | null
-  readonly limit: number | null
-  readonly since: string
 }
 
 /** The sums of several runs, by run. */
@@ -59,15 +50,4 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
     [runIds],
   )
   return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))
-}
-
-/** The last checkpoint of each job that has a live run. */
-export async function listLiveCheckpoints({ db, s }: Control): Promise<Array<{ job: string; timestamp: number }>> {
-  const { rows } = await db.query<{ job: string; timestamp: number }>(
-    `SELECT n.job, extract(epoch FROM max(r.checkpointed_at))::float8 AS timestamp
-     FROM ${s}.runs n JOIN ${s}.ranges r ON r.run_id = n.id
-     WHERE n.status = ANY($1) GROUP BY n.job HAVING max(r.checkpointed_at) IS NOT NULL`,
-    [workableStatuses],
-  )
-  return rows
 }

@@ -1,8 +1,8 @@
 import type { RunOptions } from '../core/options.ts'
 import { Duty, rateSize, rateWait } from '../core/pace.ts'
+import type { Throttle } from '../core/throttle.ts'
 import { countLeases, type Lease } from '../store/leases.ts'
 import type { Run } from '../store/runs.ts'
-import type { Throttle } from '../store/totals.ts'
 import { longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
@@ -90,6 +90,6 @@ export class Brake {
     this.#duty.rested(rested / 1000)
     this.#throttledMs += rested
     const signal = this.#throttle?.signal ?? 'start'
-    this.#deps.metrics.throttledSeconds.inc({ job: run.job, signal }, rested / 1000)
+    this.#deps.metrics.throttledSeconds.inc({ job_name: run.job, signal }, rested / 1000)
   }
 }

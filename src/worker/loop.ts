@@ -6,12 +6,12 @@ import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { BatchSizer, targetOf } from '../core/pace.ts'
+import type { Throttle } from '../core/throttle.ts'
 import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
-import type { Throttle } from '../store/totals.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Brake } from './brake.ts'
 import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
@@ -109,6 +109,7 @@ export class SliceLoop {
       const { options } = this.#run
       const outcome = await this.#batch(options, stop)
       if (outcome.kind === 'fenced') {
+        this.#deps.metrics.leasesLost.inc({ job_name: this.#run.job })
         this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
         break
       }
@@ -200,7 +201,7 @@ export class SliceLoop {
   #count(error: unknown): void {
     const fault = faultOf(error)
     this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
-    this.#deps.metrics.batchFaults.inc({ job: this.#run.job, fault })
+    this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
   }
 
   #statement(): BatchStatement {
@@ -223,23 +224,26 @@ export class SliceLoop {
     for (const count of ['scanned', 'done', 'left'] as const) this.#sums[count] += result[count]
     if (setAside) {
       this.#sums.quarantined += 1
-      metrics.rows.inc({ job, outcome: 'quarantined' })
+      metrics.rows.inc({ job_name: job, outcome: 'quarantined' })
       this.#log.debug({ cursor: this.#cursor }, 'row set aside')
       return
     }
     if (this.#lease.kind !== 'residual') {
-      metrics.rows.inc({ job, outcome: 'done' }, result.done)
-      metrics.rows.inc({ job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
-      metrics.rows.inc({ job, outcome: 'unmatched' }, this.#lease.kind === 'keys' ? result.scanned - result.matched : 0)
-      metrics.rows.inc({ job, outcome: 'gone' }, result.gone)
+      metrics.rows.inc({ job_name: job, outcome: 'done' }, result.done)
+      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
+      metrics.rows.inc(
+        { job_name: job, outcome: 'unmatched' },
+        this.#lease.kind === 'keys' ? result.scanned - result.matched : 0,
+      )
+      metrics.rows.inc({ job_name: job, outcome: 'gone' }, result.gone)
     }
-    metrics.batchSeconds.observe({ job }, result.seconds)
+    metrics.batchSeconds.observe({ job_name: job }, result.seconds)
     // A check that reads is cheap per row and says nothing about what changing a row costs.
     const done = this.#lease.kind === 'residual' ? result.scanned : result.done
     const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
     if (!this.#isolation.narrowed)
       this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
-    metrics.batchRows.observe({ job }, result.scanned)
+    metrics.batchRows.observe({ job_name: job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')
     if (result.still.length > 0) await this.#refuseEndless(result.still)
   }

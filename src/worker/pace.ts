@@ -158,7 +158,8 @@ export class PaceKeeper {
     const { control, log, metrics, name } = this.#deps
     const hold = this.holdOf(run)
     // Each held second is counted by one process only: the one that wrote the hold.
-    if (run.hold?.by === name) metrics.throttledSeconds.inc({ job: run.job, signal: run.hold.signal }, roundSeconds)
+    if (run.hold?.by === name)
+      metrics.throttledSeconds.inc({ job_name: run.job, signal: run.hold.signal }, roundSeconds)
     if (hold) return this.hold(run, hold)
     if (!run.hold) return
     const ended = await releaseHold(control, run.id, name)

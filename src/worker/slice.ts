@@ -81,6 +81,7 @@ async function workLease(
 ): Promise<Release> {
   const run = await startedRun(deps, lease)
   if (!run) return atOnce
+  deps.metrics.know(run.job)
   const job = await jobOf(deps, run, log)
   if (!job) return atOnce
 
@@ -105,7 +106,7 @@ async function workLease(
     }
     const fault = faultOf(error)
     const answer = answerTo(error)
-    deps.metrics.batchFaults.inc({ job: run.job, fault })
+    deps.metrics.batchFaults.inc({ job_name: run.job, fault })
     faults[fault] = (faults[fault] ?? 0) + 1
     if (answer === 'hold' || answer === 'halve') {
       // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.

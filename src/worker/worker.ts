@@ -5,6 +5,8 @@ import { keepRescuing } from './rescuer.ts'
 import { workSlice } from './slice.ts'
 
 export interface Worker {
+  /** Slots in use. */
+  readonly busy: number
   /** Ends each slice after the batch it is in, gives the ranges back, and returns when nothing is left in flight. */
   close(): Promise<void>
 }
@@ -22,6 +24,9 @@ export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: 
   const rescuing = keepRescuing(deps, stop.signal)
   const pacing = deps.pace.keep(stop.signal, (runId) => advance(deps, runId))
   return {
+    get busy() {
+      return slices.size
+    },
     async close() {
       stop.abort()
       consumer.stop()

@@ -252,31 +252,6 @@ describe('what one can look at', () => {
     ])
   })
 
-  test('metrics: runs by status, rows by outcome, batch time, queue depth, checkpoints of live runs only; no run ids', async () => {
-    const database = await createDatabase()
-    const client = await startInProcess(database, await createItems(database, 20_000))
-    const id = await client.start('touch', { options: { maxRowsPerSecond: 4000 } })
-    await until(
-      'rows to be done',
-      () => client.run(id),
-      (run) => run.progress.rowsDone > 1000,
-    )
-    const during = (await client.call<string>('GET', '/metrics')).body
-    expect(during).toMatch(/^backfill_runs\{status="running"\} 1$/m)
-    expect(during).toMatch(/^backfill_runs\{status="failed"\} 0$/m)
-    expect(during).toMatch(/^backfill_rows_total\{job="touch",outcome="done"\} [1-9]/m)
-    expect(during).toMatch(/^backfill_batch_duration_seconds_count\{job="touch"\} [1-9]/m)
-    expect(during).toMatch(/^backfill_queue_tickets\{state="waiting"\} \d/m)
-    expect(during).toMatch(/^backfill_last_checkpoint_timestamp_seconds\{job="touch"\} 1\d{9}/m)
-    expect(during).toMatch(/^process_cpu_seconds_total /m)
-    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
-    await client.reaches(id, ['succeeded'])
-    const after = (await client.call<string>('GET', '/metrics')).body
-    expect(after).not.toContain('backfill_last_checkpoint_timestamp_seconds{')
-    expect(after).toMatch(/^backfill_rows_total\{job="touch",outcome="done"\} 20000$/m)
-    expect(after).not.toContain(id)
-  })
-
   test('events in the order in which they happened, page by page', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })

@@ -78,7 +78,7 @@ test.for<[Fault, string]>([
     expect(counted[fault]).toBeGreaterThanOrEqual(faults[fault] === 'halve' ? 10 : 2)
     const metrics = await client.call<string>('GET', '/metrics')
     expect(metrics.body).toMatch(
-      new RegExp(`^backfill_batch_faults_total\\{job="count",fault="${fault}"\\} [1-9]`, 'm'),
+      new RegExp(`^backfill_batch_faults_total\\{job_name="count",fault="${fault}"\\} [1-9]`, 'm'),
     )
 
     await end(database)

@@ -77,8 +77,8 @@ test('a signal over its limit holds a run, says why, gives its workers to others
   expect(waiting.progress.rowsPerSecond).toBe(0)
   expect(waiting.progress.throttledSeconds).toBeGreaterThan(1)
   const { body: metrics } = await client.call<string>('GET', '/metrics')
-  expect(metrics).toContain('backfill_held{job="items",signal="dead-tuples"} 1')
-  expect(metrics).toMatch(/backfill_throttled_seconds_total\{job="items",signal="dead-tuples"\} \d/)
+  expect(metrics).toContain('backfill_held{job_name="items",signal="dead-tuples"} 1')
+  expect(metrics).toMatch(/backfill_throttled_seconds_total\{job_name="items",signal="dead-tuples"\} \d*\.?\d*[1-9]/)
 
   // Each vacuum is worth another tenth.
   const ended = await until(

@@ -36,7 +36,7 @@ test('a run whose workers are gone has stalled, with its last checkpoint, until 
     () => client.run(id),
     ({ stalled }) => stalled === null,
   )
-  expect(await metric(client)).toEqual(['backfill_run_stalled{job="count"} 0'])
+  expect(await metric(client)).toEqual(['backfill_run_stalled{job_name="count"} 0'])
   await worker.kill()
   expect((await client.run(id)).stalled).toBeNull()
   await age(database)
@@ -46,7 +46,7 @@ test('a run whose workers are gone has stalled, with its last checkpoint, until 
   const last = await database.value<Date>('SELECT max(checkpointed_at) FROM evenkeel.ranges')
   expect([run.status, run.lastCheckpointAt]).toEqual(['running', last.toISOString()])
   expect(run.stalled).toEqual({ since: last.toISOString(), lastCheckpointAt: last.toISOString() })
-  expect(await metric(client)).toEqual(['backfill_run_stalled{job="count"} 1'])
+  expect(await metric(client)).toEqual(['backfill_run_stalled{job_name="count"} 1'])
 
   await startInProcess(database, jobs, { ROLE: 'worker' })
   await until(

@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger'
 import { jsonSchemaTransform } from 'fastify-type-provider-zod'
+import { version } from '../../version.ts'
 import type { App } from '../app.ts'
 
 /** The description of all routes, made from the schemas that check them. */
@@ -9,7 +10,7 @@ export async function openapi(app: App): Promise<void> {
       openapi: '3.1.0',
       info: {
         title: 'evenkeel',
-        version: '0.1.0',
+        version,
         description: 'Backfills on a live PostgreSQL. Errors are problem+json (RFC 9457); times are ISO 8601 UTC.',
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },

@@ -1,0 +1,46 @@
+import { type Census, type CountedRun, censusOf, markedEvents, markedForSeconds } from './core/census.ts'
+import { progressOf } from './core/progress.ts'
+import { stallOf } from './core/stalled.ts'
+import { throttleOf } from './core/throttle.ts'
+import { countRangeStates, listLastEvents, oldestTicketSeconds, readWalBytes } from './store/census.ts'
+import type { Control } from './store/control.ts'
+import { readPace } from './store/pace.ts'
+import { countRunsByStatus, listTellingRuns } from './store/runs.ts'
+import { sumRanges } from './store/totals.ts'
+
+/** Counts what one control schema holds. One statement after the other: whoever looks must not take connections from work. */
+export async function takeCensus(control: Control): Promise<Census> {
+  const runs = await listTellingRuns(control)
+  const ids = runs.map(({ id }) => id)
+  const totals = await sumRanges(control, ids)
+  const ranges = await countRangeStates(control, ids)
+  const { pace, workers } = await readPace(control)
+  const counted = runs.flatMap((run): CountedRun[] => {
+    const sums = totals.get(run.id)
+    if (!sums) return []
+    const { status, hold, options } = run
+    return [
+      {
+        job: run.job,
+        status,
+        progress: progressOf({ status, rowsTotal: run.target.estimatedRows, ...sums }),
+        rateLimit: options.maxRowsPerSecond,
+        maxQuarantined: options.maxQuarantined,
+        verifyRounds: run.verifyRounds,
+        stalled: stallOf(status, sums) !== null,
+        lastCheckpointAt: sums.lastCheckpointAt,
+        heldBy: hold?.signal ?? null,
+        slowedBy: hold ? null : (throttleOf(status, hold, sums.throttle)?.signal ?? null),
+        ranges: ranges.get(run.id) ?? [],
+      },
+    ]
+  })
+  return {
+    runsByStatus: new Map((await countRunsByStatus(control)).map(({ status, count }) => [status, count])),
+    jobs: censusOf(counted),
+    lastEvents: await listLastEvents(control, markedEvents, markedForSeconds),
+    pace: { load: pace.load, leases: workers, targetSeconds: pace.targetSeconds },
+    oldestTicketSeconds: await oldestTicketSeconds(control),
+    walBytes: await readWalBytes(control),
+  }
+}

@@ -1,0 +1,75 @@
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Metrics } from './metrics.ts'
+
+/** What `GET /metrics` answers: the process' own metrics once, and those of each database that it works on. */
+export interface Exposition {
+  readonly contentType: string
+  readonly requests: RequestMetrics
+  text(): Promise<string>
+}
+
+/** The answers that the API gives. */
+export interface RequestMetrics {
+  /** Puts what is counted of a route at 0. */
+  know(method: string, route: string): void
+  answered(method: string, route: string, statusCode: number, seconds: number): void
+}
+
+export function createExposition(databases: readonly Metrics[], version: string): Exposition {
+  const process = new Registry()
+  collectDefaultMetrics({ register: process })
+  const build = new Gauge({
+    name: 'backfill_build_info',
+    help: 'The version that runs: 1.',
+    labelNames: ['version'],
+    registers: [process],
+  })
+  build.set({ version }, 1)
+  // However many ask at once, the databases and queues are asked once: this route is open to all.
+  let telling: Promise<string> | null = null
+  async function tell(): Promise<string> {
+    try {
+      await Promise.all(databases.map((metrics) => metrics.refresh()))
+      // Their series differ by the label `database`; each metric's name, help and type stand once.
+      const all = await Promise.all(databases.map(({ registry }) => registry.getMetricsAsJSON()))
+      return `${await process.metrics()}\n${await AggregatorRegistry.aggregate(all).metrics()}`
+    } finally {
+      telling = null
+    }
+  }
+  return {
+    contentType: process.contentType,
+    requests: requestMetrics(process),
+    text() {
+      telling ??= tell()
+      return telling
+    },
+  }
+}
+
+function requestMetrics(registry: Registry): RequestMetrics {
+  const registers = [registry]
+  const requests = new Counter({
+    name: 'backfill_http_requests_total',
+    help: 'Answers of the API, by route and class of status.',
+    labelNames: ['method', 'route', 'status'] as const,
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'backfill_http_request_duration_seconds',
+    help: 'Time from a request to the end of its answer.',
+    labelNames: ['method', 'route'] as const,
+    buckets: [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  })
+  return {
+    know(method, route) {
+      for (const status of ['2xx', '4xx', '5xx']) requests.inc({ method, route, status }, 0)
+      seconds.zero({ method, route })
+    },
+    answered(method, route, statusCode, took) {
+      requests.inc({ method, route, status: `${Math.floor(statusCode / 100)}xx` })
+      seconds.observe({ method, route }, took)
+    },
+  }
+}

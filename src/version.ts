@@ -1,0 +1,4 @@
+import manifest from '../package.json' with { type: 'json' }
+
+/** This release. */
+export const { version } = manifest

@@ -1,0 +1,254 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type Metric, type Sample, scrape } from '../support/exposition.ts'
+import { createItems } from '../support/items.ts'
+import { startProxy } from '../support/proxy.ts'
+import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+interface Row {
+  readonly type: string
+  readonly labels: readonly string[]
+  readonly whose: string
+}
+
+/** The table of docs/metrics.md, by name. */
+async function documented(): Promise<Map<string, Row>> {
+  const page = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
+  const rows = page.matchAll(/^\| `(backfill_\w+)` +\| (\w+) +\| (.*?) *\| (\w+) +\|/gm)
+  const words = (cell: string) => [...cell.matchAll(/`(\w+)`/g)].map(([, word]) => String(word))
+  return new Map(
+    [...rows].map(([, name, type, labels, whose]) => [
+      String(name),
+      { type: String(type), labels: words(String(labels)), whose: String(whose) },
+    ]),
+  )
+}
+
+function ours(metrics: ReadonlyMap<string, Metric>): Map<string, Metric> {
+  return new Map([...metrics].filter(([name]) => name.startsWith('backfill_')))
+}
+
+function series(metrics: ReadonlyMap<string, Metric>): Sample[] {
+  return [...ours(metrics).values()].flatMap(({ samples }) => samples)
+}
+
+function value(metrics: ReadonlyMap<string, Metric>, name: string, labels: Record<string, string> = {}) {
+  const wanted = Object.entries(labels)
+  const found = metrics
+    .get(name)
+    ?.samples.filter((sample) => wanted.every(([label, is]) => sample.labels[label] === is))
+  expect(found?.length ?? 0, `series of ${name}`).toBeLessThanOrEqual(1)
+  return found?.[0]?.value
+}
+
+/** A run that goes on for a while, far enough for everything to be told of it. */
+async function startRunning(client: Client, job: string): Promise<string> {
+  const id = await client.start(job, { options: { maxRowsPerSecond: 2000 } })
+  await until(
+    'the time left to be known',
+    () => client.run(id),
+    ({ progress }) => progress.etaSeconds !== null,
+  )
+  return id
+}
+
+describe('metrics', () => {
+  test('are those of the table in the docs: name, type, labels', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 40_000, { paced: true }))
+    const id = await startRunning(client, 'touch')
+    const told = ours(await scrape(client))
+    const table = await documented()
+    expect([...told.keys()].sort()).toEqual([...table.keys()].sort())
+    for (const [name, { type, labels }] of table) {
+      const metric = told.get(name)
+      expect(metric?.type, name).toBe(type)
+      expect(metric?.samples.length, `series of ${name}`).toBeGreaterThan(0)
+      for (const sample of metric?.samples ?? [])
+        expect(
+          Object.keys(sample.labels)
+            .filter((label) => label !== 'le')
+            .sort(),
+          name,
+        ).toEqual([...labels].sort())
+    }
+    expect(JSON.stringify(series(told))).not.toContain(id)
+  })
+
+  test('tell a run while it is live, its job afterwards, and what was counted for good', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 20_000))
+    const job_name = 'touch'
+    const before = await scrape(client)
+    for (const counter of ['backfill_rows_total', 'backfill_batch_faults_total', 'backfill_throttled_seconds_total']) {
+      const samples = before.get(counter)?.samples.filter(({ labels }) => labels.job_name === job_name) ?? []
+      expect(samples.length, `${counter} before there is a run`).toBeGreaterThan(3)
+      expect(samples.every(({ value }) => value === 0)).toBe(true)
+    }
+    const id = await startRunning(client, job_name)
+    const during = await scrape(client)
+    expect(value(during, 'backfill_runs', { status: 'running' })).toBe(1)
+    expect(value(during, 'backfill_runs', { status: 'failed' })).toBe(0)
+    expect(value(during, 'backfill_job_status', { job_name, status: 'running' })).toBe(1)
+    expect(value(during, 'backfill_job_status', { job_name, status: 'succeeded' })).toBe(0)
+    const ratio = value(during, 'backfill_run_progress_ratio', { job_name }) ?? 0
+    expect(ratio).toBeGreaterThan(0.05)
+    expect(ratio).toBeLessThan(1)
+    expect(value(during, 'backfill_run_rows_per_second', { job_name })).toBeGreaterThan(500)
+    expect(value(during, 'backfill_run_rows_per_second_limit', { job_name })).toBe(2000)
+    expect(value(during, 'backfill_run_eta_seconds', { job_name })).toBeLessThan(60)
+    expect(value(during, 'backfill_run_quarantine_limit', { job_name })).toBe(100)
+    expect(value(during, 'backfill_slowed', { job_name, signal: 'rate' })).toBe(1)
+    expect(value(during, 'backfill_slowed', { job_name, signal: 'deadlock' })).toBe(0)
+    expect(value(during, 'backfill_held', { job_name, signal: 'replica-lag' })).toBe(0)
+    expect(value(during, 'backfill_last_checkpoint_timestamp_seconds', { job_name })).toBeGreaterThan(
+      Date.now() / 1000 - 60,
+    )
+    expect(value(during, 'backfill_run_event_timestamp_seconds', { job_name, event: 'start' })).toBeGreaterThan(
+      Date.now() / 1000 - 60,
+    )
+    expect(value(during, 'backfill_worker_slots')).toBe(4)
+    expect(value(during, 'backfill_wal_bytes_total')).toBeGreaterThan(
+      value(before, 'backfill_wal_bytes_total') ?? Number.POSITIVE_INFINITY,
+    )
+    const ranges = during.get('backfill_run_ranges')?.samples ?? []
+    expect(ranges).toHaveLength(15)
+    expect(ranges.reduce((total, { value }) => total + value, 0)).toBe(
+      await database.value<number>('SELECT count(*)::int FROM evenkeel.ranges'),
+    )
+
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    await client.reaches(id, ['succeeded'])
+    const after = await scrape(client)
+    const gone = [...(await documented())].filter(
+      ([name, { labels, whose }]) =>
+        whose === 'shared' && labels.includes('job_name') && !/job_status|quarantine|event_timestamp/.test(name),
+    )
+    expect(gone.length).toBeGreaterThan(8)
+    for (const [name] of gone) expect(after.get(name)?.samples, `${name} of an ended run`).toEqual([])
+    expect(value(after, 'backfill_job_status', { job_name, status: 'succeeded' })).toBe(1)
+    expect(value(after, 'backfill_job_status', { job_name, status: 'running' })).toBe(0)
+    expect(value(after, 'backfill_run_event_timestamp_seconds', { job_name, event: 'succeed' })).toBeDefined()
+    expect(value(after, 'backfill_rows_total', { job_name, outcome: 'done' })).toBe(20_000)
+    const batches = after
+      .get('backfill_batch_duration_seconds')
+      ?.samples.find(({ name, labels }) => name.endsWith('_count') && labels.job_name === job_name)
+    expect(batches?.value).toBeGreaterThan(0)
+  })
+
+  test('a job whose last run has failed reads so until it is run again', async () => {
+    const database = await createDatabase()
+    await createItems(database, 10)
+    const rest =
+      'params: z.object({ part: z.number() }), set: ({ part }) => ({ touched: sql`1 / (id - ${part}::int)` })'
+    const jobs = await jobsFolder({ 'divide.ts': jobSource({ name: 'divide', table: 'items', rest }) })
+    const client = await startInProcess(database, jobs)
+    const statuses = async () =>
+      ((await scrape(client)).get('backfill_job_status')?.samples ?? [])
+        .filter(({ value }) => value === 1)
+        .map(({ labels }) => labels.status)
+    const id = await client.start('divide', { params: { part: 1 }, options: { maxQuarantined: 0 } })
+    await client.reaches(id, ['failed'])
+    expect(await statuses()).toEqual(['failed'])
+    expect(value(await scrape(client), 'backfill_run_quarantined', { job_name: 'divide' })).toBe(0)
+    // Others of the job, with other parameters, do not make it good while they are live, nor hide it.
+    await client.call('POST', '/pause')
+    const other = await client.start('divide', { params: { part: 11 } })
+    expect(await statuses()).toEqual(['queued', 'failed'])
+    const again = await client.call('POST', `/runs/${id}/retry`)
+    expect(again.status).toBe(200)
+    expect(await statuses()).toEqual(['queued'])
+    await client.call('POST', `/runs/${id}/cancel`)
+    await client.call('POST', '/resume')
+    await client.reaches(other, ['succeeded'])
+    expect(await statuses()).toEqual(['succeeded'])
+  })
+
+  test('of a database that does not answer there are none, but for that; and they are back with it', async () => {
+    const database = await createDatabase()
+    const proxy = await startProxy(database.url)
+    const client = await startInProcess({ url: proxy.url }, await createItems(database, 10))
+    expect(value(await scrape(client), 'backfill_database_up')).toBe(1)
+    proxy.refuse()
+    proxy.cut()
+    const away = await until(
+      'the database to be away',
+      () => scrape(client),
+      (metrics) => value(metrics, 'backfill_database_up') === 0,
+    )
+    for (const [name, { whose }] of await documented())
+      if (whose === 'shared' && name !== 'backfill_queue_tickets') expect(away.get(name)?.samples, name).toEqual([])
+    expect(value(away, 'backfill_worker_slots')).toBe(4)
+    proxy.heal()
+    await until(
+      'the database to be back',
+      () => scrape(client),
+      (metrics) => value(metrics, 'backfill_runs', { status: 'running' }) === 0,
+    )
+  })
+
+  test('answers are counted by route as it is written, and what is asked for in vain is one series', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10))
+    const count = async (labels: Record<string, string>) =>
+      value(await scrape(client), 'backfill_http_requests_total', labels)
+    const route = '/runs/:id'
+    expect(await count({ method: 'GET', route, status: '4xx' })).toBe(0)
+    for (const id of ['touch-1', 'touch-2', 'touch-3']) await client.call('GET', `/runs/${id}`)
+    expect(await count({ method: 'GET', route, status: '4xx' })).toBe(3)
+    const before = series(await scrape(client)).length
+    for (const path of ['/a', '/b', '/c', '/runs/x/y/z']) await client.call('GET', path)
+    expect(await count({ method: 'GET', route: 'none', status: '4xx' })).toBe(4)
+    const more = series(await scrape(client)).length - before
+    await client.call('GET', '/d')
+    expect(series(await scrape(client)).length - before).toBe(more)
+  })
+
+  test('do not grow with the number of runs: twenty jobs, a thousand runs', async () => {
+    const database = await createDatabase()
+    const names = Array.from({ length: 20 }, (_, index) => `job-${index}`)
+    await createTables(database, names)
+    const files = names.map((name, index) => [
+      `${name}.ts`,
+      jobSource({ name, table: `t${index}`, rest: 'set: { touched: sql`touched + 1` }' }),
+    ])
+    const client = await startInProcess(database, await jobsFolder(Object.fromEntries(files)))
+    const runAll = async () => {
+      const ids = await Promise.all(
+        names.map((name) => client.start(name, { options: { ...unpaced, parallelism: 1 } })),
+      )
+      for (const id of ids) await client.reaches(id, ['succeeded'])
+      return series(await scrape(client)).length
+    }
+    await runAll()
+    const after40 = await runAll()
+    // What has ended is rows, and these are the rows of 48 more rounds.
+    for (const round of Array.from({ length: 48 }, (_, index) => index)) await repeatRuns(database, round)
+    const after1000 = await runAll()
+    expect(await database.value<number>('SELECT count(*)::int FROM evenkeel.runs')).toBe(1020)
+    expect(after1000).toBe(after40)
+    expect(after1000).toBeLessThan(2500)
+  })
+})
+
+/** Writes the first twenty runs down once more, under new ids, with their ranges and events. */
+async function repeatRuns(database: TestDatabase, round: number): Promise<void> {
+  const tables = { runs: 'id', ranges: 'run_id', events: 'run_id' }
+  const first = `(SELECT id FROM evenkeel.runs WHERE id NOT LIKE 'again-%' ORDER BY created_at, id LIMIT 20)`
+  for (const [table, id] of Object.entries(tables)) {
+    const identity = table === 'events' ? `, 'id', (row.id + ${(round + 1) * 100_000})` : ''
+    await database.query(
+      `INSERT INTO evenkeel.${table} OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(row, jsonb_build_object('${id}', 'again-${round}-' || row.${id}${identity}))).*
+       FROM evenkeel.${table} row WHERE row.${id} IN ${first}`,
+    )
+  }
+}
+
+async function createTables(database: TestDatabase, names: readonly string[]): Promise<void> {
+  for (const index of names.keys()) {
+    await database.query(`CREATE TABLE t${index} (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0)`)
+    await database.query(`INSERT INTO t${index} SELECT generate_series(1, 3)`)
+  }
+}
