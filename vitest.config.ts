@@ -1,11 +1,20 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
-import { findPgBouncer, findRedis } from './src/embedded/index.ts'
+import {
+  findAlertmanager,
+  findAmtool,
+  findPgBouncer,
+  findPrometheus,
+  findPromtool,
+  findRedis,
+} from './src/embedded/index.ts'
 
 const redis = await findRedis()
+const monitoring = await Promise.all([findPrometheus(), findPromtool(), findAlertmanager(), findAmtool()])
 for (const [found, what, name] of [
   [redis, 'on the Redis queue', 'redis-server'],
   [await findPgBouncer(), 'behind a pooler', 'pgbouncer'],
+  [!monitoring.includes(null), 'of the alerts', 'prometheus and alertmanager'],
 ]) {
   if (found) continue
   const message = `no ${name}: the tests ${what}`

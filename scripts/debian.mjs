@@ -6,14 +6,15 @@ import { basename, delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * `names`: of packages that hold a program of the same name, any of which will do. `folder`: in node_modules/.cache.
- * `what` the tests need. With --require on the command line: exit code 1 when there is none in the end.
+ * `names`: of packages that hold a program of the same name, any of which will do. `also`: what else of that package is
+ * needed. `folder`: in node_modules/.cache. `what` the tests need. With --require on the command line: exit code 1 when
+ * there is none in the end.
  */
-export function provide({ names, folder, what }) {
+export function provide({ names, also = [], folder, what }) {
   const home = fileURLToPath(new URL(`../node_modules/.cache/${folder}`, import.meta.url))
-  if (isThere(names, home)) return
+  if (areThere(names, also, home)) return
   try {
-    fetchPackages(names, home)
+    fetchPackages(names, also, home)
   } catch (error) {
     const [name] = names
     console.error(
@@ -24,12 +25,13 @@ export function provide({ names, folder, what }) {
   }
 }
 
-function isThere(names, home) {
+function areThere(names, also, home) {
   const folders = [...(process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== ''), home]
-  return folders.some((folder) => names.some((name) => isExecutable(join(folder, name))))
+  const isThere = (name) => folders.some((folder) => isExecutable(join(folder, name)))
+  return names.some(isThere) && also.every(isThere)
 }
 
-function fetchPackages(names, home) {
+function fetchPackages(names, also, home) {
   for (const tool of ['apt-get', 'dpkg-deb']) {
     if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0) {
       throw new Error(`none on PATH, and without ${tool} none can be fetched`)
@@ -46,15 +48,17 @@ function fetchPackages(names, home) {
       const again = download(names, staging, ownLists(staging))
       if (again !== null) throw new Error(`${first}; after fetching fresh lists: ${again}`)
     }
-    const name = unpack(names, staging)
+    const programs = unpack(names, also, staging)
     for (const folder of ['debs', 'apt']) rmSync(join(staging, folder), { recursive: true, force: true })
-    const { status, stderr } = spawnSync(join(staging, name), ['--version'], { encoding: 'utf8' })
-    if (status !== 0) throw new Error(`the fetched one does not run (${lastLine(stderr)})`)
+    for (const program of programs) {
+      const { status, stderr } = spawnSync(join(staging, program), ['--version'], { encoding: 'utf8' })
+      if (status !== 0) throw new Error(`the fetched ${program} does not run (${lastLine(stderr)})`)
+    }
     rmSync(home, { recursive: true, force: true })
     renameSync(staging, home)
   } catch (error) {
     // another run got there in the meantime
-    if (!isThere(names, home)) throw error
+    if (!areThere(names, also, home)) throw error
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
@@ -103,30 +107,32 @@ function apt(args, cwd) {
   return spawnSync('apt-get', [...options, ...args], { cwd, env, encoding: 'utf8', timeout: 180_000 })
 }
 
-/** Unpacks next to a script that tells the loader where the libraries are; returns the script's name. */
-function unpack(names, staging) {
+/** Unpacks next to scripts that tell the loader where the libraries are; returns the scripts' names. */
+function unpack(names, also, staging) {
   const root = join(staging, 'root')
   for (const deb of readdirSync(join(staging, 'debs'))) {
     const { status, stderr } = spawnSync('dpkg-deb', ['-x', join(staging, 'debs', deb), root], { encoding: 'utf8' })
     if (status !== 0) throw new Error(`cannot unpack ${deb} (${lastLine(stderr)})`)
   }
-  const program = names
-    .flatMap((name) => [`usr/bin/${name}`, `usr/sbin/${name}`])
-    .find((each) => existsSync(join(root, each)))
-  if (program === undefined) throw new Error('the packages fetched hold no server')
-  const script = [
-    '#!/bin/sh',
-    'here=$(cd "$(dirname "$0")" && pwd)',
-    'for lib in "$here"/root/usr/lib/*-linux-* "$here"/root/lib/*-linux-*; do',
-    '  [ -d "$lib" ] && LD_LIBRARY_PATH="$' + '{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$lib"',
-    'done',
-    'export LD_LIBRARY_PATH',
-    `exec "$here/root/${program}" "$@"`,
-    '',
-  ]
-  const name = basename(program)
-  writeFileSync(join(staging, name), script.join('\n'), { mode: 0o755 })
-  return name
+  return [names, ...also.map((name) => [name])].map((anyOf) => {
+    const program = anyOf
+      .flatMap((name) => [`usr/bin/${name}`, `usr/sbin/${name}`])
+      .find((each) => existsSync(join(root, each)))
+    if (program === undefined) throw new Error(`the packages fetched hold no ${anyOf[0]}`)
+    const script = [
+      '#!/bin/sh',
+      'here=$(cd "$(dirname "$0")" && pwd)',
+      'for lib in "$here"/root/usr/lib/*-linux-* "$here"/root/lib/*-linux-*; do',
+      '  [ -d "$lib" ] && LD_LIBRARY_PATH="$' + '{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$lib"',
+      'done',
+      'export LD_LIBRARY_PATH',
+      `exec "$here/root/${program}" "$@"`,
+      '',
+    ]
+    const name = basename(program)
+    writeFileSync(join(staging, name), script.join('\n'), { mode: 0o755 })
+    return name
+  })
 }
 
 function isExecutable(path) {

@@ -1,4 +1,5 @@
 export { type EmbeddedPgBouncer, findPgBouncer, type PgBouncerSettings, startPgBouncer } from './pgbouncer.ts'
 export { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts'
+export { findAlertmanager, findAmtool, findPrometheus, findPromtool } from './prometheus.ts'
 export { type EmbeddedRedis, findRedis, startRedis } from './redis.ts'
 export { type StandbyOptions, startStandby } from './standby.ts'
