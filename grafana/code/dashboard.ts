@@ -9,6 +9,7 @@ import {
   DatasourceVariableBuilder,
   QueryVariableBuilder,
   RowBuilder,
+  VariableHide,
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
@@ -28,18 +29,27 @@ export interface Page {
   readonly rows: readonly { readonly title: string; readonly panels: readonly Built[] }[]
 }
 
+/** What Grafana's own editor of such a variable writes, and without which it does not show the query. */
+const labelValues = 1
+
 const chosen = (name: string, label: string, of: string, says: string) =>
   new QueryVariableBuilder(name)
     .label(label)
     .description(says)
     .datasource(datasource)
-    .query({ query: `label_values(${of})`, refId: name })
+    .definition(`label_values(${of})`)
+    .query({ query: `label_values(${of})`, qryType: labelValues, refId: 'PrometheusVariableQueryEditor-VariableQuery' })
     // With the time: what was there in the time that is looked at can be chosen, though it is gone by now.
     .refresh(VariableRefresh.OnTimeRangeChanged)
     .sort(VariableSort.NaturalAsc)
 
 const several = (variable: QueryVariableBuilder) =>
   variable.multi(true).includeAll(true).current({ text: 'All', value: '$__all' })
+
+const hidden = (variable: ConstantVariableBuilder) => {
+  const built = { ...variable.build(), hide: VariableHide.HideVariable, skipUrlSync: true }
+  return { build: () => built }
+}
 
 function variables(ofOneJob: boolean) {
   return [
@@ -50,7 +60,7 @@ function variables(ofOneJob: boolean) {
       chosen('database', 'Database', `${processSeries('backfill_database_up')}, database`, 'Where DATABASES is set'),
     ).allValue('.*'),
     ...(ofOneJob ? [chosen('job_name', 'Job', `${series('backfill_job_status')}, job_name`, 'Whose run it is')] : []),
-    new ConstantVariableBuilder('runbooks').value(runbooks),
+    hidden(new ConstantVariableBuilder('runbooks').value(runbooks)),
   ]
 }
 
@@ -99,5 +109,7 @@ export function dashboard({ uid, title, says, ofOneJob = false, rows }: Page): D
   built.panels?.forEach((panel, index) => {
     panel.id = index + 1
   })
+  // The library puts links and annotations into a menu; here one should see where else to look.
+  for (const shown of [...(built.links ?? []), ...(built.annotations.list ?? [])]) delete shown.placement
   return built
 }

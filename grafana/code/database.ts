@@ -40,7 +40,6 @@ export const database = dashboard({
           width: 4,
           height: 4,
           unit: 'none',
-          text: 'value_and_name',
           loud: true,
           steps: ['red', [1, 'green']],
           noValue: 'unknown',
@@ -70,7 +69,7 @@ export const database = dashboard({
           ],
         }),
         stat({
-          title: 'WAL written',
+          title: 'WAL now',
           says: 'By everybody on this server, not by evenkeel alone.',
           width: 4,
           height: 4,

@@ -28,23 +28,25 @@ export function metricsIn(page: string): Metric[] {
     })
 }
 
-/** The same page, with what uses each metric in its last two columns. */
+/** The same page, with what uses each metric in the last two columns of its table. */
 export function withUsers(
   page: string,
   panels: (metric: Metric) => string,
   alerts: (metric: Metric) => string,
 ): string {
   const metrics = new Map(metricsIn(page).map((metric) => [metric.name, metric]))
-  return page
-    .split('\n')
-    .map((line) => {
-      if (!isRow(line)) return line
-      const cells = cellsOf(line)
-      const metric = metrics.get(named(cells[0] ?? '')[0] ?? '') as Metric
-      const users = [panels(metric), alerts(metric)].map((user) => (user === '' ? ' ' : ` ${user} `))
-      return `|${[...cells.slice(0, 5), ...users].join('|')}|`
-    })
-    .join('\n')
+  const lines = page.split('\n')
+  const first = lines.findIndex(isRow) - 2
+  const table = [lines[first] ?? '', ...lines.filter(isRow)].map((line) => {
+    const cells = cellsOf(line).map((cell) => cell.trim())
+    const metric = metrics.get(named(cells[0] ?? '')[0] ?? '')
+    return metric ? [...cells.slice(0, 5), panels(metric), alerts(metric)] : cells
+  })
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)))
+  const written = [...table.slice(0, 1), widths.map((width) => '-'.repeat(width)), ...table.slice(1)].map(
+    (cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`,
+  )
+  return lines.toSpliced(first, written.length, ...written).join('\n')
 }
 
 /** The names under which a metric is read: a histogram has none of its own. */

@@ -1,5 +1,5 @@
 import { dashboard } from './dashboard.ts'
-import { bars, curves, runbookUrl, stat, timeline } from './panel.ts'
+import { bars, curves, fixed, judged, runbookUrl, stat, timeline } from './panel.ts'
 import { alerts, own, perSecond, processSeries, series, shared } from './query.ts'
 import { statusColors } from './status.ts'
 import { type Column, table } from './table.ts'
@@ -21,6 +21,9 @@ const job: Column = {
 const perJob = ['job_name']
 const jobsNow = `${shared('backfill_job_status', ['job_name', 'status'], 'status!~"succeeded|cancelled"')} == 1`
 
+/** A limit of dead tuples may be a number of rows, where the signal itself is a part of the table. */
+const comparable = 'signal!="dead-tuples"'
+
 const inState = (state: string, metric: string) =>
   `label_replace(${shared(metric, ['job_name', 'signal'])} > 0, "state", "${state}", "", "")`
 
@@ -40,6 +43,7 @@ export const overview = dashboard({
           unit: 'none',
           loud: true,
           text: 'value_and_name',
+          noValue: 'unknown',
           steps: ['green', [1, 'red']],
           queries: [
             {
@@ -51,18 +55,7 @@ export const overview = dashboard({
               legend: 'warning',
             },
           ],
-        }).overrideByName('warning', [
-          {
-            id: 'thresholds',
-            value: {
-              mode: 'absolute',
-              steps: [
-                { value: null, color: 'green' },
-                { value: 1, color: 'orange' },
-              ],
-            },
-          },
-        ]),
+        }).overrideByName('warning', [judged(['green', [1, 'orange']])]),
         stat({
           title: 'Failed',
           says: 'Jobs whose last run has failed. Nothing is lost: its `reason` says why, and after the repair `POST /runs/:id/retry` goes on from where it stopped.',
@@ -225,7 +218,7 @@ export const overview = dashboard({
           steps: ['blue'],
           noValue: 'no runs',
           queries: [{ expr: `sum by (status) (${shared('backfill_runs', ['status'])})`, legend: '{{status}}' }],
-        }).overrideByName('failed', [{ id: 'color', value: { mode: 'fixed', fixedColor: 'red' } }]),
+        }).overrideByName('failed', [fixed('red')]),
         curves({
           title: 'Rows a second',
           says: 'Rows that each job passes over now. Flat at 0 while it is live: see what holds it, beside.',
@@ -263,18 +256,18 @@ export const overview = dashboard({
       panels: [
         bars({
           title: 'How near the hard limits',
-          says: 'Each signal that holds runs, as a part of its hard limit: at 100 % runs are held. Orange is where the pace comes down anyway; resting there is normal where a replica is the narrow point.',
+          says: 'Each signal that holds runs, as a part of its hard limit: at 100 % runs are held. The pace comes down long before, and resting below is normal where a replica is the narrow point.',
           width: 8,
           height: 8,
           unit: 'percentunit',
           decimals: 0,
           max: 1,
-          steps: ['green', [0.7, 'orange'], [1, 'red']],
+          steps: ['green', [0.8, 'orange'], [1, 'red']],
           noValue: 'No worker measures, or no run is live.',
           alerts: ['BackfillWritesOverLimit', 'BackfillSignalUnknown'],
           queries: [
             {
-              expr: `max by (job, database, signal) (${series('backfill_signal')}) / min by (job, database, signal) (${series('backfill_signal_limit', 'limit="hard"')})`,
+              expr: `max by (job, database, signal) (${series('backfill_signal')}) / min by (job, database, signal) (${series('backfill_signal_limit', 'limit="hard"', comparable)})`,
               legend: '{{signal}} {{database}}',
             },
           ],

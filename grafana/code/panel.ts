@@ -5,6 +5,8 @@ import {
   BigValueColorMode,
   BigValueGraphMode,
   type BigValueTextMode,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
   LegendDisplayMode,
   LegendPlacement,
   ReduceDataOptionsBuilder,
@@ -46,8 +48,8 @@ export const datasource = { type: 'prometheus', uid: '${datasource}' }
 export interface Query {
   readonly expr: string
   readonly legend?: string
-  /** A limit is a dashed line, and no data of its own. */
-  readonly line?: 'soft limit' | 'hard limit'
+  /** What the others are measured by is a dashed line. */
+  readonly line?: keyof typeof lines
 }
 
 export interface Description {
@@ -64,7 +66,7 @@ export interface Description {
   readonly queries: readonly Query[]
 }
 
-export type Color = 'green' | 'yellow' | 'orange' | 'red' | 'blue' | 'text'
+export type Color = 'green' | 'yellow' | 'orange' | 'red' | 'blue' | 'text' | 'transparent'
 /** The colour from the first value on, then from others on. */
 export type Steps = readonly [Color, ...(readonly [number, Color])[]]
 
@@ -121,8 +123,8 @@ const tooltip = () => new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Mul
 
 export interface StatDescription extends Description {
   readonly steps: Steps
-  /** What is written: the value, or what the series is called, or both. */
-  readonly text?: 'value' | 'name' | 'value_and_name'
+  /** What is written: the value (and where there are several, what each is called), only what it is called, or always both. */
+  readonly text?: 'auto' | 'name' | 'value_and_name'
   /** Whether the whole tile takes the colour: for what somebody must see from afar. */
   readonly loud?: boolean
 }
@@ -134,7 +136,7 @@ export function stat(description: StatDescription): Stat {
     .reduceOptions(newest())
     .graphMode(BigValueGraphMode.None)
     .colorMode(description.loud ? BigValueColorMode.Background : BigValueColorMode.Value)
-    .textMode((description.text ?? 'value') as BigValueTextMode)
+    .textMode((description.text ?? 'auto') as BigValueTextMode)
 }
 
 export interface GaugeDescription extends Description {
@@ -163,14 +165,17 @@ export function bars(description: GaugeDescription): BarGauge {
   return description.max === undefined ? panel : panel.max(description.max)
 }
 
-const limitLines = {
+const lines = {
+  target: 'blue',
   'soft limit': 'orange',
   'hard limit': 'red',
-} as const
+} as const satisfies Record<string, Color>
 
 export interface CurveDescription extends Description {
   readonly stacked?: boolean
   readonly max?: number
+  /** From here on an alert begins: a line, where that is no series of its own. */
+  readonly alertFrom?: number
 }
 
 /** A line that is interrupted where nothing was measured: what is unknown is not drawn as if it were known. */
@@ -185,10 +190,15 @@ export function curves(description: CurveDescription): Timeseries {
     .tooltip(tooltip())
   if (description.stacked) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal).group('A'))
   if (description.max !== undefined) panel.max(description.max)
+  if (description.alertFrom !== undefined) {
+    panel
+      .thresholds(thresholds(['transparent', [description.alertFrom, 'red']]))
+      .thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed))
+  }
   description.queries.forEach((query, index) => {
     if (query.line === undefined) return
     panel.overrideByQuery(refId(index), [
-      fixed(limitLines[query.line]),
+      fixed(lines[query.line]),
       { id: 'custom.lineStyle', value: { fill: 'dash', dash: [10, 10] } },
       { id: 'custom.stacking', value: { mode: 'none' } },
       { id: 'custom.fillOpacity', value: 0 },
@@ -228,5 +238,8 @@ export function heatmap(description: Description): Heatmap {
     .yAxis(new YAxisConfigBuilder().unit(description.unit))
     .hideLegend()
 }
+
+/** An override of the thresholds, for the one of several series that is judged in another way. */
+export const judged = (steps: Steps): DynamicConfigValue => ({ id: 'thresholds', value: thresholds(steps).build() })
 
 export type Built = Builder<Panel>

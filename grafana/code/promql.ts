@@ -22,8 +22,8 @@ function children(node: SyntaxNode, name: string): SyntaxNode[] {
 }
 
 /**
- * What a PromQL query reads. Labels of a clause (`by`, `without`, `on`, `ignoring`, `group_left`) count for every metric below it,
- * but for those that `label_replace` makes there.
+ * What a PromQL query reads. Every metric below a `by` or an `on` needs their labels, but for those that `label_replace` makes there.
+ * `without`, `ignoring` and `group_left` name labels that some of the metrics have not.
  */
 export function usesOf(query: string): Use[] {
   const text = withTimes(query)
@@ -49,7 +49,8 @@ export function usesOf(query: string): Use[] {
         if (operator) aggregation ??= read(operator)
       }
       const clause = node.getChild('AggregateModifier') ?? node.getChild('MatchingModifierClause')
-      for (const label of clause ? labelsIn(clause) : []) if (!made.has(label)) labels.add(label)
+      const needed = clause?.getChild('By') || clause?.getChild('On') ? clause.getChild('GroupingLabels') : null
+      for (const label of needed ? labelsIn(needed) : []) if (!made.has(label)) labels.add(label)
     }
     return { metric: read(name), labels, aggregation }
   })

@@ -4,6 +4,7 @@ import { parse } from 'yaml'
 export interface Rule {
   readonly alert: string
   readonly expr: string
+  readonly annotations?: { readonly dashboard?: string }
 }
 
 const file = new URL('../alerts/evenkeel.rules.yaml', import.meta.url)

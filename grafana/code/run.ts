@@ -1,6 +1,6 @@
 import { dashboard } from './dashboard.ts'
 import { bars, curves, fixed, gauge, heatmap, stat, timeline } from './panel.ts'
-import { inAll, limitOf, measured, ofJob, percentile, perSecond, shared } from './query.ts'
+import { inAll, limitOf, measured, ofJob, percentile, perSecond, series, shared } from './query.ts'
 import { statusColors } from './status.ts'
 
 /** What the job's live runs say, for each database that they span. */
@@ -154,8 +154,8 @@ export const run = dashboard({
           ],
         }),
         curves({
-          title: 'Time left',
-          says: 'The estimate over time. It falls as fast as time passes when all is well; it rises while the run is held.',
+          title: 'Estimate',
+          says: 'The time left, over time. It falls as fast as time passes when all is well; it rises while the run is held.',
           width: 8,
           height: 8,
           unit: 's',
@@ -231,7 +231,7 @@ export const run = dashboard({
               expr: percentile(0.9, 'backfill_batch_duration_seconds', [], ofJob),
               legend: 'nine of ten below {{database}}',
             },
-            { expr: shared('backfill_pace_target_batch_seconds'), legend: 'target {{database}}', line: 'soft limit' },
+            { expr: shared('backfill_pace_target_batch_seconds'), legend: 'target {{database}}', line: 'target' },
           ],
         }),
         heatmap({
@@ -243,7 +243,7 @@ export const run = dashboard({
           noValue: 'no batches',
           queries: [
             {
-              expr: `sum by (le) (increase(backfill_batch_duration_seconds_bucket{job=~"$service", database=~"$database", ${ofJob}}[$__rate_interval]))`,
+              expr: `sum by (le) (increase(${series('backfill_batch_duration_seconds_bucket', ofJob)}[$__rate_interval]))`,
               legend: '{{le}}',
             },
           ],

@@ -1,13 +1,15 @@
 import { dashboard } from './dashboard.ts'
-import { curves, stat } from './panel.ts'
+import { curves, fixed, judged, stat } from './panel.ts'
 import { own, perSecond, processSeries, series, shared } from './query.ts'
 import { table } from './table.ts'
 
-const calls = (...matchers: string[]) => processSeries('backfill_http_requests_total', ...matchers)
+/** Without the probes: they are many, and would hide how often people are answered with an error. */
+const calls = (...matchers: string[]) =>
+  processSeries('backfill_http_requests_total', 'route!~"/livez|/readyz|/metrics"', ...matchers)
 const answersPerSecond = (by: string, ...matchers: string[]) =>
   `sum by (${by}) (rate(${calls(...matchers)}[$__rate_interval]))`
 const latency = (share: number) =>
-  `histogram_quantile(${share}, sum by (job, le) (rate(${processSeries('backfill_http_request_duration_seconds_bucket')}[$__rate_interval])))`
+  `histogram_quantile(${share}, sum by (job, le) (rate(${processSeries('backfill_http_request_duration_seconds_bucket', 'route!~"/livez|/readyz|/metrics"')}[$__rate_interval])))`
 
 export const service = dashboard({
   uid: 'evenkeel-service',
@@ -32,18 +34,7 @@ export const service = dashboard({
             { expr: `sum(${processSeries('up')})`, legend: 'up' },
             { expr: `sum(${processSeries('up')} == bool 0)`, legend: 'down' },
           ],
-        }).overrideByName('down', [
-          {
-            id: 'thresholds',
-            value: {
-              mode: 'absolute',
-              steps: [
-                { value: null, color: 'green' },
-                { value: 1, color: 'orange' },
-              ],
-            },
-          },
-        ]),
+        }).overrideByName('down', [judged(['green', [1, 'orange']])]),
         stat({
           title: 'Slots in use',
           says: "Part of all workers' slots that is at work now.",
@@ -118,14 +109,20 @@ export const service = dashboard({
           ],
         }),
         curves({
-          title: 'Rescues',
-          says: 'Ranges taken from workers that went quiet (`lease`) and tickets replaced that were lost (`ticket`). A few at a restart are right; again and again: workers die (memory?) or the queue loses what it is given (Redis without noeviction).',
+          title: 'Rescues in 15 minutes',
+          says: 'Ranges taken from workers that went quiet (`lease`) and tickets replaced that were lost (`ticket`). A few at a restart are right; again and again: workers die (memory?) or the queue loses what it is given (Redis without noeviction). The line is where the alert begins.',
           width: 8,
           height: 8,
-          unit: 'ops',
-          noValue: 'none',
+          unit: 'none',
+          noValue: 'no worker',
           alerts: ['BackfillRescuesRepeating'],
-          queries: [{ expr: perSecond('backfill_rescues_total', ['kind']), legend: '{{kind}} {{database}}' }],
+          alertFrom: 5,
+          queries: [
+            {
+              expr: `sum by (job, database, kind) (increase(${series('backfill_rescues_total')}[15m]))`,
+              legend: '{{kind}} {{database}}',
+            },
+          ],
         }),
         curves({
           title: 'Leases lost',
@@ -161,12 +158,13 @@ export const service = dashboard({
         }),
         curves({
           title: 'Age of the oldest ticket',
-          says: 'How long the ticket that has waited longest could have been taken up. Every five seconds a slot gives way, so with enough workers it stays at seconds.',
+          says: 'How long the ticket that has waited longest could have been taken up. Every five seconds a slot gives way, so with enough workers it stays at seconds. The line is where the alert begins.',
           width: 12,
           height: 8,
           unit: 's',
           noValue: 'unknown',
           alerts: ['BackfillQueueBacklog', 'BackfillNoWorkers'],
+          alertFrom: 300,
           queries: [{ expr: shared('backfill_queue_oldest_ticket_age_seconds'), legend: 'oldest {{database}}' }],
         }),
       ],
@@ -217,9 +215,9 @@ export const service = dashboard({
           alerts: ['BackfillApiErrors'],
           queries: [{ expr: answersPerSecond('status'), legend: '{{status}}' }],
         })
-          .overrideByName('5xx', [{ id: 'color', value: { mode: 'fixed', fixedColor: 'red' } }])
-          .overrideByName('4xx', [{ id: 'color', value: { mode: 'fixed', fixedColor: 'orange' } }])
-          .overrideByName('2xx', [{ id: 'color', value: { mode: 'fixed', fixedColor: 'green' } }]),
+          .overrideByName('5xx', [fixed('red')])
+          .overrideByName('4xx', [fixed('orange')])
+          .overrideByName('2xx', [fixed('green')]),
         curves({
           title: 'Errors by route',
           says: 'Answers with 5xx a second. One route: its handler. All of them: the database or the queue does not answer.',
@@ -282,7 +280,7 @@ export const service = dashboard({
           queries: [{ expr: processSeries('nodejs_eventloop_lag_p99_seconds'), legend: '{{instance}}' }],
         }),
         table({
-          title: 'Processes',
+          title: 'Each process',
           says: 'Each process that is scraped, with its release and since when it runs. One that is young again and again restarts: look at its log.',
           width: 24,
           height: 8,
