@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { asJson, dashboards, metricsPage } from './contents.ts'
+import { asJson, dashboards, fileOf, metricsPage } from './contents.ts'
 import { readRules } from './rules.ts'
 
 /** Writes grafana/dashboards/*.json, and in docs/metrics.md who uses what. With --check it only compares. */
@@ -11,7 +11,7 @@ const metrics = new URL('docs/metrics.md', root)
 
 const files = [
   ...dashboards.map((dashboard) => ({
-    file: new URL(`grafana/dashboards/${dashboard.uid}.json`, root),
+    file: new URL(`grafana/dashboards/${fileOf(dashboard)}`, root),
     content: asJson(dashboard),
   })),
   { file: metrics, content: metricsPage(readFileSync(metrics, 'utf8'), readRules()) },

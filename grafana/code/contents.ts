@@ -12,6 +12,8 @@ export const dashboards: readonly Dashboard[] = [overview, run, database, servic
 /** `Overview` of `evenkeel / Overview`. */
 export const shortTitle = ({ title = '' }: Dashboard) => title.replace(/^.* \/ /, '')
 
+export const fileOf = (dashboard: Dashboard) => `${shortTitle(dashboard).toLowerCase()}.json`
+
 /** Without the headings. */
 export const panelsOf = ({ panels = [] }: Dashboard): Panel[] =>
   panels.filter((panel): panel is Panel => panel.type !== 'row')

@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs'
 import type { Panel, RowPanel } from '@grafana/grafana-foundation-sdk/dashboard'
 import { describe, expect, test } from 'vitest'
-import { asJson, dashboards, metricsPage, panelsOf, queriesOf, shortTitle } from '../../grafana/code/contents.ts'
+import {
+  asJson,
+  dashboards,
+  fileOf,
+  metricsPage,
+  panelsOf,
+  queriesOf,
+  shortTitle,
+} from '../../grafana/code/contents.ts'
 import { type Metric, metricsIn, seriesOf } from '../../grafana/code/metrics.ts'
 import { type Use, usesOf } from '../../grafana/code/promql.ts'
 import { readRules } from '../../grafana/code/rules.ts'
@@ -98,10 +106,10 @@ describe('the contract of metric names and labels', () => {
 })
 
 describe('what is committed', () => {
-  test.each(dashboards.map((dashboard) => [dashboard.uid ?? '', dashboard] as const))(
-    '%s.json is built from its code',
-    (uid, dashboard) => {
-      expect(read(`grafana/dashboards/${uid}.json`) === asJson(dashboard), rebuild).toBe(true)
+  test.each(dashboards.map((dashboard) => [fileOf(dashboard), dashboard] as const))(
+    '%s is built from its code',
+    (file, dashboard) => {
+      expect(read(`grafana/dashboards/${file}`) === asJson(dashboard), rebuild).toBe(true)
     },
   )
 
