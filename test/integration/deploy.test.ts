@@ -162,7 +162,8 @@ test('what docker compose up starts does what docs/deploying.md says: the image,
   const [apiUrl, workerUrl] = await Promise.all([api.url, worker.url])
   for (const each of [apiUrl, workerUrl]) {
     expect(health(new URL(each).port)).toBe(0)
-    expect((await fetch(new URL('/readyz', each))).status).toBe(200)
+    // Prometheus has no token.
+    for (const path of ['/readyz', '/metrics']) expect((await fetch(new URL(path, each))).status, path).toBe(200)
   }
 
   const token = readFileSync(join(secrets, 'token'), 'utf8')
