@@ -157,13 +157,15 @@ test('what docker compose up starts does what docs/deploying.md says: the image,
   // The one that reads it here is the image's user.
   if (process.getuid?.() === 0) spawnSync('chown', [dockerfileOnly('USER'), join(secrets, 'environment')])
 
+  const scrape = readFileSync(join(secrets, 'scrape'), 'utf8')
   const api = start(image, secrets, { ROLE: 'api' })
   const worker = start(image, secrets, { ROLE: 'worker' })
   const [apiUrl, workerUrl] = await Promise.all([api.url, worker.url])
   for (const each of [apiUrl, workerUrl]) {
     expect(health(new URL(each).port)).toBe(0)
-    // Prometheus has no token.
-    for (const path of ['/readyz', '/metrics']) expect((await fetch(new URL(path, each))).status, path).toBe(200)
+    expect((await fetch(new URL('/readyz', each))).status).toBe(200)
+    const scraped = await fetch(new URL('/metrics', each), { headers: { authorization: `Bearer ${scrape}` } })
+    expect(scraped.status).toBe(200)
   }
 
   const token = readFileSync(join(secrets, 'token'), 'utf8')

@@ -92,5 +92,6 @@ export function packagesTakenOut(): string[] {
 /** Makes the secrets of an installation as docker-compose.yml does, for a Postgres of this account, and us. */
 export async function makeSecrets(folder: string, postgresUid: number): Promise<void> {
   const script = `${repository}deploy/compose/secrets.sh`
-  await promisify(execFile)('sh', [script, folder, String(postgresUid), String(process.getuid?.())])
+  const own = String(process.getuid?.())
+  await promisify(execFile)('sh', [script, folder, String(postgresUid), own, own])
 }

@@ -53,6 +53,12 @@ function only<T>(kind: keyof typeof models): Manifest & T {
   return first
 }
 
+function secretNamed(name: string): Manifest & ISecret {
+  const found = manifests.find(({ kind, metadata }) => kind === 'Secret' && metadata.name === name)
+  if (!found) throw new Error(`no Secret ${name}`)
+  return found as Manifest & ISecret
+}
+
 const deployments = of<IDeployment>('Deployment').map((deployment) => {
   const { template, selector } = deployment.spec as NonNullable<IDeployment['spec']>
   const pod = template.spec as NonNullable<typeof template.spec>
@@ -79,6 +85,7 @@ test('everything is there once', () => {
     'PodMonitor evenkeel',
     'PrometheusRule evenkeel',
     'Secret evenkeel-secrets',
+    'Secret evenkeel-scrape',
   ])
 })
 
@@ -141,9 +148,15 @@ test('ports and paths are those of the image and of the service', () => {
     // A migration gives up on its locks after a minute.
     expect(periodSeconds * failureThreshold).toBeGreaterThan(60)
   }
-  const [endpoint] = only<{ spec: { podMetricsEndpoints: { port: string; path: string }[] } }>('PodMonitor').spec
-    .podMetricsEndpoints
+  interface Endpoint {
+    port: string
+    path: string
+    authorization: { credentials: { name: string; key: string } }
+  }
+  const [endpoint] = only<{ spec: { podMetricsEndpoints: Endpoint[] } }>('PodMonitor').spec.podMetricsEndpoints
   expect(endpoint).toMatchObject({ port: 'http', path: '/metrics' })
+  const { name = '', key = '' } = endpoint?.authorization.credentials ?? {}
+  expect(Object.keys(secretNamed(name).stringData ?? {})).toEqual([key])
   for (const path of [...paths, endpoint?.path]) expect(routes).toContain(`app.get('${path}'`)
   const service = only<{ spec: { ports: { targetPort: string }[] } }>('Service')
   expect(service.spec.ports.map(({ targetPort }) => targetPort)).toEqual(['http'])
@@ -178,7 +191,7 @@ test('a pod has no more rights than the image needs, and time to end', () => {
 test('the environment is one that evenkeel knows; the example of the secrets is one that it refuses', () => {
   const known = knownVariables()
   const config = only<IConfigMap>('ConfigMap')
-  const secret = only<ISecret>('Secret')
+  const secret = secretNamed('evenkeel-secrets')
   const secrets = secret.stringData as Labels
   for (const { name, container } of deployments) {
     expect(container.envFrom).toEqual([
