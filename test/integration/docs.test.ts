@@ -1,56 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { blocks, type Call, callsIn, page } from '../support/pages.ts'
 import { type Client, jobsFolder, queueKind, startInProcess, startOnDatabases } from '../support/service.ts'
-
-/** A call as a page writes it with curl. */
-interface Call {
-  readonly method: string
-  readonly path: string
-  readonly headers: Record<string, string>
-  readonly body: string | undefined
-}
-
-const page = (name: string) => readFile(new URL(`../../${name}`, import.meta.url), 'utf8')
-
-/** The blocks of a page in one language. */
-function blocks(text: string, language: string): string[] {
-  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].flatMap(([, its, block]) =>
-    its === language ? [block ?? ''] : [],
-  )
-}
-
-/** The words of a command line, as a shell splits them. */
-function words(line: string): string[] {
-  return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
-    ([, single, double, bare]) => single ?? double ?? bare ?? '',
-  )
-}
-
-function callOf(line: string): Call {
-  const [, ...rest] = words(line)
-  const headers: Record<string, string> = {}
-  let method: string | undefined
-  let body: string | undefined
-  let path: string | undefined
-  while (rest.length > 0) {
-    const word = rest.shift() as string
-    if (word === '-X') method = rest.shift()
-    else if (word === '-d') body = rest.shift()
-    else if (word === '-H') {
-      const [name = '', value = ''] = (rest.shift() ?? '').split(': ')
-      headers[name] = value
-    } else if (word.startsWith('localhost:3000')) path = word.slice('localhost:3000'.length)
-    else if (word !== '-s') throw new Error(`a page uses curl in a way that this test does not know: ${word}`)
-  }
-  if (path === undefined) throw new Error(`no address in: ${line}`)
-  return { method: method ?? (body === undefined ? 'GET' : 'POST'), path, headers, body }
-}
-
-async function callsIn(name: string): Promise<Call[]> {
-  const lines = blocks(await page(name), 'sh').flatMap((block) => block.replaceAll('\\\n', ' ').split('\n'))
-  return lines.filter((line) => line.startsWith('curl ')).map(callOf)
-}
 
 /** The job that the README shows, and the table that it is about. */
 async function createUsers(database: TestDatabase): Promise<void> {

@@ -1,0 +1,150 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { parse } from 'yaml'
+import { faults } from '../../src/core/fault.ts'
+import { signalNames, signalSpecs } from '../../src/core/signal.ts'
+import { findAmtool, findPromtool } from '../../src/embedded/index.ts'
+import { blocks, page } from '../support/pages.ts'
+
+interface Rule {
+  readonly alert: string
+  readonly expr: string
+  readonly for?: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+/** A case of promtool's. */
+interface Case {
+  readonly name: string
+  readonly alert_rule_test?: ReadonlyArray<{
+    readonly exp_alerts: ReadonlyArray<{ readonly exp_labels: Readonly<Record<string, string>> }>
+  }>
+  readonly promql_expr_test?: ReadonlyArray<{ readonly exp_samples: readonly unknown[] }>
+}
+
+const folder = fileURLToPath(new URL('../../grafana/alerts', import.meta.url))
+const files = (await readdir(folder)).filter((name) => name.endsWith('.test.yaml')).sort()
+const inFolder = async (name: string): Promise<unknown> => parse(await readFile(join(folder, name), 'utf8'))
+const { groups } = (await inFolder('evenkeel.rules.yaml')) as { groups: ReadonlyArray<{ rules: readonly Rule[] }> }
+const rules = groups.flatMap((group) => group.rules)
+const alerts = [...new Set(rules.map(({ alert }) => alert))].sort()
+const cases = (await Promise.all(files.map(inFolder))).flatMap((file) => (file as { tests: readonly Case[] }).tests)
+const [promtool, amtool] = await Promise.all([findPromtool(), findAmtool()])
+
+/** What a tool says in the end; null where it is content. */
+async function complaint(program: string | null, args: readonly string[]): Promise<string | null> {
+  try {
+    await promisify(execFile)(program as string, args, { cwd: folder, timeout: 50_000 })
+    return null
+  } catch (error) {
+    const { stdout, stderr, message } = error as { stdout?: string; stderr?: string; message: string }
+    return `${stdout}${stderr}` || message
+  }
+}
+
+describe.runIf(promtool)('promtool', () => {
+  test('finds nothing wrong with the rules', async () => {
+    expect(
+      await complaint(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', 'evenkeel.rules.yaml']),
+    ).toBeNull()
+  })
+
+  test.for(files)('%s', async (file) => {
+    expect(await complaint(promtool, ['test', 'rules', file])).toBeNull()
+  })
+
+  test('takes the configuration in the docs', async () => {
+    expect(
+      await complaint(promtool, ['check', 'config', '--syntax-only', await written('# prometheus.yml')]),
+    ).toBeNull()
+  })
+})
+
+test.runIf(amtool)('amtool takes the configuration in the docs', async () => {
+  expect(await complaint(amtool, ['check-config', await written('# alertmanager.yml')])).toBeNull()
+})
+
+/** A file with that block of docs/alerts.md that begins so. */
+async function written(beginning: string): Promise<string> {
+  const block = blocks(await page('docs/alerts.md'), 'yaml').find((each) => each.startsWith(beginning))
+  const home = await mkdtemp(join(tmpdir(), 'evenkeel-alerts-'))
+  onTestFinished(() => rm(home, { recursive: true, force: true }))
+  await writeFile(join(home, 'configuration.yml'), block as string)
+  return join(home, 'configuration.yml')
+}
+
+describe('each rule is tried: firing, not firing, pending, ending', () => {
+  const told = rules.map((rule) => [`${rule.alert} ${Object.values(rule.labels).join(' ')}`, rule] as const)
+
+  test.for(told)('%s', (entry) => {
+    const { alert, labels, for: waits } = entry[1]
+    const own = cases.filter(({ name }) => name.startsWith(`${alert} `))
+    const fires = own.find(({ alert_rule_test: looks = [] }) =>
+      looks.some(({ exp_alerts }) => exp_alerts.some(({ exp_labels }) => contains(exp_labels, labels))),
+    )
+    expect(fires, 'it fires').toBeDefined()
+    expect(fires?.alert_rule_test?.at(-1)?.exp_alerts, 'it ends').toEqual([])
+    expect(own.length, 'it is kept from firing').toBeGreaterThan(1)
+    const states = own.flatMap((each) => each.promql_expr_test ?? []).flatMap(({ exp_samples }) => exp_samples)
+    if (waits !== undefined) expect(JSON.stringify(states), 'it is pending').toMatch(/alertstate=\\"pending/)
+  })
+})
+
+function contains(labels: Readonly<Record<string, string>>, some: Readonly<Record<string, string>>): boolean {
+  return Object.entries(some).every(([name, value]) => labels[name] === value)
+}
+
+test('every alert has a severity, keeps the service, and says where to read on', () => {
+  for (const { alert, expr, labels, annotations } of rules) {
+    expect(labels.severity, alert).toMatch(/^(critical|warning)$/)
+    for (const [, by] of expr.matchAll(/by \(([^)]*)\)/g)) expect(by, alert).toMatch(/^job\b/)
+    expect(Object.keys(annotations).sort(), alert).toEqual(['dashboard', 'description', 'runbook_url', 'summary'])
+    expect(annotations.runbook_url, alert).toBe(
+      `https://github.com/evenkeel/evenkeel/blob/main/docs/runbooks/${alert}.md`,
+    )
+    expect(annotations.dashboard, alert).toMatch(/^\/d\/evenkeel-(overview|run|database|service)\b/)
+    expect(annotations.summary, alert).not.toContain('\n')
+  }
+})
+
+test('the faults and signals that rules name are those that there are', () => {
+  const named = (alert: string) => {
+    const { expr } = rules.find((rule) => rule.alert === alert) as Rule
+    return /signal=~"([^"]*)"/.exec(expr)?.[1]?.split('|').sort()
+  }
+  const triedAgain = Object.entries(faults).flatMap(([fault, answer]) =>
+    ['halve', 'hold'].includes(answer) ? [fault] : [],
+  )
+  expect(named('BackfillInTrouble')).toEqual(triedAgain.sort())
+  const essential = signalNames.filter((name) => signalSpecs[name].essential).sort()
+  expect(named('BackfillWritesOverLimit')).toEqual(essential)
+  const { description = '' } = rules.find(({ alert }) => alert === 'BackfillSignalUnknown')?.annotations ?? {}
+  expect(/"\^\(([^)]*)\)\$"/.exec(description)?.[1]?.split('|').sort()).toEqual(essential)
+})
+
+test('every alert has a runbook, and every runbook an alert', async () => {
+  const runbooks = await readdir(fileURLToPath(new URL('../../docs/runbooks', import.meta.url)))
+  expect(runbooks.sort()).toEqual(alerts.map((alert) => `${alert}.md`))
+})
+
+test.for(alerts)('the runbook of %s says what one needs', async (alert) => {
+  const text = await page(`docs/runbooks/${alert}.md`)
+  expect(text.split('\n')[0]).toBe(`# ${alert}`)
+  const headings = [...text.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading)
+  expect(headings).toEqual(['Symptom', 'How to look', 'What to do', 'When to stop'])
+})
+
+test('docs/alerts.md lists every alert once, with its severity', async () => {
+  const listed = [...(await page('docs/alerts.md')).matchAll(/^\| \[(\w+)\]\(runbooks\/(\w+)\.md\) .*\| (\w+) +\|$/gm)]
+  expect(listed.map(([, alert]) => alert).sort()).toEqual(alerts)
+  for (const [, alert, linked, severity] of listed) {
+    expect(linked).toBe(alert)
+    expect(rules.find((rule) => rule.alert === alert)?.labels.severity, alert).toBe(severity)
+  }
+})
