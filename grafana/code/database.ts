@@ -102,7 +102,7 @@ export const database = dashboard({
           unit: 'none',
           steps: ['green', [1, 'orange']],
           noValue: 'no runs',
-          alerts: ['BackfillHeldLong', 'BackfillStandstillForgotten'],
+          alerts: ['BackfillHeldLong', 'BackfillPausedForgotten'],
           queries: [
             {
               expr: `sum by (job, database) (${shared('backfill_held', ['job_name', 'signal'])})`,

@@ -164,7 +164,7 @@ export const overview = dashboard({
           width: 10,
           height: 8,
           noValue: 'No run is held or slowed.',
-          alerts: ['BackfillHeldLong', 'BackfillStandstillForgotten', 'BackfillInTrouble'],
+          alerts: ['BackfillHeldLong', 'BackfillPausedForgotten', 'BackfillInTrouble'],
           sortBy: 'State',
           columns: [
             { field: 'state', name: 'State', width: 80, words: { held: 'orange', slowed: 'yellow' } },
@@ -237,7 +237,7 @@ export const overview = dashboard({
           unit: 'none',
           steps: ['yellow', [2, 'orange']],
           noValue: 'No run was held or slowed.',
-          alerts: ['BackfillHeldLong', 'BackfillStandstillForgotten'],
+          alerts: ['BackfillHeldLong', 'BackfillPausedForgotten'],
           queries: [
             {
               expr: `(${shared('backfill_held', ['job_name', 'signal'])} > bool 0) * 2 > 0`,

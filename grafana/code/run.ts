@@ -34,7 +34,7 @@ const throttle = timeline({
   unit: 'none',
   steps: ['green'],
   noValue: 'No run in this time.',
-  alerts: ['BackfillHeldLong', 'BackfillStandstillForgotten', 'BackfillInTrouble'],
+  alerts: ['BackfillHeldLong', 'BackfillPausedForgotten', 'BackfillInTrouble'],
   queries: [
     { expr: status, legend: '{{status}} {{database}}' },
     { expr: `${ofRun('backfill_held', ['signal'])} > 0`, legend: 'held: {{signal}} {{database}}' },
@@ -90,7 +90,7 @@ export const run = dashboard({
           text: 'name',
           steps: ['orange'],
           noValue: 'nothing',
-          alerts: ['BackfillHeldLong', 'BackfillStandstillForgotten', 'BackfillInTrouble'],
+          alerts: ['BackfillHeldLong', 'BackfillPausedForgotten', 'BackfillInTrouble'],
           queries: [
             { expr: `${ofRun('backfill_held', ['signal'])} > 0`, legend: 'held: {{signal}} {{database}}' },
             { expr: `${ofRun('backfill_slowed', ['signal'])} > 0`, legend: 'slowed: {{signal}} {{database}}' },

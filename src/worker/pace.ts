@@ -91,7 +91,11 @@ export class PaceKeeper {
 
   /** What was measured last, with the strictest limits of the runs that are live. */
   measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
-    const options = this.#live.length > 0 ? this.#live.map((run) => run.options) : [defaultRunOptions]
+    const now = this.#now()
+    const options =
+      this.#live.length > 0
+        ? this.#live.map((run) => optionsInForce(run.options, run.overrides, now))
+        : [defaultRunOptions]
     const readings = this.#deps.sampler.readings(this.#live[0]?.target)
     return readings.map(({ signal, value }) => ({ signal, value, ...(strictestLimit(signal, options) ?? noLimit) }))
   }

@@ -250,6 +250,14 @@ describe('what one can look at', () => {
       'post /runs/{id}/resume',
       'post /runs/{id}/retry',
     ])
+    // Nothing that it points to is missing.
+    const named = [...JSON.stringify(body).matchAll(/"\$ref":"#\/([^"]*)"/g)].map(([, path]) => String(path).split('/'))
+    expect(named.length).toBeGreaterThan(0)
+    for (const path of named)
+      expect(
+        path.reduce<unknown>((at, key) => (at as Record<string, unknown>)?.[key], body),
+        path.join('/'),
+      ).toBeDefined()
   })
 
   test('events in the order in which they happened, page by page', async () => {

@@ -167,6 +167,25 @@ describe('metrics', () => {
     expect(await statuses()).toEqual(['succeeded'])
   })
 
+  test('limits are those that count: one that is overridden is none until the override ends', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 40_000, { paced: true }))
+    const options = { maxRowsPerSecond: 2000, signals: { snapshot: 3600 } }
+    const id = await client.start('touch', { options })
+    const untilLimit = (limit: number | undefined) =>
+      until(
+        `the limit to be ${limit}`,
+        async () => value(await scrape(client), 'backfill_signal_limit', { signal: 'snapshot', limit: 'hard' }),
+        (now) => now === limit,
+      )
+    await untilLimit(3600)
+    const override = { signal: 'snapshot', reason: 'a test', seconds: 600 }
+    expect((await client.call('POST', `/runs/${id}/overrides`, override)).status).toBe(200)
+    await untilLimit(undefined)
+    expect((await client.call('DELETE', `/runs/${id}/overrides/snapshot`)).status).toBe(200)
+    await untilLimit(3600)
+  })
+
   test('of a database that does not answer there are none, but for that; and they are back with it', async () => {
     const database = await createDatabase()
     const proxy = await startProxy(database.url)
