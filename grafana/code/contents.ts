@@ -21,28 +21,36 @@ export const panelsOf = ({ panels = [] }: Dashboard): Panel[] =>
 export const queriesOf = ({ targets = [] }: Panel): string[] =>
   targets.map((target) => (target as { expr?: string }).expr ?? '')
 
-const reads = (queries: readonly string[], metric: Metric) =>
-  queries.some((query) => usesOf(query).some((use) => seriesOf(metric).includes(use.metric)))
+const seriesIn = (queries: readonly string[]) =>
+  new Set(queries.flatMap((query) => usesOf(query).map(({ metric }) => metric)))
+const reads = (series: ReadonlySet<string>, metric: Metric) => seriesOf(metric).some((name) => series.has(name))
 
-function panelsThatShow(metric: Metric): string {
-  return dashboards
-    .map((dashboard) => {
-      const titles = panelsOf(dashboard)
-        .filter((panel) => reads(queriesOf(panel), metric))
-        .map(({ title }) => title)
-      return titles.length === 0 ? '' : `${shortTitle(dashboard)}: ${[...new Set(titles)].join(', ')}`
-    })
-    .filter((part) => part !== '')
-    .join('; ')
+function panelsByMetric(): (metric: Metric) => string {
+  const shown = dashboards.map((dashboard) => ({
+    of: shortTitle(dashboard),
+    panels: panelsOf(dashboard).map((panel) => ({ title: panel.title, series: seriesIn(queriesOf(panel)) })),
+  }))
+  return (metric) =>
+    shown
+      .map(({ of, panels }) => ({
+        of,
+        titles: panels.filter(({ series }) => reads(series, metric)).map(({ title }) => title),
+      }))
+      .filter(({ titles }) => titles.length > 0)
+      .map(({ of, titles }) => `${of}: ${titles.join(', ')}`)
+      .join('; ')
 }
 
-const alertsThatRead = (rules: readonly Rule[]) => (metric: Metric) =>
-  [...new Set(rules.filter(({ expr }) => reads([expr], metric)).map(({ alert }) => alert))]
-    .map((alert) => `[${alert}](runbooks/${alert}.md)`)
-    .join(', ')
+function alertsByMetric(rules: readonly Rule[]): (metric: Metric) => string {
+  const known = rules.map(({ alert, expr }) => ({ alert, series: seriesIn([expr]) }))
+  return (metric) =>
+    [...new Set(known.filter(({ series }) => reads(series, metric)).map(({ alert }) => alert))]
+      .map((alert) => `[${alert}](runbooks/${alert}.md)`)
+      .join(', ')
+}
 
 export const metricsPage = (page: string, rules: readonly Rule[]) =>
-  withUsers(page, panelsThatShow, alertsThatRead(rules))
+  withUsers(page, panelsByMetric(), alertsByMetric(rules))
 
 const sorted = (value: unknown): unknown =>
   Array.isArray(value)

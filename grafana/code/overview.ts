@@ -76,7 +76,7 @@ export const overview = dashboard({
           unit: 'none',
           loud: true,
           steps: ['green', [1, 'red']],
-          noValue: 'no runs',
+          noValue: 'none at work',
           alerts: ['BackfillRunStalled'],
           queries: [{ expr: `sum(${shared('backfill_run_stalled', perJob)})` }],
         }),

@@ -118,7 +118,7 @@ export const run = dashboard({
           unit: 'bool_yes_no',
           loud: true,
           steps: ['green', [1, 'red']],
-          noValue: 'not live',
+          noValue: 'not at work',
           alerts: ['BackfillRunStalled', 'BackfillNoWorkers'],
           queries: [{ expr: ofRun('backfill_run_stalled'), legend: '{{database}}' }],
         }),

@@ -21,7 +21,6 @@ export interface Column {
 export interface TableDescription extends Omit<Description, 'unit'> {
   readonly columns: readonly Column[]
   readonly sortBy: string
-  readonly descending?: boolean
 }
 
 function look(column: Column): DynamicConfigValue[] {
@@ -59,7 +58,7 @@ export function table(description: TableDescription): TablePanel {
   const shown = new Set(columns.map(({ field }) => field))
   const values = queries.length > 1 ? queries.map((_, index) => `Value #${refId(index)}`) : ['Value']
   const panel = describe(new TablePanel(), { ...description, unit: 'none' }, 'table').sortBy([
-    new TableSortByFieldStateBuilder().displayName(description.sortBy).desc(description.descending ?? false),
+    new TableSortByFieldStateBuilder().displayName(description.sortBy).desc(false),
   ])
   if (queries.length > 1) panel.withTransformation({ id: 'merge', options: {} })
   panel.withTransformation({
