@@ -97,19 +97,19 @@ export interface PrometheusOptions {
   /** A file of rules, as text. */
   readonly rules: string
   readonly alertmanager?: string
+  /** Between two scrapes, and two looks at the rules. */
+  readonly intervalSeconds?: number
 }
 
 export class Prometheus {
-  /** Between two scrapes, and two looks at the rules. */
-  static readonly intervalSeconds = 0.5
   readonly #server: Server
 
   private constructor(server: Server) {
     this.#server = server
   }
 
-  static async start({ targets, rules, alertmanager }: PrometheusOptions): Promise<Prometheus> {
-    const interval = `${Prometheus.intervalSeconds * 1000}ms`
+  static async start({ targets, rules, alertmanager, intervalSeconds = 0.5 }: PrometheusOptions): Promise<Prometheus> {
+    const interval = `${intervalSeconds * 1000}ms`
     const configuration = {
       global: { scrape_interval: interval, scrape_timeout: interval, evaluation_interval: interval },
       rule_files: ['rules.yaml'],
