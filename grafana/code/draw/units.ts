@@ -12,12 +12,10 @@ interface Unit {
   readonly grain: (most: number) => number
 }
 
-/** About three figures. */
+/** Three figures, and all those before the point. */
 function decimalsOf(value: number): number {
   if (Number.isInteger(value)) return 0
-  const decimals = 1 - Math.floor(Math.log10(Math.abs(value)))
-  const leading = Math.abs(value) * 10 ** decimals
-  return Math.min(20, Math.max(0, leading > 22.5 ? decimals + 1 : decimals))
+  return Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))))
 }
 
 const decimal = () => 1
