@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { drawDashboard } from '../../grafana/code/draw/page.ts'
+import { through } from '../../grafana/code/draw/path.ts'
 import { type Dashboard, type QueryPanel, readDashboard } from '../../grafana/code/draw/schema.ts'
 import { tickOf, type UnitName, written } from '../../grafana/code/draw/units.ts'
 import type { RecordedDashboard, RecordedQuery } from '../../grafana/code/recording.ts'
@@ -163,6 +164,27 @@ describe('a panel', () => {
     expect(words(picture)).toContain('&lt;script&gt;&quot;&amp;')
     expect(picture).not.toContain('<script')
   })
+})
+
+test('a line goes through its places, though each is told by the one before', () => {
+  const places = [0, 100.25, 110.25, 109.75, 109.75, 109.75, 0.04].map((y, index) => [index * 10, y] as const)
+  const [, first = '', ...steps] = through(places).split(/[Ml]/)
+  const numbers = `${first} ${steps.join(' ')}`.trim().split(' ').map(Number)
+  const reached = { x: 0, y: 0 }
+  const ends = numbers.flatMap((number, index) => {
+    if (index % 2 === 0) reached.x += number
+    else reached.y += number
+    return index % 2 === 0 ? [] : [[reached.x, Math.round(reached.y * 10) / 10]]
+  })
+  // Of the three in a row at one height the one in the middle is not told.
+  expect(ends).toEqual([
+    [0, 0],
+    [10, 100.3],
+    [20, 110.3],
+    [30, 109.8],
+    [50, 109.8],
+    [60, 0],
+  ])
 })
 
 describe('is refused by its name', () => {

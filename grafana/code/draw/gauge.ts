@@ -42,7 +42,7 @@ function drawDial({ words, name, color, part }: Dial, { left, right, top, bottom
   return [
     element('path', { d: arc(x, y, radius, inner, 1), fill: theme.unfilled }),
     ...(part > 0 ? [element('path', { d: arc(x, y, radius, inner, part), fill: color })] : []),
-    writeLarge(words, x, y - radius * 0.2, inner * 1.75, radius * 0.4, { color, anchor: 'middle', bold: true }),
+    writeLarge(words, x, y - radius * 0.17, inner * 1.5, radius * 0.36, { color, anchor: 'middle', bold: true }),
     ...(name === '' ? [] : [writeLarge(name, x, bottom - 7, right - left, 12, { anchor: 'middle' })]),
   ]
 }

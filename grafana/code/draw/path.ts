@@ -17,4 +17,4 @@ function plain(places: readonly Place[]): Place[] {
   return places.filter(([, y], index) => !(places[index - 1]?.[1] === y && places[index + 1]?.[1] === y))
 }
 
-const short = (tenths: number) => String(tenths / 10).replace('0.', '.')
+const short = (tenths: number) => String(tenths / 10).replace(/^(-?)0\./, '$1.')
