@@ -75,7 +75,7 @@ function changed(name: string, title: string, change: (panel: Json) => void): Da
   return readDashboard(json)
 }
 
-const words = (picture: string) => [...picture.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, each]) => each)
+const words = (picture: string) => [...picture.matchAll(/<text[^>]*>([^<]*)</g)].map(([, each]) => each)
 const escaped = (title: string) => title.replaceAll('&', '&amp;')
 
 describe.each(dashboards.map((dashboard) => [dashboard.title, dashboard] as const))('%s', (_, dashboard) => {

@@ -1,5 +1,5 @@
 import type { Box } from '../../../bench/plot/panel.ts'
-import { element } from '../../../bench/plot/svg.ts'
+import { element, escaped } from '../../../bench/plot/svg.ts'
 import type { RecordedDashboard, RecordedQuery } from '../recording.ts'
 import { drawBarGauge } from './bargauge.ts'
 import { colors, isColor, theme } from './colors.ts'
@@ -11,11 +11,11 @@ import { drawTable } from './table.ts'
 import { clock, type Moment } from './time.ts'
 import { drawTimeline } from './timeline.ts'
 import { drawTimeseries } from './timeseries.ts'
-import { clipped, widthOf, write } from './words.ts'
+import { baseline, clipped, widthOf, write } from './words.ts'
 
 /** Grafana's grid: 24 columns, and rows of 30 pixels with 8 between them. */
 const [columns, cell, gap] = [24, 30, 8]
-const width = 1400
+const width = 1440
 const margin = 16
 const header = 92
 const titleHeight = 30
@@ -149,9 +149,16 @@ function drawPanel(panel: QueryPanel, answers: readonly RecordedQuery[], moment:
   }
   return [
     element('rect', { ...frame, fill: theme.panel, stroke: theme.border }),
-    write(clipped(panel.title, inner.right - inner.left), inner.left, box.top + 16, { bold: true }),
+    drawTitle(panel, inner.left, box.top + 16, inner.right - inner.left),
     ...drawContent(panel, answers, inner, moment),
   ]
+}
+
+/** With the sign at which Grafana shows the panel's description. */
+function drawTitle({ title, description }: QueryPanel, x: number, y: number, room: number): string {
+  const sign = description === undefined ? [] : [element('tspan', { dx: 5, fill: theme.quiet, 'font-size': 11 }, 'ⓘ')]
+  const words = escaped(clipped(title, room))
+  return element('text', { x, y: baseline(y), 'font-weight': 500 }, words, ...sign)
 }
 
 function drawContent(panel: QueryPanel, answers: readonly RecordedQuery[], box: Box, moment: Moment): string[] {

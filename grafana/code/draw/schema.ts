@@ -114,7 +114,7 @@ const panel = <Type extends string, Defaults extends z.ZodRawShape, Options exte
     targets: z.array(target),
     transparent: z.literal(false),
     datasource: unseen,
-    description: unseen,
+    description: z.string().optional(),
     links: unseen,
     /** Which way a panel repeats that does: none does, `repeat` is refused. */
     repeatDirection: unseen,
