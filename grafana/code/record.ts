@@ -18,8 +18,8 @@ import { type Moments, play } from './story.ts'
 
 /** Plays a story on real servers for some minutes, and writes down what each dashboard would have shown of it. */
 
-const rows = 400_000
-const rates = { first: 1500, then: 4000 }
+const rows = 280_000
+const rates = { first: 1500, raised: 4000 }
 const turnSeconds = 12
 const intervalSeconds = 1
 

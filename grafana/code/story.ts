@@ -3,7 +3,7 @@ import type { Stage } from './stage.ts'
 /** How fast the large run goes, rows a second: at first, and once somebody has seen that it may. */
 export interface Rates {
   readonly first: number
-  readonly then: number
+  readonly raised: number
 }
 
 /** When it was worth looking at the dashboards. Unix time in seconds. */
@@ -66,7 +66,7 @@ export async function play(stage: Stage, rates: Rates, goOn: () => Promise<unkno
   await api.moves(orders)
   await goOn()
 
-  await api.change(orders, { maxRowsPerSecond: rates.then })
+  await api.change(orders, { maxRowsPerSecond: rates.raised })
   await stage.mendPrices()
   await api.tell(prices, 'retry')
   await api.reaches(prices, 'succeeded', ({ status }) => status === 'succeeded')

@@ -29,7 +29,7 @@ test('every query of every panel, variable, annotation and alert has data after 
   const rules = await readRules()
   const prometheus = await Prometheus.start({ targets: stage.urls, rules, intervalSeconds })
   onTestFinished(() => prometheus.stop())
-  const { began } = await play(stage, { first: 800, then: 1500 }, () => prometheus.nextScrape())
+  const { began } = await play(stage, { first: 800, raised: 1500 }, () => prometheus.nextScrape())
   const span = { start: began, end: Date.now() / 1000, step: intervalSeconds }
   const hasData = async (expr: string) => (await prometheus.queryRange(expr, span)).some(finite)
 

@@ -23,10 +23,13 @@ interface Program {
   readonly files: Readonly<Record<string, string>>
 }
 
+const steps = [['SIGTERM', 3000]] as const
+
 /** In a folder of its own, both gone with the process that started it, however that goes. */
 export async function launch({ binary, name, flags, files }: Program): Promise<Server> {
   if (binary === null) throw new Error(`no ${name} here: run \`node scripts/prometheus.mjs\``)
   const guard = new Guard()
+  let stop = () => guard.release()
   try {
     const folder = await temporaryFolder(`evenkeel-${name}`, null, guard)
     for (const [file, content] of Object.entries(files)) await writeFile(join(folder, file), content)
@@ -38,29 +41,19 @@ export async function launch({ binary, name, flags, files }: Program): Promise<S
     await log.close()
     const { pid } = child
     if (pid === undefined) throw new Error(`${binary} cannot be started`)
-    const steps = [['SIGTERM', 3000]] as const
     guard.watch({ pid, steps })
     const born = birth(pid)
     child.unref()
-    const url = `http://127.0.0.1:${port}`
-    await until(
-      `${name} to be ready`,
-      async () => {
-        if (child.exitCode !== null) return false
-        return (await fetch(`${url}/-/ready`)).ok
-      },
-      (ready) => ready || child.exitCode !== null,
-    )
-    if (child.exitCode !== null) throw new Error(`${name} ended: ${await readFile(logFile, 'utf8')}`)
-    return {
-      url,
-      async stop() {
-        await end(pid, born, steps)
-        await guard.release()
-      },
+    stop = async () => {
+      await end(pid, born, steps)
+      await guard.release()
     }
+    const url = `http://127.0.0.1:${port}`
+    await until(`${name} to be ready`, async () => child.exitCode !== null || (await fetch(`${url}/-/ready`)).ok)
+    if (child.exitCode !== null) throw new Error(`${name} ended: ${await readFile(logFile, 'utf8')}`)
+    return { url, stop }
   } catch (error) {
-    await guard.release()
+    await stop()
     throw error
   }
 }
@@ -135,8 +128,6 @@ export class Prometheus {
         'config.file': join(folder, 'prometheus.yaml'),
         'storage.tsdb.path': join(folder, 'data'),
         'web.listen-address': `127.0.0.1:${port}`,
-        // Alerts that go on are sent again only so often, and it waits as long before it believes a `for` after a restart.
-        'rules.alert.resend-delay': '1s',
         'log.level': 'warn',
       }),
     })
