@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { type Dashboard, readDashboard } from './draw/dashboard.ts'
 import { drawDashboard } from './draw/page.ts'
-import { type Dashboard, readDashboard } from './draw/schema.ts'
 import type { Recording } from './recording.ts'
 
 /** Draws the dashboards as a recording has seen them. The same recording gives the same bytes. */

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { type Dashboard, readDashboard } from '../../grafana/code/draw/dashboard.ts'
 import { drawDashboard } from '../../grafana/code/draw/page.ts'
+import type { QueryPanel } from '../../grafana/code/draw/panels.ts'
 import { through } from '../../grafana/code/draw/path.ts'
-import { type Dashboard, type QueryPanel, readDashboard } from '../../grafana/code/draw/schema.ts'
 import { tickOf, type UnitName, written } from '../../grafana/code/draw/units.ts'
 import type { RecordedDashboard, RecordedQuery } from '../../grafana/code/recording.ts'
 

@@ -1,7 +1,7 @@
 import type { Box } from '../../../bench/plot/panel.ts'
 import { element } from '../../../bench/plot/svg.ts'
 import { theme } from './colors.ts'
-import type { QueryPanel } from './schema.ts'
+import type { QueryPanel } from './panels.ts'
 import { write } from './words.ts'
 
 /** What Grafana writes where the queries gave nothing. */

@@ -4,7 +4,7 @@ import type { RecordedQuery } from '../recording.ts'
 import { theme } from './colors.ts'
 import { type Field, fieldsOf } from './fields.ts'
 import { drawNothing } from './nothing.ts'
-import type { TimelinePanel } from './schema.ts'
+import type { TimelinePanel } from './panels.ts'
 import { axisHeight, drawMarks, drawTimes, type Moment, marksHeight, placeOf } from './time.ts'
 import { clipped, widthOf, write } from './words.ts'
 

@@ -1,5 +1,5 @@
 import { mappingOf } from './fields.ts'
-import type { Look } from './schema.ts'
+import type { Look } from './look.ts'
 import { written } from './units.ts'
 
 /** A value in words: what it is mapped to, or the number with its unit. */
