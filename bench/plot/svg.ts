@@ -21,6 +21,6 @@ function shown(value: string | number): string {
   return typeof value === 'number' ? String(Math.round(value * 10) / 10) : escaped(value)
 }
 
-export function escaped(words: string): string {
+function escaped(words: string): string {
   return words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 }

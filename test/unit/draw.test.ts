@@ -50,7 +50,7 @@ function recordingOf(dashboard: Dashboard, of: Answer): RecordedDashboard {
     start,
     end,
     step,
-    variables: { datasource: 'Prometheus', service: 'All', database: 'All', job_name: 'users-full-name' },
+    variables: { service: 'All', database: 'All', job_name: 'users-full-name' },
     panels: Object.fromEntries(
       asked(dashboard).map(({ id, targets }) => [id, targets.map((target) => answer(target, of(target)))]),
     ),

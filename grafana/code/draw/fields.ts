@@ -19,13 +19,12 @@ export interface FieldPoint {
 }
 
 export function fieldsOf(panel: QueryPanel, answers: readonly RecordedQuery[]): Field[] {
-  const series = answers.flatMap(({ refId, legendFormat, type, result }) =>
+  const series = answers.flatMap(({ refId, legendFormat, result }) =>
     result.map((one) => ({
       refId,
       labels: one.metric,
       name: nameOf(legendFormat, one.metric),
       points: ('values' in one ? one.values : [one.value]).map(([time, value]) => ({ time, value: numberOf(value) })),
-      type,
     })),
   )
   return series.map(({ refId, labels, name, points }, index) => {

@@ -1,5 +1,5 @@
 import type { Box } from '../../../bench/plot/panel.ts'
-import { element, escaped } from '../../../bench/plot/svg.ts'
+import { element } from '../../../bench/plot/svg.ts'
 import type { RecordedDashboard, RecordedQuery } from '../recording.ts'
 import { drawBarGauge } from './bargauge.ts'
 import { colors, isColor, theme } from './colors.ts'
@@ -9,10 +9,10 @@ import { drawHeatmap } from './heatmap.ts'
 import type { AnyPanel, QueryPanel, RowPanel } from './panels.ts'
 import { drawStat } from './stat.ts'
 import { drawTable } from './table.ts'
-import { clock, type Moment } from './time.ts'
+import type { Moment } from './time.ts'
 import { drawTimeline } from './timeline.ts'
 import { drawTimeseries } from './timeseries.ts'
-import { baseline, clipped, widthOf, write } from './words.ts'
+import { clipped, widthOf, write } from './words.ts'
 
 /** Grafana's grid: 24 columns, and rows of 30 pixels with 8 between them. */
 const [columns, cell, gap] = [24, 30, 8]
@@ -21,6 +21,9 @@ const margin = 16
 const header = 92
 const titleHeight = 30
 const padding = 10
+
+/** Its name in grafana/provisioning. */
+const dataSource = 'Prometheus'
 
 const font = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
 
@@ -72,50 +75,65 @@ function answersOf(dashboard: Dashboard, panel: QueryPanel, { panels }: Recorded
   )
 }
 
-/** Title, time, links to the other dashboards, and what is chosen. */
-function drawHeader(
-  { title, templating, annotations, links }: Dashboard,
-  others: readonly Dashboard[],
-  recorded: RecordedDashboard,
-): string[] {
-  const { start, end, variables } = recorded
-  const date = new Date(end * 1000).toISOString().slice(0, 10)
+function drawHeader(dashboard: Dashboard, others: readonly Dashboard[], recorded: RecordedDashboard): string[] {
+  return [
+    write(dashboard.title, margin, 26, { size: 20, bold: true }),
+    ...drawLinks(dashboard, others, recorded),
+    ...drawChosen(dashboard, recorded),
+  ]
+}
+
+/** To the other dashboards, before the time that is looked at; from right to left. */
+function drawLinks({ links }: Dashboard, others: readonly Dashboard[], { start, end }: RecordedDashboard): string[] {
   const linked = others.filter(({ tags }) => links.some((link) => link.tags.every((tag) => tags.includes(tag))))
-  const parts = [write(title, margin, 26, { size: 20, bold: true })]
+  const words = [
+    ...linked.map(({ title }) => ({ title, color: theme.link })),
+    { title: spanOf(start, end), color: theme.ink },
+  ]
   let right = width - margin
-  for (const words of [
-    `${date} ${clock(start)} to ${clock(end)} UTC`,
-    ...linked.map((other) => other.title).toReversed(),
-  ]) {
-    const box = { left: right - widthOf(words) - 2 * padding, right }
-    parts.push(...drawControl(words, box, 12, right === width - margin ? theme.ink : theme.link))
+  return words.toReversed().flatMap(({ title, color }) => {
+    const box = { left: right - widthOf(title) - 2 * padding, right }
     right = box.left - gap
-  }
+    return drawControl(title, box, 12, color)
+  })
+}
+
+function spanOf(start: number, end: number): string {
+  const [from, to] = [start, end].map((time) => new Date(time * 1000).toISOString()) as [string, string]
+  const [day, clock] = [to.slice(0, 10), to.slice(11, 19)]
+  return `${from.slice(0, 10)} ${from.slice(11, 19)} to ${from.startsWith(day) ? '' : `${day} `}${clock} UTC`
+}
+
+/** What the variables are set to, and which annotations are shown. */
+function drawChosen({ title, templating, annotations }: Dashboard, { variables }: RecordedDashboard): string[] {
   let left = margin
-  for (const variable of templating.list) {
-    if (variable.hide === 2) continue
-    const { name, label = name } = variable
-    const chosen = variables[name]
-    if (chosen === undefined) throw new Error(`${title}: the recording does not say what is chosen in ${name}`)
-    parts.push(write(label, left, 66, { color: theme.quiet }))
-    left += widthOf(label) + gap
-    const box = { left, right: left + widthOf(chosen) + 2 * padding }
-    parts.push(...drawControl(chosen, box, 52))
-    left = box.right + 2 * gap
-  }
-  for (const { name } of annotations.list) {
-    parts.push(element('circle', { cx: left + 8, cy: 66, r: 5, fill: colors.blue }))
-    parts.push(write(name, left + 18, 66, { color: theme.quiet }))
+  const shown = templating.list
+    .filter(({ hide }) => hide !== 2)
+    .flatMap(({ type, name, label = name }) => {
+      const chosen = type === 'datasource' ? dataSource : variables[name]
+      if (chosen === undefined) throw new Error(`${title}: the recording does not say what is chosen in ${name}`)
+      const from = left + widthOf(label) + gap
+      const box = { left: from, right: from + widthOf(chosen) + 2 * padding }
+      const parts = [write(label, left, 66, { color: theme.quiet }), ...drawControl(chosen, box, 52, theme.ink)]
+      left = box.right + 2 * gap
+      return parts
+    })
+  const events = annotations.list.flatMap(({ name }) => {
+    const parts = [
+      element('circle', { cx: left + 8, cy: 66, r: 5, fill: colors.blue }),
+      write(name, left + 18, 66, { color: theme.quiet }),
+    ]
     left += widthOf(name) + 18 + 2 * gap
-  }
-  return parts
+    return parts
+  })
+  return [...shown, ...events]
 }
 
 function drawControl(
   words: string,
   { left, right }: Pick<Box, 'left' | 'right'>,
   top: number,
-  color: string = theme.ink,
+  color: string,
 ): string[] {
   const frame = { x: left + 0.5, y: top + 0.5, width: right - left - 1, height: 27, rx: 2 }
   return [
@@ -150,16 +168,19 @@ function drawPanel(panel: QueryPanel, answers: readonly RecordedQuery[], moment:
   }
   return [
     element('rect', { ...frame, fill: theme.panel, stroke: theme.border }),
-    drawTitle(panel, inner.left, box.top + 16, inner.right - inner.left),
+    write(clipped(panel.title, inner.right - inner.left), inner.left, box.top + 16, { bold: true }),
+    ...(panel.description === undefined ? [] : drawSign(box.right - 10, box.top + 16)),
     ...drawContent(panel, answers, inner, moment),
   ]
 }
 
-/** With the sign at which Grafana shows the panel's description. */
-function drawTitle({ title, description }: QueryPanel, x: number, y: number, room: number): string {
-  const sign = description === undefined ? [] : [element('tspan', { dx: 5, fill: theme.quiet, 'font-size': 11 }, 'ⓘ')]
-  const words = escaped(clipped(title, room))
-  return element('text', { x, y: baseline(y), 'font-weight': 500 }, words, ...sign)
+/** The sign at which Grafana shows what a panel says of itself. */
+function drawSign(x: number, y: number): string[] {
+  const line = { fill: 'none', stroke: theme.quiet }
+  return [
+    element('circle', { cx: x, cy: y, r: 5, ...line }),
+    element('path', { d: `M${x} ${y - 0.5}v3.2M${x} ${y - 3}v1.2`, 'stroke-width': 1.2, ...line }),
+  ]
 }
 
 function drawContent(panel: QueryPanel, answers: readonly RecordedQuery[], box: Box, moment: Moment): string[] {

@@ -49,6 +49,7 @@ function tilesOf(panel: StatPanel, answers: readonly RecordedQuery[], { end }: M
   }
   const nothing = noValueOf(panel)
   const color = colorOf(panel.fieldConfig.defaults, Number.NEGATIVE_INFINITY) ?? colors.text
+  // Whatever is to be written, it is this, and once.
   return [{ value: nothing, name: nothing, color }]
 }
 

@@ -20,8 +20,8 @@ export interface Mark {
 
 const [minute, hour, day] = [60, 3600, 86_400]
 const steps = [
-  ...[1, 2, 5, 10, 15, 30],
-  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * minute),
+  ...[1, 2, 5, 10, 15, 20, 30],
+  ...[1, 2, 5, 10, 15, 20, 30].map((minutes) => minutes * minute),
   ...[1, 2, 3, 6, 12].map((hours) => hours * hour),
 ]
 
@@ -36,12 +36,12 @@ export const placeOf =
   (time: number) =>
     left + ((time - start) / (end - start)) * (right - left)
 
-export const clock = (time: number) => new Date(time * 1000).toISOString().slice(11, 16)
+const clock = (time: number) => new Date(time * 1000).toISOString().slice(11, 16)
 const exactClock = (time: number) => new Date(time * 1000).toISOString().slice(11, 19)
 
 export function drawTimes(moment: Moment, plot: Box): string[] {
   const at = placeOf(moment, plot)
-  const wanted = (plot.right - plot.left) / 80
+  const wanted = (plot.right - plot.left) / 70
   const step = steps.find((each) => (moment.end - moment.start) / each <= wanted) ?? day
   const first = Math.ceil(moment.start / step)
   const times = Array.from({ length: Math.floor(moment.end / step) - first + 1 }, (_, index) => (first + index) * step)

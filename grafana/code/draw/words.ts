@@ -33,10 +33,10 @@ export function writeLarge(words: string, x: number, y: number, room: number, mo
 }
 
 /** Below this nobody reads it: then it is cut. */
-const smallest = 9
+const smallest = 8
 
 /** Where the middle of a line of text is to be, from `y` on: fonts sit on their baseline. */
-export const baseline = (y: number, size = fontSize) => y + size * 0.36
+const baseline = (y: number, size = fontSize) => y + size * 0.36
 
 type Anchor = 'start' | 'middle' | 'end'
 
