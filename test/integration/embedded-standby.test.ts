@@ -277,68 +277,77 @@ test('promoted, it can still be restarted', async () => {
 test.each([
   ['a primary', false],
   ['a standby', true],
-])('a copy of %s that is being written to is whole', async (_, cascade) => {
-  // no WAL kept, and checkpoints all the time: files go, and what the copy lacks must not
-  const forgetful = { wal_keep_size: '0', min_wal_size: '32MB', max_wal_size: '32MB' }
-  const primary = await primaryWith(cascade ? {} : forgetful)
-  const source = cascade ? await standbyOf(primary, { name: 'middle', settings: forgetful }) : primary
-  await query(
-    primary,
-    'CREATE EXTENSION amcheck',
-    'CREATE TABLE t (id bigserial PRIMARY KEY, n int NOT NULL, filler text NOT NULL)',
-    "INSERT INTO t (n, filler) SELECT g % 100, repeat('x', 400) FROM generate_series(1, 100000) g",
-    'CREATE INDEX ON t (n)',
-  )
-  if (cascade) await caughtUp(primary, source)
+])(
+  'a copy of %s that is being written to is whole',
+  async (_, cascade) => {
+    // no WAL kept, and checkpoints all the time: files go, and what the copy lacks must not
+    const forgetful = { wal_keep_size: '0', min_wal_size: '32MB', max_wal_size: '32MB' }
+    const primary = await primaryWith(cascade ? {} : forgetful)
+    const source = cascade ? await standbyOf(primary, { name: 'middle', settings: forgetful }) : primary
+    await query(
+      primary,
+      'CREATE EXTENSION amcheck',
+      'CREATE TABLE t (id bigserial PRIMARY KEY, n int NOT NULL, filler text NOT NULL)',
+      "INSERT INTO t (n, filler) SELECT g % 100, repeat('x', 400) FROM generate_series(1, 100000) g",
+      'CREATE INDEX ON t (n)',
+    )
+    if (cascade) await caughtUp(primary, source)
 
-  let enough = false
-  const rounds: Record<string, number> = {}
-  const busy = async (what: string, statements: () => string[]) => {
-    const client = await connect(primary)
-    while (!enough) {
-      for (const text of statements()) await client.query(text)
-      rounds[what] = (rounds[what] ?? 0) + 1
+    let enough = false
+    const rounds: Record<string, number> = {}
+    const busy = async (what: string, statements: () => string[]) => {
+      const client = await connect(primary)
+      while (!enough) {
+        for (const text of statements()) await client.query(text)
+        rounds[what] = (rounds[what] ?? 0) + 1
+      }
+      await client.end()
     }
-    await client.end()
-  }
-  const key = () => Math.floor(Math.random() * 100_000)
-  const work = [
-    busy('updates', () => [`UPDATE t SET n = n + 1 WHERE id BETWEEN ${key()} AND ${key()} AND n % 50 = 0`]),
-    busy('inserts', () => ["INSERT INTO t (n, filler) SELECT g, repeat('y', 400) FROM generate_series(1, 500) g"]),
-    busy('tables', () => ['CREATE TABLE u AS SELECT generate_series(1, 20000) AS id', 'TRUNCATE u', 'DROP TABLE u']),
-    busy('temporary', () => ['CREATE TEMP TABLE v AS SELECT generate_series(1, 2000) AS id', 'DROP TABLE v']),
-    busy('databases', () => ['CREATE DATABASE w STRATEGY file_copy', 'DROP DATABASE w']),
-    busy('checkpoints', () => ['DELETE FROM t WHERE id > 110000', 'VACUUM t', 'SELECT pg_switch_wal()', 'CHECKPOINT']),
-  ]
-  undo.push(() => {
-    enough = true
-    return Promise.allSettled(work)
-  })
-  await until('all to be at work', () => Object.keys(rounds).length === work.length)
-  const before = { ...rounds }
-  // until it is there and no longer: on a slow machine it would then fall behind what is kept
-  const connected = until(
-    'it to connect',
-    () => states(source),
-    (seen) => 'copy' in seen,
-    90,
-  ).then(() => {
-    enough = true
-    return { ...rounds }
-  })
-  const [standby, after] = await Promise.all([standbyOf(source, { name: 'copy' }), connected])
-  for (const what of ['updates', 'inserts', 'tables', 'temporary']) {
-    expect(after[what], `${what} while it was copied`).toBeGreaterThan(before[what] as number)
-  }
-  await Promise.all(work)
+    const key = () => Math.floor(Math.random() * 100_000)
+    const work = [
+      busy('updates', () => [`UPDATE t SET n = n + 1 WHERE id BETWEEN ${key()} AND ${key()} AND n % 50 = 0`]),
+      busy('inserts', () => ["INSERT INTO t (n, filler) SELECT g, repeat('y', 400) FROM generate_series(1, 500) g"]),
+      busy('tables', () => ['CREATE TABLE u AS SELECT generate_series(1, 20000) AS id', 'TRUNCATE u', 'DROP TABLE u']),
+      busy('temporary', () => ['CREATE TEMP TABLE v AS SELECT generate_series(1, 2000) AS id', 'DROP TABLE v']),
+      busy('databases', () => ['CREATE DATABASE w STRATEGY file_copy', 'DROP DATABASE w']),
+      busy('checkpoints', () => [
+        'DELETE FROM t WHERE id > 110000',
+        'VACUUM t',
+        'SELECT pg_switch_wal()',
+        'CHECKPOINT',
+      ]),
+    ]
+    undo.push(() => {
+      enough = true
+      return Promise.allSettled(work)
+    })
+    await until('all to be at work', () => Object.keys(rounds).length === work.length)
+    const before = { ...rounds }
+    // until it is there and no longer: on a slow machine it would then fall behind what is kept
+    const connected = until(
+      'it to connect',
+      () => states(source),
+      (seen) => 'copy' in seen,
+      90,
+    ).then(() => {
+      enough = true
+      return { ...rounds }
+    })
+    const [standby, after] = await Promise.all([standbyOf(source, { name: 'copy' }), connected])
+    for (const what of ['updates', 'inserts', 'tables', 'temporary']) {
+      expect(after[what], `${what} while it was copied`).toBeGreaterThan(before[what] as number)
+    }
+    await Promise.all(work)
 
-  await caughtUp(primary, standby)
-  const sum = `SELECT count(*)::int, sum(n)::bigint, md5(string_agg(id || ':' || n, ',' ORDER BY id)) FROM t`
-  expect(await query(standby, sum)).toEqual(await query(primary, sum))
-  const indexes = "SELECT count(bt_index_check(indexrelid, true))::int FROM pg_index WHERE indrelid = 't'::regclass"
-  expect(await value(standby, indexes)).toBe(2)
-  expect(await query(standby, "SELECT * FROM verify_heapam('t')")).toEqual([])
-})
+    await caughtUp(primary, standby)
+    const sum = `SELECT count(*)::int, sum(n)::bigint, md5(string_agg(id || ':' || n, ',' ORDER BY id)) FROM t`
+    expect(await query(standby, sum)).toEqual(await query(primary, sum))
+    const indexes = "SELECT count(bt_index_check(indexrelid, true))::int FROM pg_index WHERE indrelid = 't'::regclass"
+    expect(await value(standby, indexes)).toBe(2)
+    expect(await query(standby, "SELECT * FROM verify_heapam('t')")).toEqual([])
+  },
+  300_000,
+)
 
 test('a copy ends though its files shrink, and has the latest control file', async () => {
   const folder = await ownFolder()

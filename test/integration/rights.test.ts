@@ -73,10 +73,12 @@ test('the rights of docs/operating.md are all that it takes: every call, every s
   expect((await client.call('DELETE', `/runs/${id}/overrides/probe`)).status).toBe(200)
   for (const what of ['events', 'ranges']) expect((await client.call('GET', `/runs/${id}/${what}`)).status).toBe(200)
   expect((await client.call<unknown>('GET', '/readyz')).body).toEqual({ ready: true, database: 'ok', queue: 'ok' })
-  const { body: metrics } = await client.call<string>('GET', '/metrics')
   // The probe is known only once it has been felt for a while.
-  for (const signal of ['others', 'active', 'blocked', 'snapshot', 'dead-tuples', 'vacuum'])
-    expect(metrics).toContain(`backfill_signal_known{signal="${signal}"} 1`)
+  const signals = ['others', 'active', 'blocked', 'snapshot', 'dead-tuples', 'vacuum']
+  await until(`${signals} to be known`, async () => {
+    const { body } = await client.call<string>('GET', '/metrics')
+    return signals.every((signal) => body.includes(`backfill_signal_known{signal="${signal}"} 1`))
+  })
   expect((await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })).status).toBe(200)
   const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: rows, residual: 0 })

@@ -1,0 +1,15 @@
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+
+export interface Rule {
+  readonly alert: string
+  readonly expr: string
+  readonly annotations?: { readonly dashboard?: string }
+}
+
+const file = new URL('../alerts/evenkeel.rules.yaml', import.meta.url)
+
+export function readRules(): Rule[] {
+  const { groups } = parse(readFileSync(file, 'utf8')) as { groups: { rules: (Rule | { record: string })[] }[] }
+  return groups.flatMap(({ rules }) => rules).filter((rule) => 'alert' in rule)
+}
