@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Prometheus, scrapeSeconds } from '../../test/support/prometheus.ts'
-import { readRules } from '../../test/support/rules.ts'
+import { readRulesFile } from '../../test/support/rules.ts'
 import {
   annotationsOf,
   byLabels,
@@ -64,12 +64,12 @@ async function main(file: string): Promise<void> {
   const keep: Keep = (stop) => stops.push(stop)
   try {
     const stage = await Stage.set(rows, keep)
-    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRules() })
+    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
     keep(() => prometheus.stop())
     const moments = await play(stage, rates, () => sleep(turnSeconds * 1000))
     const dashboards: Record<string, RecordedDashboard> = {}
     for (const dashboard of readDashboards()) {
-      const end = Math.round(lookedAt(dashboard, moments))
+      const end = Math.floor(lookedAt(dashboard, moments))
       const range = { start: Math.floor(moments.began) - 5, end, scrapeSeconds }
       dashboards[dashboard.uid] = await record(prometheus, dashboard, range)
     }

@@ -1,9 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { annotationsOf, choose, queriesOf, readDashboards, selectorsOf } from '../../grafana/code/queries.ts'
+import { readRules } from '../../grafana/code/rules.ts'
 import { Stage } from '../../grafana/code/stage.ts'
 import { play } from '../../grafana/code/story.ts'
 import { Prometheus, type Series, scrapeSeconds } from '../support/prometheus.ts'
-import { alertsIn, readRules } from '../support/rules.ts'
+import { readRulesFile } from '../support/rules.ts'
 
 const unnamed = 'the service has one database, and it has no name'
 /** What has nothing to show after such a run, and why that is right. */
@@ -24,8 +25,7 @@ const finite = ({ values }: Series) => values.some(([, value]) => Number.isFinit
 
 test('every query of every panel, variable, annotation and alert has data after a run that saw a lot', async () => {
   const stage = await Stage.set(24_000, onTestFinished)
-  const rules = await readRules()
-  const prometheus = await Prometheus.start({ targets: stage.urls, rules })
+  const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
   onTestFinished(() => prometheus.stop())
   const { began } = await play(stage, { first: 800, raised: 1500 }, () => prometheus.nextScrape())
   const span = { start: began, end: Date.now() / 1000, step: scrapeSeconds }
@@ -47,7 +47,7 @@ test('every query of every panel, variable, annotation and alert has data after 
   }
   for (const { name, expr } of asked) if (!(await hasData(expr))) empty.push(name)
   // What fires is no matter here, but an alert on what is never there never fires.
-  for (const { alert, expr } of alertsIn(rules)) {
+  for (const { alert, expr } of readRules()) {
     await prometheus.queryRange(expr, span)
     asked.push({ name: alert, expr })
   }
