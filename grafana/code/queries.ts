@@ -161,7 +161,7 @@ function inQuery(value: Value): string {
 
 /** `$name` and `${name}`. A form that is not filled in is an error: Prometheus would look for a series of that name. */
 function fillIn(text: string, values: Values): string {
-  return text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced?: string, bare?: string) => {
+  return text.replaceAll(/\$(?:\{([^}]+)\}|(\w+))/g, (whole, braced?: string, bare?: string) => {
     const value = values[(braced ?? bare) as string]
     if (value === undefined) throw new Error(`${whole} is not known: ${text}`)
     return inQuery(value)

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Prometheus } from '../../test/support/prometheus.ts'
-import { readRules } from '../../test/support/rules.ts'
+import { Prometheus, scrapeSeconds } from '../../test/support/prometheus.ts'
+import { readRulesFile } from '../../test/support/rules.ts'
 import {
   annotationsOf,
   byLabels,
@@ -21,7 +21,6 @@ import { type Moments, play } from './story.ts'
 const rows = 280_000
 const rates = { first: 1500, raised: 4000 }
 const turnSeconds = 12
-const intervalSeconds = 1
 
 /** The overview is for when something is the matter. */
 const lookedAt = ({ uid }: DashboardFile, { held, late }: Moments) => (uid === 'evenkeel-overview' ? held : late)
@@ -65,13 +64,13 @@ async function main(file: string): Promise<void> {
   const keep: Keep = (stop) => stops.push(stop)
   try {
     const stage = await Stage.set(rows, keep)
-    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRules(), intervalSeconds })
+    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
     keep(() => prometheus.stop())
     const moments = await play(stage, rates, () => sleep(turnSeconds * 1000))
     const dashboards: Record<string, RecordedDashboard> = {}
     for (const dashboard of readDashboards()) {
-      const end = Math.round(lookedAt(dashboard, moments))
-      const range = { start: Math.floor(moments.began) - 5, end, scrapeSeconds: intervalSeconds }
+      const end = Math.floor(lookedAt(dashboard, moments))
+      const range = { start: Math.floor(moments.began) - 5, end, scrapeSeconds }
       dashboards[dashboard.uid] = await record(prometheus, dashboard, range)
     }
     await writeFile(file, `${JSON.stringify({ dashboards } satisfies Recording)}\n`)

@@ -61,14 +61,20 @@ export function openCatalogue(folder: string): Catalogue {
 async function listFiles(folder: string): Promise<{ jobs: string[]; signature: string }> {
   try {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-    const files = entries
-      .filter((entry) => entry.isFile() && !entry.parentPath.includes('node_modules'))
+    // Links too: Kubernetes mounts a ConfigMap as links into a folder that it exchanges.
+    const paths = entries
+      .filter((entry) => !entry.isDirectory() && !entry.parentPath.includes('node_modules'))
       .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
       .sort()
-    const stats = await Promise.all(files.map((file) => stat(join(folder, file))))
+    const found = await Promise.all(
+      paths.map(async (file) => ({ file, stats: await stat(join(folder, file)).catch(() => null) })),
+    )
+    const files = found.filter(({ stats }) => stats?.isFile())
     return {
-      jobs: files.filter((file) => /^[^_./\\][^/\\]*\.m?[jt]s$/.test(file) && !/\.(d|test|spec)\.m?ts$/.test(file)),
-      signature: files.map((file, index) => `${file} ${stats[index]?.mtimeMs} ${stats[index]?.size}`).join('\n'),
+      jobs: files
+        .map(({ file }) => file)
+        .filter((file) => /^[^_./\\][^/\\]*\.m?[jt]s$/.test(file) && !/\.(d|test|spec)\.m?ts$/.test(file)),
+      signature: files.map(({ file, stats }) => `${file} ${stats?.mtimeMs} ${stats?.size}`).join('\n'),
     }
   } catch (error) {
     throw new Problem(

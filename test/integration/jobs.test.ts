@@ -1,4 +1,4 @@
-import { rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -192,6 +192,25 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
     const catalogue = openCatalogue(folder)
     expect(await labelOf(catalogue)).toBe("'x'")
     await save(join(folder, '_helper.ts'), helper('y'), 1)
+    expect(await labelOf(catalogue)).toBe("'y'")
+  })
+
+  test('the folder is a ConfigMap of Kubernetes: links into a folder that is exchanged', async () => {
+    const folder = await jobsFolder({})
+    const exchange = async (name: string, files: Readonly<Record<string, string>>) => {
+      await mkdir(join(folder, `..${name}`))
+      for (const [file, source] of Object.entries(files)) await writeFile(join(folder, `..${name}`, file), source)
+      await symlink(`..${name}`, join(folder, '..data_tmp'))
+      await rename(join(folder, '..data_tmp'), join(folder, '..data'))
+    }
+    await exchange('first', { 'a.ts': withHelper, '_helper.ts': helper('x') })
+    for (const file of ['a.ts', '_helper.ts']) await symlink(`..data/${file}`, join(folder, file))
+    // What an editor leaves beside a file that it has open.
+    await symlink('somebody@somewhere.1', join(folder, '.#a.ts'))
+    const catalogue = openCatalogue(folder)
+    expect((await catalogue.read()).jobs.map(({ file }) => file)).toEqual(['a.ts'])
+    expect(await labelOf(catalogue)).toBe("'x'")
+    await exchange('second', { 'a.ts': withHelper, '_helper.ts': helper('y') })
     expect(await labelOf(catalogue)).toBe("'y'")
   })
 

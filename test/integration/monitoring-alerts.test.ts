@@ -3,7 +3,7 @@ import { startAlertmanager, startWebhook, type Webhook } from '../support/alertm
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { installation, Prometheus } from '../support/prometheus.ts'
-import { readRules, shortened } from '../support/rules.ts'
+import { readRulesFile, shortened } from '../support/rules.ts'
 import { jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -21,7 +21,7 @@ async function watch(targets: Readonly<Record<string, string>>): Promise<Watch> 
   onTestFinished(() => webhook.stop())
   const alertmanager = await startAlertmanager(webhook.url)
   onTestFinished(() => alertmanager.stop())
-  const rules = shortened(await readRules(), shorter)
+  const rules = shortened(await readRulesFile(), shorter)
   const prometheus = await Prometheus.start({ targets, rules, alertmanager: alertmanager.url })
   onTestFinished(() => prometheus.stop())
   return { prometheus, webhook }
@@ -66,8 +66,6 @@ test('a run that stalls wakes somebody, by name and with what to do, until a wor
   expect(await everFired(here)).toEqual([])
 
   worker.process.kill('SIGSTOP')
-  // It does not end with its pipe or its leash while it is stopped.
-  onTestFinished(() => void worker.process.kill('SIGCONT'))
   const waiting = await api.start('touch')
   await untilAlert(here, 'BackfillNoWorkers', 'firing')
   const early = await untilNotice(here, 'BackfillNoWorkers', 'firing')

@@ -1,11 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { annotationsOf, choose, queriesOf, readDashboards, selectorsOf } from '../../grafana/code/queries.ts'
+import { readRules } from '../../grafana/code/rules.ts'
 import { Stage } from '../../grafana/code/stage.ts'
 import { play } from '../../grafana/code/story.ts'
-import { Prometheus, type Series } from '../support/prometheus.ts'
-import { alertsIn, readRules } from '../support/rules.ts'
-
-const intervalSeconds = 0.5
+import { Prometheus, type Series, scrapeSeconds } from '../support/prometheus.ts'
+import { readRulesFile } from '../support/rules.ts'
 
 const unnamed = 'the service has one database, and it has no name'
 /** What has nothing to show after such a run, and why that is right. */
@@ -26,11 +25,10 @@ const finite = ({ values }: Series) => values.some(([, value]) => Number.isFinit
 
 test('every query of every panel, variable, annotation and alert has data after a run that saw a lot', async () => {
   const stage = await Stage.set(24_000, onTestFinished)
-  const rules = await readRules()
-  const prometheus = await Prometheus.start({ targets: stage.urls, rules, intervalSeconds })
+  const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
   onTestFinished(() => prometheus.stop())
   const { began } = await play(stage, { first: 800, raised: 1500 }, () => prometheus.nextScrape())
-  const span = { start: began, end: Date.now() / 1000, step: intervalSeconds }
+  const span = { start: began, end: Date.now() / 1000, step: scrapeSeconds }
   const hasData = async (expr: string) => (await prometheus.queryRange(expr, span)).some(finite)
 
   const empty: string[] = []
@@ -41,7 +39,7 @@ test('every query of every panel, variable, annotation and alert has data after 
       prometheus.labelValues(label, selector, span),
     )
     for (const { name, found } of choice.queries) if (found.length === 0) empty.push(named(`variable ${name}`))
-    const range = { ...span, scrapeSeconds: intervalSeconds }
+    const range = { ...span, scrapeSeconds }
     for (const { panel, refId, expr } of queriesOf(dashboard, choice.values, range))
       asked.push({ name: named(`${panel.title} ${refId}`), expr })
     for (const { name, target } of annotationsOf(dashboard, choice.values, range))
@@ -49,7 +47,7 @@ test('every query of every panel, variable, annotation and alert has data after 
   }
   for (const { name, expr } of asked) if (!(await hasData(expr))) empty.push(name)
   // What fires is no matter here, but an alert on what is never there never fires.
-  for (const { alert, expr } of alertsIn(rules)) {
+  for (const { alert, expr } of readRules()) {
     await prometheus.queryRange(expr, span)
     asked.push({ name: alert, expr })
   }

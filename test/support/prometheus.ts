@@ -10,6 +10,8 @@ import { until } from './until.ts'
 
 /** The name of the scrape, and so the label `job` of all that it brings. */
 export const installation = 'evenkeel'
+/** Between two scrapes, and two looks at the rules. */
+export const scrapeSeconds = 1
 
 export interface Server {
   readonly url: string
@@ -90,8 +92,6 @@ export interface PrometheusOptions {
   /** A file of rules, as text. */
   readonly rules: string
   readonly alertmanager?: string
-  /** Between two scrapes, and two looks at the rules. */
-  readonly intervalSeconds?: number
 }
 
 export class Prometheus {
@@ -101,8 +101,8 @@ export class Prometheus {
     this.#server = server
   }
 
-  static async start({ targets, rules, alertmanager, intervalSeconds = 0.5 }: PrometheusOptions): Promise<Prometheus> {
-    const interval = `${intervalSeconds * 1000}ms`
+  static async start({ targets, rules, alertmanager }: PrometheusOptions): Promise<Prometheus> {
+    const interval = `${scrapeSeconds}s`
     const configuration = {
       global: { scrape_interval: interval, scrape_timeout: interval, evaluation_interval: interval },
       rule_files: ['rules.yaml'],

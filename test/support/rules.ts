@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 
 interface Rule {
-  readonly alert: string
   readonly expr: string
   readonly for?: string
   readonly keep_firing_for?: string
@@ -13,12 +12,8 @@ interface Rules {
 }
 
 /** The alerts as they are delivered. */
-export function readRules(): Promise<string> {
+export function readRulesFile(): Promise<string> {
   return readFile(new URL('../../grafana/alerts/evenkeel.rules.yaml', import.meta.url), 'utf8')
-}
-
-export function alertsIn(rules: string): Rule[] {
-  return (parse(rules) as Rules).groups.flatMap((group) => group.rules)
 }
 
 const milliseconds = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
