@@ -31,6 +31,7 @@ const queued = [
 const unqueued = ['test/integration/embedded*.test.ts']
 // What feels the database does not care which queue the tickets are on, and its standbys take a while to start.
 const sensing = ['test/integration/signals*.test.ts', 'test/integration/replicas*.test.ts']
+const monitored = ['test/integration/monitoring*.test.ts']
 const shared = {
   globalSetup: './test/support/cluster.ts',
   testTimeout: 120_000,
@@ -44,14 +45,22 @@ export default defineConfig({
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 120_000, hookTimeout: 120_000 } },
-      { extends: true, test: { ...shared, name: 'sensing', include: sensing, env: { TEST_QUEUE: 'postgres' } } },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'sensing',
+          include: monitoring.includes(null) ? sensing : [...sensing, ...monitored],
+          env: { TEST_QUEUE: 'postgres' },
+        },
+      },
       {
         extends: true,
         test: {
           ...shared,
           name: 'postgres',
           include: all,
-          exclude: [...unqueued, ...sensing],
+          exclude: [...unqueued, ...sensing, ...monitored],
           env: { TEST_QUEUE: 'postgres' },
         },
       },

@@ -1,20 +1,30 @@
 // A server for the tests that need one, without touching the system and without root: on Debian and Ubuntu from the
 // distribution's own signed packages, unpacked into node_modules/.cache, where src/embedded/find.ts looks.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, delimiter, join } from 'node:path'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
  * `names`: of packages that hold a program of the same name, any of which will do. `also`: what else of that package is
- * needed. `folder`: in node_modules/.cache. `what` the tests need. With --require on the command line: exit code 1 when
- * there is none in the end.
+ * needed. `folder`: in node_modules/.cache. `what` the tests need. `reads`: a folder of the package that the program insists
+ * on. With --require on the command line: exit code 1 when there is none in the end.
  */
-export function provide({ names, also = [], folder, what }) {
+export function provide({ names, also = [], folder, what, reads = null }) {
   const home = fileURLToPath(new URL(`../node_modules/.cache/${folder}`, import.meta.url))
   if (areThere(names, also, home)) return
   try {
-    fetchPackages(names, also, home)
+    fetchPackages(names, also, home, reads)
   } catch (error) {
     const [name] = names
     console.error(
@@ -31,7 +41,7 @@ function areThere(names, also, home) {
   return names.some(isThere) && also.every(isThere)
 }
 
-function fetchPackages(names, also, home) {
+function fetchPackages(names, also, home, reads) {
   for (const tool of ['apt-get', 'dpkg-deb']) {
     if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0) {
       throw new Error(`none on PATH, and without ${tool} none can be fetched`)
@@ -49,6 +59,7 @@ function fetchPackages(names, also, home) {
       if (again !== null) throw new Error(`${first}; after fetching fresh lists: ${again}`)
     }
     const programs = unpack(names, also, staging)
+    if (reads !== null) relocate(join(staging, programs[0]), reads)
     for (const folder of ['debs', 'apt']) rmSync(join(staging, folder), { recursive: true, force: true })
     for (const program of programs) {
       const { status, stderr } = spawnSync(join(staging, program), ['--version'], { encoding: 'utf8' })
@@ -133,6 +144,19 @@ function unpack(names, also, staging) {
     writeFileSync(join(staging, name), script.join('\n'), { mode: 0o755 })
     return name
   })
+}
+
+/**
+ * The path is compiled in, and nothing but bytes of the same number can take its place: the same path, relative, with one
+ * slash doubled for the one that it loses. The program is started where that leads to the unpacked folder.
+ */
+function relocate(script, path) {
+  const text = readFileSync(script, 'utf8')
+  const [, program] = /^exec "\$here\/(\S+)"/m.exec(text)
+  const file = join(dirname(script), program)
+  const relative = path.slice(1).replace('/', '//')
+  writeFileSync(file, readFileSync(file, 'latin1').replaceAll(path, relative), 'latin1')
+  writeFileSync(script, text.replace('exec ', 'cd "$here/root" || exit\nexec '))
 }
 
 function isExecutable(path) {

@@ -4,4 +4,11 @@ import { provide } from './debian.mjs'
 
 const what = 'Prometheus and its Alertmanager'
 provide({ names: ['prometheus'], also: ['promtool'], folder: 'prometheus', what })
-provide({ names: ['prometheus-alertmanager', 'alertmanager'], also: ['amtool'], folder: 'alertmanager', what })
+provide({
+  names: ['prometheus-alertmanager', 'alertmanager'],
+  also: ['amtool'],
+  folder: 'alertmanager',
+  what,
+  // Its templates, without which it does not start, though none is used.
+  reads: '/usr/share/prometheus/alertmanager',
+})
