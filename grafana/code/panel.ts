@@ -125,6 +125,8 @@ export interface StatDescription extends Description {
   readonly steps: Steps
   /** What is written: the value (and where there are several, what each is called), only what it is called, or always both. */
   readonly text?: 'auto' | 'name' | 'value_and_name'
+  /** Whether several stand below each other, each over the whole width; else as there is room. */
+  readonly stacked?: boolean
   /** Whether the whole tile takes the colour: for what somebody must see from afar. */
   readonly loud?: boolean
 }
@@ -137,6 +139,7 @@ export function stat(description: StatDescription): Stat {
     .graphMode(BigValueGraphMode.None)
     .colorMode(description.loud ? BigValueColorMode.Background : BigValueColorMode.Value)
     .textMode((description.text ?? 'auto') as BigValueTextMode)
+    .orientation(description.stacked ? VizOrientation.Horizontal : VizOrientation.Auto)
 }
 
 export interface GaugeDescription extends Description {

@@ -76,7 +76,6 @@ export const run = dashboard({
           width: 4,
           height: 4,
           unit: 's',
-          decimals: 0,
           steps: ['text'],
           noValue: 'not known',
           queries: [{ expr: ofRun('backfill_run_eta_seconds'), legend: '{{database}}' }],
@@ -88,6 +87,7 @@ export const run = dashboard({
           height: 4,
           unit: 'none',
           text: 'name',
+          stacked: true,
           steps: ['orange'],
           noValue: 'nothing',
           alerts: ['BackfillHeldLong', 'BackfillPausedForgotten', 'BackfillInTrouble'],
@@ -102,7 +102,6 @@ export const run = dashboard({
           width: 4,
           height: 4,
           unit: 's',
-          decimals: 0,
           steps: ['green', [60, 'orange']],
           noValue: 'not at work',
           alerts: ['BackfillRunStalled'],
@@ -203,7 +202,6 @@ export const run = dashboard({
           width: 6,
           height: 8,
           unit: 's',
-          decimals: 0,
           steps: ['blue'],
           noValue: 'nothing waited',
           queries: [
@@ -273,7 +271,9 @@ export const run = dashboard({
           unit: 'short',
           stacked: true,
           noValue: 'no rows',
-          queries: [{ expr: perSecond('backfill_rows_total', ['outcome'], ofJob), legend: '{{outcome}} {{database}}' }],
+          queries: [
+            { expr: `${perSecond('backfill_rows_total', ['outcome'], ofJob)} > 0`, legend: '{{outcome}} {{database}}' },
+          ],
         }),
         curves({
           title: 'Stragglers',
@@ -331,7 +331,7 @@ export const run = dashboard({
           stacked: true,
           noValue: 'no live run',
           alerts: ['BackfillNoWorkers'],
-          queries: [{ expr: ranges('keys'), legend: '{{state}} {{database}}' }],
+          queries: [{ expr: `${ranges('keys')} > 0`, legend: '{{state}} {{database}}' }],
         }),
         curves({
           title: 'Ranges of stragglers and of the residual check',
@@ -343,7 +343,7 @@ export const run = dashboard({
           stacked: true,
           noValue: 'no live run',
           alerts: ['BackfillRunDoesNotEnd'],
-          queries: [{ expr: ranges('stragglers|residual'), legend: '{{kind}} {{state}} {{database}}' }],
+          queries: [{ expr: `${ranges('stragglers|residual')} > 0`, legend: '{{kind}} {{state}} {{database}}' }],
         }),
         curves({
           title: 'Checks begun again',

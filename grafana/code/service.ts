@@ -54,7 +54,6 @@ export const service = dashboard({
           width: 4,
           height: 4,
           unit: 's',
-          decimals: 0,
           loud: true,
           steps: ['green', [60, 'orange'], [300, 'red']],
           noValue: 'unknown',
@@ -213,7 +212,7 @@ export const service = dashboard({
           stacked: true,
           noValue: 'no calls',
           alerts: ['BackfillApiErrors'],
-          queries: [{ expr: answersPerSecond('status'), legend: '{{status}}' }],
+          queries: [{ expr: `${answersPerSecond('status')} > 0`, legend: '{{status}}' }],
         })
           .overrideByName('5xx', [fixed('red')])
           .overrideByName('4xx', [fixed('orange')])

@@ -29,7 +29,8 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
        -- What no worker holds does not move; what has not moved for a second and more fades.
        coalesce(sum(recent_rows * 1000 / nullif(greatest(0, recent_ms - recent_throttled_ms) + still_ms, 0))
          FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "rowsPerSecond",
-       coalesce(sum(recent_rows * 1000 / nullif(recent_ms + still_ms, 0))
+       -- One batch in a few milliseconds is not yet a hundred thousand rows a second.
+       coalesce(sum(recent_rows * 1000 / greatest(recent_ms + still_ms, 1000))
          FILTER (WHERE kind <> 'residual' AND lease_until > clock_timestamp()), 0)::float8 AS "overallRowsPerSecond",
        max(worked_ms)::float8 / 1000 AS "workedSeconds",
        sum(throttled_ms)::float8 / 1000 AS "throttledSeconds",

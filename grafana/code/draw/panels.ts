@@ -76,7 +76,7 @@ const stat = panel('stat', { ...words, thresholds, color: byThresholds }, ['colo
   textMode: z.enum(['auto', 'name', 'value_and_name']),
   graphMode: z.literal('none'),
   justifyMode: z.literal('auto'),
-  orientation: z.literal('auto'),
+  orientation: z.enum(['auto', 'horizontal']),
   showPercentChange: z.literal(false),
   percentChangeColorMode: unseen,
   wideLayout: z.literal(true),

@@ -23,7 +23,7 @@ const wide = 2.5
 export function drawStat(panel: StatPanel, answers: readonly RecordedQuery[], box: Box, moment: Moment): string[] {
   const tiles = tilesOf(panel, answers, moment)
   const [width, height] = [box.right - box.left + gap, box.bottom - box.top + gap]
-  const columns = columnsFor(tiles.length, width, height)
+  const columns = panel.options.orientation === 'horizontal' ? 1 : columnsFor(tiles.length, width, height)
   const [across, down] = [width / columns, height / Math.ceil(tiles.length / columns)]
   return tiles.flatMap((tile, index) => {
     const [left, top] = [box.left + (index % columns) * across, box.top + Math.floor(index / columns) * down]
