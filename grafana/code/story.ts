@@ -27,6 +27,8 @@ export async function play(stage: Stage, rates: Rates, goOn: () => Promise<unkno
   const orders = await api.start('orders-each', {
     maxRowsPerSecond: rates.first,
     maxLagSeconds: 3,
+    // So few that a worker keeps its range between two batches: one that is paused then loses it.
+    batchSize: { min: 20, max: rates.first / 5 },
     signals: { 'dead-tuples': 0.9 },
   })
   await api.moves(orders)
