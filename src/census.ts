@@ -2,20 +2,27 @@ import { type Census, type CountedRun, censusOf, markedEvents, markedForSeconds 
 import { progressOf } from './core/progress.ts'
 import { stallOf } from './core/stalled.ts'
 import { throttleOf } from './core/throttle.ts'
-import { countRangeStates, listLastEvents, oldestTicketSeconds, readWalBytes } from './store/census.ts'
+import {
+  countRangeStates,
+  listFailedJobs,
+  listLastEnded,
+  listLastEvents,
+  oldestTicketSeconds,
+  readWalBytes,
+} from './store/census.ts'
 import type { Control } from './store/control.ts'
 import { readPace } from './store/pace.ts'
-import { countRunsByStatus, listTellingRuns } from './store/runs.ts'
+import { countRunsByStatus, listLiveRuns } from './store/runs.ts'
 import { sumRanges } from './store/totals.ts'
 
 /** Counts what one control schema holds. One statement after the other: whoever looks must not take connections from work. */
 export async function takeCensus(control: Control): Promise<Census> {
-  const runs = await listTellingRuns(control)
+  const runs = await listLiveRuns(control)
   const ids = runs.map(({ id }) => id)
   const totals = await sumRanges(control, ids)
   const ranges = await countRangeStates(control, ids)
   const { pace, workers } = await readPace(control)
-  const counted = runs.flatMap((run): CountedRun[] => {
+  const live = runs.flatMap((run): CountedRun[] => {
     const sums = totals.get(run.id)
     if (!sums) return []
     const { status, hold, options } = run
@@ -37,7 +44,7 @@ export async function takeCensus(control: Control): Promise<Census> {
   })
   return {
     runsByStatus: new Map((await countRunsByStatus(control)).map(({ status, count }) => [status, count])),
-    jobs: censusOf(counted),
+    jobs: censusOf({ live, lastEnded: await listLastEnded(control), failed: await listFailedJobs(control) }),
     lastEvents: await listLastEvents(control, markedEvents, markedForSeconds),
     pace: { load: pace.load, leases: workers, targetSeconds: pace.targetSeconds },
     oldestTicketSeconds: await oldestTicketSeconds(control),

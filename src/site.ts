@@ -10,7 +10,7 @@ import { openQueue, prepareQueue, type QueueLocation, type TicketQueueOptions } 
 import { openSampling } from './sampling.ts'
 import { within } from './signals/within.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
-import { readInstance } from './store/instance.ts'
+import { pingStore, readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { asPoolerError } from './store/pooler.ts'
 import { underVersion } from './store/version.ts'
@@ -21,9 +21,14 @@ import { startWorker, type Worker } from './worker/worker.ts'
 
 /** Tickets of one database that one process works on at once. */
 const slots = 4
-/** A database that does not answer must not keep the numbers of the others from being read. Milliseconds. */
-const numberWithinMs = 5000
+/**
+ * A database that does not answer must not keep the numbers of the others from being read: well within the shortest scrape timeout
+ * that people set. Milliseconds.
+ */
+const numberWithinMs = 2000
 
+/** What is counted for others to see is not worth more of the database's time. */
+const countingSettings = { lock_timeout: '1s', statement_timeout: '3s', idle_in_transaction_session_timeout: '5s' }
 const controlSettings = { lock_timeout: '10s', statement_timeout: '30s', idle_in_transaction_session_timeout: '30s' }
 
 /** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
@@ -61,11 +66,18 @@ export async function openSite(
     { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
     broke,
   )
+  // Of its own: whoever looks, and however slow that is, takes no connection from those who work.
+  const countingPool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel metrics', max: 2, settings: countingSettings, queryTimeoutMs: 5000 },
+    broke,
+  )
+  const counting = createControl(countingPool, config.controlSchema)
   const schema = createControl(controlPool, config.controlSchema)
   const location: QueueLocation = config.redisUrl
     ? { kind: 'redis', url: config.redisUrl }
     : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
-  const { instance, version } = await prepare(schema, location, [controlPool, engine])
+  const { instance, version } = await prepare(schema, location, [controlPool, engine, countingPool])
   const control = underVersion(schema, version, onOutdated)
 
   const queueOptions: TicketQueueOptions = {
@@ -81,9 +93,12 @@ export async function openSite(
       : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
   let pace: PaceKeeper | null = null
   let worker: Worker | null = null
+  const ping = oneAtATime(() => pingStore(counting))
+  const census = oneAtATime(() => takeCensus(counting))
   const inTime = <T>(answer: Promise<T>) => within(answer, numberWithinMs)
   const sources: MetricSources = {
-    census: () => inTime(takeCensus(control)),
+    ping: () => inTime(ping()),
+    census: () => inTime(census()),
     queueDepth: () => inTime(queue.depth()),
     signals: () => pace?.measured() ?? [],
     slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
@@ -120,8 +135,19 @@ export async function openSite(
       await queue.close()
       await sampler?.close()
       await sampling.close()
-      await Promise.all([controlPool.end(), engine.end()])
+      await Promise.all([controlPool.end(), engine.end(), countingPool.end()])
     },
+  }
+}
+
+/** Whoever asks while an answer is under way gets that one: what takes longer than anybody waits does not pile up. */
+function oneAtATime<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asked: Promise<T> | null = null
+  return () => {
+    asked ??= ask().finally(() => {
+      asked = null
+    })
+    return asked
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Progress } from './progress.ts'
 import type { RangeKind } from './ranges.ts'
-import { isEnded, type RunStatus, runEvents, workableStatuses } from './run.ts'
+import { type RunStatus, runEvents, workableStatuses } from './run.ts'
 
 /** What people want to see marked in a picture of a run: each change of status but `settle`, and what changes its pace. */
 export const markedEvents = [...runEvents.filter((event) => event !== 'settle'), 'held', 'released', 'options'] as const
@@ -18,7 +18,7 @@ export interface RangeCount {
   readonly count: number
 }
 
-/** One run as it is counted. */
+/** A live run as it is counted. */
 export interface CountedRun {
   readonly job: string
   readonly status: RunStatus
@@ -34,6 +34,15 @@ export interface CountedRun {
   /** What makes it slower than it could be; null while it is held. */
   readonly slowedBy: string | null
   readonly ranges: readonly RangeCount[]
+}
+
+/** What is counted of one database. */
+export interface Counted {
+  readonly live: readonly CountedRun[]
+  /** Of each job. */
+  readonly lastEnded: ReadonlyArray<{ readonly job: string; readonly status: RunStatus }>
+  /** Jobs with runs that have failed and were not run again. */
+  readonly failed: ReadonlyArray<{ readonly job: string; readonly quarantined: number }>
 }
 
 /** All that is told of one database at one look. */
@@ -52,9 +61,12 @@ export interface Census {
 /** The runs of one job together. */
 export interface JobCensus {
   readonly job: string
+  /** Of live runs, of those that failed and were not run again, and where none is live of the last that ended. */
   readonly statuses: ReadonlySet<RunStatus>
+  /** Of the live run that is nearest to its limit; where none is live, of those that failed and were not run again. */
   readonly quarantined: number
-  readonly maxQuarantined: number
+  /** Of that run. Null where none is live. */
+  readonly maxQuarantined: number | null
   /** Null where no run is live. */
   readonly live: LiveCensus | null
 }
@@ -80,16 +92,32 @@ export interface LiveCensus {
 }
 
 /** Adds the runs of each job up, or takes the worst of them where a sum would say nothing. */
-export function censusOf(runs: readonly CountedRun[]): JobCensus[] {
-  const jobs = new Map<string, CountedRun[]>()
-  for (const run of runs) jobs.set(run.job, [...(jobs.get(run.job) ?? []), run])
-  return [...jobs].map(([job, ofJob]) => ({
-    job,
-    statuses: new Set(ofJob.map(({ status }) => status)),
-    quarantined: sum(ofJob.map(({ progress }) => progress.quarantined)),
-    maxQuarantined: sum(ofJob.map((run) => run.maxQuarantined)),
-    live: liveCensus(ofJob.filter(({ status }) => !isEnded(status))),
-  }))
+export function censusOf({ live, lastEnded, failed }: Counted): JobCensus[] {
+  const jobs = new Set([...live, ...lastEnded, ...failed].map(({ job }) => job))
+  return [...jobs].map((job) => {
+    const runs = live.filter((run) => run.job === job)
+    const failures = failed.filter((run) => run.job === job)
+    const nearest = nearestToLimit(runs)
+    return {
+      job,
+      statuses: new Set([
+        ...runs.map(({ status }) => status),
+        ...failures.map((): RunStatus => 'failed'),
+        ...lastEnded
+          .filter((run) => run.job === job && runs.length === 0 && run.status !== 'failed')
+          .map(({ status }) => status),
+      ]),
+      quarantined: nearest?.progress.quarantined ?? sum(failures.map(({ quarantined }) => quarantined)),
+      maxQuarantined: nearest?.maxQuarantined ?? null,
+      live: liveCensus(runs),
+    }
+  })
+}
+
+/** The one with the least room for more rows in quarantine, as a part of what it may have. */
+function nearestToLimit(runs: readonly CountedRun[]): CountedRun | null {
+  const share = ({ progress, maxQuarantined }: CountedRun) => progress.quarantined / Math.max(1, maxQuarantined)
+  return runs.reduce<CountedRun | null>((most, run) => (most === null || share(run) > share(most) ? run : most), null)
 }
 
 function liveCensus(runs: readonly CountedRun[]): LiveCensus | null {

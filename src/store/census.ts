@@ -1,5 +1,5 @@
 import type { RangeCount } from '../core/census.ts'
-import { liveStatuses, workableStatuses } from '../core/run.ts'
+import { liveStatuses, type RunStatus, workableStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
 
 /** Ranges by run, kind and what they are doing. */
@@ -20,6 +20,31 @@ export async function countRangeStates(
   return counts
 }
 
+/** The status of the last run of each job that has ended. */
+export async function listLastEnded({ db, s }: Control): Promise<Array<{ job: string; status: RunStatus }>> {
+  // From job to job along the index: there may be many thousand runs behind each.
+  const { rows } = await db.query<{ job: string; status: RunStatus }>(
+    `WITH RECURSIVE jobs AS (
+       SELECT min(job) AS job FROM ${s}.runs
+       UNION ALL SELECT (SELECT min(n.job) FROM ${s}.runs n WHERE n.job > jobs.job) FROM jobs WHERE jobs.job IS NOT NULL
+     )
+     SELECT jobs.job, last.status FROM jobs, LATERAL (
+       SELECT n.status FROM ${s}.runs n WHERE n.job = jobs.job AND n.ended_at IS NOT NULL ORDER BY n.ended_at DESC LIMIT 1) AS last`,
+  )
+  return rows
+}
+
+/** Jobs with runs that have failed and were not run again, with how many of their rows are in quarantine. */
+export async function listFailedJobs({ db, s }: Control): Promise<Array<{ job: string; quarantined: number }>> {
+  const { rows } = await db.query<{ job: string; quarantined: number }>(
+    `SELECT f.job, sum((SELECT count(*) FROM ${s}.quarantine q WHERE q.run_id = f.id AND q.discarded_at IS NULL))::int AS quarantined
+     FROM ${s}.runs f WHERE f.status = 'failed' AND NOT EXISTS (SELECT FROM ${s}.runs again
+       WHERE again.job = f.job AND again.params_hash = f.params_hash AND again.created_at > f.created_at)
+     GROUP BY f.job`,
+  )
+  return rows
+}
+
 /** When each of these kinds of event last happened to a run that is live or ended less than `seconds` ago, by job. */
 export async function listLastEvents(
   { db, s }: Control,
@@ -27,9 +52,15 @@ export async function listLastEvents(
   seconds: number,
 ): Promise<Array<{ job: string; event: string; at: Date }>> {
   const { rows } = await db.query<{ job: string; event: string; at: Date }>(
-    `SELECT n.job, e.kind AS event, max(e.at) AS at FROM ${s}.runs n JOIN ${s}.events e ON e.run_id = n.id
-     WHERE (n.status = ANY($1) OR n.ended_at > clock_timestamp() - make_interval(secs => $2)) AND e.kind = ANY($3)
-     GROUP BY n.job, e.kind`,
+    `WITH told AS (
+       SELECT id, job FROM ${s}.runs WHERE status = ANY($1)
+       UNION SELECT id, job FROM ${s}.runs WHERE ended_at > clock_timestamp() - make_interval(secs => $2)
+     )
+     SELECT * FROM (
+       SELECT told.job, kind.name AS event,
+         max((SELECT max(e.at) FROM ${s}.events e WHERE e.run_id = told.id AND e.kind = kind.name)) AS at
+       FROM told, unnest($3::text[]) AS kind (name) GROUP BY told.job, kind.name) AS last
+     WHERE at IS NOT NULL`,
     [liveStatuses, seconds, kinds],
   )
   return rows

@@ -1,5 +1,6 @@
 import type { Standstill } from '../core/hold.ts'
 import { type Pace, startPace } from '../core/load.ts'
+import { liveStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
 
 /** The pace that all processes share, and how many workers share it. */
@@ -18,9 +19,11 @@ export async function readPace({ db, s }: Control): Promise<SharedPace> {
   const { rows } = await db.query<Omit<SharedPace, 'pace'> & { pace: Pace | null }>(
     `SELECT p.state AS pace, p.version::text, extract(epoch FROM clock_timestamp())::float8 AS now,
        extract(epoch FROM clock_timestamp() - p.stepped_at)::float8 AS age,
-       (SELECT count(*)::int FROM ${s}.ranges WHERE lease_until > clock_timestamp()) AS workers,
+       (SELECT count(*)::int FROM ${s}.runs n JOIN ${s}.ranges r ON r.run_id = n.id
+         WHERE n.status = ANY($1) AND r.lease_until > clock_timestamp()) AS workers,
        (SELECT jsonb_build_object('reason', reason, 'actor', actor, 'since', since) FROM ${s}.standstill) AS standstill
      FROM ${s}.pace p`,
+    [liveStatuses],
   )
   const [row] = rows
   if (!row) throw new Error(`${s}.pace is empty: the control schema was tampered with`)

@@ -179,15 +179,10 @@ export async function listWorkableRuns({ db, s }: Control): Promise<Run[]> {
   return rows
 }
 
-/** Runs that say where their jobs stand: the live ones, and of each job the last that has ended unless it is being run again. */
-export async function listTellingRuns({ db, s }: Control): Promise<Run[]> {
+/** Runs that are live, oldest first. */
+export async function listLiveRuns({ db, s }: Control): Promise<Run[]> {
   const { rows } = await db.query<Run>(
-    `SELECT ${columns} FROM ${s}.runs r
-     WHERE status = ANY($1) OR id IN (
-       SELECT DISTINCT ON (job) id FROM ${s}.runs WHERE status <> ALL($1) ORDER BY job, ended_at DESC NULLS LAST, id DESC
-     ) AND NOT EXISTS (SELECT FROM ${s}.runs again
-       WHERE again.job = r.job AND again.params_hash = r.params_hash AND again.status = ANY($1))
-     ORDER BY created_at, id`,
+    `SELECT ${columns} FROM ${s}.runs WHERE status = ANY($1) ORDER BY created_at, id`,
     [liveStatuses],
   )
   return rows

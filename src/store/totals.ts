@@ -39,7 +39,7 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
        -- That a range was taken from a worker is no sign of life: it may happen again and again.
        greatest(max(checkpointed_at), max(wake_at) FILTER (WHERE NOT done),
          (SELECT (n.hold->>'seenAt')::timestamptz FROM ${s}.runs n WHERE n.id = r.run_id),
-         (SELECT e.at FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued' ORDER BY e.id DESC LIMIT 1)
+         (SELECT max(e.at) FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued')
        ) AS "stillSince",
        (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL))[1] AS throttle,
        (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers,

@@ -28,7 +28,7 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_job_status',
-    help: '1 for the status of each live run of the job, and of the last that has ended unless it is being run again; 0 for the others.',
+    help: '1 for the status of each live run of the job, for failed while a run that failed has not been run again, and where none is live for that of the last that ended; 0 for the others.',
     labels: ['job_name', 'status'],
     read: ({ jobs }) =>
       jobs.flatMap(({ job, statuses }) =>
@@ -37,15 +37,16 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_run_quarantined',
-    help: 'Rows in quarantine, of those runs.',
+    help: 'Rows in quarantine of the live run that is nearest to its limit; where none is live, of those that failed and were not run again.',
     labels: ['job_name'],
     read: ({ jobs }) => jobs.map(({ job, quarantined }) => [{ job_name: job }, quarantined]),
   },
   {
     name: 'backfill_run_quarantine_limit',
-    help: 'maxQuarantined of those runs, added up.',
+    help: 'maxQuarantined of the live run that is nearest to it.',
     labels: ['job_name'],
-    read: ({ jobs }) => jobs.map(({ job, maxQuarantined }) => [{ job_name: job }, maxQuarantined]),
+    read: ({ jobs }) =>
+      jobs.flatMap(({ job, maxQuarantined }) => (maxQuarantined === null ? [] : [[{ job_name: job }, maxQuarantined]])),
   },
   ofLive(
     'backfill_run_progress_ratio',
@@ -165,7 +166,6 @@ function eachLive({ jobs }: Census, read: (live: LiveCensus) => readonly Series[
 export class CensusGauges {
   readonly #gauges: ReadonlyArray<readonly [Shared, Gauge]>
   readonly #wal: Counter
-  readonly #up: Gauge
 
   constructor(registry: Registry) {
     const registers = [registry]
@@ -178,16 +178,10 @@ export class CensusGauges {
       help: 'WAL that the database cluster has written, by everybody.',
       registers,
     })
-    this.#up = new Gauge({
-      name: 'backfill_database_up',
-      help: '1 while the control schema can be read, else 0.',
-      registers,
-    })
   }
 
   set(census: Census): void {
     this.#reset()
-    this.#up.set(1)
     for (const [{ read }, gauge] of this.#gauges) for (const [labels, value] of read(census)) gauge.set(labels, value)
     if (census.walBytes !== null) this.#wal.inc(census.walBytes)
   }
@@ -195,7 +189,6 @@ export class CensusGauges {
   /** There is none: stale is worse than absent. */
   lose(): void {
     this.#reset()
-    this.#up.set(0)
   }
 
   #reset(): void {

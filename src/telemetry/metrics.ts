@@ -6,6 +6,8 @@ import { CensusGauges } from './census.ts'
 
 /** Where the numbers of a database come from, each time that Prometheus asks. */
 export interface MetricSources {
+  /** Fails where the database does not answer. */
+  ping(): Promise<void>
   census(): Promise<Census>
   /** Tickets by state. */
   queueDepth(): Promise<Readonly<Record<string, number>>>
@@ -93,6 +95,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
   })
   for (const kind of ['lease', 'ticket']) rescues.inc({ kind }, 0)
 
+  const up = gauge('backfill_database_up', '1 while the database answers, else 0.')
   const census = new CensusGauges(registry)
   const tickets = gauge('backfill_queue_tickets', 'Tickets on the queue by state.', ['state'])
   const signal = gauge(
@@ -120,6 +123,17 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
 
   function gauge<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> {
     return new Gauge({ name, help, labelNames, registers })
+  }
+
+  /** A database that answers, and is too slow to be counted, is up all the same. */
+  async function readDatabase(): Promise<void> {
+    try {
+      await sources.ping()
+      up.set(1)
+    } catch (error) {
+      up.set(0)
+      sources.onError('the database', error)
+    }
   }
 
   async function readCensus(): Promise<void> {
@@ -187,7 +201,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     async refresh(): Promise<void> {
       readSignals()
       readUse()
-      await Promise.all([readCensus(), readTickets()])
+      await Promise.all([readDatabase(), readCensus(), readTickets()])
     },
   }
 }

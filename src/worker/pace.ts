@@ -89,15 +89,21 @@ export class PaceKeeper {
     }
   }
 
-  /** What was measured last, with the strictest limits of the runs that are live. */
+  /** What was measured last, the worst of the tables of live runs, with the strictest limits of these. */
   measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
     const now = this.#now()
     const options =
       this.#live.length > 0
         ? this.#live.map((run) => optionsInForce(run.options, run.overrides, now))
         : [defaultRunOptions]
-    const readings = this.#deps.sampler.readings(this.#live[0]?.target)
-    return readings.map(({ signal, value }) => ({ signal, value, ...(strictestLimit(signal, options) ?? noLimit) }))
+    const targets = this.#live.length > 0 ? this.#live.map((run) => run.target) : [undefined]
+    const worst = new Map<SignalName, number | null>()
+    for (const { signal, value } of targets.flatMap((target) => this.#deps.sampler.readings(target))) {
+      const before = worst.get(signal)
+      // What is unknown is worse than any value.
+      if (before === undefined || value === null || (before !== null && value > before)) worst.set(signal, value)
+    }
+    return [...worst].map(([signal, value]) => ({ signal, value, ...(strictestLimit(signal, options) ?? noLimit) }))
   }
 
   /** Writes down what holds a run, and stops its batches in every process. */

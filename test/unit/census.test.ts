@@ -15,6 +15,8 @@ const tally = {
   throttledSeconds: 0,
 } as const
 
+const none = { live: [], lastEnded: [], failed: [] }
+
 function counted(scanned: number, run: Partial<CountedRun> = {}): CountedRun {
   return {
     job: 'job',
@@ -37,12 +39,12 @@ test('live runs of one job are added up, or told by the worst of them', () => {
     counted(900, { verifyRounds: 4, slowedBy: 'rate' }),
     counted(100, { stalled: true, heldBy: 'replica-lag' }),
   ]
-  expect(censusOf(runs)).toEqual([
+  expect(censusOf({ ...none, live: runs })).toEqual([
     {
       job: 'job',
       statuses: new Set(['running']),
-      quarantined: 6,
-      maxQuarantined: 100,
+      quarantined: 3,
+      maxQuarantined: 50,
       live: {
         progressRatio: 0.1,
         rowsPerSecond: 20,
@@ -61,13 +63,30 @@ test('live runs of one job are added up, or told by the worst of them', () => {
 })
 
 test('a rate has no limit where one run has none, and a paused run neither stalls nor has a checkpoint to wait for', () => {
-  const [free] = censusOf([counted(1), counted(1, { rateLimit: null })])
+  const [free] = censusOf({ ...none, live: [counted(1), counted(1, { rateLimit: null })] })
   expect(free?.live?.rateLimit).toBeNull()
-  const [paused] = censusOf([counted(1, { status: 'paused' })])
+  const [paused] = censusOf({ ...none, live: [counted(1, { status: 'paused' })] })
   expect(paused?.live).toMatchObject({ stalled: null, lastCheckpointAt: null })
 })
 
+test('quarantine is that of the run which is nearest to its limit', () => {
+  const full = counted(1, { maxQuarantined: 4 })
+  const [job] = censusOf({ ...none, live: [counted(1), full, counted(1)] })
+  expect(job).toMatchObject({ quarantined: 3, maxQuarantined: 4 })
+})
+
+test('a job has failed until the run that failed is run again, whatever others of it have come to since', () => {
+  const lastEnded = [{ job: 'job', status: 'succeeded' as const }]
+  const failed = [{ job: 'job', quarantined: 101 }]
+  const [still] = censusOf({ live: [], lastEnded, failed })
+  expect(still).toMatchObject({ statuses: new Set(['failed', 'succeeded']), quarantined: 101, maxQuarantined: null })
+  const [beside] = censusOf({ live: [counted(1)], lastEnded, failed })
+  expect(beside).toMatchObject({ statuses: new Set(['running', 'failed']), quarantined: 3 })
+  const [again] = censusOf({ live: [counted(1)], lastEnded: [{ job: 'job', status: 'failed' }], failed: [] })
+  expect(again?.statuses).toEqual(new Set(['running']))
+})
+
 test('a job whose runs have all ended has nothing live', () => {
-  const [ended] = censusOf([counted(1000, { status: 'failed' })])
-  expect(ended).toMatchObject({ statuses: new Set(['failed']), quarantined: 3, live: null })
+  const [ended] = censusOf({ ...none, lastEnded: [{ job: 'job', status: 'cancelled' }] })
+  expect(ended).toMatchObject({ statuses: new Set(['cancelled']), quarantined: 0, maxQuarantined: null, live: null })
 })
