@@ -156,8 +156,8 @@ async function undo(sites: readonly Site[], id: string, actor: string, failure: 
   const committed = failure.done[0]?.site.name
   const why = messageOf(failure.cause)
   const run = await findRunParts(sites, id, committed)
-  const live = run.parts.filter((part) => transitions[part.run.status].cancel !== null)
-  if (live.length > 0) await stopRunParts(run, live, 'cancel', { actor, reason: `Its start failed: ${why}.` })
+  const open = run.parts.filter((part) => transitions[part.run.status].cancel !== null)
+  if (open.length > 0) await stopRunParts(run, open, 'cancel', { actor, reason: `Its start failed: ${why}.` })
   const { parts, unseen } = await findRunParts(sites, id, committed)
   const standing = [
     ...parts.map((part) => `${part.site.name}: ${part.run.status}.`),

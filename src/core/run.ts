@@ -134,7 +134,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     start: null,
     pause: null,
     resume: null,
-    cancel: null,
+    cancel: 'cancelled', // an operator who gives it up; failing raised every epoch, so there is nothing to settle
     retry: 'queued', // an operator who has removed the reason; it goes on from its cursors
     settle: null,
     verify: null,

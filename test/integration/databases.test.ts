@@ -175,11 +175,29 @@ describe('a run over several databases', () => {
     await expectTouchedOnce(shards.us as TestDatabase, 6000)
     await shards.eu?.query("UPDATE items SET source = '7' WHERE id = 100")
     const pause = await client.call<Problem>('POST', `/runs/${id}/pause`)
-    expect(pause.body).toMatchObject({ status: 409, legal: ['retry'], from: { eu: 'failed', us: 'succeeded' } })
+    expect(pause.body).toMatchObject({
+      status: 409,
+      legal: ['cancel', 'retry'],
+      from: { eu: 'failed', us: 'succeeded' },
+    })
     expect((await client.call('POST', `/runs/${id}/retry`)).status).toBe(200)
     await client.reaches(id, ['succeeded'])
     await expectTouchedOnce(shards.eu as TestDatabase, 200)
     await expectTouchedOnce(shards.us as TestDatabase, 6000)
+  })
+
+  test('that has failed in one of them is given up there, and keeps what the others have done', async () => {
+    const { shards, jobs } = await createShards({ eu: 200, us: 300 })
+    await shards.eu?.query('ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR id <> 100)')
+    const client = await startOnDatabases(shards, jobs)
+    const id = await client.start('count')
+    expect(statuses(await client.reaches(id, ['failed']))).toEqual({ eu: 'failed', us: 'succeeded' })
+    const { status, body } = await client.call('POST', `/runs/${id}/cancel`, { reason: 'wrong table' })
+    expect([status, body.status, statuses(body)]).toEqual([200, 'cancelled', { eu: 'cancelled', us: 'succeeded' }])
+    expect(body.reason).toContain('wrong table')
+    const retry = await client.call<Problem>('POST', `/runs/${id}/retry`)
+    expect(retry.body).toMatchObject({ status: 409, legal: [], from: { eu: 'cancelled', us: 'succeeded' } })
+    await expectTouchedOnce(shards.us as TestDatabase, 300)
   })
 
   test('has the quarantines of all of them in one list; ids are those of one database', async () => {

@@ -171,6 +171,47 @@ describe('a run that cannot go on', () => {
   })
 })
 
+test('a failed run that nobody wants any more is given up, at once and for good', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 1000)
+  await database.query('ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR id <> 700)')
+  const client = await startInProcess(database, jobs, { ROLE: 'api' })
+  const id = await client.start('touch', { options: { parallelism: 2 } })
+  // Failing has to take it away: cancelling waits for nobody.
+  await database.query(
+    `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '1 hour'
+     WHERE run_id = $1 AND kind = 'stragglers'`,
+    [id],
+  )
+  await startInProcess(database, jobs, { ROLE: 'worker' })
+  const { reason } = await client.reaches(id, ['failed'])
+  expect(
+    await database.query(
+      'SELECT FROM evenkeel.ranges WHERE lease_owner IS NOT NULL OR ticket IS NOT NULL OR epoch = 0',
+    ),
+  ).toEqual([])
+
+  const { status, body } = await client.call('POST', `/runs/${id}/cancel`, { reason: 'wrong job' })
+  expect([status, body.status, body.reason]).toEqual([200, 'cancelled', 'wrong job'])
+  const { events } = (await client.call<Events>('GET', `/runs/${id}/events`)).body
+  expect(events.at(-2)).toMatchObject({ kind: 'fail', detail: { to: 'failed', reason } })
+  expect(events.at(-1)).toMatchObject({
+    kind: 'cancel',
+    actor: 'local',
+    detail: { from: 'failed', to: 'cancelled', reason: 'wrong job' },
+  })
+
+  for (const call of ['cancel', 'retry', 'quarantine/retry']) {
+    const refused = await client.call<Problem>('POST', `/runs/${id}/${call}`)
+    expect([refused.status, refused.body], call).toMatchObject([409, { from: 'cancelled' }])
+    expect(refused.body.detail).toMatch(/start a new run/i)
+  }
+  await database.query('ALTER TABLE items DROP CONSTRAINT sound')
+  await client.reaches(await client.start('touch'), ['succeeded'])
+  await expectTouchedOnce(database, 1000)
+  expect((await client.run(id)).status).toBe('cancelled')
+})
+
 describe('a database that does not let it', () => {
   test('a batch that is turned away again and again says why, and goes on by itself', async () => {
     const database = await createDatabase()
