@@ -58,7 +58,7 @@ export const overview = dashboard({
         }).overrideByName('warning', [judged(['green', [1, 'orange']])]),
         stat({
           title: 'Failed',
-          says: 'Jobs whose last run has failed. Nothing is lost: its `reason` says why, and after the repair `POST /runs/:id/retry` goes on from where it stopped.',
+          says: 'Jobs with a failed run that was neither run again nor cancelled. Nothing is lost: its `reason` says why, and after the repair `POST /runs/:id/retry` goes on from where it stopped.',
           width: 3,
           height: 4,
           unit: 'none',

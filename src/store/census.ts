@@ -54,7 +54,7 @@ export async function listLastEvents(
   const { rows } = await db.query<{ job: string; event: string; at: Date }>(
     `WITH told AS (
        SELECT id, job FROM ${s}.runs WHERE status = ANY($1)
-       UNION SELECT id, job FROM ${s}.runs WHERE ended_at > clock_timestamp() - make_interval(secs => $2)
+       UNION SELECT id, job FROM ${s}.runs WHERE ended_at > now() - make_interval(secs => $2)
      )
      SELECT * FROM (
        SELECT told.job, kind.name AS event,

@@ -92,11 +92,11 @@ export class PaceKeeper {
   /** What was measured last, the worst of the tables of live runs, with the strictest limits of these. */
   measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
     const now = this.#now()
+    // What waits for its time, or stands still with everything, is not what writes over its limits.
+    const runs = this.#live.filter(({ hold }) => hold?.signal !== 'schedule' && hold?.signal !== 'standstill')
     const options =
-      this.#live.length > 0
-        ? this.#live.map((run) => optionsInForce(run.options, run.overrides, now))
-        : [defaultRunOptions]
-    const targets = this.#live.length > 0 ? this.#live.map((run) => run.target) : [undefined]
+      runs.length > 0 ? runs.map((run) => optionsInForce(run.options, run.overrides, now)) : [defaultRunOptions]
+    const targets = runs.length > 0 ? runs.map((run) => run.target) : [undefined]
     const worst = new Map<SignalName, number | null>()
     for (const { signal, value } of targets.flatMap((target) => this.#deps.sampler.readings(target))) {
       const before = worst.get(signal)

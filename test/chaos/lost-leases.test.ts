@@ -123,7 +123,8 @@ test('a worker that Postgres does not answer for longer than its lease changes n
   proxy.blackhole()
   await startInProcess(database, jobs, worker)
   await untilLost(database, away)
-  await untilDone(database, await countDone(database))
+  // Each of its four slots may take one ticket before it takes none, and each is waited for as long as a lease and its grace.
+  await untilDone(database, await countDone(database), 60)
   // What was on its way arrives now.
   proxy.heal()
   await untilHolds(database, away)

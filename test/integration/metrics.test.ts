@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { describe, expect, test } from 'vitest'
+import pg from 'pg'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Metric, type Sample, scrape } from '../support/exposition.ts'
 import { createItems } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
-import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
+import { type Client, jobSource, jobsFolder, startInProcess, startOnDatabases, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 interface Row {
@@ -159,18 +160,16 @@ describe('metrics', () => {
     await client.reaches(id, ['failed'])
     expect(await statuses()).toEqual(['failed'])
     expect(value(await scrape(client), 'backfill_run_quarantined', { job_name: 'divide' })).toBe(0)
-    // Others of the job, with other parameters, do not make it good while they are live, nor hide it.
-    await client.call('POST', '/pause')
+    // Others of the job, with other parameters, neither hide it nor make it good.
     const other = await client.start('divide', { params: { part: 11 } })
-    expect(await statuses()).toEqual(['queued', 'failed'])
+    await client.reaches(other, ['succeeded'])
+    expect(await statuses()).toEqual(['succeeded', 'failed'])
+    await client.call('POST', '/pause')
     const again = await client.start('divide', { params: { part: 1 } })
     expect(await statuses()).toEqual(['queued'])
     await client.call('POST', `/runs/${again}/cancel`)
     await client.reaches(again, ['cancelled'])
-    expect(await statuses()).toEqual(['queued', 'cancelled'])
-    await client.call('POST', '/resume')
-    await client.reaches(other, ['succeeded'])
-    expect(await statuses()).toEqual(['succeeded'])
+    expect(await statuses()).toEqual(['cancelled'])
   })
 
   test('limits are those that count: one that is overridden is none until the override ends', async () => {
@@ -215,6 +214,80 @@ describe('metrics', () => {
     )
   })
 
+  test('a database that hangs is down within the time of a scrape, and the numbers of others are there', async () => {
+    const [hung, well] = [await createDatabase(), await createDatabase()]
+    const jobs = await createItems(hung, 10)
+    const proxy = await startProxy(hung.url)
+    const client = await startOnDatabases({ hung: { url: proxy.url }, well }, jobs)
+    const up = async () => {
+      const metrics = await scrape(client)
+      return ['hung', 'well'].map((database) => value(metrics, 'backfill_database_up', { database }))
+    }
+    expect(await up()).toEqual([1, 1])
+    proxy.blackhole()
+    // Of 5 s, the shortest scrape timeout that the set-up has.
+    const scrapes = Array.from({ length: 3 }, async () => {
+      const answer = await fetch(new URL('/metrics', client.url), { signal: AbortSignal.timeout(4500) })
+      return answer.text()
+    })
+    for (const text of await Promise.all(scrapes)) {
+      expect(text).toContain('backfill_database_up{database="hung"} 0')
+      expect(text).toContain('backfill_database_up{database="well"} 1')
+      expect(text).toMatch(/^backfill_runs\{.*database="well"/m)
+      expect(text).not.toMatch(/^backfill_runs\{.*database="hung"/m)
+    }
+    proxy.heal()
+    await until('it to be up again', up, (both) => both.every((one) => one === 1))
+  })
+
+  test('a census that takes long is left out, does not pile up, and makes no database down', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 10))
+    const locker = new pg.Client({ connectionString: database.url })
+    onTestFinished(() => locker.end())
+    await locker.connect()
+    await locker.query('BEGIN; LOCK TABLE evenkeel.quarantine')
+    for (let times = 1; times <= 4; times += 1) {
+      const metrics = await scrape(client)
+      expect(value(metrics, 'backfill_database_up')).toBe(1)
+      expect(metrics.get('backfill_runs')?.samples).toEqual([])
+      const sessions = await database.query<{ name: string; busy: number }>(
+        `SELECT application_name AS name, count(*) FILTER (WHERE wait_event_type = 'Lock')::int AS busy FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name LIKE 'evenkeel%' GROUP BY application_name`,
+      )
+      expect(sessions.find(({ name }) => name === 'evenkeel metrics')?.busy).toBeLessThanOrEqual(1)
+      expect(sessions.find(({ name }) => name === 'evenkeel control')?.busy ?? 0).toBe(0)
+    }
+    await locker.query('ROLLBACK')
+    await until(
+      'the census to be back',
+      () => scrape(client),
+      (metrics) => value(metrics, 'backfill_runs', { status: 'running' }) === 0,
+    )
+  })
+
+  test('of the tables of live runs, the worst is told', async () => {
+    const database = await createDatabase()
+    await createItems(database, 20_000)
+    await database.query(
+      'CREATE TABLE worn (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0) WITH (autovacuum_enabled = off)',
+    )
+    await database.query('INSERT INTO worn SELECT generate_series(1, 5000)')
+    for (let times = 1; times <= 2; times += 1) await database.query('UPDATE worn SET touched = 0')
+    await database.query('ANALYZE worn')
+    const rest = 'set: { touched: sql`touched + 1` }'
+    const jobs = await jobsFolder({
+      'clean.ts': jobSource({ name: 'clean', table: 'items', rest, paced: true }),
+      'worn.ts': jobSource({ name: 'worn', table: 'worn', rest, paced: true }),
+    })
+    const client = await startInProcess(database, jobs)
+    await client.start('clean', { options: { maxRowsPerSecond: 500 } })
+    const deadTuples = async () => value(await scrape(client), 'backfill_signal', { signal: 'dead-tuples' })
+    await until('the clean table to be known', deadTuples, (part) => part !== undefined && part < 0.2)
+    await client.start('worn', { options: { maxRowsPerSecond: 50 } })
+    await until('the worn one to be told', deadTuples, (part) => part !== undefined && part > 0.5)
+  })
+
   test('answers are counted by route as it is written, and what is asked for in vain is one series', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 10))
@@ -246,7 +319,8 @@ describe('metrics', () => {
         names.map((name) => client.start(name, { options: { ...unpaced, parallelism: 1 } })),
       )
       for (const id of ids) await client.reaches(id, ['succeeded'])
-      return series(await scrape(client)).length
+      // Of events there is one for each kind that happened of late.
+      return series(await scrape(client)).filter(({ name }) => name !== 'backfill_run_event_timestamp_seconds').length
     }
     await runAll()
     const after40 = await runAll()

@@ -36,10 +36,11 @@ export function countDone(database: TestDatabase): Promise<number> {
 }
 
 /** Waits until more rows than this are done. */
-export async function untilDone(database: TestDatabase, rows: number): Promise<void> {
+export async function untilDone(database: TestDatabase, rows: number, seconds = 30): Promise<void> {
   await until(
     `more than ${rows} rows to be done`,
     () => countDone(database),
     (done) => done > rows,
+    seconds,
   )
 }
