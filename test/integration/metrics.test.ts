@@ -251,6 +251,10 @@ describe('metrics', () => {
       const metrics = await scrape(client)
       expect(value(metrics, 'backfill_database_up')).toBe(1)
       expect(metrics.get('backfill_runs')?.samples).toEqual([])
+      const counting = await database.value<number>(
+        "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'evenkeel metrics' AND state = 'active'",
+      )
+      expect(counting).toBeLessThanOrEqual(1)
     }
     await database.query('DROP VIEW evenkeel.ranges')
     await database.query('ALTER TABLE evenkeel.swift_ranges RENAME TO ranges')
