@@ -90,8 +90,9 @@ test.runIf(queueKind === 'postgres').for(['count', 'touch'])(
     // About a page for each, with room for new versions; what is dead is pruned by whoever comes next.
     expect(ranges.table).toBeLessThan((2 * ranges.rows + 8) * 8 * kB)
     expect(ranges.indexes).toBeLessThan(64 * kB)
+    // An index has two pages when it holds next to nothing, and `runs` has eight.
     for (const size of most.sizes.filter(({ name }) => name !== 'ranges'))
-      expect(total(size), JSON.stringify(size)).toBeLessThan(128 * kB)
+      expect(total(size), JSON.stringify(size)).toBeLessThan(192 * kB)
     expect(most.of('events').rows).toBeLessThan(50)
   },
 )
