@@ -173,8 +173,9 @@ test('a look that hangs makes its signals unknown, holds up no others for long, 
     return rows.map(({ pid }) => pid as number)
   }
   await untilReading(sampler, 'probe', ({ worst }) => worst !== null)
-  const [pid] = await backends()
-  process.kill(pid as number, 'SIGSTOP')
+  // All that there are: which of them is the next to be asked nobody can tell.
+  const stopped = await backends()
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP')
   try {
     // Whichever was the next to be asked.
     const [unknown] = await until(
@@ -190,9 +191,9 @@ test('a look that hangs makes its signals unknown, holds up no others for long, 
     for (const signal of ['blocked', 'active', 'snapshot'] as const) {
       await untilReading(sampler, signal, ({ worst }) => worst !== null, { seconds: 15 })
     }
-    expect((await backends()).length).toBe(2)
+    expect((await backends()).length).toBeLessThanOrEqual(2 * stopped.length)
   } finally {
-    process.kill(pid as number, 'SIGCONT')
+    for (const pid of stopped) process.kill(pid, 'SIGCONT')
   }
 })
 
