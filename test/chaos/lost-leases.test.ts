@@ -63,7 +63,7 @@ import { z } from 'zod'
 const params = z.object({}).superRefine(() => {
   if (process.env.BUSY !== 'yes' || !existsSync(${JSON.stringify(flag)})) return
   rmSync(${JSON.stringify(flag)})
-  for (const end = performance.now() + 9000; performance.now() < end; );
+  for (const end = performance.now() + 15_000; performance.now() < end; );
 })
 export default defineJob({ name: 'count', table: 'items', params, options: ${JSON.stringify(unpaced)}, set: () => ({ touched: sql\`touched + 1\` }) })
 `,
