@@ -1,12 +1,15 @@
 import { limitOf } from './limits.ts'
 import type { RunOptions } from './options.ts'
 import { isOpen, opensAt } from './schedule.ts'
-import { formatValue, type Measured, type SignalName, type SignalUnit, signalSpecs } from './signal.ts'
+import { formatValue, type Measured, type SignalName, type SignalUnit, signalNames, signalSpecs } from './signal.ts'
+
+/** What a run can be held by. */
+export const holders = [...signalNames, 'schedule', 'standstill'] as const
 
 /** Why a run does not work at this moment though nobody has paused it. */
 export interface Hold {
   readonly reason: string
-  readonly signal: SignalName | 'schedule' | 'standstill'
+  readonly signal: (typeof holders)[number]
   /** Null where there is none: an unknown signal, a time. */
   readonly value: number | null
   readonly limit: number | null

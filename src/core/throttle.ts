@@ -1,4 +1,8 @@
 import type { RunStatus } from './run.ts'
+import { signalNames } from './signal.ts'
+
+/** What makes workers wait between batches: a signal, `maxRowsPerSecond`, or the pace that is still finding out. */
+export const brakes = [...signalNames, 'rate', 'start'] as const
 
 /** What holds a run back, as people are told. */
 export interface Throttle {

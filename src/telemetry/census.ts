@@ -1,9 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { type Census, type LiveCensus, rangeStates } from '../core/census.ts'
 import { faultNames } from '../core/fault.ts'
+import { holders } from '../core/hold.ts'
 import { rangeKinds } from '../core/ranges.ts'
 import { runStatuses } from '../core/run.ts'
-import { signalNames } from '../core/signal.ts'
+import { brakes } from '../core/throttle.ts'
 
 /** What stands after a metric's name: its labels and the value. */
 type Series = readonly [Readonly<Record<string, string>>, number]
@@ -15,8 +16,7 @@ interface Shared {
   read(census: Census): readonly Series[]
 }
 
-const holders = [...signalNames, 'schedule', 'standstill']
-const slowers = [...signalNames, 'rate', 'start', ...faultNames]
+const slowers = [...brakes, ...faultNames]
 
 /** What every process reads from the control schema, and all read the same. */
 const shared: readonly Shared[] = [

@@ -25,7 +25,7 @@ export function createExposition(databases: readonly Metrics[], version: string)
     registers: [process],
   })
   build.set({ version }, 1)
-  // However many ask at once, the databases and queues are asked once: this route is open to all.
+  // However many ask at once, the databases and queues are asked once.
   let telling: Promise<string> | null = null
   async function tell(): Promise<string> {
     try {

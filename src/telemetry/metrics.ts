@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Census } from '../core/census.ts'
 import { faultNames } from '../core/fault.ts'
-import { signalNames } from '../core/signal.ts'
+import { holders } from '../core/hold.ts'
+import { brakes } from '../core/throttle.ts'
 import { CensusGauges } from './census.ts'
 
 /** Where the numbers of a database come from, each time that Prometheus asks. */
@@ -39,7 +40,8 @@ export interface PoolUse {
 export type Metrics = ReturnType<typeof createMetrics>
 
 const rowOutcomes = ['done', 'unmatched', 'straggler', 'gone', 'quarantined']
-const brakes = [...signalNames, 'schedule', 'standstill', 'rate', 'start']
+/** A held run waits as well. */
+const waits = new Set([...brakes, ...holders])
 
 /**
  * What one process counts and measures of one database, on a registry of its own; `labels` stand on every series. No label
@@ -192,7 +194,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
       known.add(job_name)
       for (const outcome of rowOutcomes) rows.inc({ job_name, outcome }, 0)
       for (const fault of faultNames) batchFaults.inc({ job_name, fault }, 0)
-      for (const brake of brakes) throttledSeconds.inc({ job_name, signal: brake }, 0)
+      for (const signal of waits) throttledSeconds.inc({ job_name, signal }, 0)
       leasesLost.inc({ job_name }, 0)
       batchSeconds.zero({ job_name })
       batchRows.zero({ job_name })

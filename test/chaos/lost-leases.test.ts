@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { expect, inject, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { openQueue } from '../../src/queue/tickets.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
@@ -152,6 +153,39 @@ test.runIf(queueKind === 'redis')(
     })
     await startInProcess(database, jobs, worker)
     await finish(client, database, id)
+  },
+)
+
+test.runIf(queueKind === 'redis')(
+  'a worker that does not reach Postgres takes no more tickets than it has slots',
+  async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 10)
+    const proxy = await startProxy(database.url)
+    const away = await spawnService({ url: proxy.url }, jobs, worker)
+    const queue = openQueue({
+      location: { kind: 'redis', url: inject('redisUrl') as string },
+      instance: await database.value<string>('SELECT id FROM evenkeel.instance'),
+      onError: () => undefined,
+    })
+    onTestFinished(() => queue.close())
+    proxy.refuse()
+    proxy.cut()
+    await queue.put(
+      Array.from({ length: 6 }, (_, ordinal) => ({
+        id: `gone-1.${ordinal}.aa`,
+        runId: 'gone-1',
+        ordinal,
+        delaySeconds: 0,
+      })),
+    )
+    await until('four slices to have failed', () => away.output().split('slice ended before').length > 4)
+    expect(await queue.depth()).toEqual({ waiting: 2, delayed: 0, active: 4 })
+    proxy.heal()
+    await until('the slots to be free again', async () => {
+      const { waiting, active } = await queue.depth()
+      return waiting + active === 0
+    })
   },
 )
 

@@ -116,6 +116,9 @@ describe('metrics', () => {
       Date.now() / 1000 - 60,
     )
     expect(value(during, 'backfill_worker_slots')).toBe(4)
+    expect(value(during, 'backfill_worker_slots_busy')).toBeGreaterThan(0)
+    expect(value(during, 'backfill_pool_connections', { pool: 'engine', state: 'busy' })).toBeGreaterThan(0)
+    expect(value(during, 'backfill_pool_connections_limit', { pool: 'engine' })).toBe(6)
     expect(value(during, 'backfill_wal_bytes_total')).toBeGreaterThan(
       value(before, 'backfill_wal_bytes_total') ?? Number.POSITIVE_INFINITY,
     )
