@@ -174,10 +174,10 @@ describe('metrics', () => {
     expect(await statuses()).toEqual(['cancelled'])
   })
 
-  test('limits are those that count: one that is overridden is none until the override ends', async () => {
+  test('limits are those that count: none that is overridden, and none of a run that waits for its schedule', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 40_000, { paced: true }))
-    const options = { maxRowsPerSecond: 2000, signals: { snapshot: 3600 } }
+    const options = { maxRowsPerSecond: 500, signals: { snapshot: 3600 } }
     const id = await client.start('touch', { options })
     const untilLimit = (limit: number | undefined) =>
       until(
@@ -190,6 +190,14 @@ describe('metrics', () => {
     expect((await client.call('POST', `/runs/${id}/overrides`, override)).status).toBe(200)
     await untilLimit(undefined)
     expect((await client.call('DELETE', `/runs/${id}/overrides/snapshot`)).status).toBe(200)
+    await untilLimit(3600)
+    const schedule = { cron: '0 0 29 2 *', timeZone: 'UTC' }
+    const waiting = await client.start('count', { options: { schedule, signals: { snapshot: 1800 } } })
+    await until(
+      'it to wait for its schedule',
+      () => client.run(waiting),
+      ({ throttle }) => throttle?.signal === 'schedule',
+    )
     await untilLimit(3600)
   })
 
