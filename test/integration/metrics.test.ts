@@ -191,7 +191,7 @@ describe('metrics', () => {
     await untilLimit(undefined)
     expect((await client.call('DELETE', `/runs/${id}/overrides/snapshot`)).status).toBe(200)
     await untilLimit(3600)
-    const schedule = { cron: '0 0 29 2 *', timeZone: 'UTC' }
+    const schedule = { cron: '* * 29 2 *', timeZone: 'UTC' }
     const waiting = await client.start('count', { options: { schedule, signals: { snapshot: 1800 } } })
     await until(
       'it to wait for its schedule',
