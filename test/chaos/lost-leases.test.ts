@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -54,7 +55,7 @@ test('a worker whose only thread is busy for longer than its lease changes nothi
   const database = await createDatabase()
   await createItems(database, rows)
   const jobs = await jobsFolder({})
-  const flag = join(jobs, 'busy')
+  const [busyFlag, freeFlag] = [join(jobs, 'busy'), join(jobs, 'free')]
   // The job's own code is what keeps the thread: the parameters are read at the beginning of each slice.
   await writeFile(
     join(jobs, 'count.ts'),
@@ -62,9 +63,9 @@ test('a worker whose only thread is busy for longer than its lease changes nothi
 import { defineJob, sql } from 'evenkeel'
 import { z } from 'zod'
 const params = z.object({}).superRefine(() => {
-  if (process.env.BUSY !== 'yes' || !existsSync(${JSON.stringify(flag)})) return
-  rmSync(${JSON.stringify(flag)})
-  for (const end = performance.now() + 15_000; performance.now() < end; );
+  if (process.env.BUSY !== 'yes' || !existsSync(${JSON.stringify(busyFlag)})) return
+  rmSync(${JSON.stringify(busyFlag)})
+  for (const end = performance.now() + 60_000; performance.now() < end && !existsSync(${JSON.stringify(freeFlag)}); );
 })
 export default defineJob({ name: 'count', table: 'items', params, options: ${JSON.stringify(unpaced)}, set: () => ({ touched: sql\`touched + 1\` }) })
 `,
@@ -73,11 +74,12 @@ export default defineJob({ name: 'count', table: 'items', params, options: ${JSO
   const id = await client.start('count', { options: { ...slowly.options, parallelism: 4 } })
   const busy = await spawnService(database, jobs, { ...worker, BUSY: 'yes' })
   await untilDone(database, 100)
+  await writeFile(busyFlag, '')
+  await until('its thread to be kept', () => !existsSync(busyFlag))
   await startInProcess(database, jobs, worker)
-  await writeFile(flag, '')
   await untilLost(database, busy)
-  const done = await countDone(database)
-  await untilDone(database, done)
+  await writeFile(freeFlag, '')
+  await untilDone(database, await countDone(database))
   await until('it to find that its ranges are gone', () => busy.output().includes('fence shut'))
   await finish(client, database, id)
 })
