@@ -29,7 +29,7 @@ export const faults = {
 export type Fault = keyof typeof faults
 export const faultNames = Object.keys(faults) as Fault[]
 
-/** By SQLSTATE, or by its class where the whole class means one thing. What stands here nowhere is a fault of the job. */
+/** By SQLSTATE, or by its class where the whole class means one thing. */
 const bySqlstate: Readonly<Record<string, Fault>> = {
   40001: 'serialization', // serialization_failure; on a standby that was just promoted, too
   '40P01': 'deadlock', // deadlock_detected
@@ -43,6 +43,7 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   '57P01': 'connection', // admin_shutdown
   '57P02': 'connection', // crash_shutdown
   '57P03': 'connection', // cannot_connect_now: starting, stopping, or a standby that takes no sessions yet
+  '57P04': 'connection', // database_dropped: it may be restored
   '57P05': 'connection', // idle_session_timeout
   '25P03': 'connection', // idle_in_transaction_session_timeout
   25006: 'read-only', // read_only_sql_transaction: a primary that was demoted, a standby that is not promoted yet
@@ -52,17 +53,33 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   28: 'authentication', // invalid_authorization_specification, invalid_password: a role is being changed
   58: 'system', // system_error: input and output of the server
 
+  '09': 'data', // triggered_action_exception
+  20: 'data', // case_not_found: in a function, for the value of this row
   21: 'data', // cardinality_violation: a subquery gives more than one row for this one
   22: 'data', // data_exception
   23: 'data', // integrity_constraint_violation
   40002: 'data', // transaction_integrity_constraint_violation
   27: 'data', // triggered_data_change_violation
+  '2F': 'data', // sql_routine_exception: a function ends without RETURN for this row
   38: 'data', // external_routine_exception
   39: 'data', // external_routine_invocation_exception
   44: 'data', // with_check_option_violation
-  54000: 'data', // program_limit_exceeded: this row's value is too large for an index
+  54: 'data', // program_limit_exceeded: this row's value is too large for an index, or nested too deep
+  HV: 'data', // fdw_error: a trigger writes this row to a foreign table
   P0: 'data', // plpgsql_error: a function or a trigger raises
 }
+
+/**
+ * Of the classes that Postgres has, those that say nothing of a row: a wrong statement, a missing right, an internal error. What has
+ * a class that Postgres does not have was raised by somebody's own function.
+ */
+const ofJob = new Set('00 01 02 03 0A 0B 0F 0L 0P 0Z 10 24 25 26 2B 2D 34 3B 3D 3F 40 42 55 57 58 72 F0 XX'.split(' '))
+
+/** RAISE, whatever the SQLSTATE that its author chose: a trigger that refuses a row with insufficient_privilege. */
+const raised = 'exec_stmt_raise'
+
+/** What the driver or a job's code throws when it is wrong itself. */
+const defects = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError]
 
 // Where Postgres refuses a session before it has begun: the database is closed to connections, gone, or not ours to enter.
 // The same SQLSTATEs also come out of statements, where they mean something else; the routine's name is never translated.
@@ -70,10 +87,16 @@ const sessionStart = new Set(['InitPostgres', 'CheckMyDatabase'])
 
 /** Tells what kind of fault was thrown. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
 export function faultOf(error: unknown): Fault {
-  if (error instanceof Problem || error instanceof TypeError || error instanceof RangeError) return 'job'
+  if (error instanceof Problem || defects.some((defect) => error instanceof defect)) return 'job'
   const sqlstate = sqlstateOf(error)
-  if (sqlstate === null || sessionStart.has((error as { routine?: string }).routine ?? '')) return 'connection'
-  return bySqlstate[sqlstate] ?? bySqlstate[sqlstate.slice(0, 2)] ?? 'job'
+  const { routine = '', position } = error as { routine?: string; position?: string }
+  if (sqlstate === null || sessionStart.has(routine)) return 'connection'
+  const sqlclass = sqlstate.slice(0, 2)
+  const known = bySqlstate[sqlstate] ?? bySqlstate[sqlclass]
+  if (known) return known
+  if (routine === raised || !ofJob.has(sqlclass)) return 'data'
+  // undefined_object, and not one that the statement names: a value that is none of its type, as for regconfig.
+  return sqlstate === '42704' && position === undefined ? 'data' : 'job'
 }
 
 /** What is done about what was thrown. */
@@ -96,10 +119,10 @@ export function isOutage(error: unknown): boolean {
     : /^Connection terminated|^timeout exceeded when trying to connect|^Query read timeout/.test(message)
 }
 
-/** The five characters of an SQLSTATE, or null: Node's own codes are longer, or begin with E (EPIPE, EPERM), as no SQLSTATE does. */
+/** The five characters of an SQLSTATE, or null: what Postgres says has a severity, and Node's own codes (EPIPE, EPERM) have none. */
 export function sqlstateOf(error: unknown): string | null {
-  const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : null
+  const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
+  return typeof code === 'string' && typeof severity === 'string' ? code : null
 }
 
 // Where Postgres adds the contents of the row that failed: in the server's language, so that the words do not tell.

@@ -59,7 +59,9 @@ export interface ResolvedJob {
 
 /** Puts parameters into a job. Throws a Problem that names each parameter that does not fit. */
 export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
-  const given = (job.params ?? z.strictObject({})).safeParse(params ?? {})
+  const schema = job.params ?? z.strictObject({})
+  // A transform of the author's own may throw what zod passes on.
+  const given = written(job, 'params', () => schema.safeParse(params ?? {}))
   if (!given.success) {
     throw new Problem('invalid', `The parameters do not fit job ${job.name}.\n${z.prettifyError(given.error)}`, {
       issues: given.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })),
@@ -77,13 +79,13 @@ export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
 }
 
 /** What the author's own function gives; what it throws is his to mend, and said to be. */
-function written<T>(job: JobDefinition, part: 'where' | 'set', give: () => T): T {
+function written<T>(job: JobDefinition, part: 'params' | 'where' | 'set', give: () => T): T {
   try {
     return give()
   } catch (error) {
     throw new Problem(
       'invalid',
-      `${part} of job ${job.name} throws for these parameters: ${messageOf(error)}`,
+      `${part} of job ${job.name} ${part === 'params' ? 'throw' : 'throws'} for these parameters: ${messageOf(error)}`,
       {},
       { cause: error },
     )

@@ -78,5 +78,5 @@ function asideSql(s: string, cursor: string): string {
 }
 
 /** A row that was set aside before keeps its place, and is counted. */
-const onceMore = `ON CONFLICT (run_id, key) DO UPDATE SET attempts = q.attempts + 1, sqlstate = excluded.sqlstate,
+const onceMore = `ON CONFLICT (run_id, digest) DO UPDATE SET attempts = q.attempts + 1, sqlstate = excluded.sqlstate,
         message = excluded.message, last_at = clock_timestamp()`

@@ -62,7 +62,7 @@ export function updateStatements(
     residual: (bounds) => ({
       values: whereValues,
       text: `WITH ${fenceSql(s, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
-        ${writeStragglersSql(s, table, `NOT EXISTS (SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.key = ${table.keyArray('w')})`)},
+        ${writeStragglersSql(s, table, `NOT EXISTS (SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.digest = ${s}.key_digest(${table.keyArray('w')}))`)},
         ${checkpointSql(s, {
           ...windowEnd(table),
           done: '0',

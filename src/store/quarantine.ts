@@ -32,8 +32,8 @@ export async function hasRoomInQuarantine(
   most: number,
 ): Promise<boolean> {
   const { rows } = await db.query<{ room: boolean }>(
-    `SELECT count(*) FILTER (WHERE discarded_at IS NULL) < $3::int OR coalesce(bool_or(key = $2::text[]), false) AS room
-     FROM ${s}.quarantine WHERE run_id = $1`,
+    `SELECT (SELECT count(*) FROM ${s}.quarantine WHERE run_id = $1 AND discarded_at IS NULL) < $3::int
+       OR EXISTS (SELECT FROM ${s}.quarantine WHERE run_id = $1 AND digest = ${s}.key_digest($2::text[])) AS room`,
     [runId, key, most],
   )
   return rows[0]?.room ?? false

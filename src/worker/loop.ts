@@ -20,6 +20,8 @@ import { RangeSplitter } from './split.ts'
 import { waitSeconds } from './wait.ts'
 
 const triesOnOneWindow = 5
+/** So many in a row with nothing but such tries, before a row is taken to fail by itself. */
+const leasesForOneRow = 3
 
 /** How often batches of a slice ended in a fault, by its kind. */
 export type Faults = Partial<Record<Fault, number>>
@@ -158,7 +160,7 @@ export class SliceLoop {
         return { kind: 'committed', result: committed(result) }
       } catch (error) {
         const answer = answerTo(error)
-        if (answer === 'bisect') {
+        if (answer === 'bisect' || (answer === 'halve' && this.#isHopeless(error, limit, attempt))) {
           this.#count(error)
           const isolated = await this.#isolation.failed(error, input, this.#run)
           if (isolated !== 'narrowed')
@@ -174,6 +176,15 @@ export class SliceLoop {
         if (!(await this.#keepLease())) return { kind: 'fenced' }
       }
     }
+  }
+
+  /**
+   * One row that took too long or too much memory in every try of several leases in a row: it fails by itself, if not by its
+   * data, and all behind it would wait for it for ever. Where it is Postgres that is slow, the row cannot be set aside either.
+   */
+  #isHopeless(error: unknown, limit: number, attempt: number): boolean {
+    const givenUp = attempt >= triesOnOneWindow && this.#lease.attempts >= leasesForOneRow - 1
+    return givenUp && limit === 1 && ['statement-timeout', 'out-of-memory'].includes(faultOf(error))
   }
 
   /** A batch that failed has renewed nothing; and whoever gets the range next must not begin with as many rows again. */

@@ -5,7 +5,11 @@ import { backoffSeconds, retryBackoff, stragglerBackoff, windowBackoff } from '.
 import { messageOf, Problem } from '../../src/core/errors.ts'
 import { answerTo, describeFault, faultOf, faults, isOutage } from '../../src/core/fault.ts'
 
-const coded = (code: string) => Object.assign(new Error('from Postgres'), { code })
+/** What the driver throws for an error of Postgres. */
+const coded = (code: string, fields: { routine?: string; position?: string } = {}) =>
+  Object.assign(new Error('from Postgres'), { severity: 'ERROR', code, ...fields })
+/** What Node throws for one of the system. */
+const ofNode = (code: string) => Object.assign(new Error(`connect ${code}`), { code, errno: -111, syscall: 'connect' })
 
 describe('a fault in a batch', () => {
   test.for([
@@ -25,6 +29,7 @@ describe('a fault in a batch', () => {
     ['57P01', 'connection'], // the server is shut down
     ['57P02', 'connection'],
     ['57P03', 'connection'], // the server is starting
+    ['57P04', 'connection'], // the database was dropped
     ['25P03', 'connection'],
     ['25006', 'read-only'], // a primary that became a standby
     ['53300', 'too-many-connections'],
@@ -45,8 +50,16 @@ describe('a fault in a batch', () => {
     ['21000', 'a subquery with two rows'],
     ['44000', 'with check option'],
     ['54000', 'a value too large for its index'],
+    ['54001', 'a value nested too deep'],
+    ['20000', 'CASE in a function without that case'],
+    ['2F005', 'a function without RETURN'],
+    ['HV000', 'a foreign table'],
     ['P0001', 'raised by a trigger'],
     ['38001', 'raised by an external routine'],
+    ['45000', 'as other databases have it for one’s own errors'],
+    ['U0001', 'one’s own'],
+    ['E0001', 'one’s own that begins as a code of Node’s'],
+    ['99999', 'one’s own'],
   ])('%s (%s) is about some row: it is looked for', ([code]) => {
     expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['data', 'bisect'])
   })
@@ -62,10 +75,22 @@ describe('a fault in a batch', () => {
     expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['job', 'stop'])
   })
 
+  test('raised by a function with an SQLSTATE that says something else, it is about a row too', () => {
+    for (const code of ['42501', '55000', '0A000', 'XX000'])
+      expect(answerTo(coded(code, { routine: 'exec_stmt_raise' })), code).toBe('bisect')
+    // Whoever raises one of these means it: try again.
+    expect(answerTo(coded('40001', { routine: 'exec_stmt_raise' }))).toBe('halve')
+  })
+
+  test('an object that a value names and that there is not is about its row; one that the statement names is not', () => {
+    expect(answerTo(coded('42704'))).toBe('bisect')
+    expect(answerTo(coded('42704', { position: '12' }))).toBe('stop')
+  })
+
   test.for(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'EPERM', 'ETIMEDOUT', 'ENOTFOUND'])(
     'the connection’s own %s is the connection’s',
     (code) => {
-      expect(faultOf(coded(code))).toBe('connection')
+      expect(faultOf(ofNode(code))).toBe('connection')
     },
   )
 
@@ -78,6 +103,8 @@ describe('a fault in a batch', () => {
     expect(answerTo(new Problem('conflict', 'where still matches'))).toBe('stop')
     expect(answerTo(new TypeError('x is not a function'))).toBe('stop')
     expect(answerTo(new RangeError('Invalid time value'))).toBe('stop')
+    expect(answerTo(new ReferenceError('x is not defined'))).toBe('stop')
+    expect(answerTo(new SyntaxError('Unexpected token'))).toBe('stop')
   })
 
   test('every class that the SQL standard has for data is about rows, whatever follows', () => {
@@ -121,7 +148,7 @@ describe('an outage', () => {
   })
 
   test('is a connection that the system or the driver says is broken', () => {
-    for (const code of ['ECONNREFUSED', 'EPIPE', 'ETIMEDOUT']) expect(isOutage(coded(code)), code).toBe(true)
+    for (const code of ['ECONNREFUSED', 'EPIPE', 'ETIMEDOUT']) expect(isOutage(ofNode(code)), code).toBe(true)
     expect(isOutage(new Error('Connection terminated unexpectedly'))).toBe(true)
     expect(isOutage(new Error('timeout exceeded when trying to connect'))).toBe(true)
   })
@@ -132,10 +159,10 @@ describe('an outage', () => {
       ['42501', 'CheckMyDatabase'], // CONNECT revoked
       ['3D000', 'InitPostgres'], // dropped
     ] as const) {
-      const refused = Object.assign(coded(code), { routine })
+      const refused = coded(code, { routine })
       expect([isOutage(refused), answerTo(refused)], code).toEqual([true, 'hold'])
-      const raised = Object.assign(coded(code), { routine: 'exec_stmt_raise' })
-      expect([isOutage(raised), answerTo(raised)], code).toEqual([false, 'stop'])
+      const elsewhere = coded(code, { routine: 'aclcheck_error' })
+      expect([isOutage(elsewhere), answerTo(elsewhere)], code).toEqual([false, 'stop'])
     }
   })
 
