@@ -35,7 +35,12 @@ async function main(): Promise<number> {
   let service: Service | null = null
   let exitCode = 0
   try {
-    service = await startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log)
+    // One that waits for a lock, or for a database that does not answer, need not be waited for: it works on nothing yet.
+    service = await Promise.race([
+      startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log),
+      stopped,
+    ])
+    if (service === null) return 0
     log.info({ url: service.url, ...described(config, embedded) }, `evenkeel serves on ${service.url}`)
     const outdated = await Promise.race([stopped, service.outdated])
     if (outdated) {

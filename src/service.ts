@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { buildApp } from './api/app.ts'
 import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
@@ -28,7 +29,8 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const sites = await openSites(config, catalogue, log, outdate)
   const jobs = await readJobs(catalogue, log)
   if (config.role !== 'api') for (const { metrics } of sites) for (const job of jobs) metrics.know(job)
-  const name = `${hostname()}-${process.pid}`
+  // Containers may share a host's name and each call its process 1: what one of them holds no other one may take for its own.
+  const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
   const tidying = new AbortController()
   const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal)

@@ -22,6 +22,11 @@ import { startWorker, type Worker } from './worker/worker.ts'
 /** Tickets of one database that one process works on at once. */
 const slots = 4
 /**
+ * Postgres keeps the statements that a session has prepared, and their plans, until the session ends: about 1.5 MB for each
+ * partition that it has worked on.
+ */
+const leasesOfASession = 32
+/**
  * A database that does not answer must not keep the numbers of the others from being read: well within the shortest scrape timeout
  * that people set. Milliseconds.
  */
@@ -29,7 +34,13 @@ const numberWithinMs = 2000
 
 /** What is counted for others to see is not worth more of the database's time. */
 const countingSettings = { lock_timeout: '1s', statement_timeout: '3s', idle_in_transaction_session_timeout: '5s' }
-const controlSettings = { lock_timeout: '10s', statement_timeout: '30s', idle_in_transaction_session_timeout: '30s' }
+const controlSettings = {
+  lock_timeout: '10s',
+  statement_timeout: '30s',
+  idle_in_transaction_session_timeout: '30s',
+  // Batches need not; a change of status makes them durable, with all before it.
+  synchronous_commit: 'on',
+}
 
 /** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
 export interface OpenSite extends Site {
@@ -63,7 +74,13 @@ export async function openSite(
   )
   const engine = createPool(
     config.databaseUrl,
-    { name: 'evenkeel engine', max: slots + 2, settings: engineSettings, queryTimeoutMs: 20_000 },
+    {
+      name: 'evenkeel engine',
+      max: slots + 2,
+      settings: engineSettings,
+      queryTimeoutMs: 20_000,
+      maxUses: leasesOfASession,
+    },
     broke,
   )
   // Of its own: whoever looks, and however slow that is, takes no connection from those who work.

@@ -12,7 +12,7 @@ import { leaseRange } from '../store/leases.ts'
 import { changeStatus, createRun } from '../store/lifecycle.ts'
 import { listRanges } from '../store/ranges.ts'
 import type { NewRun } from '../store/runs.ts'
-import { countStragglers } from '../store/stragglers.ts'
+import { summariseStragglers } from '../store/stragglers.ts'
 import { assignTickets } from '../store/tickets.ts'
 import type { ApiDeps, Site } from './deps.ts'
 import type { dryRunSchema, dryRunsSchema } from './schemas.ts'
@@ -120,7 +120,7 @@ async function rehearse(
     )
     range = await rangeOf(tx, run.id, lease.ordinal)
   }
-  const stragglers = await countStragglers(tx, run.id)
+  const { count: stragglers } = await summariseStragglers(tx, run.id)
   const keys = before.map((row) => row.key)
   const after = await sampleByKey(tx.db, run.target, job, keys, lease.leaf)
 

@@ -84,14 +84,15 @@ function addProofs(bodies: readonly RunBody[]): RunBody['proof'] {
   }
 }
 
-/** One override is an entry, however many databases it was said to. */
+/** One override is an entry, however many databases it was said to; each has its own clock, and the first to end it is told. */
 function joinOverrides(parts: readonly Named[]): RunBody['overrides'] {
   const joined = new Map<string, RunBody['overrides'][number]>()
   for (const { database, overrides } of parts) {
     for (const override of overrides) {
-      const key = JSON.stringify([override.signal, override.reason, override.by, override.until])
+      const key = JSON.stringify([override.signal, override.reason, override.by])
       const same = joined.get(key)
-      joined.set(key, { ...(same ?? override), databases: [...(same?.databases ?? []), database] })
+      const first = same && same.until < override.until ? same : override
+      joined.set(key, { ...first, databases: [...(same?.databases ?? []), database] })
     }
   }
   return [...joined.values()]

@@ -52,7 +52,7 @@ function stalledOf({ status }: Run, totals: RangeTotals): RunBody['stalled'] {
 }
 
 function present(run: Run, totals: RangeTotals): RunBody {
-  const heldMs = run.heldMs + (run.hold ? Date.now() - Date.parse(run.hold.since) : 0)
+  const heldMs = run.heldMs + (run.hold ? totals.readAt.getTime() - Date.parse(run.hold.since) : 0)
   const progress = progressOf({
     status: run.status,
     rowsTotal: run.target.estimatedRows,
@@ -81,7 +81,7 @@ function present(run: Run, totals: RangeTotals): RunBody {
             residual: run.hasPredicate ? totals.stragglers : null,
           }
         : null,
-    overrides: overridesInForce(run.overrides, new Date()),
+    overrides: overridesInForce(run.overrides, totals.readAt),
     options: run.options,
     version: run.version,
     createdBy: run.createdBy,

@@ -19,6 +19,7 @@ export interface RunState {
   /** Something keeps it from working at this moment: its ranges get no tickets. */
   readonly held: boolean
   readonly ranges: readonly RangeState[]
+  /** Rows to come back to; where there are very many, at least so many. */
   readonly stragglers: number
   /** Rows in quarantine, those that were discarded left out. */
   readonly quarantined: number
@@ -56,7 +57,7 @@ export function nextStep(run: RunState): Step {
     if (run.verifyRounds < mostVerifyRounds) return event('leftover')
     return event(
       'fail',
-      `After ${mostVerifyRounds} rounds ${run.stragglers} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
+      `After ${mostVerifyRounds} rounds at least ${run.stragglers} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
     )
   }
   return { kind: 'dispatch', ordinals: [] }

@@ -49,7 +49,7 @@ export async function runBatch(
 ): Promise<BatchResult | null> {
   const began = performance.now()
   const { rows } = await client.query<Omit<BatchResult, 'seconds'>>({
-    name: statementName(statement.text),
+    name: statementName(statement),
     text: statement.text,
     values: batchValues(statement, input),
   })
@@ -83,14 +83,15 @@ export async function stillMatch(client: ClientBase, check: CompiledSql, keys: r
   return (rows[0]?.count ?? 0) > 0
 }
 
-const names = new Map<string, string>()
+// For as long as the statements are there: each partition has its own.
+const names = new WeakMap<CompiledSql, string>()
 
 // Postgres cuts names of prepared statements at 63 bytes: a hash keeps them apart.
-function statementName(text: string): string {
-  let name = names.get(text)
+function statementName(statement: CompiledSql): string {
+  let name = names.get(statement)
   if (name === undefined) {
-    name = `ek_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
-    names.set(text, name)
+    name = `ek_${createHash('sha256').update(statement.text).digest('hex').slice(0, 32)}`
+    names.set(statement, name)
   }
   return name
 }

@@ -1,4 +1,5 @@
 import { rateWindowSeconds } from '../core/progress.ts'
+import type { TableSql } from './table.ts'
 
 /**
  * The parameters that every batch statement begins with; the job's own values follow from `$11`.
@@ -23,14 +24,15 @@ const p = batchParameters
 /**
  * The fence: the range's row, locked, if it is still ours and its run may be worked on: not stopped, and not held by pace. Pausing and cancelling raise the
  * epoch under this same lock, so they wait for a batch in flight, and a batch that comes after them finds no row here.
- * The cursor is compared as well: a batch that we gave up for lost may have committed after all.
+ * The cursor is compared as well: a batch that we gave up for lost may have committed after all. And so is what the table's name
+ * means: another table may be put in its place between two batches, and Postgres then reads the statement anew.
  */
-export function fenceSql(s: string, status: 'running' | 'verifying'): string {
+export function fenceSql(s: string, table: TableSql, status: 'running' | 'verifying'): string {
   return `_ek_fence AS MATERIALIZED (
     SELECT n.version AS _ek_version, r.leaf->>'oid' AS _ek_leaf FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
     WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal} AND r.epoch = ${p.epoch} AND NOT r.done
       AND r.cursor IS NOT DISTINCT FROM ${p.cursor} AND r.upper_key IS NOT DISTINCT FROM ${p.upper}
-      AND n.status = '${status}' AND n.hold IS NULL
+      AND n.status = '${status}' AND n.hold IS NULL AND ${table.isOurs}
     FOR NO KEY UPDATE OF r
   )`
 }

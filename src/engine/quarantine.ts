@@ -35,7 +35,7 @@ export async function firstKey(
  * the row and does not look at the predicate, which may be what fails.
  */
 export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 'running' | 'verifying'): string {
-  return `WITH ${fenceSql(s, status)}, ${windowSql(table, 'true', bounds)}, _ek_aside AS (
+  return `WITH ${fenceSql(s, table, status)}, ${windowSql(table, 'true', bounds)}, _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, 1, (SELECT _ek_leaf FROM _ek_fence)
       FROM _ek_window w WHERE ${table.keyArray('w')} = ${fault.key}
@@ -43,10 +43,12 @@ export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 
     ), ${asideSql(s, `(SELECT ${fault.key} FROM _ek_aside)`)}`
 }
 
-/** Sets a straggler aside, if it still is one. */
-export function setStragglerAsideSql(s: string): string {
-  return `WITH ${fenceSql(s, 'running')}, _ek_struck AS (
-      DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id = ${p.runId} AND key = ${fault.key} RETURNING since, failures, leaf
+/** Sets a straggler aside, if it is still the one that is tried first. */
+export function setStragglerAsideSql(s: string, table: TableSql): string {
+  return `WITH ${fenceSql(s, table, 'running')}, _ek_struck AS (
+      DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id = ${p.runId} AND key = ${fault.key}
+        AND key = (SELECT key FROM ${s}.stragglers WHERE run_id = ${p.runId} AND retry_at <= clock_timestamp() ORDER BY retry_at, id LIMIT 1)
+      RETURNING since, failures, leaf
     ), _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, max(failures) + 1, min(since), max(leaf) FROM _ek_struck HAVING count(*) > 0
@@ -64,7 +66,7 @@ export function setAwayAsideSql(s: string, table: TableSql): string {
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
       SELECT x.run_id, x.key, '42P01', 'its partition ' || c.relname || ' is not part of the table at the moment: attach it and retry, or discard the row', x.failures + 1, x.since, x.leaf
       FROM _ek_due w JOIN ${s}.stragglers x ON x.id = w._ek_id JOIN pg_catalog.pg_class c ON c.oid = x.leaf::pg_catalog.oid
-      WHERE NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
+      WHERE x.id = ANY (ARRAY(SELECT _ek_id FROM _ek_due)) AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
         AND pg_catalog.pg_partition_root(c.oid) IS DISTINCT FROM ${table.regclass}
       ${onceMore} RETURNING 1
     )`

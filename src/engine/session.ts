@@ -20,6 +20,17 @@ export const engineSettings: Readonly<Record<string, string>> = {
   jit: 'off',
 }
 
+/** Does something else in a session than batches, of which no statement may take as long as one of theirs. */
+export async function withTimeout<T>(client: ClientBase, seconds: number, work: () => Promise<T>): Promise<T> {
+  const set = (timeout: string) => client.query("SELECT set_config('statement_timeout', $1, false)", [timeout])
+  await set(`${seconds * 1000}ms`)
+  try {
+    return await work()
+  } finally {
+    await set(String(engineSettings.statement_timeout))
+  }
+}
+
 /**
  * Makes a session ready for a range.
  *

@@ -12,6 +12,8 @@ export interface TableSql {
   readonly place: Leaf
   /** The same as Postgres knows it: `'"schema"."table"'::pg_catalog.regclass` */
   readonly regclass: string
+  /** Whether that name still means the table, or partition, that it did; constant, so that it costs a batch nothing. */
+  readonly isOurs: string
   readonly columns: readonly KeyColumn[]
   /** The strength of the row lock. */
   readonly rowLock: Target['rowLock']
@@ -41,10 +43,12 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
   const keys = target.key.map((column) => `${name}.${quoteIdentifier(column.name)}`)
   const keyNames = target.key.map((_, index) => `_ek_k${index + 1}`)
   const typedKeys = (array: string) => target.key.map((column, index) => `(${array})[${index + 1}]::${column.type}`)
+  const regclass = `'${quoteTableName(leaf ?? target).replaceAll("'", "''")}'::pg_catalog.regclass`
   return {
     from: leaf ? `${quoteTableName(leaf)} AS ${name}` : quoteTableName(target),
     place: leaf ?? target,
-    regclass: `'${quoteTableName(leaf ?? target).replaceAll("'", "''")}'::pg_catalog.regclass`,
+    regclass,
+    isOurs: `${regclass} = '${(leaf ?? target).oid}'::pg_catalog.oid`,
     columns: target.key,
     rowLock: target.rowLock,
     name,

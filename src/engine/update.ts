@@ -48,7 +48,7 @@ export function updateStatements(
   const statements: UpdateStatements = {
     window: (bounds) => ({
       values,
-      text: `WITH ${fenceSql(s, 'running')}, ${windowSql(table, matches, bounds)}, ${changeWindowSql(table, matches, change)},
+      text: `WITH ${fenceSql(s, table, 'running')}, ${windowSql(table, matches, bounds)}, ${changeWindowSql(table, matches, change)},
         ${writeStragglersSql(s, table, `${matched} > ${countDone} AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})`)},
         ${checkpointSql(s, {
           ...windowEnd(table),
@@ -61,7 +61,7 @@ export function updateStatements(
     stragglers: () => ({ values, text: stragglersSql(s, table, matches, change, target.partitioned && !where) }),
     residual: (bounds) => ({
       values: whereValues,
-      text: `WITH ${fenceSql(s, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
+      text: `WITH ${fenceSql(s, table, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
         ${writeStragglersSql(s, table, `NOT EXISTS (SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.digest = ${s}.key_digest(${table.keyArray('w')}))`)},
         ${checkpointSql(s, {
           ...windowEnd(table),
@@ -169,14 +169,15 @@ function stillSql(table: TableSql): string {
 
 /**
  * Stragglers that are due: found by key, locked if they are free now, changed, and struck off in the same statement.
- * One that is gone or no longer matches is struck off as gone; one that is still held waits longer than before.
+ * One that is gone or no longer matches is struck off as gone; one that is still held waits longer than before. They are written by
+ * arrays of their ids: a join would be planned for a tenth of all stragglers, whatever the limit, and read the table of them.
  */
 function stragglersSql(s: string, table: TableSql, matches: string, change: ChangeSql, mayBeAway: boolean): string {
   const keys = table.keyNames.map((key) => `_ek_due.${key}`).join(', ')
   const typed = table.typedKeys('x.key').map((key, index) => `${key} AS ${table.keyNames[index]}`)
   const sameKey = table.keys.map((column, index) => `${column} = _ek_due.${table.keyNames[index]}`).join(' AND ')
   const { first, most } = stragglerBackoff
-  return `WITH ${fenceSql(s, 'running')}, _ek_due AS MATERIALIZED (
+  return `WITH ${fenceSql(s, table, 'running')}, _ek_due AS MATERIALIZED (
       SELECT x.id AS _ek_id, ${typed.join(', ')} FROM ${s}.stragglers x
       WHERE ${fencePassed} AND x.run_id = ${p.runId} AND x.retry_at <= clock_timestamp()
       ORDER BY x.retry_at, x.id LIMIT ${p.limit}
@@ -193,10 +194,10 @@ function stragglersSql(s: string, table: TableSql, matches: string, change: Chan
     ), _ek_left AS (
       UPDATE ${s}.stragglers x SET attempts = x.attempts + 1,
         retry_at = clock_timestamp() + make_interval(secs => least(${most}, ${first} * 2 ^ least(x.attempts, 32)))
-      FROM _ek_held h WHERE x.id = h._ek_id RETURNING 1
+      WHERE x.id = ANY (ARRAY(SELECT _ek_id FROM _ek_held)) RETURNING 1
     ), _ek_struck AS (
-      DELETE FROM ${s}.stragglers x USING _ek_due w
-      WHERE x.id = w._ek_id AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = x.id) RETURNING 1
+      DELETE FROM ${s}.stragglers x
+      WHERE x.id = ANY (ARRAY(SELECT _ek_id FROM _ek_due EXCEPT SELECT _ek_id FROM _ek_held)) RETURNING 1
     ), ${mayBeAway ? `${setAwayAsideSql(s, table)}, ` : ''}${checkpointSql(s, {
       cursor: 'NULL::text[]',
       ended: 'false',

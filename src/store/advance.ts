@@ -90,8 +90,8 @@ async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<st
 }
 
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
-function workersFor({ options, overrides }: Run, { pace, age }: SharedPace): number {
-  if (!isPaced(optionsInForce(options, overrides, new Date()))) return options.parallelism
+function workersFor({ options, overrides }: Run, { pace, age, now }: SharedPace): number {
+  if (!isPaced(optionsInForce(options, overrides, new Date(now * 1000)))) return options.parallelism
   return Math.min(options.parallelism, crewFor(rememberedPace(pace, age)))
 }
 

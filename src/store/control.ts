@@ -25,6 +25,8 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   client_encoding: 'UTF8',
+  // A statement that has waited for a row looks at it as it is then: every fence relies on that.
+  default_transaction_isolation: 'read committed',
   // Of a client that is gone without a word the server hears by these alone, and until then it keeps the client's row locks: no
   // timeout counts while it waits for the end of a message. Usual are two hours.
   tcp_keepalives_idle: '10',
@@ -40,7 +42,14 @@ export const sessionSettings: Readonly<Record<string, string>> = {
  */
 export function createPool(
   connectionString: string,
-  options: { name: string; max: number; settings: Readonly<Record<string, string>>; queryTimeoutMs?: number },
+  options: {
+    readonly name: string
+    readonly max: number
+    readonly settings: Readonly<Record<string, string>>
+    readonly queryTimeoutMs?: number
+    /** A session is given out so often, then another takes its place. */
+    readonly maxUses?: number
+  },
   onError: (error: Error) => void = () => undefined,
 ): pg.Pool {
   const { url, startupOptions } = splitStartupOptions(connectionString)
@@ -54,6 +63,7 @@ export function createPool(
     keepAliveInitialDelayMillis: 10_000,
     // A connection that has gone without a word answers nothing, not even a timeout of the server's.
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
+    ...(options.maxUses === undefined ? {} : { maxUses: options.maxUses }),
     options: startupOptions,
     onConnect: beginSessions(connectionString, settings),
   })

@@ -4,6 +4,7 @@ import { isEnded } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { noSuchRun } from './lifecycle.ts'
+import { readPace } from './pace.ts'
 import { clearHold, type HoldRow, lockRun, type Run, updateOverrides, writeHold } from './runs.ts'
 
 /** After so long without a word from the process that wrote a hold, others may end it. Seconds. */
@@ -29,12 +30,12 @@ export async function releaseHold(control: Control, id: string, by: string): Pro
   })
 }
 
-/** Lets a run ignore a signal until a time, or, with null, heed it again. `by` and `reason` stay in the events. */
+/** Lets a run ignore a signal for some time by the database's clock, or, with null, heed it again. `by` and `reason` stay in the events. */
 export async function changeOverride(
   control: Control,
   id: string,
   signal: Override['signal'],
-  change: Pick<Override, 'reason' | 'by' | 'until'> | null,
+  change: (Pick<Override, 'reason' | 'by'> & { readonly seconds: number }) | null,
   actor: string,
 ): Promise<Run> {
   return control.transaction(async (tx) => {
@@ -45,12 +46,18 @@ export async function changeOverride(
         from: run.status,
       })
     }
-    const now = new Date()
+    const now = new Date((await readPace(tx)).now * 1000)
     const others = overridesInForce(run.overrides, now).filter((override) => override.signal !== signal)
-    const overrides = change ? [...others, { signal, since: now.toISOString(), ...change }] : others
-    const changed = await updateOverrides(tx, id, overrides)
-    const kind = change ? 'override' : 'override-ended'
-    await insertEvent(tx, { runId: id, actor, kind, detail: { signal, ...(change ?? {}) } })
+    const override = change && {
+      signal,
+      reason: change.reason,
+      by: change.by,
+      since: now.toISOString(),
+      until: new Date(now.getTime() + change.seconds * 1000).toISOString(),
+    }
+    const changed = await updateOverrides(tx, id, override ? [...others, override] : others)
+    const { since: _, ...detail } = override ?? { since: null, signal }
+    await insertEvent(tx, { runId: id, actor, kind: override ? 'override' : 'override-ended', detail })
     return changed
   })
 }

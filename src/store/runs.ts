@@ -190,7 +190,8 @@ export async function listLiveRuns({ db, s }: Control): Promise<Run[]> {
 
 /**
  * Holds a run: from here on no batch of it begins, whichever process it is in. A hold that it is under already is brought
- * up to date by whoever wrote it; another process only takes it over when it has not been seen for `staleSeconds`.
+ * up to date by whoever wrote it, once a second; another process only takes it over when it has not been seen for `staleSeconds`.
+ * Where there is nothing to write nothing is locked either: a database that is held for its load need not flush for that.
  * `began` is true where the run was not held before.
  */
 export async function writeHold(
@@ -203,8 +204,9 @@ export async function writeHold(
   const { rows } = await db.query<{ began: boolean }>(
     `UPDATE ${s}.runs r SET hold = jsonb_build_object('reason', $2::text, 'signal', $3::text, 'value', $4::float8, 'limit', $5::float8,
        'since', coalesce(r.hold->>'since', ${nowSql}), 'by', $6::text, 'seenAt', ${nowSql})
-     FROM (SELECT id, hold FROM ${s}.runs WHERE id = $1 FOR NO KEY UPDATE) AS before
-     WHERE r.id = before.id AND r.status = ANY($7) AND ${mineOrStale('$6', '$8')}
+     FROM (SELECT id, hold FROM ${s}.runs r WHERE id = $1 AND status = ANY($7) AND ${mineOrStale('$6', '$8')}
+       AND (hold IS NULL OR hold->>'by' <> $6 OR hold->>'signal' <> $3 OR ${seenAgo('1')}) FOR NO KEY UPDATE) AS before
+     WHERE r.id = before.id
      RETURNING before.hold IS NULL AS began`,
     [id, hold.reason, hold.signal, hold.value, hold.limit, by, workableStatuses, staleSeconds],
   )
@@ -220,8 +222,9 @@ export async function clearHold(
 ): Promise<{ hold: HoldRow; heldSeconds: number } | null> {
   const { rows } = await db.query<{ hold: HoldRow; heldSeconds: number }>(
     `UPDATE ${s}.runs r SET hold = NULL, held_ms = r.held_ms + before.ms
-     FROM (SELECT id, hold, ${heldMsSql} AS ms FROM ${s}.runs WHERE id = $1 FOR NO KEY UPDATE) AS before
-     WHERE r.id = before.id AND r.hold IS NOT NULL AND ${mineOrStale('$2', '$3')}
+     FROM (SELECT id, hold, ${heldMsSql} AS ms FROM ${s}.runs r
+       WHERE id = $1 AND hold IS NOT NULL AND ${mineOrStale('$2', '$3')} FOR NO KEY UPDATE) AS before
+     WHERE r.id = before.id
      RETURNING before.hold, before.ms::float8 / 1000 AS "heldSeconds"`,
     [id, by, staleSeconds],
   )
@@ -232,8 +235,12 @@ const nowSql = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24
 
 // Processes may see things differently: one that cannot read a signal must not be talked over by one that can.
 function mineOrStale(by: string, staleSeconds: string): string {
-  return `(r.hold IS NULL OR r.hold->>'by' = ${by}
-    OR (r.hold->>'seenAt')::timestamptz < clock_timestamp() - make_interval(secs => ${staleSeconds}::float8))`
+  return `(r.hold IS NULL OR r.hold->>'by' = ${by} OR ${seenAgo(staleSeconds)})`
+}
+
+/** Whether a hold was last kept up so many seconds ago. */
+function seenAgo(seconds: string): string {
+  return `(r.hold->>'seenAt')::timestamptz < clock_timestamp() - make_interval(secs => ${seconds}::float8)`
 }
 
 export async function updateOverrides({ db, s }: Control, id: string, overrides: readonly Override[]): Promise<Run> {

@@ -17,12 +17,14 @@ export interface RangeTotals extends Stillness {
   readonly quarantined: number
   readonly discarded: number
   readonly throttle: Throttle | null
+  /** By the database's clock. */
+  readonly readAt: Date
 }
 
 /** The sums of several runs, by run. */
 export async function sumRanges({ db, s }: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
   const { rows } = await db.query<RangeTotals & { runId: string }>(
-    `SELECT *, extract(epoch FROM clock_timestamp() - "stillSince")::float8 AS "stillSeconds" FROM (SELECT run_id AS "runId",
+    `SELECT *, extract(epoch FROM clock_timestamp() - "stillSince")::float8 AS "stillSeconds", clock_timestamp() AS "readAt" FROM (SELECT run_id AS "runId",
        coalesce(sum(rows_scanned) FILTER (WHERE kind = 'keys'), 0)::float8 AS "rowsScanned",
        coalesce(sum(rows_done) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "rowsDone",
        sum(rows_gone)::float8 AS "rowsGone",

@@ -84,7 +84,7 @@ export class Isolation {
 
   #setAsideSql({ cursor, upper }: BatchInput, { target }: Run): string {
     const { s } = this.#control
-    if (this.#lease.kind === 'stragglers') return setStragglerAsideSql(s)
+    if (this.#lease.kind === 'stragglers') return setStragglerAsideSql(s, tableSql(target))
     const bounds = { cursor: cursor !== null, upper: upper !== null }
     const status = this.#lease.kind === 'keys' ? 'running' : 'verifying'
     return setAsideSql(s, tableSql(target, this.#lease.leaf), bounds, status)

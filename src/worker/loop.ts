@@ -274,7 +274,7 @@ export class SliceLoop {
       upper: this.#upper,
       scanned: this.#sums.scanned,
       parallelism: this.#run.options.parallelism,
-      batchSize: this.#sizer.next(this.#run.options),
+      ...this.size,
     })
   }
 

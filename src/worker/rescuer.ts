@@ -5,23 +5,35 @@ import { listRunIdsByStatus } from '../store/runs.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/tickets.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
-import { leaseSeconds, type WorkerDeps } from './deps.ts'
+import { leaseSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
 const everySeconds = 1
 const ticketGraceSeconds = 3
 
-/** Overdue tickets that a worker has in hand without a lease, and when that was first seen. Monotonic milliseconds. */
-type InHand = Map<string, number>
+/** Overdue tickets that the queue knows and nobody can be waiting for, and when that was first seen. Monotonic milliseconds. */
+type Stuck = Map<string, number>
+
+/**
+ * After so long one is replaced. In hand: what takes milliseconds has not been done in all the time that a lease lasts. Delayed: a
+ * queue looks after what is due whenever a slot asks it for more, at the latest at the end of a slice. Seconds.
+ */
+const patience = { 'in-hand': leaseSeconds, delayed: 2 * sliceSeconds }
+
+const whyReplaced = {
+  lost: 'the queue has lost a ticket',
+  'in-hand': 'a worker has taken a ticket and no lease',
+  delayed: 'the queue keeps back a ticket that is due: the clocks of the machines differ',
+}
 
 /** Puts back to work whatever has nobody: until the signal says stop, once a second. Any number of them may run. */
 export async function keepRescuing(deps: WorkerDeps, stop: AbortSignal): Promise<void> {
-  const inHand: InHand = new Map()
+  const stuck: Stuck = new Map()
   while (!stop.aborted) {
     for (const task of [rescueLeases, replaceLostTickets, settleStopped, advanceLive]) {
       if (stop.aborted) return
       try {
-        await task(deps, inHand)
+        await task(deps, stuck)
       } catch (error) {
         deps.log.warn({ err: error, task: task.name }, 'rescuer could not do its round; it tries again in a second')
       }
@@ -39,29 +51,27 @@ async function rescueLeases({ control, name, log, metrics }: WorkerDeps): Promis
 }
 
 /**
- * Tickets that the queue has lost: it was flushed, or we died between commit and put. And those that a worker has taken
- * and makes nothing of: it reaches the queue but not Postgres, and would keep its range from all others.
+ * Tickets that the queue has lost: it was flushed, or we died between commit and put. Those that a worker has taken
+ * and makes nothing of: it reaches the queue but not Postgres, and would keep its range from all others. And those that the queue
+ * keeps back although they are due: it goes by the clocks of those who put and take tickets, which need not agree.
  */
-async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps, inHand: InHand): Promise<void> {
+async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps, stuck: Stuck): Promise<void> {
   const overdue = await listOverdueTickets(control, ticketGraceSeconds)
   const ids = new Set(overdue.map(({ id }) => id))
-  for (const id of inHand.keys()) if (!ids.has(id)) inHand.delete(id)
+  for (const id of stuck.keys()) if (!ids.has(id)) stuck.delete(id)
   for (const ticket of overdue) {
     const where = await queue.whereabouts(ticket.id)
     if (where === 'queued') continue
-    if (where === 'in-hand') {
-      const since = inHand.get(ticket.id) ?? performance.now()
-      inHand.set(ticket.id, since)
-      // What takes milliseconds has not been done in all the time that a lease lasts.
-      if (performance.now() - since < leaseSeconds * 1000) continue
+    if (where !== null) {
+      const since = stuck.get(ticket.id) ?? performance.now()
+      stuck.set(ticket.id, since)
+      if (performance.now() - since < patience[where] * 1000) continue
     }
     if (!(await withdrawTicket(control, ticket))) continue
     metrics.rescues.inc({ kind: 'ticket' })
     log.warn(
       { run: ticket.runId, range: ticket.ordinal, ticket: ticket.id },
-      where === null
-        ? 'the queue has lost a ticket: a new one is written'
-        : 'a worker has taken a ticket and no lease: a new ticket is written',
+      `${where === null ? whyReplaced.lost : whyReplaced[where]}: a new one is written`,
     )
   }
 }

@@ -19,6 +19,9 @@ import { leaseSeconds, type WorkerDeps } from './deps.ts'
 import { type Faults, SliceLoop } from './loop.ts'
 import { waitSeconds } from './wait.ts'
 
+/** With growing waits between them, some seconds in all. */
+const looksForJob = 4
+
 const atOnce: Release = {
   wakeAfterSeconds: 0,
   attempts: 0,
@@ -82,8 +85,9 @@ async function workLease(
   const run = await startedRun(deps, lease)
   if (!run) return atOnce
   deps.metrics.know(run.job)
-  const job = await jobOf(deps, run, log)
-  if (!job) return atOnce
+  const found = await findJob(deps, run)
+  if ('problem' in found) return withoutJob(deps, run, lease, found, log)
+  const { job } = found
 
   let client: PoolClient | undefined
   let broken: Error | undefined
@@ -161,16 +165,34 @@ async function startedRun(deps: WorkerDeps, lease: Lease): Promise<Run | null> {
   }
 }
 
-/** The job as the run was accepted with it; null, and the run paused with the reason, when it is not that any more. */
-async function jobOf(deps: WorkerDeps, run: Run, log: Logger): Promise<ResolvedJob | null> {
-  let reason: string
+/** The job as the run was accepted with it; or what is wrong with it, and whether that may pass. */
+async function findJob(
+  { catalogue }: WorkerDeps,
+  { job: name, params, fingerprint }: Run,
+): Promise<{ readonly job: ResolvedJob } | { readonly problem: string; readonly mayPass: boolean }> {
   try {
-    const job = resolveJob(await deps.catalogue.find(run.job), run.params)
-    if (job.fingerprint === run.fingerprint) return job
-    reason = `Job ${run.job} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
+    const job = resolveJob(await catalogue.find(name), params)
+    if (job.fingerprint === fingerprint) return { job }
+    const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
+    return { problem, mayPass: false }
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    reason = `A worker cannot load job ${run.job}: ${error.message}`
+    return { problem: `A worker cannot load job ${name}: ${error.message}`, mayPass: true }
+  }
+}
+
+/** Files are not exchanged in one moment: a job that is missing, or half there, is looked for again before the run is paused for it. */
+async function withoutJob(
+  deps: WorkerDeps,
+  run: Run,
+  lease: Lease,
+  { problem: reason, mayPass }: { readonly problem: string; readonly mayPass: boolean },
+  log: Logger,
+): Promise<Release> {
+  if (mayPass && lease.attempts < looksForJob) {
+    const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts, Math.random())
+    log.warn({ reason, attempts: lease.attempts + 1 }, 'the job is not to be had: it is looked for again')
+    return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1 }
   }
   log.error({ reason }, 'run paused: its job is not what it was')
   try {
@@ -179,7 +201,7 @@ async function jobOf(deps: WorkerDeps, run: Run, log: Logger): Promise<ResolvedJ
     if (!(error instanceof Problem)) throw error
   }
   await settleRun(deps.control, run.id, leaseSeconds, deps.name)
-  return null
+  return atOnce
 }
 
 async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown, log: Logger): Promise<void> {

@@ -2,14 +2,15 @@ import type { PoolClient } from 'pg'
 import { answerTo } from '../core/fault.ts'
 import type { Cursor } from '../core/key.ts'
 import { cutSlice, keysAhead } from '../engine/cut.ts'
+import { withTimeout } from '../engine/session.ts'
 import { tableSql } from '../engine/table.ts'
 import { splitLease } from '../store/handover.ts'
-import type { Lease } from '../store/leases.ts'
+import { type Lease, renewLease } from '../store/leases.ts'
 import { countOpenRanges } from '../store/ranges.ts'
 import type { Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
-import type { WorkerDeps } from './deps.ts'
+import { leaseSeconds, type WorkerDeps } from './deps.ts'
 
 const everyMs = 250
 /** What is done sooner than this is not worth a ticket. */
@@ -17,6 +18,9 @@ const leastSeconds = 1
 /** What a part is worth where nothing is known of the rest; and what may be read to find its end. */
 const usualSeconds = 10
 const mostRowsRead = 500_000
+/** Where to cut is found by so many statements at the most, and each may take so long, during which no batch renews the lease. */
+const statementsOfACut = 5
+const statementSeconds = 2
 
 /** How far a lease has come. */
 export interface Standing {
@@ -26,6 +30,8 @@ export interface Standing {
   readonly scanned: number
   readonly parallelism: number
   readonly batchSize: number
+  /** It is so small because larger windows did not pass. */
+  readonly turnedAway: boolean
 }
 
 /**
@@ -71,7 +77,10 @@ export class RangeSplitter {
   /** None where they cannot be found: a range that is not split is slower, and right. */
   async #keysFor(standing: Standing, parts: number): Promise<Cursor[]> {
     try {
-      return await this.#cut(standing, parts)
+      const { control } = this.#deps
+      const seconds = leaseSeconds + statementsOfACut * statementSeconds
+      if (!(await renewLease(control, this.#lease, seconds, standing))) return []
+      return await withTimeout(this.#client, statementSeconds, () => this.#cut(standing, parts))
     } catch (error) {
       if (answerTo(error) === 'hold') throw error
       this.#log.warn(

@@ -33,9 +33,8 @@ export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
       const { database } = request.query
       const { signal, reason, seconds } = request.body
       const actor = actorOf(request)
-      const until = new Date(Date.now() + seconds * 1000).toISOString()
-      const body = await change(id, database, signal, { reason, by: actor, until }, actor)
-      log.warn({ run: id, actor, database, signal, reason, until }, 'run may ignore a signal for a while')
+      const body = await change(id, database, signal, { reason, by: actor, seconds }, actor)
+      log.warn({ run: id, actor, database, signal, reason, seconds }, 'run may ignore a signal for a while')
       return reply.header('etag', etag(body.version)).send(body)
     },
   )
@@ -63,7 +62,7 @@ export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
     id: string,
     database: string | undefined,
     signal: z.output<typeof overridable>,
-    override: { reason: string; by: string; until: string } | null,
+    override: { reason: string; by: string; seconds: number } | null,
     actor: string,
   ) {
     const run = await findRunParts(sites, id, database)
