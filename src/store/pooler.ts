@@ -17,7 +17,7 @@ const optionsLost =
   'The address leads to a pooler, which does not pass on the `options` in a URL. Take them out, and give the role its settings by ALTER ROLE … SET'
 const shared = `The address leads to a pooler in transaction mode: sessions take turns on its connections, and the timeouts and planner settings of ours would be in force for others instead. ${instead}`
 const noTransactions = `The address leads to a pooler in statement mode, in which there are no transactions. ${instead}`
-const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Let its pool (default_pool_size) have room for evenkeel: 20 sessions a process and database`
+const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Let its pool (default_pool_size) have room for evenkeel: 22 sessions a process and database`
 const leftBehind = `The address leads to a pooler that leaves the settings of a session to whoever comes next. Let it clear them (server_reset_query = DISCARD ALL), or give evenkeel the address of Postgres itself`
 
 /**

@@ -13,7 +13,7 @@ export interface StragglerSummary {
 /** How many a run has, up to a thousand: it is asked for with the run's row locked, and there may be millions. */
 export async function countStragglers({ db, s }: Control, runId: string): Promise<number> {
   const { rows } = await db.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM (SELECT FROM ${s}.stragglers WHERE run_id = $1 LIMIT 1000) AS some`,
+    `SELECT count(*)::int AS count FROM (SELECT FROM ${s}.stragglers WHERE run_id = $1 LIMIT 1000) AS counted`,
     [runId],
   )
   return rows[0]?.count ?? 0

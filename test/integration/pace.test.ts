@@ -1,7 +1,9 @@
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
-import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
+import { type Client, jobSource, jobsFolder, spawnService, startInProcess, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 const rows = 20_000
@@ -189,6 +191,48 @@ test('an override has a name, a reason and an end', async () => {
   })
   expect(bad.status).toBe(400)
   expect(bad.body.detail).toContain('reason')
+})
+
+test('an override lasts by the database’s clock, whatever the time is where it is made', async () => {
+  const database = await createDatabase()
+  const jobs = await createTables(database)
+  const clock = pathToFileURL(join(import.meta.dirname, '../support/clock.mjs')).href
+  const api = await spawnService(database, jobs, { ROLE: 'api', NODE_OPTIONS: `--import ${clock}` })
+  const id = await api.client.start('items')
+  for (const jump of [1, 2]) {
+    api.process.kill('SIGUSR2')
+    await until('the clock to have jumped', () => api.output().split('it is ').length > jump)
+    const body = { signal: 'probe', reason: 'for a while', seconds: 600 }
+    const { body: run } = await api.client.call('POST', `/runs/${id}/overrides`, body)
+    expect(run.overrides).toHaveLength(1)
+    const left = await database.value<number>(
+      "SELECT extract(epoch FROM (overrides->0->>'until')::timestamptz - clock_timestamp())::float8 FROM evenkeel.runs",
+    )
+    expect(left).toBeGreaterThan(500)
+    expect(left).toBeLessThanOrEqual(600)
+    expect((await api.client.run(id)).overrides).toHaveLength(1)
+  }
+})
+
+test('a hold is kept up once a second, and not written for each look', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createTables(database))
+  const id = await client.start('items', { options: heldByDeadTuples })
+  await heldBy(client, id, 'dead-tuples')
+  const seen = new Set<string>()
+  const span = () => {
+    const times = [...seen].map((at) => Date.parse(at)).sort((a, b) => a - b)
+    return ((times.at(-1) as number) - (times[0] as number)) / 1000
+  }
+  await until(
+    'it to be kept up for a while',
+    async () => {
+      seen.add(await database.value<string>("SELECT hold->>'seenAt' FROM evenkeel.runs WHERE id = $1", [id]))
+      return span()
+    },
+    (seconds) => seconds > 4,
+  )
+  expect(seen.size - 1).toBeLessThanOrEqual(span())
 })
 
 test('outside its schedule a run is held, says until when, and goes on when it may', async () => {

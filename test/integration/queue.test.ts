@@ -48,6 +48,54 @@ describe(`promise 6: Postgres is the truth (${queueKind} queue)`, () => {
   })
 })
 
+test('a ticket that the queue keeps back although it is due is replaced: its clock is another than the database’s', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 1000)
+  const api = await startInProcess(database, jobs, { ROLE: 'api' })
+  const id = await api.start('count', { options: { parallelism: 1 } })
+  // As one is that waits for half a second, where the clock of the process that takes it is an hour behind.
+  const [range] = await database.query<{ ordinal: number }>(
+    "UPDATE evenkeel.ranges SET ticket = 'late', ticketed_at = clock_timestamp() WHERE ticket IS NOT NULL RETURNING ordinal",
+  )
+  const redisUrl = inject('redisUrl')
+  const location = redisUrl
+    ? { kind: 'redis' as const, url: redisUrl }
+    : { kind: 'postgres' as const, url: database.url, schema: 'evenkeel_queue' }
+  const instance = await database.value<string>('SELECT id FROM evenkeel.instance')
+  const queue = openQueue({ location, instance, onError: () => undefined })
+  await queue.put([{ id: 'late', runId: id, ordinal: Number(range?.ordinal), delaySeconds: 3600 }])
+  await queue.close()
+  await startInProcess(database, jobs, { ROLE: 'worker' })
+  await api.reaches(id, ['succeeded'])
+  await expectTouchedOnce(database, 1000)
+})
+
+test.runIf(queueKind === 'postgres')(
+  'a start does not wait for somebody who reads the queue’s tables, as a dump does',
+  async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 10)
+    await startInProcess(database, jobs)
+    const dump = await database.session()
+    await dump.query('BEGIN; LOCK TABLE evenkeel_queue.migration IN ACCESS SHARE MODE')
+    const second = await startInProcess(database, jobs)
+    await second.reaches(await second.start('touch'), ['succeeded'])
+  },
+)
+
+test.runIf(queueKind === 'postgres')(
+  'tables of the queue that have to be changed and that others hold are left, and it is said what to do',
+  async () => {
+    const database = await createDatabase()
+    const location = { kind: 'postgres' as const, url: database.url, schema: 'q' }
+    await prepareQueue(location)
+    await database.query('DELETE FROM q.migration WHERE version = (SELECT max(version) FROM q.migration)')
+    const holder = await database.session()
+    await holder.query('BEGIN; LOCK TABLE q.migration IN ACCESS SHARE MODE')
+    await expect(prepareQueue(location)).rejects.toThrow(/Schema q cannot be brought up to date.*pg_locks/)
+  },
+)
+
 test('a run held to a row every few seconds leaves the slots to the others', async () => {
   const database = await createDatabase()
   const client = await startInProcess(database, await createItems(database, 40_000))
@@ -131,7 +179,7 @@ describe(`the ticket queue (${queueKind})`, () => {
     const { queue } = await open()
     await queue.put([ticket('a-1.0.aa'), ticket('a-1.0.bb', 60)])
     expect(await queue.whereabouts('a-1.0.aa')).toBe('queued')
-    expect(await queue.whereabouts('a-1.0.bb')).toBe('queued')
+    expect(await queue.whereabouts('a-1.0.bb')).toBe('delayed')
     expect(await queue.whereabouts('a-1.0.cc')).toBeNull()
     expect(await queue.depth()).toEqual({ waiting: 1, delayed: 1, active: 0 })
     await queue.close()

@@ -211,6 +211,21 @@ describe('ranges are split where workers would be idle', () => {
   })
 })
 
+test('a table that is put in the place of another, between two batches, is left alone', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 5000)
+  await database.query('CREATE TABLE items_next (LIKE items INCLUDING ALL)')
+  await database.query('INSERT INTO items_next SELECT * FROM items')
+  const client = await startInProcess(database, jobs)
+  const id = await client.start('count', { options: { batchSize: 10, maxRowsPerSecond: 500, parallelism: 1 } })
+  await untilDone(database, 0)
+  const session = await database.session()
+  await session.query('BEGIN; ALTER TABLE items RENAME TO items_before; ALTER TABLE items_next RENAME TO items; COMMIT')
+  const run = await client.reaches(id, ['failed'])
+  expect(run.reason).toContain('not the table that this run was accepted for')
+  expect(await database.value('SELECT sum(touched)::int FROM items')).toBe(0)
+})
+
 describe('partitions', () => {
   const job = { name: 'touch', table: 'items', rest: 'where: sql`touched = 0`, set: { touched: sql`touched + 1` }' }
 
@@ -240,6 +255,22 @@ describe('partitions', () => {
     expect(found.filter(([partition]) => partition === '"public"."Old ""1"""').length).toBeGreaterThan(1)
     // Nothing to change there at the start, and looked through at the end all the same.
     expect((await rangesOf(client, id, 'residual')).map(({ partition }) => partition)).toContain('"public"."next"')
+  })
+
+  test('however many there are, no session keeps the statements of them all', async () => {
+    const database = await createDatabase()
+    await database.query(
+      'CREATE TABLE items (id int PRIMARY KEY, touched int NOT NULL DEFAULT 0) PARTITION BY RANGE (id)',
+    )
+    await database.query(`DO $$ BEGIN FOR n IN 1..80 LOOP
+      EXECUTE format('CREATE TABLE items_%s PARTITION OF items FOR VALUES FROM (%s) TO (%s)', n, n, n + 1); END LOOP; END $$`)
+    await database.query('INSERT INTO items SELECT generate_series(1, 80)')
+    const pids = 'set: { touched: sql`pg_backend_pid()` }'
+    const jobs = await jobsFolder({ 'pids.ts': jobSource({ name: 'pids', table: 'items', rest: pids }) })
+    const client = await startInProcess(database, jobs)
+    await client.reaches(await client.start('pids', { options: { parallelism: 1 } }), ['succeeded'], 60)
+    const most = 'SELECT max(count)::int FROM (SELECT count(*) FROM items GROUP BY touched) AS sessions'
+    expect(await database.value<number>(most)).toBeLessThanOrEqual(32)
   })
 
   test('that come while a run lasts are done as well', async () => {

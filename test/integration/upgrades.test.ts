@@ -132,6 +132,25 @@ describe('the control schema', () => {
   })
 })
 
+test('a process that waits to start is ended by the first SIGTERM', async () => {
+  const database = await createDatabase()
+  const jobs = await createItems(database, 10)
+  await startInProcess(database, jobs, { ROLE: 'api' })
+  const holder = await database.session()
+  await holder.query('BEGIN; LOCK TABLE evenkeel.schema_version IN ACCESS EXCLUSIVE MODE')
+  const waiting = spawnProcess(database, jobs)
+  await until('it to wait for the lock', () =>
+    database.value<boolean>(
+      `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted
+         AND l.relation = 'evenkeel.schema_version'::regclass AND a.query LIKE '%coalesce(max(version)%')`,
+    ),
+  )
+  waiting.process.kill('SIGTERM')
+  expect(await waiting.ended).toBe(0)
+  // It did not end because it was let in.
+  await holder.query('ROLLBACK')
+})
+
 describe('a newer release takes the control schema over', () => {
   const newer = `INSERT INTO evenkeel.schema_version (version, file) VALUES (999, '999_from_the_future.sql')`
 

@@ -59,11 +59,10 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
       .send(await exposition.text()),
   )
 
-  async function checkSite({ name, control, queue, log }: Site) {
-    const inTime = <T>(answer: Promise<T>) => (name === null ? answer : within(answer, answerWithinMs))
+  async function checkSite({ control, queue, log }: Site) {
     const [database, tickets] = await Promise.all([
-      check('database', inTime(pingStore(control)), log),
-      check('queue', inTime(queue.depth()), log),
+      check('database', within(pingStore(control), answerWithinMs), log),
+      check('queue', within(queue.depth(), answerWithinMs), log),
     ])
     return { database, queue: tickets }
   }
