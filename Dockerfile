@@ -17,7 +17,8 @@ WORKDIR /evenkeel
 COPY --from=build /evenkeel/node_modules ./node_modules
 COPY package.json tsconfig.json ./
 COPY src ./src
-RUN mkdir /jobs
+# A Node that does not start here, for want of a library, ends the build and not the first container.
+RUN node --version && mkdir /jobs
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 JOBS_DIR=/jobs
 # By number: Kubernetes cannot tell from a name that it is not root.
 USER 1000:1000

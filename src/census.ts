@@ -1,4 +1,11 @@
-import { type Census, type CountedRun, censusOf, markedEvents, markedForSeconds } from './core/census.ts'
+import {
+  type Census,
+  type CountedRun,
+  censusOf,
+  markedEvents,
+  markedForSeconds,
+  toldForSeconds,
+} from './core/census.ts'
 import { progressOf } from './core/progress.ts'
 import { stallOf } from './core/stalled.ts'
 import { throttleOf } from './core/throttle.ts'
@@ -44,7 +51,11 @@ export async function takeCensus(control: Control): Promise<Census> {
   })
   return {
     runsByStatus: new Map((await countRunsByStatus(control)).map(({ status, count }) => [status, count])),
-    jobs: censusOf({ live, lastEnded: await listLastEnded(control), failed: await listFailedJobs(control) }),
+    jobs: censusOf({
+      live,
+      lastEnded: await listLastEnded(control, toldForSeconds),
+      failed: await listFailedJobs(control),
+    }),
     lastEvents: await listLastEvents(control, markedEvents, markedForSeconds),
     pace: { load: pace.load, leases: workers, targetSeconds: pace.targetSeconds },
     oldestTicketSeconds: await oldestTicketSeconds(control),

@@ -5,10 +5,14 @@ import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
 import { keepRetention } from './retention.ts'
-import { type OpenSite, openSite } from './site.ts'
+import { within } from './signals/within.ts'
+import { type OpenSite, oneAtATime, openSite } from './site.ts'
 import { createExposition } from './telemetry/exposition.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { version } from './version.ts'
+
+/** A folder that does not answer must not keep the numbers from being read. Milliseconds. */
+const jobsWithinMs = 2000
 
 export interface Service {
   /** Where the API, or a worker's health, is. */
@@ -27,8 +31,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
     outdate = resolve
   })
   const sites = await openSites(config, catalogue, log, outdate)
-  const jobs = await readJobs(catalogue, log)
-  if (config.role !== 'api') for (const { metrics } of sites) for (const job of jobs) metrics.know(job)
+  await loadJobs(catalogue, log)
   // Containers may share a host's name and each call its process 1: what one of them holds no other one may take for its own.
   const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
@@ -37,6 +40,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const exposition = createExposition(
     sites.map((site) => site.metrics),
     version,
+    config.role === 'api' ? async () => [] : jobNames(catalogue, log),
   )
   const app = await buildApp(
     { sites, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
@@ -123,16 +127,28 @@ function twins(sites: readonly OpenSite[], schema: string): string[] {
 }
 
 /**
- * The names of the jobs. Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
+ * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
  * hear what the database says.
  */
-async function readJobs(catalogue: Catalogue, log: Logger): Promise<string[]> {
+async function loadJobs(catalogue: Catalogue, log: Logger): Promise<void> {
   try {
-    const { jobs, broken } = await catalogue.read()
+    const { broken } = await catalogue.read()
     for (const { file, line, error } of broken) log.warn({ file, line, error }, 'a job file does not load')
-    return jobs.map(({ job }) => job.name)
   } catch (error) {
     log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
-    return []
+  }
+}
+
+/** The jobs that there are at each look; none where the folder cannot be read, or not in time for a scrape. */
+function jobNames(catalogue: Catalogue, log: Logger): () => Promise<readonly string[]> {
+  const read = oneAtATime(() => catalogue.read())
+  return async () => {
+    try {
+      const { jobs } = await within(read(), jobsWithinMs)
+      return jobs.map(({ job }) => job.name)
+    } catch (error) {
+      log.debug({ err: error }, 'the jobs folder cannot be read, so new jobs are not counted yet')
+      return []
+    }
   }
 }

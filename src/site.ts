@@ -119,7 +119,7 @@ export async function openSite(
     queueDepth: () => inTime(queue.depth()),
     signals: () => pace?.measured() ?? [],
     slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
-    pools: () => [usedOf('control', controlPool), usedOf('engine', engine)],
+    pools: () => [usedOf('control', controlPool), usedOf('engine', engine), usedOf('metrics', countingPool)],
     onError: (what, error) => log.warn({ err: error }, `metrics of ${what} cannot be read and are left out`),
   }
   const metrics = createMetrics(sources, name === null ? {} : { database: name })
@@ -158,7 +158,7 @@ export async function openSite(
 }
 
 /** Whoever asks while an answer is under way gets that one: what takes longer than anybody waits does not pile up. */
-function oneAtATime<T>(ask: () => Promise<T>): () => Promise<T> {
+export function oneAtATime<T>(ask: () => Promise<T>): () => Promise<T> {
   let asked: Promise<T> | null = null
   return () => {
     asked ??= ask().finally(() => {

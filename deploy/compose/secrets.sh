@@ -13,8 +13,11 @@ for name in superuser replicator evenkeel token scrape; do
 done
 
 echo "*:*:*:replicator:$(cat replicator)" >pgpass
+# The database has the cores of this machine.
 cat >environment <<END
 DATABASE_URL=postgres://evenkeel:$(cat evenkeel)@postgres/app
+REPLICA_URLS=postgres://evenkeel:$(cat evenkeel)@standby/app
+DATABASE_CORES=$(nproc)
 API_TOKENS=you:operate:$(cat token),prometheus:read:$(cat scrape)
 END
 

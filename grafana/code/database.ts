@@ -36,14 +36,14 @@ export const database = dashboard({
       panels: [
         stat({
           title: 'Control schema',
-          says: 'Whether each process can read its control schema. Out of reach: its runs wait, and go on by themselves.',
+          says: 'Whether the database answers each process. Out of reach: its runs wait, and go on by themselves. Up, and empty panels: its control schema cannot be counted within two seconds.',
           width: 4,
           height: 4,
           unit: 'none',
           loud: true,
           steps: ['red', [1, 'green']],
           noValue: 'unknown',
-          alerts: ['BackfillDatabaseUnreachable'],
+          alerts: ['BackfillDatabaseUnreachable', 'BackfillNumbersMissing'],
           queries: [{ expr: `min by (job, database) (${series('backfill_database_up')})`, legend: '{{database}}' }],
         }).mappings([
           {

@@ -8,6 +8,9 @@ export const markedEvents = [...runEvents.filter((event) => event !== 'settle'),
 /** An event stays marked for so long after its run has ended: longer than any scrape interval. Seconds. */
 export const markedForSeconds = 900
 
+/** For so long is told how the last run of a job has ended; that it has failed, until it is run again or cancelled. Seconds. */
+export const toldForSeconds = 30 * 86_400
+
 /** What a range is doing: `leased` to a worker, `queued` with its ticket out, `waiting` until a time, or none of these. */
 export const rangeStates = ['done', 'leased', 'queued', 'waiting', 'idle'] as const
 export type RangeState = (typeof rangeStates)[number]
@@ -39,7 +42,7 @@ export interface CountedRun {
 /** What is counted of one database. */
 export interface Counted {
   readonly live: readonly CountedRun[]
-  /** Of each job. */
+  /** Of each job of which one ended of late. */
   readonly lastEnded: ReadonlyArray<{ readonly job: string; readonly status: RunStatus }>
   /** Jobs with runs that have failed and were not run again. */
   readonly failed: ReadonlyArray<{ readonly job: string; readonly quarantined: number }>

@@ -20,8 +20,11 @@ export async function countRangeStates(
   return counts
 }
 
-/** The status of the last run of each job that has ended. */
-export async function listLastEnded({ db, s }: Control): Promise<Array<{ job: string; status: RunStatus }>> {
+/** The status of the last run of each job that has ended, where that was less than `seconds` ago. */
+export async function listLastEnded(
+  { db, s }: Control,
+  seconds: number,
+): Promise<Array<{ job: string; status: RunStatus }>> {
   // From job to job along the index: there may be many thousand runs behind each.
   const { rows } = await db.query<{ job: string; status: RunStatus }>(
     `WITH RECURSIVE jobs AS (
@@ -29,7 +32,9 @@ export async function listLastEnded({ db, s }: Control): Promise<Array<{ job: st
        UNION ALL SELECT (SELECT min(n.job) FROM ${s}.runs n WHERE n.job > jobs.job) FROM jobs WHERE jobs.job IS NOT NULL
      )
      SELECT jobs.job, last.status FROM jobs, LATERAL (
-       SELECT n.status FROM ${s}.runs n WHERE n.job = jobs.job AND n.ended_at IS NOT NULL ORDER BY n.ended_at DESC LIMIT 1) AS last`,
+       SELECT n.status FROM ${s}.runs n WHERE n.job = jobs.job AND n.ended_at > now() - make_interval(secs => $1)
+       ORDER BY n.ended_at DESC LIMIT 1) AS last`,
+    [seconds],
   )
   return rows
 }

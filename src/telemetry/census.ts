@@ -28,7 +28,7 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_job_status',
-    help: '1 for the status of each live run of the job, for failed while a run that failed has not been run again, and where none is live for that of the last that ended; 0 for the others.',
+    help: '1 for the status of each live run of the job, for failed while a run that failed has not been run again, and where none is live for that of the last that ended within 30 days; 0 for the others.',
     labels: ['job_name', 'status'],
     read: ({ jobs }) =>
       jobs.flatMap(({ job, statuses }) =>

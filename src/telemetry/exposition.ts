@@ -15,7 +15,12 @@ export interface RequestMetrics {
   answered(method: string, route: string, statusCode: number, seconds: number): void
 }
 
-export function createExposition(databases: readonly Metrics[], version: string): Exposition {
+/** `jobs` says each time which there are to be counted; it never fails. */
+export function createExposition(
+  databases: readonly Metrics[],
+  version: string,
+  jobs: () => Promise<readonly string[]>,
+): Exposition {
   const process = new Registry()
   collectDefaultMetrics({ register: process })
   const build = new Gauge({
@@ -29,7 +34,8 @@ export function createExposition(databases: readonly Metrics[], version: string)
   let telling: Promise<string> | null = null
   async function tell(): Promise<string> {
     try {
-      await Promise.all(databases.map((metrics) => metrics.refresh()))
+      const [names] = await Promise.all([jobs(), ...databases.map((metrics) => metrics.refresh())])
+      for (const metrics of databases) for (const name of names) metrics.know(name)
       // Their series differ by the label `database`; each metric's name, help and type stand once.
       const all = await Promise.all(databases.map(({ registry }) => registry.getMetricsAsJSON()))
       return `${await process.metrics()}\n${await AggregatorRegistry.aggregate(all).metrics()}`

@@ -89,13 +89,11 @@ export class PaceKeeper {
     }
   }
 
-  /** What was measured last, the worst of the tables of live runs, with the strictest limits of these. */
+  /** What was measured last, the worst of the tables of live runs, with the strictest limits of those that may write. */
   measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
     const now = this.#now()
     // What waits for its time, or stands still with everything, is not what writes over its limits.
     const runs = this.#live.filter(({ hold }) => hold?.signal !== 'schedule' && hold?.signal !== 'standstill')
-    const options =
-      runs.length > 0 ? runs.map((run) => optionsInForce(run.options, run.overrides, now)) : [defaultRunOptions]
     const targets = runs.length > 0 ? runs.map((run) => run.target) : [undefined]
     const worst = new Map<SignalName, number | null>()
     for (const { signal, value } of targets.flatMap((target) => this.#deps.sampler.readings(target))) {
@@ -103,7 +101,14 @@ export class PaceKeeper {
       // What is unknown is worse than any value.
       if (before === undefined || value === null || (before !== null && value > before)) worst.set(signal, value)
     }
-    return [...worst].map(([signal, value]) => ({ signal, value, ...(strictestLimit(signal, options) ?? noLimit) }))
+    const allHeld = runs.every(({ hold }) => hold)
+    const limitsOf = (signal: SignalName) => {
+      // Beside others that go on, a run that is held counts for what holds it alone: that is named, what else is over its limits is not.
+      const counted = allHeld ? runs : runs.filter(({ hold }) => !hold || hold.signal === signal)
+      const options = counted.map((run) => optionsInForce(run.options, run.overrides, now))
+      return strictestLimit(signal, runs.length > 0 ? options : [defaultRunOptions]) ?? noLimit
+    }
+    return [...worst].map(([signal, value]) => ({ signal, value, ...limitsOf(signal) }))
   }
 
   /** Writes down what holds a run, and stops its batches in every process. */

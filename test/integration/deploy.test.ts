@@ -15,6 +15,7 @@ import {
   packagesTakenOut,
   repository,
   textOf,
+  yamlOf,
 } from '../support/deploy.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { Client } from '../support/service.ts'
@@ -64,35 +65,50 @@ function makeReadOnly(folder: string): void {
   })
 }
 
+/** What the healthcheck of the primary asks it. */
+function askedOfPrimary(): string {
+  const { services } = yamlOf<{ services: { postgres: { healthcheck: { test: string[] } } } }>('docker-compose.yml')
+  const [, query = ''] =
+    /psql -U postgres -d app -Atc "([^"]+)" \| grep -q t$/.exec(services.postgres.healthcheck.test.at(-1) ?? '') ?? []
+  return query
+}
+
 /** A Postgres as the one of docker-compose.yml is when it has been made: with its roles and its table, and a standby. */
 async function startDatabase(secrets: string): Promise<{ url: string }> {
   const postgres = await startPostgres()
   onTestFinished(() => postgres.stop())
   await makeSecrets(secrets, unprivilegedAccount()?.uid ?? process.getuid?.() ?? 0)
   const url = new URL(postgres.url)
-  const inDatabase = async (name: string, statements: readonly string[]) => {
+  const inDatabase = async (name: string, statement: string) => {
     url.pathname = `/${name}`
     const session = new pg.Client({ connectionString: url.href })
     await session.connect()
-    for (const statement of statements) await session.query(statement)
-    await session.end()
+    const { rows: found } = await session.query({ text: statement, rowMode: 'array' }).finally(() => session.end())
+    return found?.flat() as unknown[] | undefined
   }
-  await inDatabase('postgres', ['CREATE DATABASE app'])
+  await inDatabase('postgres', 'CREATE DATABASE app')
   const folder = 'deploy/compose/primary'
   const files = readdirSync(`${repository}${folder}`).sort()
   expect(files).toEqual(['10-roles.sql', '20-sample.sql'])
-  await inDatabase(
-    'app',
-    files.map((file) =>
-      textOf(`${folder}/${file}`)
-        .replaceAll('/run/evenkeel', secrets)
-        .replace('generate_series(1, 300000)', `generate_series(1, ${rows})`),
-    ),
+  const healthy = () => inDatabase('app', askedOfPrimary()).catch(() => [false])
+  const steps = files.flatMap((file) =>
+    textOf(`${folder}/${file}`)
+      .replaceAll('/run/evenkeel', secrets)
+      .replace('generate_series(1, 300000)', `generate_series(1, ${rows})`)
+      .split(/(?<=;)\n\n/),
   )
+  // Wherever it may be cut short.
+  for (const step of steps) {
+    expect(await healthy(), step).toEqual([false])
+    await inDatabase('app', step)
+  }
+  expect(await healthy()).toEqual([true])
   const standby = await startStandby(postgres, { name: 'standby' })
   onTestFinished(() => standby.stop())
   const environment = join(secrets, 'environment')
-  writeFileSync(environment, readFileSync(environment, 'utf8').replace('@postgres/', `@${url.host}/`))
+  const hosts = { postgres: url.host, standby: new URL(standby.url).host }
+  for (const [name, host] of Object.entries(hosts))
+    writeFileSync(environment, readFileSync(environment, 'utf8').replace(`@${name}/`, `@${host}/`))
   return { url: url.href }
 }
 
@@ -167,6 +183,16 @@ test('what docker compose up starts does what docs/deploying.md says: the image,
     const scraped = await fetch(new URL('/metrics', each), { headers: { authorization: `Bearer ${scrape}` } })
     expect(scraped.status).toBe(200)
   }
+
+  // The panels of the dashboards that need a word about the machine and its replica.
+  await until(
+    'the worker to measure them',
+    async () => {
+      const answer = await fetch(new URL('/metrics', workerUrl), { headers: { authorization: `Bearer ${scrape}` } })
+      return answer.text()
+    },
+    (text) => ['active', 'heartbeat'].every((name) => text.includes(`backfill_signal_known{signal="${name}"} 1`)),
+  )
 
   const token = readFileSync(join(secrets, 'token'), 'utf8')
   const client = new Client(apiUrl, { authorization: `Bearer ${token}` })

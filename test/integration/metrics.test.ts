@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Metric, type Sample, scrape } from '../support/exposition.ts'
@@ -41,6 +42,24 @@ function value(metrics: ReadonlyMap<string, Metric>, name: string, labels: Recor
     ?.samples.filter((sample) => wanted.every(([label, is]) => sample.labels[label] === is))
   expect(found?.length ?? 0, `series of ${name}`).toBeLessThanOrEqual(1)
   return found?.[0]?.value
+}
+
+/** What a process counts of a job, with the sum of its series; but for buckets without one. */
+function startOf(metrics: ReadonlyMap<string, Metric>, job_name: string): Record<string, number> {
+  const counted = [...ours(metrics)].flatMap(([name, { type, samples }]) => {
+    const own = samples.filter(({ labels }) => labels.job_name === job_name)
+    return type === 'gauge' || own.length === 0 ? [] : [[name, own.reduce((sum, { value }) => sum + value, 0)] as const]
+  })
+  return Object.fromEntries(counted)
+}
+
+/** What is to be counted of a job, at 0. */
+async function countedOf(job_name: string): Promise<Record<string, number>> {
+  const counted = [...(await documented())].filter(
+    ([, { type, labels, whose }]) => type !== 'gauge' && whose === 'own' && labels.includes('job_name'),
+  )
+  expect(counted.length, `counters and histograms of ${job_name}`).toBeGreaterThan(5)
+  return Object.fromEntries(counted.map(([name]) => [name, 0]))
 }
 
 /** A run that goes on for a while, far enough for everything to be told of it. */
@@ -88,11 +107,7 @@ describe('metrics', () => {
     const client = await startInProcess(database, await createItems(database, 20_000))
     const job_name = 'touch'
     const before = await scrape(client)
-    for (const counter of ['backfill_rows_total', 'backfill_batch_faults_total', 'backfill_throttled_seconds_total']) {
-      const samples = before.get(counter)?.samples.filter(({ labels }) => labels.job_name === job_name) ?? []
-      expect(samples.length, `${counter} before there is a run`).toBeGreaterThan(3)
-      expect(samples.every(({ value }) => value === 0)).toBe(true)
-    }
+    expect(startOf(before, job_name)).toEqual(await countedOf(job_name))
     const id = await startRunning(client, job_name)
     const during = await scrape(client)
     expect(value(during, 'backfill_runs', { status: 'running' })).toBe(1)
@@ -119,6 +134,8 @@ describe('metrics', () => {
     expect(value(during, 'backfill_worker_slots_busy')).toBeGreaterThan(0)
     expect(value(during, 'backfill_pool_connections', { pool: 'engine', state: 'busy' })).toBeGreaterThan(0)
     expect(value(during, 'backfill_pool_connections_limit', { pool: 'engine' })).toBe(6)
+    expect(value(during, 'backfill_pool_connections_limit', { pool: 'metrics' })).toBe(2)
+    expect(value(during, 'backfill_pool_waiting', { pool: 'metrics' })).toBeDefined()
     expect(value(during, 'backfill_wal_bytes_total')).toBeGreaterThan(
       value(before, 'backfill_wal_bytes_total') ?? Number.POSITIVE_INFINITY,
     )
@@ -145,6 +162,51 @@ describe('metrics', () => {
       .get('backfill_batch_duration_seconds')
       ?.samples.find(({ name, labels }) => name.endsWith('_count') && labels.job_name === job_name)
     expect(batches?.value).toBeGreaterThan(0)
+  })
+
+  test('a job that comes later is counted from 0 as well, where it is worked on', async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 10)
+    const both = await startInProcess(database, jobs)
+    const api = await startInProcess(database, jobs, { ROLE: 'api' })
+    expect(startOf(await scrape(both), 'late')).toEqual({})
+    const rest = 'set: { touched: sql`touched + 1` }'
+    await writeFile(join(jobs, 'late.ts'), jobSource({ name: 'late', table: 'items', rest }))
+    expect(startOf(await scrape(both), 'late')).toEqual(await countedOf('late'))
+    expect(startOf(await scrape(api), 'late')).toEqual({})
+    // Without the folder there is all else.
+    await rename(jobs, `${jobs}-away`)
+    const without = await scrape(both)
+    await rename(`${jobs}-away`, jobs)
+    expect(value(without, 'backfill_database_up')).toBe(1)
+    expect(startOf(without, 'late')).toEqual(await countedOf('late'))
+  })
+
+  test('a job whose last run ended long ago is told of no more, unless that has failed', async () => {
+    const database = await createDatabase()
+    await createItems(database, 10)
+    const jobs = await jobsFolder({
+      'well.ts': jobSource({ name: 'well', table: 'items', rest: 'set: { touched: sql`touched + 1` }' }),
+      'ill.ts': jobSource({ name: 'ill', table: 'items', rest: 'set: { touched: sql`1 / (id - 1)` }' }),
+    })
+    const client = await startInProcess(database, jobs)
+    const told = async () => {
+      const metrics = await scrape(client)
+      return ['backfill_job_status', 'backfill_run_quarantined'].map((name) =>
+        [...new Set(metrics.get(name)?.samples.map(({ labels }) => labels.job_name))].sort(),
+      )
+    }
+    await client.reaches(await client.start('well'), ['succeeded'])
+    await client.reaches(await client.start('ill', { options: { maxQuarantined: 0 } }), ['failed'])
+    const end = (days: number) => database.query(`UPDATE evenkeel.runs SET ended_at = now() - interval '${days} days'`)
+    await end(29)
+    expect(await told()).toEqual([
+      ['ill', 'well'],
+      ['ill', 'well'],
+    ])
+    await end(31)
+    expect(await told()).toEqual([['ill'], ['ill']])
+    expect(value(await scrape(client), 'backfill_job_status', { job_name: 'ill', status: 'failed' })).toBe(1)
   })
 
   test('a job whose last run has failed reads so until it is run again', async () => {
@@ -199,6 +261,32 @@ describe('metrics', () => {
       ({ throttle }) => throttle?.signal === 'schedule',
     )
     await untilLimit(3600)
+  })
+
+  test('of a run that is held beside one that goes on, only the limit of what holds it counts', async () => {
+    const database = await createDatabase()
+    const client = await startInProcess(database, await createItems(database, 40_000, { paced: true }))
+    const slow = { maxRowsPerSecond: 50 }
+    const limits = async () => {
+      const metrics = await scrape(client)
+      return ['snapshot', 'blocked'].map((signal) => value(metrics, 'backfill_signal_limit', { signal, limit: 'hard' }))
+    }
+    const untilLimits = (snapshot: number, blocked: number) =>
+      until('the limits to follow', limits, (now) => now[0] === snapshot && now[1] === blocked)
+    const strict = await client.start('touch', { options: { ...slow, signals: { snapshot: 1, blocked: 1000 } } })
+    const reader = await database.session()
+    await reader.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT')
+    await until(
+      'it to be held',
+      () => client.run(strict),
+      ({ throttle }) => throttle?.signal === 'snapshot',
+    )
+    await untilLimits(1, 1000)
+    const other = await client.start('count', { options: { ...slow, signals: { snapshot: false, blocked: 2000 } } })
+    await untilLimits(1, 2000)
+    await client.call('POST', `/runs/${other}/cancel`)
+    await untilLimits(1, 1000)
+    await reader.query('ROLLBACK')
   })
 
   test('of a database that does not answer there are none, but for that; and they are back with it', async () => {
@@ -331,10 +419,10 @@ describe('metrics', () => {
       for (const id of ids) await client.reaches(id, ['succeeded'])
       // Of events there is one for each kind that happened of late, of signals one for each that is known; and what Node tells of
       // itself has one for each kind of thing that is open at the moment.
-      const passing = ['backfill_run_event_timestamp_seconds', 'backfill_signal']
+      const passing = /^backfill_(run_event_timestamp_seconds|signal(_known|_limit)?)$/
       const ours = series(await scrape(client)).filter(({ name }) => name.startsWith('backfill_'))
       return ours
-        .filter(({ name }) => !passing.includes(name))
+        .filter(({ name }) => !passing.test(name))
         .map(({ name, labels }) => `${name}${JSON.stringify(labels)}`)
     }
     await runAll()

@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
 import { blocks, callsIn, page } from '../support/pages.ts'
@@ -8,15 +10,21 @@ const runbooks = (await readdir(new URL('../../docs/runbooks', import.meta.url))
 
 // Whoever reads them has been woken up: a command that does not work is worse than none.
 describe.runIf(queueKind === 'postgres')('the commands of the runbooks', () => {
-  test('are calls that the API has, with bodies that it takes', async () => {
-    const { url } = await startInProcess(await createDatabase(), await jobsFolder({}))
-    const document = (await (await fetch(new URL('/openapi.json', url))).json()) as { paths: Record<string, object> }
+  test.for([
+    ['with a token', 'of-nobody-else-at-all', 'you:operate:of-nobody-else-at-all'],
+    ['where there are none', '', ''],
+  ] as const)('are calls that the API has, with bodies that it takes, %s', async ([, TOKEN, API_TOKENS]) => {
+    const client = await startInProcess(await createDatabase(), await jobsFolder({}), { API_TOKENS })
+    const { url } = client
+    const { body: document } = await client.call<{ paths: Record<string, object> }>('GET', '/openapi.json', undefined, {
+      authorization: `Bearer ${TOKEN}`,
+    })
     // /metrics is not in the document: its one reader is Prometheus.
     const routes = Object.entries({ ...document.paths, '/metrics': { get: {} } }).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => new RegExp(`^${method} ${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`, 'i')),
     )
     for (const name of runbooks) {
-      const calls = await callsIn(name)
+      const calls = await callsIn(name, { TOKEN })
       expect(calls.length, name).toBeGreaterThan(0)
       for (const { method, path, headers, body } of calls) {
         const address = new URL(path, url)
@@ -31,6 +39,18 @@ describe.runIf(queueKind === 'postgres')('the commands of the runbooks', () => {
         expect(`${call}: ${response.status} ${await response.text()}`).toContain(`${call}: ${expected} `)
       }
     }
+  })
+
+  test('ask a worker in its container, where there is no curl', async () => {
+    const { url } = await startInProcess(await createDatabase(), await jobsFolder({}), { ROLE: 'worker' })
+    const asking = blocks(await page('docs/alerts.md'), 'sh')
+      .join('')
+      .match(/ node -e "([^"]+)"/)?.[1] as string
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '-e',
+      asking.replace('http://127.0.0.1:3000', new URL(url).origin),
+    ])
+    expect(stdout).toMatch(/^200 \{.*"database"/)
   })
 
   test('are SQL that Postgres takes', async () => {

@@ -34,7 +34,7 @@ function callOf(line: string): Call {
     const word = rest.shift() as string
     if (word === '-X') method = rest.shift()
     else if (word === '-d') body = rest.shift()
-    else if (word === '-H') {
+    else if (word === '-H' || word === '-sH') {
       const [name = '', value = ''] = (rest.shift() ?? '').split(': ')
       headers[name] = value
     } else if (word.startsWith('localhost:3000')) path = word.slice('localhost:3000'.length)
@@ -44,8 +44,19 @@ function callOf(line: string): Call {
   return { method: method ?? (body === undefined ? 'GET' : 'POST'), path, headers, body }
 }
 
-/** Every call in the shell blocks of a page; what follows a # is for people. */
-export async function callsIn(name: string): Promise<Call[]> {
+/** Every call in the shell blocks of a page, by somebody who has set these variables; what follows a # is for people. */
+export async function callsIn(name: string, variables: Readonly<Record<string, string>> = {}): Promise<Call[]> {
+  const known = new Map(Object.entries(variables))
+  const expand = (text: string) =>
+    text.replaceAll(/\$(\w+)/g, (_, variable: string) => {
+      const value = known.get(variable)
+      if (value === undefined) throw new Error(`${name} uses ${variable} before it is set`)
+      return value
+    })
   const lines = blocks(await page(name), 'sh').flatMap((block) => block.replaceAll('\\\n', ' ').split('\n'))
-  return lines.filter((line) => line.startsWith('curl ')).map((line) => callOf(line.replace(/ +# .*$/, '')))
+  return lines.flatMap((line) => {
+    const [, variable, value] = /^(\w+)="([^"]*)"/.exec(line) ?? []
+    if (variable !== undefined && value !== undefined) known.set(variable, expand(value))
+    return line.startsWith('curl ') ? [callOf(expand(line.replace(/ +# .*$/, '')))] : []
+  })
 }

@@ -70,6 +70,14 @@ test.runIf(amtool)('amtool takes the configuration in the docs', async () => {
   expect(await complaint(amtool, ['check-config', await written('# alertmanager.yml')])).toBeNull()
 })
 
+test('what docs/alerts.md leaves out of an outage is what the shipped Alertmanager leaves out', async () => {
+  const block = blocks(await page('docs/alerts.md'), 'yaml').find((each) => each.startsWith('# alertmanager.yml'))
+  const { inhibit_rules: written } = parse(block as string) as { inhibit_rules: readonly object[] }
+  const shipped = parse(await page('grafana/alertmanager.yaml')) as { inhibit_rules: readonly object[] }
+  expect(written.length).toBeGreaterThan(5)
+  expect(written).toEqual(shipped.inhibit_rules)
+})
+
 /** A file with that block of docs/alerts.md that begins so. */
 async function written(beginning: string): Promise<string> {
   const block = blocks(await page('docs/alerts.md'), 'yaml').find((each) => each.startsWith(beginning))
@@ -83,8 +91,8 @@ describe('each rule is tried: firing, not firing, pending, ending', () => {
   const told = rules.map((rule) => [`${rule.alert} ${Object.values(rule.labels).join(' ')}`, rule] as const)
 
   test.for(told)('%s', (entry) => {
-    const { alert, labels, for: waits } = entry[1]
-    const own = cases.filter(({ name }) => name.startsWith(`${alert} `))
+    const { labels, for: waits } = entry[1]
+    const own = casesOf(entry[1])
     const fires = own.find(({ alert_rule_test: looks = [] }) =>
       looks.some(({ exp_alerts }) => exp_alerts.some(({ exp_labels }) => contains(exp_labels, labels))),
     )
@@ -95,6 +103,14 @@ describe('each rule is tried: firing, not firing, pending, ending', () => {
     if (waits !== undefined) expect(JSON.stringify(states), 'it is pending').toMatch(/alertstate=\\"pending/)
   })
 })
+
+/** The cases that are about a rule. Rules that share a name are told apart by a word in the names of their cases. */
+function casesOf({ alert, labels }: Rule): readonly Case[] {
+  const own = cases.filter(({ name }) => name.startsWith(`${alert} `))
+  if (rules.filter((rule) => rule.alert === alert).length === 1) return own
+  const word = labels.cause ?? labels.severity ?? ''
+  return own.filter(({ name }) => name.startsWith(`${alert} (${word}) `) || name.startsWith(`${alert} (each) `))
+}
 
 function contains(labels: Readonly<Record<string, string>>, some: Readonly<Record<string, string>>): boolean {
   return Object.entries(some).every(([name, value]) => labels[name] === value)
@@ -110,7 +126,11 @@ test('every alert has a severity, keeps the service, and says where to read on',
     )
     expect(annotations.dashboard, alert).toMatch(/^\/d\/evenkeel-(overview|run|database|service)\b/)
     expect(annotations.summary, alert).not.toContain('\n')
+    // Who is woken by what is about one job reads at once which.
+    const ofJob = expr.includes('by (job, database, job_name')
+    expect(annotations.summary?.includes('{{ $labels.job_name }}'), alert).toBe(ofJob)
   }
+  expect(rules.filter(({ expr }) => expr.includes('job_name')).length).toBeGreaterThan(8)
 })
 
 test('the faults and signals that rules name are those that there are', () => {

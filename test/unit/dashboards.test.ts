@@ -154,6 +154,17 @@ describe('each dashboard', () => {
       expect(variablesOf(dashboard)).toEqual(expect.arrayContaining(['datasource', 'service', 'database', 'runbooks']))
     },
   )
+
+  test.each(dashboards.map((dashboard) => [shortTitle(dashboard), dashboard] as const))(
+    '%s marks the events of runs',
+    (_, dashboard) => {
+      const marks = (dashboard.annotations.list ?? []).filter(({ enable, target }) => {
+        const { expr } = target as unknown as PromTarget
+        return enable && usesOf(expr).some(({ metric }) => metric === 'backfill_run_event_timestamp_seconds')
+      })
+      expect(marks.map(({ name }) => name)).toHaveLength(1)
+    },
+  )
 })
 
 describe('each panel', () => {

@@ -30,6 +30,7 @@ interface Service {
   volumes?: string[]
   depends_on?: Record<string, { condition: string }>
   healthcheck?: { test: string[] }
+  init?: boolean
   read_only?: boolean
   tmpfs?: string[]
 }
@@ -57,6 +58,9 @@ function temporaryFolder(): string {
   onTestFinished(() => rmSync(folder, { recursive: true }))
   return folder
 }
+
+/** As the script counts them. */
+const coresHere = Number(spawnSync('nproc', { encoding: 'utf8' }).stdout)
 
 const read = (folder: string, name: string) => readFileSync(join(folder, name), 'utf8')
 
@@ -136,12 +140,37 @@ describe('docker-compose.yml', () => {
     }
   })
 
+  test('asks its servers as those whom pg_hba.conf lets in, so that their logs tell of others', () => {
+    const lines = textOf('deploy/compose/pg_hba.conf')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => line.split(/ +/))
+    const lets = (type: string, database: string, user: string) =>
+      lines.some(
+        ([kind, ...line]) => kind === type && [database, user].every((is, n) => ['all', is].includes(line[n] ?? '')),
+      )
+    for (const name of ['postgres', 'standby']) {
+      const asked = compose.services[name]?.healthcheck?.test.at(-1)?.split(/&&|\|/) ?? []
+      const clients = asked.filter((command) => /^ *(pg_isready|psql) /.test(command))
+      expect(clients.length, name).toBeGreaterThan(0)
+      for (const command of clients) {
+        const option = (letter: string) => new RegExp(` -${letter} (\\S+)`).exec(command)?.[1]
+        const user = option('U') ?? ''
+        // As libpq does: who names no database means the one of his own name.
+        expect(lets(option('h') ? 'host' : 'local', option('d') ?? user, user), command).toBe(true)
+      }
+    }
+    expect(lines.some(([type, database, user]) => `${type} ${database} ${user}` === 'host app evenkeel')).toBe(true)
+    expect(compose.services.postgres?.healthcheck?.test.at(-1)).toMatch(/^pg_isready .*-h 127\.0\.0\.1 /)
+  })
+
   test('gives evenkeel the time that it needs to end, no right and no disk but /tmp', () => {
     expect(ours.map(([name]) => name)).toEqual(['api', 'worker'])
     expect(stopsWithinSeconds()).toBe(20)
     for (const [, { stop_grace_period, ...service }] of ours) {
       expect(Number(stop_grace_period?.replace(/s$/, ''))).toBeGreaterThanOrEqual(stopsWithinSeconds() + 5)
-      expect(service).toMatchObject({ read_only: true, tmpfs: ['/tmp'], cap_drop: ['ALL'] })
+      // Before it has said what a SIGTERM is to do, nothing would be done: the first process of a container hears no other.
+      expect(service).toMatchObject({ init: true, read_only: true, tmpfs: ['/tmp'], cap_drop: ['ALL'] })
     }
   })
 
@@ -161,7 +190,9 @@ describe('docker-compose.yml', () => {
       for (const name of Object.keys(all)) expect(known).toContain(name)
       const config = readConfig(all)
       expect(config).toMatchObject({ replicas: { kind: 'auto' }, host: '0.0.0.0', jobsDir: '/jobs' })
-      for (const url of [config.databaseUrl, config.redisUrl])
+      expect(config.databaseCores).toBe(coresHere)
+      expect(config.replicaUrls).toHaveLength(1)
+      for (const url of [config.databaseUrl, config.redisUrl, ...config.replicaUrls])
         expect(Object.keys(depends_on)).toContain(new URL(url as string).hostname)
     }
     expect(ours.map(([, { environment }]) => environment?.ROLE)).toEqual(['api', 'worker'])
@@ -299,7 +330,7 @@ describe('the secrets', () => {
     expect(read(folder, 'evenkeel')).toBe(kept)
     expect(read(folder, 'token')).not.toBe(lost)
     expect(read(folder, 'environment')).toBe(
-      `DATABASE_URL=postgres://evenkeel:${kept}@postgres/app\nAPI_TOKENS=you:operate:${read(folder, 'token')},prometheus:read:${read(folder, 'scrape')}\n`,
+      `DATABASE_URL=postgres://evenkeel:${kept}@postgres/app\nREPLICA_URLS=postgres://evenkeel:${kept}@standby/app\nDATABASE_CORES=${coresHere}\nAPI_TOKENS=you:operate:${read(folder, 'token')},prometheus:read:${read(folder, 'scrape')}\n`,
     )
     expect(read(folder, 'pgpass')).toBe(`*:*:*:replicator:${read(folder, 'replicator')}\n`)
   })

@@ -44,7 +44,15 @@ test('it sets what evenkeel reads, and listens where it says', () => {
   expect(NODE_ENV).toBe('production')
   for (const name of Object.keys(ours)) expect(knownVariables()).toContain(name)
   expect(dockerfileOnly('EXPOSE')).toBe(ours.PORT)
-  expect(dockerfileOnly('RUN')).toBe(`mkdir ${ours.JOBS_DIR}`)
+  expect(dockerfileOnly('RUN')).toBe(`node --version && mkdir ${ours.JOBS_DIR}`)
+})
+
+test('its build ends where Node does not start in it', () => {
+  const stage = dockerfileStages().at(-1) ?? []
+  const copied = stage.findIndex(({ words }) => words.startsWith('--from=build /usr/local/bin/node '))
+  const tried = stage.findIndex(({ keyword, words }) => keyword === 'RUN' && words.startsWith('node --version'))
+  expect(copied).toBeGreaterThan(0)
+  expect(tried).toBeGreaterThan(copied)
 })
 
 test('its build is given what it copies, and nothing else of the folder', () => {
