@@ -22,8 +22,11 @@ const { values } = parseArgs({
 })
 const [rows, rounds, perMinute] = [values.rows, values.rounds, values.perMinute].map(Number) as [number, number, number]
 
-/** Whom the asker asks: nobody; a server that does nothing, for what asking itself takes from the machine; or the service. */
-const arms = ['alone', 'elsewhere', 'asked'] as const
+/**
+ * Whom the asker asks: nobody; a server that does nothing, for what asking itself takes from the machine; the service, which answers
+ * as many as it allows a caller; or one that allows it all of them.
+ */
+const arms = ['alone', 'elsewhere', 'asked', 'served'] as const
 type Arm = (typeof arms)[number]
 
 const idle = createServer((_request, response) => response.writeHead(429).end())
@@ -33,7 +36,7 @@ const idleUrl = `http://127.0.0.1:${(idle.address() as AddressInfo).port}/`
 /** What it does to a run's speed when its status is asked for all the time. One process does everything, as it comes. */
 const postgres = await startPostgres({ settings: { shared_buffers: '1GB', max_wal_size: '8GB' } })
 try {
-  const speeds: Record<Arm, number[]> = { alone: [], elsewhere: [], asked: [] }
+  const speeds: Record<Arm, number[]> = { alone: [], elsewhere: [], asked: [], served: [] }
   for (let round = 0; round < rounds; round += 1) {
     // In turns, the first of them by turns as well: what the machine does besides falls on both.
     for (const place of arms.keys()) {
@@ -47,6 +50,7 @@ try {
   const ratio = (one: Arm, other: Arm) => (median(speeds[one]) / median(speeds[other])).toFixed(3)
   console.log(`asked ${perMinute} times a minute / alone: ${ratio('asked', 'alone')}`)
   console.log(`asked / the same calls to a server that does nothing: ${ratio('asked', 'elsewhere')}`)
+  console.log(`each of them answered / alone: ${ratio('served', 'alone')}`)
 } finally {
   idle.close()
   await postgres.stop()
@@ -65,12 +69,14 @@ async function refill(url: string): Promise<void> {
 
 /** A run from its start to the moment from which it is verified, by its own events; and the answers by their status. */
 async function turn(databaseUrl: string, arm: Arm) {
-  const child = new Child(main, [], { DATABASE_URL: databaseUrl, JOBS_DIR: jobsDir, REPLICAS: 'none', PORT: '0' })
+  const allowed = arm === 'served' ? { API_CALLS_PER_SECOND: String(perMinute) } : {}
+  const environment = { DATABASE_URL: databaseUrl, JOBS_DIR: jobsDir, REPLICAS: 'none', PORT: '0', ...allowed }
+  const child = new Child(main, [], environment)
   try {
     const api = await listens(child)
     const began = Date.now()
     const { id } = await call(api, '/runs', { job: 'readings-double' })
-    const asker = arm === 'alone' ? null : ask(arm === 'asked' ? `${api}/runs/${id}` : idleUrl)
+    const asker = arm === 'alone' ? null : ask(arm === 'elsewhere' ? idleUrl : `${api}/runs/${id}`)
     const ended = await verifiedAt(api, id)
     return { rowsPerSecond: rows / ((ended - began) / 1000), answers: asker?.stop() ?? {} }
   } finally {
