@@ -32,10 +32,12 @@ const unqueued = ['test/integration/embedded*.test.ts']
 // What feels the database does not care which queue the tickets are on, and its standbys take a while to start.
 const sensing = ['test/integration/signals*.test.ts', 'test/integration/replicas*.test.ts']
 const monitored = ['test/integration/monitoring*.test.ts']
+// Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
 const shared = {
   globalSetup: './test/support/cluster.ts',
   testTimeout: 120_000,
   hookTimeout: 60_000,
+  isolate: false,
 }
 
 export default defineConfig({
@@ -43,7 +45,10 @@ export default defineConfig({
   test: {
     maxWorkers: 3,
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, isolate: false },
+      },
       { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 120_000, hookTimeout: 120_000 } },
       {
         extends: true,

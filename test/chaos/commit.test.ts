@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
-import { type Cut, Cutter, cutsAround, moments, phaseOf, verdictOf } from '../support/cuts.ts'
+import { type Cut, Cutter, cutsAround, type Moment, moments, phaseOf, verdictOf } from '../support/cuts.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
@@ -35,11 +35,21 @@ test.each(['touch', 'count'])(
     const [rows, held] = [80_000, 8000]
     const database = await createDatabase()
     const jobs = await createItems(database, rows)
+    const looks: Array<Promise<Array<{ moment: Moment; stillTheirs: boolean; isThere: boolean }>>> = []
     const cutter = new Cutter({
       application: 'evenkeel engine',
       kindOf: phaseOf,
       times: { keys: 100, stragglers: 10, residual: 10 },
       oneIn: 2,
+      onCut(kind, moment, [runId, ordinal, epoch, cursor]) {
+        if (kind !== 'keys' || moment === 'during') return
+        const range = database.query<{ stillTheirs: boolean; isThere: boolean }>(
+          `SELECT epoch = $3::bigint AS "stillTheirs", done OR cursor IS DISTINCT FROM $4::text[] AS "isThere"
+           FROM evenkeel.ranges WHERE run_id = $1 AND ordinal = $2::int`,
+          [runId, ordinal, epoch, cursor],
+        )
+        looks.push(range.then((found) => found.map((look) => ({ moment, ...look }))))
+      },
     })
     const proxy = await startProxy(database.url, cutter.watch)
     const other = await database.session()
@@ -56,6 +66,13 @@ test.each(['touch', 'count'])(
     await other.query('COMMIT')
     await client.reaches(id, ['succeeded'], patience)
     expect(cutter.isDone).toBe(true)
+    // Seen right after each cut, as long as nobody else had the range: whether the batch was there.
+    const seen = (await Promise.all(looks)).flat().filter(({ stillTheirs }) => stillTheirs)
+    for (const moment of ['before', 'after'] as const) {
+      const there = seen.filter((look) => look.moment === moment).map(({ isThere }) => isThere)
+      expect(there.length).toBeGreaterThan(50)
+      expect(new Set(there), moment).toEqual(new Set([moment === 'after']))
+    }
     await expectTouchedOnce(database, rows)
     await expectCounted(client, id, rows)
   },

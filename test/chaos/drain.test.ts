@@ -88,6 +88,31 @@ describe('SIGTERM', () => {
     await finish(client, database, id, rows)
   })
 
+  test('ends each range within one batch, of slices that would go on for seconds', async () => {
+    const database = await createDatabase()
+    await createItems(database, 20_000)
+    const service = await spawnService(database, await slowJob(0.04))
+    const id = await service.client.start('slow', { options: { batchSize: 10, parallelism: 4 } })
+    const batchesOf = async () => {
+      const ranges = await database.query<{ ordinal: number; batches: number }>(
+        'SELECT ordinal, batches::int FROM evenkeel.ranges WHERE run_id = $1 ORDER BY ordinal',
+        [id],
+      )
+      return new Map(ranges.map(({ ordinal, batches }) => [ordinal, batches]))
+    }
+    await until(
+      'four ranges to be worked on',
+      async () => [...(await batchesOf()).values()].filter((batches) => batches > 3).length,
+      (count) => count >= 4,
+    )
+    service.process.kill('SIGTERM')
+    await until('it to have heard', () => service.output().includes('stopping: '))
+    const before = await batchesOf()
+    expect(await service.ended).toBe(0)
+    for (const [ordinal, batches] of await batchesOf())
+      expect(batches - (before.get(ordinal) ?? 0), `batches of range ${ordinal}`).toBeLessThanOrEqual(1)
+  })
+
   test('ends the batch in flight, which commits', async () => {
     const database = await createDatabase()
     await createItems(database, 10)

@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
 import { rescueRanges } from '../../src/store/handover.ts'
 import { createDatabase } from '../support/database.ts'
-import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
+import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -32,6 +33,29 @@ test('promise 2: workers whose ranges were taken away while they write change no
   await expectTouchedOnce(database, rows)
   const { rowsDone, rowsScanned } = (await client.run(id)).progress
   expect([rowsDone, rowsScanned]).toEqual([rows, rows])
+})
+
+test('a worker whose lease is taken away changes nothing more, though nobody else moves the cursor', async () => {
+  const rows = 40_000
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, rows))
+  const id = await client.start('count', { options: { batchSize: 50, maxRowsPerSecond: 2000 } })
+  await untilDone(database, 1000)
+  // Somebody has them who does nothing: the epoch alone tells the workers that their ranges are not theirs any more.
+  const taken = await database.query(
+    `UPDATE evenkeel.ranges SET epoch = epoch + 1, lease_owner = 'idle', lease_until = clock_timestamp() + interval '1 hour'
+     WHERE NOT done RETURNING ordinal`,
+  )
+  expect(taken.length).toBeGreaterThan(0)
+  const batches = () => database.query('SELECT ordinal, epoch, cursor, batches FROM evenkeel.ranges ORDER BY ordinal')
+  const [done, then] = [await countDone(database), await batches()]
+  expect(done).toBeLessThan(rows / 2)
+  await sleep(2000)
+  expect([await countDone(database), await batches()]).toEqual([done, then])
+  await database.query("UPDATE evenkeel.ranges SET lease_until = to_timestamp(0) WHERE lease_owner = 'idle'")
+  await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+  await client.reaches(id, ['succeeded'])
+  await expectTouchedOnce(database, rows)
 })
 
 test('the ranges of a worker that is stopped go to another one, and it does no harm when it wakes', async () => {

@@ -194,6 +194,33 @@ describe('what one can look at', () => {
     expect((await client.call('GET', '/jobs/good')).body).toMatchObject({ name: 'good' })
   })
 
+  test.each(['transform', 'refine'])(
+    'parameters whose %s throws are refused in words, and the job is still listed',
+    async (how) => {
+      const database = await createDatabase()
+      await createItems(database, 1)
+      const jobs = await jobsFolder({
+        'shop.ts': jobSource({
+          name: 'shop',
+          table: 'items',
+          rest: `params: z.object({ shop: z.string().${how}((shop) => { throw new Error('no such shop: ' + shop) }) }), set: () => ({ label: sql\`'x'\` })`,
+        }),
+      })
+      const client = await startInProcess(database, jobs, { ROLE: 'api' })
+      for (const dryRun of [false, true]) {
+        const { status, body } = await client.call<{ detail: string }>('POST', '/runs', {
+          job: 'shop',
+          params: { shop: 'corner' },
+          dryRun,
+        })
+        expect(status, JSON.stringify(body)).toBe(422)
+        expect(body.detail).toMatch(/params of job shop throw .*no such shop: corner/)
+      }
+      expect((await client.call<{ jobs: unknown[] }>('GET', '/jobs')).status).toBe(200)
+      expect((await client.call<{ runs: unknown[] }>('GET', '/runs')).body.runs).toEqual([])
+    },
+  )
+
   test('runs newest first, by job and status, page by page', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })

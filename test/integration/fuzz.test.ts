@@ -30,6 +30,12 @@ async function prepare(): Promise<Target> {
     rest: 'params: z.object({ text: z.string() }), set: ({ text }) => ({ label: sql`${text}` })',
   })
   await writeFile(join(jobs, 'text.ts'), text)
+  const fussy = jobSource({
+    name: 'fussy',
+    table: 'items',
+    rest: "params: z.object({ text: z.string().transform((text) => { throw new Error(text) }) }), set: () => ({ label: sql`''` })",
+  })
+  await writeFile(join(jobs, 'fussy.ts'), fussy)
   const tokens = (['read', 'operate'] as const).map((scope) => `${scope}:${scope}:${secretOf(scope)}`)
   const { url } = await startInProcess(database, jobs, { ROLE: 'api', API_TOKENS: tokens.join(',') })
   const call = async (method: string, path: string, body?: object) => {
@@ -62,10 +68,10 @@ function bearer(scope: 'read' | 'operate'): Array<[string, string]> {
   return [['authorization', `Bearer ${secretOf(scope)}`]]
 }
 
-/** Every row of every table of evenkeel's and of the user's. */
+/** Every row of every table of evenkeel's, of its queue's, and of the user's. */
 async function stateOf(database: TestDatabase): Promise<Record<string, string>> {
   const tables = await database.query<{ name: string }>(
-    "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN ('evenkeel', 'public') ORDER BY 1",
+    "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN ('evenkeel', 'evenkeel_queue', 'public') ORDER BY 1",
   )
   const rows = await Promise.all(
     tables.map(({ name }) =>
@@ -80,6 +86,8 @@ function expectHarmless(reply: Reply, sent: string): void {
   const about = `${sent.slice(0, 500)} …\n was answered with\n${reply.text.slice(0, 1500)}`
   expect(reply.text, about).not.toMatch(/HTTP\/1\.1 5\d\d /)
   expect(reply.text, about).not.toMatch(/secret-(read|operate)-x/)
+  // Whoever speaks HTTP is answered in it.
+  expect(reply.status, about).toBeGreaterThan(0)
   if (reply.status < 400) return
   expect(reply.text, about).not.toMatch(/\.[mc]?[jt]s:\d+:\d+|node_modules|node:internal/)
   expect(reply.text, about).not.toContain(process.cwd())
@@ -306,6 +314,99 @@ describe('hostile input', () => {
     expect([...met].join()).not.toContain('429')
     const alive = await exchange(url, requestBytes('GET', `/runs/${live}`, bearer('read')))
     expect(JSON.parse(alive.body).status).toBe('queued')
+  })
+
+  test('where any text may stand: it is kept as it is, or refused in words', { timeout: 400_000 }, async () => {
+    const { url, database, ended, live } = await prepare()
+    const send = async (
+      method: string,
+      path: string,
+      body?: object,
+      more: ReadonlyArray<readonly [string, string]> = [],
+    ) => {
+      const json: Array<readonly [string, string]> = body ? [['content-type', 'application/json']] : []
+      const sent = body ? JSON.stringify(body) : ''
+      const bytes = requestBytes(method, path, [...bearer('operate'), ...json, ...more], sent)
+      const reply = await exchange(url, bytes)
+      expectHarmless(reply, bytes.toString('utf8'))
+      return reply
+    }
+    const refused = async (...request: Parameters<typeof send>) => {
+      const { status, text } = await send(...request)
+      expect([400, 404, 409, 412, 422], `${request[0]} ${request[1]} ${JSON.stringify(request[2])}: ${text}`).toContain(
+        status,
+      )
+    }
+    const before = await stateOf(database)
+    const text = fc.record({ text: hostileText, other: hostileText, key: headerText })
+    await fc.assert(
+      fc.asyncProperty(text, async ({ text, other, key }) => {
+        const more: Array<[string, string]> = [['idempotency-key', key]]
+        if (!['touch', 'count', 'text', 'fussy'].includes(text)) await refused('POST', '/runs', { job: text }, more)
+        await refused('POST', '/runs', { job: 'touch', databases: [text, other] }, more)
+        await refused('POST', '/runs', { job: 'fussy', params: { text } }, more)
+        await refused('POST', '/runs', { job: 'touch', params: { [text]: other } }, more)
+        const schedule = { cron: text, timeZone: other }
+        for (const timeZone of [other, 'UTC']) {
+          const options = { schedule: { cron: text, timeZone } }
+          const { status } = await send('POST', '/runs', { job: 'touch', options, dryRun: true }, more)
+          expect([200, 400, 422]).toContain(status)
+        }
+        await refused('PATCH', `/runs/${ended}`, { schedule })
+        for (const event of ['pause', 'resume', 'retry'])
+          await refused('POST', `/runs/${ended}/${event}`, { reason: text })
+        await refused('POST', `/runs/${ended}/overrides`, { signal: 'probe', reason: text, seconds: 60 })
+        for (const id of [ended, live]) {
+          await refused('POST', `/runs/${id}/quarantine/retry`, { ids: [text, other], reason: other })
+          await refused('POST', `/runs/${id}/quarantine/discard`, { ids: [text], reason: other })
+          const { status } = await send('GET', `/runs/${id}/quarantine?after=${encoded(text)}`)
+          expect([200, 400, 422]).toContain(status)
+        }
+        await refused('PATCH', `/runs/${live}`, {
+          maxRowsPerSecond: 1,
+          schedule: { cron: `${text} x`, timeZone: 'UTC' },
+        })
+      }),
+      { seed, numRuns: rounds },
+    )
+    expect(await stateOf(database)).toEqual(before)
+
+    // What is right is done, on runs that may change.
+    const storable = (value: string) => !value.includes('\0') && !/\p{Surrogate}/u.test(value)
+    const reasons = async (id: string) => {
+      const { body } = await send('GET', `/runs/${id}/events?limit=1000`)
+      return JSON.parse(body).events.map(({ detail }: { detail: { reason?: string } }) => detail.reason)
+    }
+    await fc.assert(
+      fc.asyncProperty(text, async ({ text, other, key }) => {
+        const begun = await send('POST', '/runs', { job: 'touch' }, [['idempotency-key', key]])
+        if (begun.status >= 400) expect(key.trim() === '' || key.length > 255, begun.text).toBe(true)
+        const { id } = JSON.parse((begun.status >= 400 ? await send('POST', '/runs', { job: 'touch' }) : begun).body)
+        for (const event of ['pause', 'resume']) {
+          const { status, text: answer } = await send('POST', `/runs/${id}/${event}`, { reason: text })
+          expect(status, answer).toBe(!storable(text) ? 422 : text.length <= 1000 ? 200 : 400)
+          if (status === 200 && text !== '') expect(await reasons(id)).toContain(text)
+        }
+        const { status } = await send('POST', `/runs/${id}/overrides`, {
+          signal: 'schedule',
+          reason: other,
+          seconds: 60,
+        })
+        expect([200, 400, 409, 422]).toContain(status)
+        await send('PATCH', `/runs/${id}`, { schedule: { cron: text, timeZone: other } })
+        expect(JSON.parse((await send('GET', `/runs/${id}`)).body).id).toBe(id)
+        expect(
+          (await send('POST', `/runs/${id}/cancel`, storable(other) ? { reason: other.slice(0, 500) } : {})).status,
+        ).toBe(200)
+        // Under this key nothing else begins.
+        await database.query('UPDATE evenkeel.runs SET idempotency_key = NULL WHERE id = $1', [id])
+      }),
+      // What has gone wrong leaves a run behind, which shrinking would meet.
+      { seed, numRuns: Math.ceil(rounds / 2), endOnFailure: true },
+    )
+    const after = await stateOf(database)
+    for (const table of ['public.items', 'evenkeel.instance', 'evenkeel.quarantine'])
+      expect(after[table]).toBe(before[table])
   })
 
   test('as parameters of a job: values for Postgres, never a part of a statement', { timeout: 200_000 }, async () => {

@@ -11,7 +11,7 @@ import { engineSettings } from '../../src/engine/session.ts'
 import { tableSql } from '../../src/engine/table.ts'
 import { createControl, createPool } from '../../src/store/control.ts'
 import { migrate } from '../../src/store/migrate.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { release } from '../support/postgres.ts'
 import { jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 
@@ -395,7 +395,7 @@ describe('a role with the least rights', () => {
   }
 
   test('that may create in the database can do a whole run', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     for (const statement of filled) await database.query(statement)
     const { role, url } = await createRole(database)
     await database.query(`GRANT CREATE ON DATABASE ${database.name} TO ${role}`)
@@ -404,7 +404,7 @@ describe('a role with the least rights', () => {
   })
 
   test('that may create nothing but owns its schemas can do a whole run', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     for (const statement of filled) await database.query(statement)
     const { role, url } = await createRole(database)
     for (const schema of ['evenkeel', 'evenkeel_queue'])
@@ -414,7 +414,7 @@ describe('a role with the least rights', () => {
   })
 
   test('that has no rights at all is told over HTTP what it lacks', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     for (const statement of [...filled, 'CREATE SCHEMA hidden', 'CREATE TABLE hidden.users (id int PRIMARY KEY)'])
       await database.query(statement)
     const { role, url } = await createRole(database)

@@ -4,7 +4,7 @@ import { findPgBouncer, type PgBouncerSettings, startPgBouncer } from '../../src
 import { engineSettings } from '../../src/engine/session.ts'
 import { createPool } from '../../src/store/control.ts'
 import { backendOf } from '../../src/store/pooler.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { jobsFolder, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -48,7 +48,7 @@ async function refusal(database: TestDatabase): Promise<string> {
 }
 
 test('a session has its settings whatever its role, its database and its connection string say', async () => {
-  const database = await createDatabase()
+  const database = await createEmptyDatabase()
   await database.query(`ALTER DATABASE ${database.name} SET row_security = on`)
   await database.query(`ALTER ROLE postgres IN DATABASE ${database.name} SET statement_timeout = 0`)
   const url = `${database.url}?options=-c%20lock_timeout%3D0%20-c%20work_mem%3D1MB&application_name=else`
@@ -74,7 +74,7 @@ test('a session has its settings whatever its role, its database and its connect
 
 describe.skipIf((await findPgBouncer()) === null)('behind a pooler', () => {
   test('in session mode a run goes through', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const jobs = await createItems(database, 5000)
     const service = await startInProcess(await behind(database, { pool_mode: 'session' }), jobs)
     const id = await service.start('touch')
@@ -84,7 +84,7 @@ describe.skipIf((await findPgBouncer()) === null)('behind a pooler', () => {
   })
 
   test('in session mode the settings are in force, and gone with the session', async () => {
-    const { url } = await behind(await createDatabase(), { pool_mode: 'session' })
+    const { url } = await behind(await createEmptyDatabase(), { pool_mode: 'session' })
     const pool = createPool(url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
     const client = await pool.connect()
     const { rows } = await client.query("SELECT name, setting FROM pg_settings WHERE source = 'session'")
@@ -113,13 +113,13 @@ describe.skipIf((await findPgBouncer()) === null)('behind a pooler', () => {
     ['with a single connection', { default_pool_size: 1 }],
     ['that gives out its connections in turn', { server_round_robin: 1, min_pool_size: 5 }],
   ])('in transaction mode, %s, it does not start, and leaves no setting behind', async (_, settings) => {
-    const database = await behind(await createDatabase(), { pool_mode: 'transaction', ...settings })
+    const database = await behind(await createEmptyDatabase(), { pool_mode: 'transaction', ...settings })
     expect(await refusal(database)).toMatch(/pooler in transaction mode.*address of Postgres itself/)
     expect(await settingsLeft(database.url)).toEqual([])
   })
 
   test('in transaction mode, with the application at work on it, it does not start', async () => {
-    const database = await behind(await createDatabase(), { pool_mode: 'transaction', default_pool_size: 8 })
+    const database = await behind(await createEmptyDatabase(), { pool_mode: 'transaction', default_pool_size: 8 })
     let working = true
     const application = Array.from({ length: 6 }, async () => {
       const client = await connect(database.url)
@@ -133,18 +133,18 @@ describe.skipIf((await findPgBouncer()) === null)('behind a pooler', () => {
   })
 
   test('in statement mode it does not start', async () => {
-    const database = await behind(await createDatabase(), { pool_mode: 'statement' })
+    const database = await behind(await createEmptyDatabase(), { pool_mode: 'statement' })
     expect(await refusal(database)).toMatch(/pooler in statement mode/)
     expect(await settingsLeft(database.url)).toEqual([])
   })
 
   test('that leaves settings to the next session it does not start', async () => {
-    const database = await behind(await createDatabase(), { pool_mode: 'session', server_reset_query: '' })
+    const database = await behind(await createEmptyDatabase(), { pool_mode: 'session', server_reset_query: '' })
     expect(await refusal(database)).toMatch(/leaves the settings of a session.*server_reset_query = DISCARD ALL/)
   })
 
   test('whose pool is too small it does not start', async () => {
-    const database = await behind(await createDatabase(), { pool_mode: 'session', default_pool_size: 2 })
+    const database = await behind(await createEmptyDatabase(), { pool_mode: 'session', default_pool_size: 2 })
     expect(await refusal(database)).toMatch(/gave no session within 5 s.*default_pool_size/)
   })
 
@@ -152,7 +152,7 @@ describe.skipIf((await findPgBouncer()) === null)('behind a pooler', () => {
     ['refuses', {}],
     ['drops', { ignore_startup_parameters: 'options' }],
   ])('that %s the options in its URL it does not start', async (_, settings) => {
-    const database = await behind(await createDatabase(), { pool_mode: 'session', ...settings })
+    const database = await behind(await createEmptyDatabase(), { pool_mode: 'session', ...settings })
     const url = `${database.url}?options=-c%20work_mem%3D1MB`
     expect(await refusal({ ...database, url })).toMatch(/does not pass on the `options` in a URL.*ALTER ROLE/)
   })

@@ -93,6 +93,38 @@ test.runIf(queueKind === 'postgres')(
   },
 )
 
+// Nor have these.
+test.runIf(queueKind === 'postgres').for([
+  ['one after the other', 'id BETWEEN 2001 AND 2100'],
+  ['far apart', 'id % 40 = 0 AND id <= 4000'],
+] as const)(
+  'a hundred bad rows that are %s cost the same in a small table and in a large one',
+  { timeout: 300_000 },
+  async ([how, bad]) => {
+    const [most, batchSize] = [100, 500]
+    const costs: number[] = []
+    for (const rows of [5000, 50_000]) {
+      const database = await createDatabase()
+      const client = await startInProcess(database, await createItems(database, rows))
+      await database.query(`ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR NOT (${bad}))`)
+      const id = await client.start('count', { options: { maxQuarantined: most, batchSize } })
+      const run = await client.reaches(id, ['failed'], 140)
+      expect(run.progress).toMatchObject({ rowsDone: rows - most, rowsScanned: rows, quarantined: most })
+      const found = await database.query<{ id: number }>(`SELECT id::int FROM items WHERE ${bad} ORDER BY id`)
+      const expected = found.map((row) => row.id)
+      await expectDone(database, rows, expected)
+      expect(keys(await quarantineOf(client, id))).toEqual(expected)
+      const ranges = (await rangesOf(client, id)).filter(({ kind }) => kind === 'keys')
+      const statements = ranges.reduce((sum, { batches, faults }) => sum + batches + (faults.data ?? 0), 0)
+      // Without the windows that it takes anyway.
+      costs.push(statements - rows / batchSize)
+      await client.service.close()
+    }
+    console.log(`statements for ${most} bad rows ${how}, in the small and in the large table: ${costs.join(' and ')}`)
+    for (const cost of costs) expect(cost, String(costs)).toBeLessThan(most * (how === 'far apart' ? 10 : 5))
+  },
+)
+
 test('one more than maxQuarantined stops the run at that row; with a higher one it goes on from there', async () => {
   const { client, start } = await createPoisoned(2000, 500, { maxQuarantined: 2, batchSize: 100, parallelism: 1 })
   const id = await start('count')

@@ -11,7 +11,7 @@ import { createControl, createPool } from '../../src/store/control.ts'
 import { splitLease } from '../../src/store/handover.ts'
 import { type Lease, leaseRange } from '../../src/store/leases.ts'
 import { migrate } from '../../src/store/migrate.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -230,8 +230,8 @@ describe('partitions', () => {
   const job = { name: 'touch', table: 'items', rest: 'where: sql`touched = 0`, set: { touched: sql`touched + 1` }' }
 
   /** Ten thousand rows in `old`, ten in `small`, none in `next`. */
-  async function createPartitioned(): Promise<{ database: TestDatabase; jobs: string }> {
-    const database = await createDatabase()
+  async function createPartitioned(create = createDatabase): Promise<{ database: TestDatabase; jobs: string }> {
+    const database = await create()
     await database.query(
       'CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0) PARTITION BY RANGE (id)',
     )
@@ -370,7 +370,7 @@ describe('partitions', () => {
   })
 
   test('with a policy that hides rows from the role fail a run, rather than be left out', async () => {
-    const { database, jobs } = await createPartitioned()
+    const { database, jobs } = await createPartitioned(createEmptyDatabase)
     const role = `limited_${database.name}`
     await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'limited' IN ROLE pg_monitor`)
     onTestFinished(async () => {

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type EmbeddedPostgres, startStandby } from '../../src/embedded/index.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { type Client, startInProcess } from '../support/service.ts'
@@ -31,7 +31,7 @@ interface Scene {
 }
 
 async function scene(env: Readonly<Record<string, string>> = {}): Promise<Scene> {
-  const database = await createDatabase(primary.url)
+  const database = await createEmptyDatabase(primary.url)
   const client = await startInProcess(database, await createItems(database, rows, { paced: true }), {
     REPLICAS: 'auto',
     ...env,
@@ -156,7 +156,7 @@ test('on an idle primary nothing is held: no WAL is no lag', async () => {
 })
 
 test('a role that may not see replication is refused at start, and holds a run that is under way', async () => {
-  const database = await createDatabase(primary.url)
+  const database = await createEmptyDatabase(primary.url)
   await database.query(`CREATE ROLE watcher_${database.name} LOGIN PASSWORD 'watching' IN ROLE pg_monitor`)
   onTestFinished(() =>
     admin(`DROP OWNED BY watcher_${database.name}; DROP ROLE watcher_${database.name}`, database.url),
@@ -193,7 +193,7 @@ test('a standby that is delayed on purpose does not count beside one that is nam
 test('a primary without a standby is refused under auto, and REPLICAS=none says that there is none', async () => {
   const alone = await startPostgres()
   onTestFinished(() => alone.stop())
-  const database = await createDatabase(alone.url)
+  const database = await createEmptyDatabase(alone.url)
   const jobs = await createItems(database, 1000, { paced: true })
   const client = await startInProcess(database, jobs, { REPLICAS: 'auto' })
   const refused = await client.call<{ detail: string }>('POST', '/runs', { job: 'count' })
@@ -207,7 +207,7 @@ test('a primary without a standby is refused under auto, and REPLICAS=none says 
 test('a replica that only it itself can tell of is read by its URL: a cascade', async () => {
   const cascade = await startStandby(standby, { name: 'below' })
   onTestFinished(() => cascade.stop())
-  const database = await createDatabase(primary.url)
+  const database = await createEmptyDatabase(primary.url)
   const replica = new URL(cascade.url)
   replica.pathname = `/${database.name}`
   const jobs = await createItems(database, rows, { paced: true })

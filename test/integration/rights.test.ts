@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -21,7 +22,7 @@ async function grantsOfThePage(database: TestDatabase, role: string): Promise<st
 
 /** A table of somebody else's, and a role that has what the page says. */
 async function prepare() {
-  const database = await createDatabase()
+  const database = await createEmptyDatabase()
   const role = `least_${randomBytes(6).toString('hex')}`
   await database.query('CREATE TABLE users (id int PRIMARY KEY, first_name text, full_name text, salary int)')
   await database.query("INSERT INTO users SELECT n, 'Ada', NULL, 100 FROM generate_series(1, $1::int) n", [rows])
@@ -84,6 +85,49 @@ test('the rights of docs/operating.md are all that it takes: every call, every s
   expect(run.proof).toMatchObject({ rowsDone: rows, residual: 0 })
   const cancelled = await client.start('fill')
   expect((await client.call('POST', `/runs/${cancelled}/cancel`)).status).toBe(200)
+})
+
+test('they are enough in partitions, for rows that others hold, and for rows that fail by themselves', async () => {
+  const { database, role, url, jobs } = await prepare()
+  await database.query('CREATE TABLE orders (id int PRIMARY KEY, note text, label text) PARTITION BY RANGE (id)')
+  await database.query('CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (1) TO (1001)')
+  await database.query('CREATE TABLE orders_2 PARTITION OF orders FOR VALUES FROM (1001) TO (2001)')
+  await database.query("INSERT INTO orders SELECT n, 'a note' FROM generate_series(1, 2000) n")
+  await database.query('ALTER TABLE orders ADD CONSTRAINT sound CHECK (label IS NULL OR id NOT IN (500, 1500))')
+  await database.query('ANALYZE orders')
+  for (const table of ['orders', 'orders_1', 'orders_2']) {
+    await database.query(`GRANT SELECT ON ${table} TO ${role}`)
+    await database.query(`GRANT UPDATE (label) ON ${table} TO ${role}`)
+  }
+  const source = jobSource({
+    name: 'label',
+    table: 'orders',
+    rest: 'where: sql`label IS NULL`, set: { label: sql`note` }',
+  })
+  await writeFile(join(jobs, 'label.ts'), source)
+  const client = await startInProcess({ url }, jobs)
+  const holder = await database.session()
+  await holder.query('BEGIN; SELECT FROM orders WHERE id IN (10, 1010) FOR UPDATE')
+
+  const id = await client.start('label', { options: { maxQuarantined: 1, batchSize: 100 } })
+  expect((await client.reaches(id, ['failed'])).reason).toContain('fails by itself')
+  expect((await client.call('PATCH', `/runs/${id}`, { maxQuarantined: 2 })).status).toBe(200)
+  expect((await client.call('POST', `/runs/${id}/retry`)).status).toBe(200)
+  await until(
+    'two rows to be held, and two to be set aside',
+    () => client.run(id),
+    ({ progress }) => progress.stragglers === 2 && progress.quarantined === 2,
+  )
+  await holder.query('COMMIT')
+  expect((await client.reaches(id, ['failed'])).reason).toContain('Every other row is done and checked, but 2 rows')
+  const { body } = await client.call<{ rows: Array<{ id: string }> }>('GET', `/runs/${id}/quarantine`)
+  const [first, second] = body.rows
+  const given = { ids: [first?.id], reason: 'a test' }
+  expect((await client.call('POST', `/runs/${id}/quarantine/discard`, given)).status).toBe(200)
+  await database.query('ALTER TABLE orders DROP CONSTRAINT sound')
+  expect((await client.call('POST', `/runs/${id}/quarantine/retry`, { ids: [second?.id] })).status).toBe(200)
+  const run = await client.reaches(id, ['succeeded'])
+  expect(run.proof).toMatchObject({ rowsDone: 1999, rowsScanned: 2000, quarantined: 0, discarded: 1, residual: 0 })
 })
 
 test('and they are rights to nothing else', async () => {

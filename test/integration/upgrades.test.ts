@@ -4,7 +4,7 @@ import { createControl, createPool } from '../../src/store/control.ts'
 import { takeAllLeases } from '../../src/store/leases.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { lockVersion, underVersion } from '../../src/store/version.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnProcess, spawnService, startInProcess, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -64,7 +64,7 @@ const versionOf = (database: TestDatabase) =>
 
 describe('the control schema', () => {
   test.for(versions.slice(0, -1))('of version %i is brought up to date, and its runs go on', async (version) => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const jobs = await createItems(database, 3000)
     const before = await startInProcess(database, jobs)
     const id = await before.start('count', { options: { maxRowsPerSecond: 500, batchSize: 20 } })
@@ -88,7 +88,7 @@ describe('the control schema', () => {
   })
 
   test('is made once by several processes that start at the same moment', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const control = createControl(database.pool, 'evenkeel')
     expect(await Promise.all(Array.from({ length: 5 }, () => migrate(control)))).toEqual(Array(5).fill(newest))
     expect(await database.query('SELECT version FROM evenkeel.schema_version ORDER BY version')).toEqual(
@@ -98,7 +98,7 @@ describe('the control schema', () => {
   })
 
   test('is whole after a process was killed in the middle of its migrations', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const jobs = await createItems(database, 100)
     await createSchemaAt(database, 1)
     const holder = await database.session()
@@ -120,7 +120,7 @@ describe('the control schema', () => {
   })
 
   test('that others do not let go of is left as it was, and it is said what to do', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     await createSchemaAt(database, 1)
     const holder = await database.session()
     await holder.query('BEGIN; LOCK TABLE evenkeel.ranges IN ACCESS SHARE MODE')
@@ -164,7 +164,7 @@ describe('a newer release takes the control schema over', () => {
   }
 
   test('while a worker is in the middle of a run: it writes nothing more, says so, and ends', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const jobs = await createItems(database, 20_000)
     const old = await spawnService(database, jobs)
     const id = await old.client.start('count', { options: { maxRowsPerSecond: 2000, batchSize: 20 } })
@@ -190,7 +190,7 @@ describe('a newer release takes the control schema over', () => {
   })
 
   test('a ticket that is out already is worth nothing to a worker of the release before', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const old = await startInProcess(database, await createItems(database, 100))
     // Each row's wait is longer than a lease is kept through: the range's next ticket is on the queue meanwhile.
     await old.start('count', { options: { maxRowsPerSecond: 0.2, batchSize: 1, parallelism: 1 } })
@@ -209,7 +209,7 @@ describe('a newer release takes the control schema over', () => {
   })
 
   test('an API of the release before changes nothing, says so to whoever asks, and ends', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     const jobs = await createItems(database, 100)
     const old = await startInProcess(database, jobs, { ROLE: 'api' })
     const id = await old.start('count')
@@ -232,7 +232,7 @@ describe('a newer release takes the control schema over', () => {
   })
 
   test('what has looked at the version is waited for', async () => {
-    const database = await createDatabase()
+    const database = await createEmptyDatabase()
     await migrate(createControl(database.pool, 'evenkeel'))
     const refused: string[] = []
     const control = underVersion(createControl(database.pool, 'evenkeel'), newest, ({ message }) =>

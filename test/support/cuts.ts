@@ -1,5 +1,5 @@
 import type { Connection, Verdict, Watch } from './proxy.ts'
-import type { Message } from './wire.ts'
+import { boundValues, type Message } from './wire.ts'
 
 /** A message of a session, and what becomes of it. */
 export type Cut = readonly [from: Message['from'], type: string, verdict: Verdict]
@@ -60,6 +60,16 @@ export interface CutPlan {
   readonly times: Readonly<Record<string, number>>
   /** Of a connection's statements of such kinds, one in so many is cut: those before it tell that it works. */
   readonly oneIn: number
+  /** Told of each cut as it is made: of which kind of statement, at which moment, and the values that were bound to it. */
+  onCut?(kind: string, moment: Moment, values: ReadonlyArray<string | null>): void
+}
+
+/** A statement that is to be cut. */
+interface Due {
+  readonly cut: Cut
+  readonly kind: string
+  readonly moment: Moment
+  readonly values: ReadonlyArray<string | null>
 }
 
 /** Cuts connections around commits, each moment in its turn, until all is cut that was asked for. */
@@ -67,7 +77,7 @@ export class Cutter {
   readonly #plan: CutPlan
   readonly #cut = new Map<string, number>()
   readonly #seen = new WeakMap<Connection, number>()
-  readonly #due = new WeakMap<Connection, { readonly cut: Cut; readonly name: string }>()
+  readonly #due = new WeakMap<Connection, Due>()
 
   constructor(plan: CutPlan) {
     this.#plan = plan
@@ -90,7 +100,11 @@ export class Cutter {
     }
     const due = this.#due.get(connection)
     const verdict = verdictOf(due?.cut, message)
-    if (due && verdict !== 'pass') this.#cut.set(due.name, (this.#cut.get(due.name) ?? 0) + 1)
+    if (due && verdict !== 'pass') {
+      const { kind, moment, values } = due
+      this.#cut.set(`${kind} ${moment}`, this.#countOf(kind, moment) + 1)
+      this.#plan.onCut?.(kind, moment, values)
+    }
     return verdict
   }
 
@@ -98,11 +112,11 @@ export class Cutter {
     return this.#cut.get(`${kind} ${moment}`) ?? 0
   }
 
-  #next({ type, sql }: Message, connection: Connection) {
+  #next({ type, sql, bytes }: Message, connection: Connection): Due | null {
     const kind = this.#plan.kindOf(sql)
     const times = kind === null ? 0 : (this.#plan.times[kind] ?? 0)
     const left = moments.filter((moment) => this.#countOf(kind, moment) < times)
-    if (left.length === 0) return null
+    if (kind === null || left.length === 0) return null
     const seen = (this.#seen.get(connection) ?? 0) + 1
     this.#seen.set(connection, seen)
     if (seen % this.#plan.oneIn !== 0) return null
@@ -111,7 +125,8 @@ export class Cutter {
       this.#countOf(kind, other) < this.#countOf(kind, least) ? other : least,
     )
     const cuts = cutsAround(type === 'Q' ? 'COMMIT' : 'Sync', moment)
-    return { cut: cuts[this.#countOf(kind, moment) % cuts.length] as Cut, name: `${kind} ${moment}` }
+    const cut = cuts[this.#countOf(kind, moment) % cuts.length] as Cut
+    return { cut, kind, moment, values: type === 'B' ? boundValues(bytes) : [] }
   }
 }
 

@@ -56,3 +56,20 @@ export class Wire {
 function textsOf(bytes: Buffer, start: number): string[] {
   return bytes.toString('utf8', start).split('\0')
 }
+
+/** The values of a Bind, which are texts, as the driver sends them. */
+export function boundValues(bytes: Buffer): Array<string | null> {
+  // Behind the names of portal and statement.
+  let at = bytes.indexOf(0, bytes.indexOf(0, 5) + 1) + 1
+  at += 2 + 2 * bytes.readInt16BE(at)
+  const values: Array<string | null> = []
+  const count = bytes.readInt16BE(at)
+  at += 2
+  while (values.length < count) {
+    const length = bytes.readInt32BE(at)
+    at += 4
+    values.push(length < 0 ? null : bytes.toString('utf8', at, at + length))
+    at += Math.max(length, 0)
+  }
+  return values
+}
