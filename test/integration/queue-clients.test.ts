@@ -2,7 +2,7 @@ import { Queue } from 'bullmq'
 import type pg from 'pg'
 import { expect, test } from 'vitest'
 import { HeardClient, heardPostgresBackend } from '../../src/queue/backend.ts'
-import { prepareQueue } from '../../src/queue/tickets.ts'
+import { prepareQueue } from '../../src/queue/schema.ts'
 import { createDatabase } from '../support/database.ts'
 import { until } from '../support/until.ts'
 

@@ -1,6 +1,6 @@
 import type { TestProject } from 'vitest/node'
 import { findRedis, startRedis } from '../../src/embedded/index.ts'
-import { prepareQueue } from '../../src/queue/tickets.ts'
+import { prepareQueue } from '../../src/queue/schema.ts'
 import { createControl, createPool } from '../../src/store/control.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { startPostgres } from './postgres.ts'
