@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import {
@@ -43,13 +44,14 @@ const shared = {
 export default defineConfig({
   resolve: { alias: { evenkeel: fileURLToPath(new URL('./src/index.ts', import.meta.url)) } },
   test: {
-    maxWorkers: 3,
+    // Each keeps about a core busy; more of them than cores only make each other late.
+    maxWorkers: Math.min(3, Math.max(2, availableParallelism())),
     projects: [
       {
         extends: true,
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, isolate: false },
       },
-      { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 120_000, hookTimeout: 120_000 } },
+      { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 240_000, hookTimeout: 120_000 } },
       {
         extends: true,
         test: {
