@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg'
 import type { z } from 'zod'
 import { Problem } from '../core/errors.ts'
-import { hashParams, type JobDefinition, type ResolvedJob, resolveJob } from '../core/job.ts'
+import { hashParams, type JobDefinition, type ResolvedJob, readParams, resolveJob } from '../core/job.ts'
 import type { Target } from '../core/key.ts'
 import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/options.ts'
 import { type KeyRange, residualRanges } from '../core/ranges.ts'
@@ -38,8 +38,9 @@ export async function prepareRun(
   identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
 ): Promise<Prepared> {
   const definition: JobDefinition = await deps.catalogue.find(request.job)
-  const job = resolveJob(definition, request.params)
-  refuseUnstable(job, resolveJob(definition, request.params))
+  const read = async () => resolveJob(definition, await readParams(definition, request.params))
+  const job = await read()
+  refuseUnstable(job, await read())
   const options: RunOptions = mergeOptions(defaultRunOptions, definition.options ?? {}, request.options ?? {})
   return withEngine(deps, async (client) => {
     const target = await inspectTarget(client, deps.control.s, job)
@@ -97,7 +98,8 @@ export async function dispatch({ control, queue, log }: Site, runId: string, act
  * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
  */
 export async function currentFingerprint(deps: Site, run: Run, accept: boolean): Promise<string> {
-  const job = resolveJob(await deps.catalogue.find(run.job), run.params)
+  const definition = await deps.catalogue.find(run.job)
+  const job = resolveJob(definition, await readParams(definition, run.params))
   if (job.fingerprint === run.fingerprint) return job.fingerprint
   if (!accept) {
     throw new Problem(

@@ -57,39 +57,52 @@ export interface ResolvedJob {
   readonly fingerprint: string
 }
 
-/** Puts parameters into a job. Throws a Problem that names each parameter that does not fit. */
-export function resolveJob(job: JobDefinition, params: unknown): ResolvedJob {
+/**
+ * Parameters as the job's schema returns them, defaults filled in. Fails with a Problem that names each parameter that does not
+ * fit; or says what a check of the author's own has thrown, which may be async: nobody else would hear of its failing.
+ */
+export async function readParams(job: JobDefinition, params: unknown): Promise<Record<string, unknown>> {
   const schema = job.params ?? z.strictObject({})
-  // A transform of the author's own may throw what zod passes on.
-  const given = written(job, 'params', () => schema.safeParse(params ?? {}))
-  if (!given.success) {
-    throw new Problem('invalid', `The parameters do not fit job ${job.name}.\n${z.prettifyError(given.error)}`, {
-      issues: given.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })),
-    })
-  }
-  const where = written(job, 'where', () =>
-    typeof job.where === 'function' ? job.where(given.data) : (job.where ?? null),
-  )
+  const given = await schema.safeParseAsync(params ?? {}).catch((error: unknown) => {
+    throw thrownBy(job, 'params', error)
+  })
+  if (given.success) return given.data
+  throw new Problem('invalid', `The parameters do not fit job ${job.name}.\n${z.prettifyError(given.error)}`, {
+    issues: given.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })),
+  })
+}
+
+/** Puts parameters, as `readParams` gives them, into a job. Throws a Problem where the job does not take them. */
+export function resolveJob(job: JobDefinition, params: Record<string, unknown>): ResolvedJob {
+  const where = written(job, 'where', () => (typeof job.where === 'function' ? job.where(params) : (job.where ?? null)))
   if (where !== null && !isSql(where)) throw new Problem('invalid', `where of job ${job.name} did not return sql\`\`.`)
-  const set = written(job, 'set', () => (typeof job.set === 'function' ? job.set(given.data) : job.set))
+  const set = written(job, 'set', () => (typeof job.set === 'function' ? job.set(params) : job.set))
   if (!set) throw new Problem('invalid', `set of job ${job.name} returned ${set}, not { column: sql\`…\` }.`)
   checkSet(set)
   const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
-  return { ...work, params: given.data, fingerprint: fingerprintOf(work) }
+  return { ...work, params, fingerprint: fingerprintOf(work) }
 }
 
 /** What the author's own function gives; what it throws is his to mend, and said to be. */
-function written<T>(job: JobDefinition, part: 'params' | 'where' | 'set', give: () => T): T {
+function written<T>(job: JobDefinition, part: 'where' | 'set', give: () => T): T {
   try {
-    return give()
+    const given = give()
+    // It is refused for being one, and must not fail unheard besides.
+    if (given instanceof Promise) given.catch(() => undefined)
+    return given
   } catch (error) {
-    throw new Problem(
-      'invalid',
-      `${part} of job ${job.name} ${part === 'params' ? 'throw' : 'throws'} for these parameters: ${messageOf(error)}`,
-      {},
-      { cause: error },
-    )
+    throw thrownBy(job, part, error)
   }
+}
+
+function thrownBy({ name }: JobDefinition, part: 'params' | 'where' | 'set', error: unknown): Problem {
+  const throws = part === 'params' ? 'throw' : 'throws'
+  return new Problem(
+    'invalid',
+    `${part} of job ${name} ${throws} for these parameters: ${messageOf(error)}`,
+    {},
+    { cause: error },
+  )
 }
 
 function fingerprintOf(work: Omit<ResolvedJob, 'params' | 'fingerprint'>): string {

@@ -2,7 +2,7 @@ import type { PoolClient } from 'pg'
 import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
 import { answerTo, describeFault, type Fault, faultOf, sqlstateOf } from '../core/fault.ts'
-import { type ResolvedJob, resolveJob } from '../core/job.ts'
+import { type ResolvedJob, readParams, resolveJob } from '../core/job.ts'
 import type { Leaf } from '../core/key.ts'
 import { checkIdentity } from '../engine/identity.ts'
 import { findLeaf } from '../engine/leaves.ts'
@@ -171,7 +171,8 @@ async function findJob(
   { job: name, params, fingerprint }: Run,
 ): Promise<{ readonly job: ResolvedJob } | { readonly problem: string; readonly mayPass: boolean }> {
   try {
-    const job = resolveJob(await catalogue.find(name), params)
+    const definition = await catalogue.find(name)
+    const job = resolveJob(definition, await readParams(definition, params))
     if (job.fingerprint === fingerprint) return { job }
     const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
     return { problem, mayPass: false }

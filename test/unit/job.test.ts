@@ -2,7 +2,7 @@ import { assert, constantFrom, dictionary, jsonValue, property, shuffledSubarray
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { Problem } from '../../src/core/errors.ts'
-import { defineJob, hashParams, type JobDefinition, resolveJob } from '../../src/core/job.ts'
+import { defineJob, hashParams, type JobDefinition, readParams, resolveJob } from '../../src/core/job.ts'
 import { compileSql, sql } from '../../src/core/sql.ts'
 
 const good = { name: 'users-name', table: 'users', set: { name: sql`'x'` } }
@@ -73,8 +73,11 @@ describe('resolveJob', () => {
     set: ({ label }) => ({ label: sql`${label}` }),
   })
 
-  test('puts the parameters into where and set, defaults filled in', () => {
-    const resolved = resolveJob(job as unknown as JobDefinition, { days: 3 })
+  const definition = job as unknown as JobDefinition
+  const refusalOf = (given: JobDefinition, params: unknown) => readParams(given, params).catch((problem) => problem)
+
+  test('puts the parameters into where and set, defaults filled in', async () => {
+    const resolved = resolveJob(definition, await readParams(definition, { days: 3 }))
     expect(resolved.params).toEqual({ days: 3, label: 'old' })
     expect(resolved.where && compileSql(resolved.where, 1)).toEqual({ text: 'age > $1::int', values: ['3'] })
     expect(resolved.set.map(([column, value]) => [column, compileSql(value, 1)])).toEqual([
@@ -83,11 +86,11 @@ describe('resolveJob', () => {
   })
 
   test('takes no key and no predicate for null', () => {
-    expect(resolveJob(defineJob(good), undefined)).toMatchObject({ key: null, where: null, params: {} })
+    expect(resolveJob(defineJob(good), {})).toMatchObject({ key: null, where: null, params: {} })
   })
 
-  test('names every parameter that does not fit, also to machines', () => {
-    const problem = problemOf(() => resolveJob(job as unknown as JobDefinition, { days: 0, label: 5 }))
+  test('names every parameter that does not fit, also to machines', async () => {
+    const problem = await refusalOf(definition, { days: 0, label: 5 })
     expect(problem.message).toContain('old-users')
     expect(problem.details.issues).toEqual([
       { path: 'days', message: expect.any(String) },
@@ -95,13 +98,25 @@ describe('resolveJob', () => {
     ])
   })
 
-  test('refuses parameters where the job has none', () => {
-    expect(problemOf(() => resolveJob(defineJob(good), { days: 1 })).message).toContain('days')
+  test('refuses parameters where the job has none, and takes none for none', async () => {
+    expect((await refusalOf(defineJob(good), { days: 1 })).message).toContain('days')
+    expect(await readParams(defineJob(good), undefined)).toEqual({})
+  })
+
+  test.for([
+    ['throws', () => JSON.parse('no json')],
+    ['fails later', async () => JSON.parse('no json')],
+  ] as const)('says what a check of the author’s own %s', async ([, check]) => {
+    const own = defineJob({ ...good, params: z.object({ raw: z.string().transform(check) }) })
+    const problem = await refusalOf(own as unknown as JobDefinition, { raw: '' })
+    expect(problem).toBeInstanceOf(Problem)
+    expect(problem.message).toContain('params of job users-name throw for these parameters: Unexpected token')
   })
 
   test.for<[string, Record<string, unknown>, string]>([
     ['where', { where: () => 'true' }, 'where of job users-name did not return sql``'],
     ['where, of a promise', { where: async () => sql`true` }, 'where of job users-name did not return sql``'],
+    ['where, of one that fails', { where: () => Promise.reject(new Error('x')) }, 'where of job users-name did not'],
     ['set', { set: () => ({ name: 'x' }) }, 'set.name is not sql`…`'],
     ['set, of nothing', { set: () => ({}) }, 'set is empty'],
     ['set, of undefined', { set: () => undefined }, 'set of job users-name'],
@@ -112,8 +127,7 @@ describe('resolveJob', () => {
 
 describe('the fingerprint', () => {
   const base: JobDefinition = { ...good, where: sql`name IS NULL`, key: ['id'] }
-  const of = (job: JobDefinition, params: unknown = {}) =>
-    resolveJob(defineJob(job) as JobDefinition, params).fingerprint
+  const of = (job: JobDefinition, params = {}) => resolveJob(defineJob(job) as JobDefinition, params).fingerprint
 
   test.for([
     ['the predicate', { where: sql`name IS NULL OR name = ''` }],
