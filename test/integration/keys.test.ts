@@ -191,9 +191,15 @@ interface KeyCase {
 
 const bareType = (type: string) => type.replace(/ COLLATE .*/, '')
 
+async function leafNamed({ database }: Engine, table: string): Promise<Leaf> {
+  return { schema: 'public', table, oid: await database.value('SELECT $1::regclass::oid::text', [table]) }
+}
+
 class KeyTable {
   readonly engine: Engine
   readonly job: ResolvedJob
+  /** The partitions, or null for the table itself. */
+  leaves: Array<Leaf | null> = [null]
   readonly #case: KeyCase
   readonly #from: string
   readonly #counter: string
@@ -233,6 +239,7 @@ class KeyTable {
       keyCase.index ?? '',
     ]
     for (const statement of statements.filter(Boolean)) await engine.query(statement)
+    if (by) table.leaves = await Promise.all(parts.map((_, index) => leafNamed(engine, `part_${index}`)))
     return table
   }
 
@@ -245,14 +252,6 @@ class KeyTable {
       [JSON.stringify(rows)],
     )
     return (await this.read()).map((row) => row.key)
-  }
-
-  /** The partitions, or null for the table itself. */
-  get leaves(): Array<Leaf | null> {
-    const [, ...parts] = this.#case.partitions ?? []
-    return parts.length === 0
-      ? [null]
-      : parts.map((_, index) => ({ schema: 'public', table: `part_${index}`, oid: String(index) }))
   }
 
   async read(): Promise<Array<{ key: Cursor; touched: number; seq: number; part: string }>> {
@@ -679,7 +678,7 @@ async function startItems(engine: Engine, definition: typeof touch | typeof coun
   await engine.database.query('INSERT INTO items (id) SELECT generate_series(1, 10)')
   const job = resolveJob(defineJob(definition), {})
   const target = await inspect(engine, job)
-  const leaf = target.partitioned ? { schema: 'public', table: 'items_0', oid: '1' } : null
+  const leaf = target.partitioned ? await leafNamed(engine, 'items_0') : null
   const run = await start(engine, target, job, rangesBetween([['10']], leaf))
   const [lease] = (await leaseAll(engine, run)) as [Lease]
   return { job, run, lease, batch: (change: Partial<BatchInput> = {}) => batch(engine, run, job, lease, change) }
@@ -733,6 +732,24 @@ inDatabase('the fence', () => {
       expect(await batch()).toBe(null)
       expect(await touches(engine)).toEqual(times(0))
       expect(await listRanges(engine.control, run.id)).toEqual(before)
+    },
+  )
+
+  test.for([
+    ['plain', plain, 'items'],
+    ['partitioned', partitioned, 'items_0'],
+  ] as const)(
+    'another table under the name of that which the run is about is left alone: %s',
+    async ([, ddl, name]) => {
+      const engine = await openEngine()
+      const { batch } = await startItems(engine, count, ddl)
+      expect(await batch({ limit: 4 })).toMatchObject({ done: 4 })
+      await engine.query(`CREATE TABLE other (LIKE ${name} INCLUDING ALL)`)
+      await engine.query('INSERT INTO other (id) SELECT generate_series(1, 10)')
+      await engine.query(`ALTER TABLE ${name} RENAME TO before`)
+      await engine.query(`ALTER TABLE other RENAME TO ${name}`)
+      expect(await batch({ limit: 4, cursor: ['4'] })).toBe(null)
+      expect(await engine.database.value(`SELECT sum(touched)::int FROM ${name}`)).toBe(0)
     },
   )
 
@@ -1008,7 +1025,7 @@ inDatabase('the plan of a batch', () => {
       {},
     )
     const target = await inspect(engine, job)
-    const leaf = target.partitioned ? { schema: 'public', table: 'things_0', oid: '1' } : null
+    const leaf = target.partitioned ? await leafNamed(engine, 'things_0') : null
     const { window, residual } = updateStatements('evenkeel', target, job, leaf)
     const { stragglers } = updateStatements('evenkeel', target, job)
     const both = { cursor: true, upper: true }
