@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { openCatalogue } from '../../src/catalogue/catalogue.ts'
 import { Problem } from '../../src/core/errors.ts'
-import { resolveJob } from '../../src/core/job.ts'
+import { readParams, resolveJob } from '../../src/core/job.ts'
 import { compileSql } from '../../src/core/sql.ts'
 import { jobSource, jobsFolder, queueKind } from '../support/service.ts'
 
@@ -240,6 +240,6 @@ inFolder('the example jobs', () => {
       'cities-search-name',
       'packages-split',
     ])
-    for (const { job } of jobs) expect(resolveJob(job, {}).fingerprint).toMatch(/^[0-9a-f]{64}$/)
+    for (const { job } of jobs) expect(resolveJob(job, await readParams(job, {})).fingerprint).toMatch(/^[0-9a-f]{64}$/)
   })
 })
