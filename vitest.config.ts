@@ -36,8 +36,8 @@ const monitored = ['test/integration/monitoring*.test.ts']
 // Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
 const shared = {
   globalSetup: './test/support/cluster.ts',
-  testTimeout: 120_000,
-  hookTimeout: 60_000,
+  testTimeout: 300_000,
+  hookTimeout: 120_000,
   isolate: false,
 }
 
@@ -51,7 +51,7 @@ export default defineConfig({
         extends: true,
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, isolate: false },
       },
-      { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 240_000, hookTimeout: 120_000 } },
+      { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 300_000, hookTimeout: 120_000 } },
       {
         extends: true,
         test: {

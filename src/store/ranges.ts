@@ -170,12 +170,12 @@ export async function reopenResidual({ db, s }: Control, runId: string): Promise
   )
 }
 
-/** Takes back what was decided under options that have changed: waits of ranges that nobody holds, and their tickets. */
+/** Takes back what was decided under options that have changed: of ranges that nobody holds, waits and tickets, of which there may be too many now. */
 export async function wakeRanges({ db, s }: Control, runId: string): Promise<void> {
   // What waits after an error does not wait for an option.
   await db.query(
     `UPDATE ${s}.ranges SET wake_at = NULL, ticket = NULL
-     WHERE run_id = $1 AND lease_owner IS NULL AND attempts = 0 AND wake_at > clock_timestamp()`,
+     WHERE run_id = $1 AND lease_owner IS NULL AND attempts = 0 AND (ticket IS NOT NULL OR wake_at > clock_timestamp())`,
     [runId],
   )
 }

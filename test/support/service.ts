@@ -100,7 +100,7 @@ export class Client {
   }
 
   /** Waits until a run reads one of these statuses. Fails at once when it has ended otherwise. */
-  async reaches(id: string, statuses: readonly string[], seconds = 45): Promise<RunBody> {
+  async reaches(id: string, statuses: readonly string[], seconds = 90): Promise<RunBody> {
     const ended = ['succeeded', 'failed', 'cancelled']
     const run = await until(
       `run ${id} to be ${statuses.join(' or ')}`,

@@ -8,7 +8,7 @@ export async function until<T>(
   what: string,
   ask: () => Promise<T> | T,
   met: (answer: T) => boolean = Boolean,
-  seconds = 30,
+  seconds = 90,
 ): Promise<T> {
   const began = performance.now()
   let last: unknown
