@@ -35,7 +35,8 @@ async function main(): Promise<number> {
   let service: Service | null = null
   let exitCode = 0
   try {
-    // One that waits for a lock, or for a database that does not answer, need not be waited for: it works on nothing yet.
+    // One that waits for a lock, or for a database that does not answer, need not be waited for. If it has just begun to work, its
+    // leases run out by themselves.
     service = await Promise.race([
       startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log),
       stopped,
