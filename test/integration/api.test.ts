@@ -326,6 +326,51 @@ describe('what one can look at', () => {
   })
 })
 
+test('however many ask for a run, the database is asked once, and then once for all who asked meanwhile', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 10), {
+    ROLE: 'api',
+    API_CALLS_PER_SECOND: '1000',
+  })
+  const id = await client.start('touch')
+  const lock = await database.session()
+  await lock.query('BEGIN')
+  await lock.query('LOCK TABLE evenkeel.runs')
+  const asking = () =>
+    database.value<number>(
+      `SELECT count(*)::int FROM pg_stat_activity
+       WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%.runs WHERE id = $1'`,
+    )
+  const answers = Array.from({ length: 40 }, () => client.call('GET', `/runs/${id}`))
+  await until('somebody to ask', asking)
+  // What was sent after them is answered: by now all of them have been read.
+  for (let i = 0; i < 20; i += 1) await client.call('GET', '/livez')
+  expect(await asking()).toBe(1)
+  await lock.query('COMMIT')
+  expect(new Set((await Promise.all(answers)).map(({ status, body }) => `${status} ${body.id}`))).toEqual(
+    new Set([`200 ${id}`]),
+  )
+})
+
+test('who has changed a run sees it, among however many others who ask', async () => {
+  const database = await createDatabase()
+  const client = await startInProcess(database, await createItems(database, 10), {
+    ROLE: 'api',
+    API_CALLS_PER_SECOND: '10000',
+  })
+  const id = await client.start('touch')
+  let left = false
+  const others = Array.from({ length: 10 }, async () => {
+    while (!left) await client.run(id)
+  })
+  for (let parallelism = 1; parallelism <= 8; parallelism += 1) {
+    expect((await client.call('PATCH', `/runs/${id}`, { parallelism })).status).toBe(200)
+    expect((await client.run(id)).options.parallelism).toBe(parallelism)
+  }
+  left = true
+  await Promise.all(others)
+})
+
 test('everything can be paused and resumed at once', async () => {
   const database = await createDatabase()
   const client = await startInProcess(database, await createItems(database, 30_000))

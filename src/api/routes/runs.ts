@@ -7,9 +7,10 @@ import { startRun } from '../accept.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
 import { dryRunAll } from '../dryrun.ts'
+import { Looks } from '../looks.ts'
 import { findRunParts, listRunParts, meant, type Part, type RunParts, versionOf } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
-import { presentRun, presentRuns } from '../present.ts'
+import { presentRun, presentRuns, type RunBody } from '../present.ts'
 import {
   dryRunSchema,
   dryRunsSchema,
@@ -30,9 +31,13 @@ const listQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
 })
 
+/** A run is looked at so often at most, however many ask: dashboards, scripts and people would else slow it down. Milliseconds. */
+const looksApartMs = 100
+
 /** Starting, looking at and adjusting runs. */
 export function runRoutes(app: App, deps: ApiDeps): void {
   const { sites, log } = deps
+  const looks = new Looks<RunBody>(looksApartMs)
 
   app.post(
     '/runs',
@@ -82,7 +87,11 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     '/runs/:id',
     { schema: { params: runIdParams, querystring: partQuery, response: { 200: runSchema, 404: problemSchema } } },
     async (request, reply) => {
-      const body = await presentRun(await findRunParts(sites, request.params.id, request.query.database))
+      const { id } = request.params
+      const { database } = request.query
+      const body = await looks.share(JSON.stringify([id, database]), async () =>
+        presentRun(await findRunParts(sites, id, database)),
+      )
       return reply.header('etag', etag(body.version)).send(body)
     },
   )
