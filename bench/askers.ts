@@ -7,7 +7,6 @@ import pg from 'pg'
 import { startPostgres } from '../src/embedded/index.ts'
 import { call, listens } from './peers/evenkeel.ts'
 import { Child } from './support/child.ts'
-import { ascending, percentile } from './support/statistics.ts'
 
 const main = new URL('../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('./endurance/jobs', import.meta.url))
@@ -78,10 +77,15 @@ async function measure(title: string, settings: Readonly<Record<string, string>>
     ['asked', 'elsewhere'],
     ['elsewhere', 'alone'],
   ] as const) {
-    const ratios = ascending(speeds.map((speed) => speed[one] / speed[other]))
-    const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => percentile(ratios, share).toFixed(3))
-    console.log(`  ${one} / ${other}: ${middle} (half of the rounds between ${low} and ${high})`)
+    const logs = speeds.map((speed) => Math.log(speed[one] / speed[other]))
+    const mean = sum(logs) / logs.length
+    const error = Math.sqrt(sum(logs.map((log) => (log - mean) ** 2)) / (logs.length - 1) / logs.length)
+    console.log(`  ${one} / ${other}: ${Math.exp(mean).toFixed(3)} ± ${error.toFixed(3)}`)
   }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }
 
 /** A window of each arm, in rows per second; null where the run was over before. Adds the answers that the service gave, by their status. */

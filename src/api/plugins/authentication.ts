@@ -27,12 +27,12 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
     const isBrake = request.method === 'POST' && brake.test(path)
     if (tokens.length === 0) {
       refuseForeignPages(request)
-      if (!isBrake) limits.countCall(request.ip, reply)
+      if (!isBrake) await limits.countCall(request.ip, reply)
       return
     }
     const { authorization } = request.headers
     // Whoever sends none cannot guess one.
-    if (authorization !== undefined) limits.refuseGuesser(request, reply)
+    if (authorization !== undefined) await limits.refuseGuesser(request, reply)
     const token = findToken(tokens, authorization)
     if (!token) {
       if (authorization !== undefined) limits.countWrongToken(request)
@@ -41,7 +41,7 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
         'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
       )
     }
-    if (!isBrake) limits.countCall(token.name, reply)
+    if (!isBrake) await limits.countCall(token.name, reply)
     if (token.scope === 'read' && request.method !== 'GET' && request.method !== 'HEAD') {
       throw new Problem('forbidden', `Token ${token.name} may only read. Use one with scope operate.`)
     }
