@@ -1,8 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { Looks } from '../../src/api/looks.ts'
 
 const apartMs = 40
+
+// A look that never begins is waited for without end.
+vi.setConfig({ testTimeout: 10_000 })
 
 /** A look that each time tells which one it is, once it is let. */
 function watched() {
