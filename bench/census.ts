@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { takeCensus } from '../src/census.ts'
+import { timings } from '../src/core/timings.ts'
 import { startPostgres } from '../src/embedded/index.ts'
 import { type Control, createControl, createPool } from '../src/store/control.ts'
 import { migrate } from '../src/store/migrate.ts'
@@ -24,7 +25,7 @@ try {
   const control = createControl(pool, 'evenkeel')
   await migrate(control)
   await fill(postgres.url)
-  await takeCensus(control)
+  await takeCensus(control, timings)
   console.log(`${jobs} jobs of ${runs} runs each, one of each live with ${events} events`)
   console.log(
     `one census: ${(await measure(control, 1)).toFixed(0)} ms; four at once: ${(await measure(control, 4)).toFixed(0)} ms`,
@@ -42,7 +43,7 @@ async function measure(control: Control, atOnce: number): Promise<number> {
     await Promise.all(
       Array.from({ length: atOnce }, async () => {
         const began = performance.now()
-        await takeCensus(control)
+        await takeCensus(control, timings)
         taken.push(performance.now() - began)
       }),
     )
@@ -61,7 +62,8 @@ async function costs(pool: pg.Pool): Promise<Array<[string, number]>> {
       return result
     },
   } as unknown as Control['db']
-  for (let time = 0; time < times; time += 1) await takeCensus({ ...createControl(pool, 'evenkeel'), db: timed })
+  for (let time = 0; time < times; time += 1)
+    await takeCensus({ ...createControl(pool, 'evenkeel'), db: timed }, timings)
   return [...spent]
     .map(([text, ms]): [string, number] => [text.replaceAll(/\s+/g, ' ').slice(0, 100), ms / times])
     .sort(([, a], [, b]) => b - a)

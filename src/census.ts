@@ -9,6 +9,7 @@ import {
 import { progressOf } from './core/progress.ts'
 import { stallOf } from './core/stalled.ts'
 import { throttleOf } from './core/throttle.ts'
+import type { Timings } from './core/timings.ts'
 import {
   countRangeStates,
   listFailedJobs,
@@ -23,7 +24,7 @@ import { countRunsByStatus, listLiveRuns } from './store/runs.ts'
 import { sumRanges } from './store/totals.ts'
 
 /** Counts what one control schema holds. One statement after the other: whoever looks must not take connections from work. */
-export async function takeCensus(control: Control): Promise<Census> {
+export async function takeCensus(control: Control, timings: Timings): Promise<Census> {
   const runs = await listLiveRuns(control)
   const ids = runs.map(({ id }) => id)
   const totals = await sumRanges(control, ids)
@@ -41,7 +42,7 @@ export async function takeCensus(control: Control): Promise<Census> {
         rateLimit: options.maxRowsPerSecond,
         maxQuarantined: options.maxQuarantined,
         verifyRounds: run.verifyRounds,
-        stalled: stallOf(status, sums) !== null,
+        stalled: stallOf(status, sums, timings.stalledAfterSeconds) !== null,
         lastCheckpointAt: sums.lastCheckpointAt,
         heldBy: hold?.signal ?? null,
         slowedBy: hold ? null : (throttleOf(status, hold, sums.throttle)?.signal ?? null),

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { Problem } from './core/errors.ts'
+import { type Timings, timings } from './core/timings.ts'
 import type { Token } from './core/token.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
 
@@ -142,6 +143,7 @@ export interface Config {
   /** How long a run is kept after it has ended. */
   readonly retentionDays: number
   readonly logLevel: string
+  readonly timings: Timings
 }
 
 /** Reads the environment. Throws a Problem (`invalid`) that names every variable that is wrong, and no secret. */
@@ -174,6 +176,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     controlSchema: data.CONTROL_SCHEMA,
     retentionDays: data.RETENTION_DAYS,
     logLevel: data.LOG_LEVEL,
+    timings,
   })
 }
 

@@ -6,10 +6,8 @@ import { findRun } from './store/runs.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { waitSeconds } from './worker/wait.ts'
 
-const everySeconds = 3600
-
 /**
- * Keeps the control schemas small, at once and then every hour, until the signal says stop. Any number of processes may do
+ * Keeps the control schemas small, at once and then every `everySeconds`, until the signal says stop. Any number of processes may do
  * it: whatever one has deleted is not there for the next.
  */
 export async function keepRetention(
@@ -17,6 +15,7 @@ export async function keepRetention(
   days: number,
   actor: string,
   stop: AbortSignal,
+  everySeconds: number,
 ): Promise<void> {
   while (!stop.aborted) {
     const expired = await listExpired(sites, days)

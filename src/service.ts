@@ -36,7 +36,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
   const tidying = new AbortController()
-  const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal)
+  const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal, config.timings.retentionEverySeconds)
   const exposition = createExposition(
     sites.map((site) => site.metrics),
     version,

@@ -78,8 +78,8 @@ export async function openSite(
     {
       name: 'evenkeel engine',
       max: slots + 2,
-      settings: engineSettings,
-      queryTimeoutMs: 20_000,
+      settings: { ...engineSettings, statement_timeout: `${config.timings.statementSeconds}s` },
+      queryTimeoutMs: 2000 * config.timings.statementSeconds,
       maxUses: leasesOfASession,
     },
     broke,
@@ -112,7 +112,7 @@ export async function openSite(
   let pace: PaceKeeper | null = null
   let worker: Worker | null = null
   const ping = oneAtATime(() => pingStore(counting))
-  const census = oneAtATime(() => takeCensus(counting))
+  const census = oneAtATime(() => takeCensus(counting, config.timings))
   const inTime = <T>(answer: Promise<T>) => within(answer, numberWithinMs)
   const sources: MetricSources = {
     ping: () => inTime(ping()),
@@ -140,11 +140,13 @@ export async function openSite(
     catalogue,
     log,
     metrics,
+    timings: config.timings,
     checkReplicas: sampling.checkReplicas,
     async startWorking(worksAs) {
       if (!sampler) return
-      pace = await PaceKeeper.open({ control, sampler, log, metrics, name: worksAs })
-      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs }
+      pace = await PaceKeeper.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
+      const { timings } = config
+      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs, timings }
       worker = startWorker(deps, queueOptions, slots)
     },
     stopWorking,

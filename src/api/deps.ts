@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { RunOptions } from '../core/options.ts'
+import type { Timings } from '../core/timings.ts'
 import type { Token } from '../core/token.ts'
 import type { TicketQueue } from '../queue/tickets.ts'
 import type { Control } from '../store/control.ts'
@@ -17,6 +18,7 @@ export interface Site {
   readonly queue: TicketQueue
   readonly catalogue: Catalogue
   readonly log: Logger
+  readonly timings: Timings
   /** What keeps replicas from being watched as a run with these options demands, each with what to do; empty where nothing does. */
   readonly checkReplicas: (options: RunOptions) => Promise<readonly string[]>
 }

@@ -4,6 +4,7 @@ import { quoteTableName } from '../core/identifier.ts'
 import { progressOf } from '../core/progress.ts'
 import { stallOf } from '../core/stalled.ts'
 import { throttleOf } from '../core/throttle.ts'
+import type { Timings } from '../core/timings.ts'
 import type { Run } from '../store/runs.ts'
 import { type RangeTotals, sumRanges } from '../store/totals.ts'
 import type { Site } from './deps.ts'
@@ -29,7 +30,7 @@ export async function presentRuns(runs: readonly RunParts[]): Promise<{ runs: Ru
   const bodies = runs.flatMap(({ parts, unseen }) => {
     const shown: PartBody[] = parts.flatMap(({ site, run }) => {
       const sums = totals.get(site)?.get(run.id)
-      return sums ? [{ database: site.name, body: present(run, sums) }] : []
+      return sums ? [{ database: site.name, body: present(run, sums, site.timings) }] : []
     })
     const gone = away.filter(({ database }) => parts.some(({ site }) => site.name === database))
     return mergeParts(shown, [...unseen, ...gone.map((one): Unseen => ({ ...one, state: 'away' }))])
@@ -46,12 +47,12 @@ export function iso(date: Date | null): string | null {
   return date?.toISOString() ?? null
 }
 
-function stalledOf({ status }: Run, totals: RangeTotals): RunBody['stalled'] {
-  const stall = stallOf(status, totals)
+function stalledOf({ status }: Run, totals: RangeTotals, timings: Timings): RunBody['stalled'] {
+  const stall = stallOf(status, totals, timings.stalledAfterSeconds)
   return stall && { since: stall.since.toISOString(), lastCheckpointAt: iso(stall.lastCheckpointAt) }
 }
 
-function present(run: Run, totals: RangeTotals): RunBody {
+function present(run: Run, totals: RangeTotals, timings: Timings): RunBody {
   const heldMs = run.heldMs + (run.hold ? totals.readAt.getTime() - Date.parse(run.hold.since) : 0)
   const progress = progressOf({
     status: run.status,
@@ -68,7 +69,7 @@ function present(run: Run, totals: RangeTotals): RunBody {
     reason: run.reason,
     progress,
     throttle: throttleOf(run.status, run.hold, totals.throttle),
-    stalled: stalledOf(run, totals),
+    stalled: stalledOf(run, totals, timings),
     proof:
       run.status === 'succeeded'
         ? {

@@ -7,9 +7,6 @@ export interface Backoff {
 /** A row locked by somebody else is tried again soon at first: most transactions are short. */
 export const stragglerBackoff: Backoff = { first: 0.1, most: 10 }
 
-/** A range whose slice ended in trouble. */
-export const retryBackoff: Backoff = { first: 0.25, most: 15 }
-
 /** A window that was turned away, within a slice: short beside the lease, which nothing renews meanwhile. */
 export const windowBackoff: Backoff = { first: 0.02, most: 0.5 }
 

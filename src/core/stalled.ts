@@ -1,11 +1,5 @@
 import { type RunStatus, workableStatuses } from './run.ts'
 
-/**
- * Longer than any run that is well goes without a sign: five tries of a batch, each cut short by its `statement_timeout` of
- * ten seconds, and then the six until the range of a worker that has gone quiet is given to another. Seconds.
- */
-export const stalledAfterSeconds = 60
-
 /** The last that was seen of a run, on the database's clock. */
 export interface Stillness {
   /** The last sign: a checkpoint, a wait that was over, a hold that somebody kept up, something that was done to the run. */
@@ -25,7 +19,11 @@ export interface Stall {
  * Whether a run has stalled: it should be worked on, nothing that is kept up holds it back, and it gives no sign. One that no
  * worker takes up is as stuck as one whose workers are gone. Null where it has not.
  */
-export function stallOf(status: RunStatus, { stillSince, stillSeconds, lastCheckpointAt }: Stillness): Stall | null {
+export function stallOf(
+  status: RunStatus,
+  { stillSince, stillSeconds, lastCheckpointAt }: Stillness,
+  stalledAfterSeconds: number,
+): Stall | null {
   const stalled = (workableStatuses as readonly RunStatus[]).includes(status) && stillSeconds > stalledAfterSeconds
   return stalled ? { since: stillSince, lastCheckpointAt } : null
 }

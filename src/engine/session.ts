@@ -23,11 +23,12 @@ export const engineSettings: Readonly<Record<string, string>> = {
 /** Does something else in a session than batches, of which no statement may take as long as one of theirs. */
 export async function withTimeout<T>(client: ClientBase, seconds: number, work: () => Promise<T>): Promise<T> {
   const set = (timeout: string) => client.query("SELECT set_config('statement_timeout', $1, false)", [timeout])
+  const { rows } = await client.query<{ usual: string }>("SELECT current_setting('statement_timeout') AS usual")
   await set(`${seconds * 1000}ms`)
   try {
     return await work()
   } finally {
-    await set(String(engineSettings.statement_timeout))
+    await set(rows[0]?.usual ?? '0')
   }
 }
 

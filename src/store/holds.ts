@@ -7,22 +7,33 @@ import { noSuchRun } from './lifecycle.ts'
 import { readPace } from './pace.ts'
 import { clearHold, type HoldRow, lockRun, type Run, updateOverrides, writeHold } from './runs.ts'
 
-/** After so long without a word from the process that wrote a hold, others may end it. Seconds. */
-const holdStaleSeconds = 3
-
-/** Holds a run, with an event where it was not held before. True where it was not. */
-export async function holdRun(control: Control, id: string, hold: Hold, by: string): Promise<boolean> {
+/**
+ * Holds a run, with an event where it was not held before. True where it was not. Another process' hold is taken over once
+ * that has been silent for `staleSeconds`.
+ */
+export async function holdRun(
+  control: Control,
+  id: string,
+  hold: Hold,
+  by: string,
+  staleSeconds: number,
+): Promise<boolean> {
   return control.transaction(async (tx) => {
-    const { began } = await writeHold(tx, id, hold, by, holdStaleSeconds)
+    const { began } = await writeHold(tx, id, hold, by, staleSeconds)
     if (began) await insertEvent(tx, { runId: id, actor: by, kind: 'held', detail: { ...hold } })
     return began
   })
 }
 
 /** Lets a held run go on, with an event that says how long it was held. Null where that is not ours to say. */
-export async function releaseHold(control: Control, id: string, by: string): Promise<HoldRow | null> {
+export async function releaseHold(
+  control: Control,
+  id: string,
+  by: string,
+  staleSeconds: number,
+): Promise<HoldRow | null> {
   return control.transaction(async (tx) => {
-    const ended = await clearHold(tx, id, by, holdStaleSeconds)
+    const ended = await clearHold(tx, id, by, staleSeconds)
     if (!ended) return null
     const { hold, heldSeconds } = ended
     await insertEvent(tx, { runId: id, actor: by, kind: 'released', detail: { signal: hold.signal, heldSeconds } })

@@ -3,7 +3,7 @@ import { Duty, rateSize, rateWait } from '../core/pace.ts'
 import type { Throttle } from '../core/throttle.ts'
 import { countLeases, type Lease } from '../store/leases.ts'
 import type { Run } from '../store/runs.ts'
-import { longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import type { WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
 const shareGoodForMs = 250
@@ -68,14 +68,14 @@ export class Brake {
     const { share, cause } = this.#deps.pace.share(run)
     const elapsed = (performance.now() - beganAt) / 1000
     const forRate = rateWait(batch.scanned, elapsed, this.#rate.rowsPerSecond)
-    const forLoad = Math.min(sliceSeconds, this.#duty.worked(batch.seconds, share))
+    const forLoad = Math.min(this.#deps.timings.sliceSeconds, this.#duty.worked(batch.seconds, share))
     const wait = Math.max(forRate, forLoad)
     const since = this.#throttle?.since ?? new Date().toISOString()
     if (forRate > forLoad && limit !== null) {
       const value = Math.round(batch.scanned / elapsed)
       this.#throttle = { reason: 'maxRowsPerSecond is reached.', signal: 'rate', value, limit, since }
     } else this.#throttle = share < 1 && cause ? { ...cause, since } : null
-    if (wait > longestQuietSeconds) return wait
+    if (wait > this.#deps.timings.maxQuietSeconds) return wait
     if (wait > 0) await this.#rest(run, wait, stop)
     return 0
   }

@@ -14,7 +14,7 @@ import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Brake } from './brake.ts'
-import { leaseSeconds, longestQuietSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import type { WorkerDeps } from './deps.ts'
 import { Isolation } from './isolation.ts'
 import { RangeSplitter } from './split.ts'
 import { waitSeconds } from './wait.ts'
@@ -40,7 +40,7 @@ export class SliceLoop {
   readonly #log: Logger
   readonly #statements: UpdateStatements
   readonly #sizer: BatchSizer
-  readonly #endsAt = performance.now() + sliceSeconds * 1000
+  readonly #endsAt: number
   #run: Run
   #cursor: Cursor | null
   #upper: Cursor | null
@@ -62,6 +62,7 @@ export class SliceLoop {
     faults: Faults,
   ) {
     this.#deps = deps
+    this.#endsAt = performance.now() + deps.timings.sliceSeconds * 1000
     this.#run = run
     this.#lease = lease
     this.#client = client
@@ -189,7 +190,8 @@ export class SliceLoop {
 
   /** A batch that failed has renewed nothing; and whoever gets the range next must not begin with as many rows again. */
   async #keepLease(): Promise<boolean> {
-    if (performance.now() - this.#leaseAt < longestQuietSeconds * 1000) return true
+    const { leaseSeconds, maxQuietSeconds } = this.#deps.timings
+    if (performance.now() - this.#leaseAt < maxQuietSeconds * 1000) return true
     this.#leaseAt = performance.now()
     return renewLease(this.#deps.control, this.#lease, leaseSeconds, this.size)
   }
@@ -202,7 +204,7 @@ export class SliceLoop {
       cursor: this.#cursor,
       upper: this.#upper,
       limit,
-      leaseSeconds,
+      leaseSeconds: this.#deps.timings.leaseSeconds,
       workedMs: began - this.#lastBeganAt,
       throttledMs: this.#brake.throttledMs,
       throttle: this.#brake.throttle,
@@ -291,7 +293,7 @@ export class SliceLoop {
 
   /** Waits for the next straggler within the slice, or says after how many seconds to come back. */
   async #waitForStragglers(stop: AbortSignal): Promise<number | 'go on'> {
-    const { control } = this.#deps
+    const { control, timings } = this.#deps
     const summary = await summariseStragglers(control, this.#run.id)
     if (summary.count === 0) return 0
     await updateReason(
@@ -300,9 +302,9 @@ export class SliceLoop {
       `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it. If nobody does, a BEFORE trigger keeps the row from being changed.`,
     )
     const left = (this.#endsAt - performance.now()) / 1000
-    if (summary.waitSeconds > Math.min(left, longestQuietSeconds)) return summary.waitSeconds
+    if (summary.waitSeconds > Math.min(left, timings.maxQuietSeconds)) return summary.waitSeconds
     await waitSeconds(Math.max(summary.waitSeconds, 0.01), stop)
-    await renewLease(control, this.#lease, leaseSeconds, this.size)
+    await renewLease(control, this.#lease, timings.leaseSeconds, this.size)
     return 'go on'
   }
 }

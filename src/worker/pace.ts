@@ -3,6 +3,7 @@ import { isPaced, strictestLimit } from '../core/limits.ts'
 import { crewFor, rememberedPace, shareOf, startPace, stepPace } from '../core/load.ts'
 import { defaultRunOptions } from '../core/options.ts'
 import type { SignalName } from '../core/signal.ts'
+import type { Timings } from '../core/timings.ts'
 import type { PaceCause } from '../core/wish.ts'
 import type { Sampler } from '../signals/sampler.ts'
 import type { Control } from '../store/control.ts'
@@ -26,6 +27,7 @@ export interface PaceDeps {
   readonly metrics: Metrics
   /** Who writes holds: this process. */
   readonly name: string
+  readonly timings: Timings
 }
 
 /** What one worker may do at this moment. */
@@ -113,8 +115,9 @@ export class PaceKeeper {
 
   /** Writes down what holds a run, and stops its batches in every process. */
   async hold(run: Run, hold: Hold): Promise<void> {
-    const { control, log, name } = this.#deps
-    if (await holdRun(control, run.id, hold, name)) log.warn({ run: run.id, ...hold }, 'run is held')
+    const { control, log, name, timings } = this.#deps
+    if (await holdRun(control, run.id, hold, name, timings.holdStaleSeconds))
+      log.warn({ run: run.id, ...hold }, 'run is held')
   }
 
   /** Looks, steps and reviews until the signal says stop. `advance` hears of each run that may have more workers than before. */
@@ -170,14 +173,14 @@ export class PaceKeeper {
   }
 
   async #review(run: Run, roundSeconds: number, advance: (runId: string) => Promise<void>): Promise<void> {
-    const { control, log, metrics, name } = this.#deps
+    const { control, log, metrics, name, timings } = this.#deps
     const hold = this.holdOf(run)
     // Each held second is counted by one process only: the one that wrote the hold.
     if (run.hold?.by === name)
       metrics.throttledSeconds.inc({ job_name: run.job, signal: run.hold.signal }, roundSeconds)
     if (hold) return this.hold(run, hold)
     if (!run.hold) return
-    const ended = await releaseHold(control, run.id, name)
+    const ended = await releaseHold(control, run.id, name, timings.holdStaleSeconds)
     if (!ended) return
     log.info({ run: run.id, signal: ended.signal, since: ended.since }, 'run is no longer held')
     await advance(run.id)

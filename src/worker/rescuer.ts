@@ -1,15 +1,13 @@
 import { workableStatuses } from '../core/run.ts'
+import type { Timings } from '../core/timings.ts'
 import { rescueRanges } from '../store/handover.ts'
 import { settleRun } from '../store/lifecycle.ts'
 import { listRunIdsByStatus } from '../store/runs.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/tickets.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
-import { leaseSeconds, sliceSeconds, type WorkerDeps } from './deps.ts'
+import type { WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
-
-const everySeconds = 1
-const ticketGraceSeconds = 3
 
 /** Overdue tickets that the queue knows and nobody can be waiting for, and when that was first seen. Monotonic milliseconds. */
 type Stuck = Map<string, number>
@@ -18,7 +16,9 @@ type Stuck = Map<string, number>
  * After so long one is replaced. In hand: what takes milliseconds has not been done in all the time that a lease lasts. Delayed: a
  * queue looks after what is due whenever a slot asks it for more, at the latest at the end of a slice. Seconds.
  */
-const patience = { 'in-hand': leaseSeconds, delayed: 2 * sliceSeconds }
+function patienceOf({ leaseSeconds, sliceSeconds }: Timings) {
+  return { 'in-hand': leaseSeconds, delayed: 2 * sliceSeconds }
+}
 
 const whyReplaced = {
   lost: 'the queue has lost a ticket',
@@ -38,7 +38,7 @@ export async function keepRescuing(deps: WorkerDeps, stop: AbortSignal): Promise
         deps.log.warn({ err: error, task: task.name }, 'rescuer could not do its round; it tries again in a second')
       }
     }
-    await waitSeconds(everySeconds, stop)
+    await waitSeconds(deps.timings.rescueEverySeconds, stop)
   }
 }
 
@@ -55,8 +55,9 @@ async function rescueLeases({ control, name, log, metrics }: WorkerDeps): Promis
  * and makes nothing of: it reaches the queue but not Postgres, and would keep its range from all others. And those that the queue
  * keeps back although they are due: it goes by the clocks of those who put and take tickets, which need not agree.
  */
-async function replaceLostTickets({ control, queue, log, metrics }: WorkerDeps, stuck: Stuck): Promise<void> {
-  const overdue = await listOverdueTickets(control, ticketGraceSeconds)
+async function replaceLostTickets({ control, queue, log, metrics, timings }: WorkerDeps, stuck: Stuck): Promise<void> {
+  const patience = patienceOf(timings)
+  const overdue = await listOverdueTickets(control, timings.ticketGraceSeconds)
   const ids = new Set(overdue.map(({ id }) => id))
   for (const id of stuck.keys()) if (!ids.has(id)) stuck.delete(id)
   for (const ticket of overdue) {

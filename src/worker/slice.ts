@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg'
-import { backoffSeconds, retryBackoff } from '../core/backoff.ts'
+import { type Backoff, backoffSeconds } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
 import { answerTo, describeFault, type Fault, faultOf, sqlstateOf } from '../core/fault.ts'
 import { type ResolvedJob, readParams, resolveJob } from '../core/job.ts'
@@ -15,7 +15,7 @@ import { changeStatus, settleRun } from '../store/lifecycle.ts'
 import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
-import { leaseSeconds, type WorkerDeps } from './deps.ts'
+import type { WorkerDeps } from './deps.ts'
 import { type Faults, SliceLoop } from './loop.ts'
 import { waitSeconds } from './wait.ts'
 
@@ -44,7 +44,7 @@ export async function workSlice(
   const log = deps.log.child({ run: ticket.runId, range: ticket.ordinal })
   try {
     // In a transaction, which a schema that is newer than this program refuses.
-    const lease = await deps.control.transaction((tx) => leaseRange(tx, ticket, deps.name, leaseSeconds))
+    const lease = await deps.control.transaction((tx) => leaseRange(tx, ticket, deps.name, deps.timings.leaseSeconds))
     if (!lease) {
       log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
       return
@@ -118,7 +118,7 @@ async function workLease(
       // In a row: a batch that committed under this lease began a new one.
       const attempts = loop?.hasCommitted ? 0 : lease.attempts
       log.warn({ err: error, fault, attempts: attempts + 1 }, 'batch turned away: the range is tried again')
-      return { ...waitAfter(error, fault, lease.ordinal, attempts), ...loop?.size }
+      return { ...waitAfter(error, fault, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size }
     }
     await failRun(deps, run, lease, error, log)
     return atOnce
@@ -128,8 +128,8 @@ async function workLease(
 }
 
 /** The range waits, longer each time in a row, and says why. It never fails its run: trouble of this kind is not the job's. */
-function waitAfter(error: unknown, fault: Fault, ordinal: number, attempts: number): Release {
-  const wakeAfterSeconds = backoffSeconds(retryBackoff, attempts, Math.random())
+function waitAfter(error: unknown, fault: Fault, ordinal: number, attempts: number, backoff: Backoff): Release {
+  const wakeAfterSeconds = backoffSeconds(backoff, attempts, Math.random())
   const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
   const throttle = {
     reason: `Range ${ordinal} waits ${wakeAfterSeconds.toFixed(1)} s and is tried again${times}: ${describeFault(error)} [${sqlstateOf(error) ?? fault}].`,
@@ -191,7 +191,7 @@ async function withoutJob(
   log: Logger,
 ): Promise<Release> {
   if (mayPass && lease.attempts < looksForJob) {
-    const wakeAfterSeconds = backoffSeconds(retryBackoff, lease.attempts, Math.random())
+    const wakeAfterSeconds = backoffSeconds(deps.timings.retryBackoff, lease.attempts, Math.random())
     log.warn({ reason, attempts: lease.attempts + 1 }, 'the job is not to be had: it is looked for again')
     return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1 }
   }
@@ -201,7 +201,7 @@ async function withoutJob(
   } catch (error) {
     if (!(error instanceof Problem)) throw error
   }
-  await settleRun(deps.control, run.id, leaseSeconds, deps.name)
+  await settleRun(deps.control, run.id, deps.timings.leaseSeconds, deps.name)
   return atOnce
 }
 

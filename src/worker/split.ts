@@ -10,7 +10,7 @@ import { countOpenRanges } from '../store/ranges.ts'
 import type { Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
-import { leaseSeconds, type WorkerDeps } from './deps.ts'
+import type { WorkerDeps } from './deps.ts'
 
 const everyMs = 250
 /** What is done sooner than this is not worth a ticket. */
@@ -77,8 +77,8 @@ export class RangeSplitter {
   /** None where they cannot be found: a range that is not split is slower, and right. */
   async #keysFor(standing: Standing, parts: number): Promise<Cursor[]> {
     try {
-      const { control } = this.#deps
-      const seconds = leaseSeconds + statementsOfACut * statementSeconds
+      const { control, timings } = this.#deps
+      const seconds = timings.leaseSeconds + statementsOfACut * statementSeconds
       if (!(await renewLease(control, this.#lease, seconds, standing))) return []
       return await withTimeout(this.#client, statementSeconds, () => this.#cut(standing, parts))
     } catch (error) {

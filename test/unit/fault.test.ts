@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { assert, property, stringMatching } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffSeconds, retryBackoff, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
+import { backoffSeconds, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
 import { messageOf, Problem } from '../../src/core/errors.ts'
 import { answerTo, describeFault, faultOf, faults, isOutage } from '../../src/core/fault.ts'
+import { timings } from '../../src/core/timings.ts'
 
 /** What the driver throws for an error of Postgres. */
 const coded = (code: string, fields: { routine?: string; position?: string } = {}) =>
@@ -174,15 +175,15 @@ describe('an outage', () => {
 
 describe('a wait that grows', () => {
   test('doubles, and never passes its most', () => {
-    expect([0, 1, 2, 3].map((attempts) => backoffSeconds(retryBackoff, attempts, 1))).toEqual([0.25, 0.5, 1, 2])
-    for (const backoff of [retryBackoff, stragglerBackoff, windowBackoff]) {
+    expect([0, 1, 2, 3].map((attempts) => backoffSeconds(timings.retryBackoff, attempts, 1))).toEqual([0.25, 0.5, 1, 2])
+    for (const backoff of [timings.retryBackoff, stragglerBackoff, windowBackoff]) {
       for (const attempts of [50, 5000, Number.MAX_SAFE_INTEGER])
         expect(backoffSeconds(backoff, attempts, 1)).toBe(backoff.most)
     }
   })
 
   test('is by chance between half of that and all', () => {
-    expect([0, 0.5, 1].map((chance) => backoffSeconds(retryBackoff, 2, chance))).toEqual([0.5, 0.75, 1])
+    expect([0, 0.5, 1].map((chance) => backoffSeconds(timings.retryBackoff, 2, chance))).toEqual([0.5, 0.75, 1])
   })
 })
 

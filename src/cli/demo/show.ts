@@ -1,7 +1,7 @@
 import type { Pool } from 'pg'
 import { formatBytes } from '../../core/size.ts'
+import { timings } from '../../core/timings.ts'
 import { engineName } from '../../signals/sessions.ts'
-import { leaseSeconds } from '../../worker/deps.ts'
 import type { Client, EventBody, RunBody } from './client.ts'
 import type { Fleet, Member } from './fleet.ts'
 import { type HeldLocks, lockRowsAhead, lockSql } from './lock.ts'
@@ -156,7 +156,7 @@ async function killWorker({ screen, client, fleet, workers, signal }: Stage, wat
   await victim.kill()
   const lost = heldBy(victim, await client.ranges(watch.id))
   screen.fact(`${victim.name} (pid ${victim.pid}) is gone; it held ${listed('range', lost)}`)
-  screen.fact(`its leases run out within ${leaseSeconds} seconds; whatever others hold goes on meanwhile`)
+  screen.fact(`its leases run out within ${timings.leaseSeconds} seconds; whatever others hold goes on meanwhile`)
   await watch.until('the rescue', async () => heldBy(victim, await client.ranges(watch.id)).length === 0)
   const rescues = (await client.events(watch.id)).filter(({ kind }) => kind === 'rescued')
   const rescued = rescues.map(({ detail }) => Number(detail.range)).sort((a, b) => a - b)
