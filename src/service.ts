@@ -25,7 +25,9 @@ export interface Service {
 
 /** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
 export async function startService(config: Config, log: Logger): Promise<Service> {
-  const catalogue = openCatalogue(config.jobsDir)
+  const catalogue = openCatalogue(config.jobsDir, ({ file, line, error }) =>
+    log.warn({ file, line, error }, `the job file ${file} does not load`),
+  )
   let outdate: (problem: Problem) => void = () => undefined
   const outdated = new Promise<Problem>((resolve) => {
     outdate = resolve
@@ -132,8 +134,7 @@ function twins(sites: readonly OpenSite[], schema: string): string[] {
  */
 async function loadJobs(catalogue: Catalogue, log: Logger): Promise<void> {
   try {
-    const { broken } = await catalogue.read()
-    for (const { file, line, error } of broken) log.warn({ file, line, error }, 'a job file does not load')
+    await catalogue.read()
   } catch (error) {
     log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
   }

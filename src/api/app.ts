@@ -2,9 +2,11 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ApiDeps } from './deps.ts'
 import { authentication } from './plugins/authentication.ts'
+import { bodies } from './plugins/bodies.ts'
+import { Connections } from './plugins/connections.ts'
 import { Limits } from './plugins/limits.ts'
 import { openapi } from './plugins/openapi.ts'
-import { clientErrors, failExpectation, frameworkErrors, problems } from './plugins/problems.ts'
+import { bodyLimitBytes, clientErrors, failExpectation, frameworkErrors, problems } from './plugins/problems.ts'
 import { requests } from './plugins/requests.ts'
 import { actionRoutes } from './routes/actions.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -17,21 +19,19 @@ import { standstillRoutes } from './routes/standstill.ts'
 
 export type App = ReturnType<typeof createFastify>
 
-const bodyLimitBytes = 64 * 1024
 const headerLimitBytes = 16 * 1024
 /** A request that is sent a byte at a time would hold its connection for ever. Milliseconds. */
 const arriveWithinMs = 10_000
 /** A connection on which nothing moves, longer than any answer takes. Milliseconds. */
 const silentAtMostMs = 300_000
-/** Beyond these a connection is dropped: the process needs its files for the databases and the jobs. */
-const mostConnections = 500
 
 /** The HTTP side of a process. A worker shows only its health and metrics. */
 export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'worker' }): Promise<FastifyInstance> {
   const app = createFastify(deps)
   requests(app, deps)
   problems(app)
-  authentication(app, deps.tokens, new Limits(deps.callsPerSecond))
+  bodies(app)
+  authentication(app, deps.tokens, new Limits(deps.callsPerSecond), new Connections(app.server))
   if (options.role === 'control') await openapi(app)
   healthRoutes(app, deps)
   if (options.role === 'control') {
@@ -59,7 +59,6 @@ function createFastify(deps: ApiDeps) {
     // Dashboards ask every second: what is asked is not worth a line, what is done is, and has its own.
     logController: new LogController({ disableRequestLogging: true }),
   })
-  app.server.maxConnections = mostConnections
   app.server.on('checkExpectation', failExpectation)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { faultNames } from '../core/fault.ts'
 import { partialRunOptions, runOptions } from '../core/options.ts'
 import { runStatuses } from '../core/run.ts'
+import { strictObject } from '../core/strict.ts'
 
 const time = z.string().describe('ISO 8601, UTC')
 const key = z.array(z.string()).nullable().describe('One text per key column, as Postgres writes it')
@@ -237,25 +238,23 @@ export const brokenFileSchema = z
   .object({ file: z.string(), line: z.int().nullable(), error: z.string() })
   .meta({ id: 'BrokenFile' })
 
-export const startRunSchema = z
-  .strictObject({
-    job: z.string(),
-    params: z.record(z.string(), z.unknown()).optional(),
-    options: partialRunOptions.optional(),
-    dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
-    databases: z
-      .array(z.string())
-      .min(1)
-      .optional()
-      .describe('Those of DATABASES that the run shall span; all of them where absent'),
-  })
-  .meta({ id: 'StartRun' })
+export const startRunSchema = strictObject({
+  job: z.string(),
+  params: z.record(z.string(), z.unknown()).optional(),
+  options: partialRunOptions.optional(),
+  dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
+  databases: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('Those of DATABASES that the run shall span; all of them where absent'),
+}).meta({ id: 'StartRun' })
 
-export const reasonBody = z
-  .strictObject({ reason: z.string().max(1000).optional().describe('For those who read the events later') })
-  .nullish()
+export const reasonBody = strictObject({
+  reason: z.string().max(1000).optional().describe('For those who read the events later'),
+}).nullish()
 
-const restart = z.strictObject({
+const restart = strictObject({
   reason: z.string().max(1000).optional(),
   acceptJobChange: z
     .boolean()
@@ -274,7 +273,7 @@ const quarantinedIds = z
 
 export const retryRowsBody = restart.extend({ ids: quarantinedIds }).nullish()
 
-export const discardRowsBody = z.strictObject({
+export const discardRowsBody = strictObject({
   reason: z.string().min(1).max(1000).describe('Why these rows need not be done: it stays on record'),
   ids: quarantinedIds,
 })

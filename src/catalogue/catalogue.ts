@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { createJiti } from 'jiti'
 import { messageOf, Problem } from '../core/errors.ts'
 import { isJob, type JobDefinition } from '../core/job.ts'
+import { nearest } from '../core/nearest.ts'
 
 /** A file in the jobs folder that could not be loaded, and where it is wrong. */
 export interface BrokenFile {
@@ -28,7 +29,8 @@ const publicFace = fileURLToPath(new URL('../index.ts', import.meta.url))
 // A job's zod must be ours: it is asked whether its parameters are a zod object.
 const ourZod = fileURLToPath(import.meta.resolve('zod'))
 
-export function openCatalogue(folder: string): Catalogue {
+/** `onBroken` hears of each file that does not load, each time the folder is read. */
+export function openCatalogue(folder: string, onBroken: (file: BrokenFile) => void = () => undefined): Catalogue {
   let signature = ''
   let files: JobFiles = { jobs: [], broken: [] }
 
@@ -36,6 +38,7 @@ export function openCatalogue(folder: string): Catalogue {
     const now = await listFiles(folder)
     if (now.signature !== signature) {
       files = await loadAll(folder, now.jobs)
+      for (const file of files.broken) onBroken(file)
       signature = now.signature
     }
     return files
@@ -50,11 +53,21 @@ export function openCatalogue(folder: string): Catalogue {
       const suspects = broken.map(({ file, line, error }) => `${file}${line === null ? '' : `:${line}`}: ${error}`)
       throw new Problem(
         'not-found',
-        `There is no job ${JSON.stringify(name)}. There ${jobs.length === 0 ? 'are none' : `is ${jobs.map(({ job }) => job.name).join(', ')}`}.${suspects.length > 0 ? ` These files did not load: ${suspects.join('; ')}` : ''}`,
+        `There is no job ${JSON.stringify(name)}. ${knownJobs(
+          name,
+          jobs.map(({ job }) => job.name),
+        )}${suspects.length > 0 ? ` These files did not load: ${suspects.join('; ')}` : ''}`,
         { jobs: jobs.map(({ job }) => job.name), broken },
       )
     },
   }
+}
+
+function knownJobs(name: string, names: readonly string[]): string {
+  if (names.length === 0) return 'The jobs folder holds none.'
+  const meant = nearest(name, names)
+  if (meant !== null) return `Did you mean ${meant}?`
+  return names.length <= 5 ? `There is ${names.join(', ')}.` : `GET /jobs lists the ${names.length} jobs there are.`
 }
 
 /** Every file below the folder, with what tells its contents from those of before: a job may import any of them. */
@@ -74,7 +87,9 @@ async function listFiles(folder: string): Promise<{ jobs: string[]; signature: s
       jobs: files
         .map(({ file }) => file)
         .filter((file) => /^[^_./\\][^/\\]*\.m?[jt]s$/.test(file) && !/\.(d|test|spec)\.m?ts$/.test(file)),
-      signature: files.map(({ file, stats }) => `${file} ${stats?.mtimeMs} ${stats?.size}`).join('\n'),
+      signature: files
+        .map(({ file, stats }) => `${file} ${stats?.ino} ${stats?.ctimeMs} ${stats?.mtimeMs} ${stats?.size}`)
+        .join('\n'),
     }
   } catch (error) {
     throw new Problem(

@@ -10,6 +10,7 @@ export type ProblemKind =
   | 'conflict'
   | 'stale'
   | 'too-many'
+  | 'unsupported'
   | 'unavailable'
 
 /** An error that is somebody's to solve, and therefore safe and worth showing; anything else is a defect of ours. */

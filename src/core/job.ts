@@ -4,6 +4,7 @@ import { messageOf, Problem } from './errors.ts'
 import { parseTableName } from './identifier.ts'
 import { type PartialRunOptions, partialRunOptions } from './options.ts'
 import { compileSql, isSql, type Sql } from './sql.ts'
+import { strictObject } from './strict.ts'
 
 const brand = Symbol.for('evenkeel.job')
 
@@ -62,7 +63,7 @@ export interface ResolvedJob {
  * fit; or says what a check of the author's own has thrown, which may be async: nobody else would hear of its failing.
  */
 export async function readParams(job: JobDefinition, params: unknown): Promise<Record<string, unknown>> {
-  const schema = job.params ?? z.strictObject({})
+  const schema = job.params ?? strictObject({})
   const given = await schema.safeParseAsync(params ?? {}).catch((error: unknown) => {
     throw thrownBy(job, 'params', error)
   })
@@ -127,7 +128,7 @@ export function hashParams(params: unknown): string {
 }
 
 const column = z.string().min(1).max(63)
-const definitionShape = z.strictObject({
+const definitionShape = strictObject({
   name: z
     .string()
     .regex(

@@ -1,6 +1,6 @@
 import { Problem } from './errors.ts'
 import type { Progress } from './progress.ts'
-import { legalEvents, type RunEvent, type RunStatus, workableStatuses } from './run.ts'
+import { explainRefusal, legalEvents, type RunEvent, type RunStatus, workableStatuses } from './run.ts'
 
 /**
  * How the part of a run in one database stands: its status there, or why it has none to show. `away`: the database cannot
@@ -95,9 +95,5 @@ export function noArrow(
   )
   const from = Object.fromEntries(parts.map(({ database, status }) => [database, status]))
   const standing = parts.map(({ database, status }) => `${status} in ${database}`).join(', ')
-  return new Problem(
-    'conflict',
-    `Run ${runId} is ${standing}: ${event} leads nowhere from there. ${legal.length > 0 ? `It can be told to ${legal.join(' or ')}.` : 'Nothing more can happen to it; start a new run instead.'}`,
-    { from, event, legal },
-  )
+  return new Problem('conflict', explainRefusal(`Run ${runId} is ${standing}`, event, legal), { from, event, legal })
 }

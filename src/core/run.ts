@@ -165,6 +165,23 @@ export function legalEvents(status: RunStatus): RunEvent[] {
   return runEvents.filter((event) => transitions[status][event] !== null)
 }
 
+const verbs: Readonly<Partial<Record<RunEvent, string>>> = {
+  pause: 'be paused',
+  resume: 'be resumed',
+  cancel: 'be cancelled',
+  retry: 'be retried',
+}
+
+/** Why an event is refused from a status, and what an operator may do instead. */
+export function explainRefusal(run: string, event: RunEvent, legal: readonly RunEvent[]): string {
+  const actions = legal.filter((one) => one in verbs)
+  const next =
+    actions.length > 0
+      ? `It can ${actions.map((one) => verbs[one]).join(' or ')}.`
+      : 'It has ended: start a new run instead.'
+  return `${run} and cannot ${verbs[event] ?? event}. ${next}`
+}
+
 /** The status after an event. Throws a Problem (`conflict`) that says from where to where when there is no such arrow. */
 export function nextStatus(runId: string, status: RunStatus, event: RunEvent): RunStatus {
   const next = transitions[status][event]
@@ -172,11 +189,11 @@ export function nextStatus(runId: string, status: RunStatus, event: RunEvent): R
     const operators = legalEvents(status).filter((legal) =>
       (['pause', 'resume', 'cancel', 'retry'] as string[]).includes(legal),
     )
-    throw new Problem(
-      'conflict',
-      `Run ${runId} is ${status}: ${event} leads nowhere from there. ${operators.length > 0 ? `It can be told to ${operators.join(' or ')}.` : 'Nothing more can happen to it; start a new run instead.'}`,
-      { from: status, event, legal: operators },
-    )
+    throw new Problem('conflict', explainRefusal(`Run ${runId} is ${status}`, event, operators), {
+      from: status,
+      event,
+      legal: operators,
+    })
   }
   return next
 }

@@ -1,14 +1,56 @@
 import { type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+import { Problem } from '../core/errors.ts'
 
 export type { Logger }
 
-/** JSON lines on standard output. Bound fields (`run`, `range`) stand on every line of what they concern. */
-export function createLogger(level: string): Logger {
-  return pino({
+/**
+ * Logs to standard output: JSON lines, or plain ones where a person reads them in a terminal. Bound fields (`run`, `range`)
+ * stand on every line of what they concern.
+ */
+export function createLogger(level: string, terminal = process.stdout.isTTY): Logger {
+  const options = {
     level,
     base: { service: 'evenkeel', pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: serializeError },
+  }
+  return terminal ? pino(options, plainLines()) : pino(options)
+}
+
+/** Fields that a person wants beside the words; all others are in the JSON only. */
+const shown = [
+  'database',
+  'range',
+  'kind',
+  'done',
+  'scanned',
+  'left',
+  'quarantined',
+  'signal',
+  'actor',
+  'reason',
+  'error',
+]
+
+function plainLines() {
+  return pretty({
+    colorize: process.stdout.isTTY && !process.env.NO_COLOR,
+    translateTime: 'SYS:HH:MM:ss',
+    include: 'level,time',
+    sync: true,
+    messageFormat(line, messageKey) {
+      const { run, err } = line as { run?: string; err?: { message?: string } }
+      const fields = shown.flatMap((name) =>
+        line[name] === undefined || line[name] === null ? [] : [`${name}=${String(line[name])}`],
+      )
+      return [
+        ...(run === undefined ? [] : [`${run}:`]),
+        String(line[messageKey]),
+        ...(err?.message === undefined ? [] : [`(${err.message})`]),
+        ...(fields.length === 0 ? [] : [fields.join(' ')]),
+      ].join(' ')
+    },
   })
 }
 
@@ -23,7 +65,8 @@ export function serializeError(error: unknown): unknown {
     type: error.name,
     message: error.message,
     ...(code === undefined ? {} : { code }),
-    stack: error.stack,
+    // A Problem is for a person to solve: where in our code it arose tells nothing.
+    ...(error instanceof Problem ? {} : { stack: error.stack }),
     ...(error.cause === undefined ? {} : { cause: serializeError(error.cause) }),
   }
 }

@@ -50,7 +50,7 @@ describe('errors are problem+json that say what to do', () => {
     expectProblem(await client.call('POST', '/runs', { job: 'touch', options: { speed: 9 } }), 400, 'speed')
     expectProblem(await client.call('GET', '/runs?limit=0'), 400, 'limit')
     expectProblem(await post('{"job": ', 'application/json'), 400, 'JSON')
-    expectProblem(await post('job=touch', 'application/x-www-form-urlencoded'), 415, 'nsupported')
+    expectProblem(await post('job=touch', 'application/x-www-form-urlencoded'), 415, 'content-type: application/json')
     expectProblem(await post(JSON.stringify({ job: 'x'.repeat(70_000) }), 'application/json'), 413, 'large')
     expectProblem(await client.call('GET', '/runs/a%00b'), 400, 'NUL')
     expectProblem(

@@ -57,8 +57,8 @@ test('a word that is misspelt is found', () => {
     () => defineJob({ name: 'a', table: 'users', set, options: { paralelism: 2 } }),
     // @ts-expect-error batchSize
     () => defineJob({ name: 'a', table: 'users', set, options: { batchSize: 'large' } }),
-    // @ts-expect-error batchSize has both bounds
-    () => defineJob({ name: 'a', table: 'users', set, options: { batchSize: { max: 10 } } }),
+    // @ts-expect-error batchSize has min and max
+    () => defineJob({ name: 'a', table: 'users', set, options: { batchSize: { most: 10 } } }),
   )
 })
 

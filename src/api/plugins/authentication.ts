@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Problem } from '../../core/errors.ts'
 import type { Token } from '../../core/token.ts'
 import type { App } from '../app.ts'
+import type { Connections } from './connections.ts'
 import type { Limits } from './limits.ts'
 
 const open = new Set(['/livez', '/readyz'])
@@ -20,13 +21,14 @@ export function actorOf(request: FastifyRequest): string {
  * service is on loopback; then a web page in the operator's own browser must not be able to act in his name. Nobody may
  * call more often than the limits allow.
  */
-export function authentication(app: App, tokens: readonly Token[], limits: Limits): void {
+export function authentication(app: App, tokens: readonly Token[], limits: Limits, connections: Connections): void {
   app.addHook('onRequest', async (request, reply) => {
     const [path = ''] = request.url.split('?')
     if (open.has(path)) return
     const isBrake = request.method === 'POST' && brake.test(path)
     if (tokens.length === 0) {
       refuseForeignPages(request)
+      connections.trust(request.raw.socket)
       if (!isBrake) await limits.countCall(request.ip, reply)
       return
     }
@@ -41,6 +43,7 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
         'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
       )
     }
+    connections.trust(request.raw.socket)
     if (!isBrake) await limits.countCall(token.name, reply)
     if (token.scope === 'read' && request.method !== 'GET' && request.method !== 'HEAD') {
       throw new Problem('forbidden', `Token ${token.name} may only read. Use one with scope operate.`)

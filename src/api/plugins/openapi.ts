@@ -2,6 +2,20 @@ import swagger from '@fastify/swagger'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { version } from '../../version.ts'
 import type { App } from '../app.ts'
+import { problemSchema } from '../schemas.ts'
+
+/** What any call may be answered with. */
+const anyCall = { 400: problemSchema }
+const anyGuardedCall = { 401: problemSchema, 403: problemSchema, 429: problemSchema, 503: problemSchema }
+const anyBody = { 413: problemSchema, 415: problemSchema }
+
+const tags = [
+  { name: 'jobs', description: 'What can be run: one file a job' },
+  { name: 'runs', description: 'Starting, watching, changing and stopping runs' },
+  { name: 'quarantine', description: 'Rows that fail by themselves' },
+  { name: 'everything', description: 'All runs at once' },
+  { name: 'service', description: 'Whether the process lives and serves; needs no token' },
+]
 
 /** The description of all routes, made from the schemas that check them. */
 export async function openapi(app: App): Promise<void> {
@@ -11,13 +25,37 @@ export async function openapi(app: App): Promise<void> {
       info: {
         title: 'evenkeel',
         version,
+        license: { name: 'MIT', identifier: 'MIT' },
         description: 'Backfills on a live PostgreSQL. Errors are problem+json (RFC 9457); times are ISO 8601 UTC.',
       },
+      servers: [{ url: '/', description: 'This process' }],
+      tags,
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }, {}],
     },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
+    transform(route) {
+      const { schema } = route
+      if (!schema || schema.hide) return jsonSchemaTransform(route)
+      const isOpen = schema.tags?.includes('service')
+      const errors = {
+        ...anyCall,
+        ...(isOpen ? {} : anyGuardedCall),
+        ...(schema.body ? anyBody : {}),
+      }
+      const described = { ...schema, response: { ...errors, ...(schema.response as object) } }
+      return jsonSchemaTransform({ ...route, schema: isOpen ? { ...described, security: [] } : described })
+    },
+    transformObject: (documented) => withoutUnused(jsonSchemaTransformObject(documented)),
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+}
+
+/** Each schema is described as it is read and as it is written; most are only ever one of the two. */
+function withoutUnused<Described extends object>(described: Described): Described {
+  const { components } = described as { components?: { schemas?: Readonly<Record<string, unknown>> } }
+  const text = JSON.stringify(described)
+  const schemas = Object.entries(components?.schemas ?? {})
+  const used = schemas.filter(([name]) => text.includes(`"#/components/schemas/${name}"`))
+  if (used.length === schemas.length) return described
+  return withoutUnused({ ...described, components: { ...components, schemas: Object.fromEntries(used) } })
 }

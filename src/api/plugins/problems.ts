@@ -3,8 +3,9 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
-import { isOutage } from '../../core/fault.ts'
+import { describeFault, isOutage, sqlstateOf } from '../../core/fault.ts'
 import type { App } from '../app.ts'
+import { discardBody } from './bodies.ts'
 
 const statuses: Readonly<Record<ProblemKind, number>> = {
   invalid: 422,
@@ -14,6 +15,7 @@ const statuses: Readonly<Record<ProblemKind, number>> = {
   conflict: 409,
   stale: 412,
   'too-many': 429,
+  unsupported: 415,
   unavailable: 503,
 }
 
@@ -45,6 +47,8 @@ export interface ProblemBody {
   readonly [extension: string]: unknown
 }
 
+export const bodyLimitBytes = 64 * 1024
+
 /** Nothing that a caller has to say to us is built higher than this. */
 const deepest = 32
 
@@ -61,8 +65,9 @@ const guardHeaders = {
 export function problems(app: App): void {
   app.addHook('onRequest', async (_request, reply) => void reply.headers(guardHeaders))
   app.addHook('preValidation', async (request) => refuseUnstorable(request.body))
-  app.setErrorHandler((error: FastifyError, request, reply) => {
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const body = problemOf(error, request)
+    if (body.status === 413) await discardBody(request.raw)
     if (body.status >= 500)
       request.log.error({ err: error, method: request.method, url: request.url }, 'request failed')
     if (body.status === 401) reply.header('www-authenticate', 'Bearer')
@@ -136,30 +141,55 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
     }))
     return problem(
       400,
-      `The request does not fit: ${errors.map(({ path, message }) => `${path}: ${message}`).join('; ')}.`,
+      `The request does not fit. ${errors.map(({ path, message }) => `${path.replace(/\/$/, '')}: ${message}`).join('; ')}.`,
       { errors },
     )
   }
+  if (error.statusCode === 413)
+    return problem(413, `The body is larger than ${bodyLimitBytes / 1024} KiB. Nothing was done; send less.`)
   if (error.statusCode !== undefined && error.statusCode < 500) return problem(error.statusCode, error.message)
-  // Postgres cannot keep a NUL, neither in text nor in jsonb.
   if (['22021', '22P05'].includes(error.code))
-    return problem(400, 'The request holds a character that Postgres cannot store (NUL, \\u0000). Leave it out.')
-  if (['55P03', '57014'].includes(error.code)) {
+    return problem(400, `Postgres cannot store a character of this request. ${saidByPostgres(error)} Leave it out.`)
+  if (error.code === '55P03') {
     return problem(
       503,
-      'Somebody else holds a lock that this needs, or it took too long. Nothing was changed; try again.',
+      `Another session holds a lock that this needs. ${saidByPostgres(error)} Nothing was changed; try again.`,
     )
   }
-  if (isOutage(error)) {
-    // A connection that is lost at a commit takes the answer with it.
-    return problem(
-      503,
-      method === 'GET' || method === 'HEAD'
-        ? 'The database cannot be reached at the moment. Try again.'
-        : 'The database cannot be reached at the moment, or was lost on the way: whether this was done cannot be said. Read how things stand, then decide; a start may be repeated under its Idempotency-Key.',
-    )
-  }
+  if (error.code === '57014')
+    return problem(503, `This took too long and was ended. ${saidByPostgres(error)} Nothing was changed; try again.`)
+  if (isOutage(error)) return problem(503, describeOutage(error, method === 'GET' || method === 'HEAD'))
   return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })
+}
+
+/** What Postgres said, its hint and where it said it; empty where it said nothing: then the connection is gone. */
+function saidByPostgres(error: Error & { hint?: string; where?: string }): string {
+  const sqlstate = sqlstateOf(error)
+  if (sqlstate === null) return ''
+  const { hint, where } = error
+  return [
+    `Postgres says: ${sentence(`${describeFault(error)} [${sqlstate}]`)}`,
+    ...(where === undefined ? [] : [sentence(where.split('\n')[0] ?? '')]),
+    ...(hint === undefined ? [] : [`Hint: ${sentence(hint)}`]),
+  ].join(' ')
+}
+
+/** Classes in which Postgres has refused a statement, and with it its transaction, before anything of it was done. */
+const refusedWhole = /^(25006$|53|08P01$)/
+
+/** A connection that is lost at a commit takes the answer with it: whether that was done is unknown. */
+function describeOutage(error: FastifyError, isRead: boolean): string {
+  const said = saidByPostgres(error)
+  if (refusedWhole.test(sqlstateOf(error) ?? ''))
+    return `The database refuses this at the moment. ${said} Nothing was changed; try again once that is mended.`
+  const lost = said === '' ? 'The database cannot be reached at the moment.' : `The database ended the session. ${said}`
+  return isRead
+    ? `${lost} Try again.`
+    : `${lost} Whether this was done is not known: read the run, then decide. A start may be repeated under its Idempotency-Key.`
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`
 }
 
 function problem(status: number, detail: string, extensions: Record<string, unknown> = {}): ProblemBody {

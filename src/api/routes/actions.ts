@@ -7,6 +7,15 @@ import { partQuery, problemSchema, reasonBody, restartBody, runIdParams, runSche
 import { restartRunParts, stopRunParts } from '../tell.ts'
 import { etag } from './runs.ts'
 
+const stopping = {
+  pause: 'Pause a run: nothing of it is in flight any more when it reads paused',
+  cancel: 'Give a run up for good',
+}
+const restarting = {
+  resume: 'Let a paused run go on',
+  retry: 'Let a failed run go on from where it failed',
+}
+
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
 /** What an operator tells a run to do: all of its parts for which that is possible, or the one in a database. */
@@ -14,7 +23,17 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
   for (const event of ['pause', 'cancel'] as const) {
     app.post(
       `/runs/:id/${event}`,
-      { schema: { params: runIdParams, querystring: partQuery, body: reasonBody, response: answers } },
+      {
+        schema: {
+          operationId: `${event}Run`,
+          summary: stopping[event],
+          tags: ['runs'],
+          params: runIdParams,
+          querystring: partQuery,
+          body: reasonBody,
+          response: answers,
+        },
+      },
       async (request, reply) => {
         const { id } = request.params
         const actor = actorOf(request)
@@ -31,7 +50,17 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
   for (const event of ['resume', 'retry'] as const) {
     app.post(
       `/runs/:id/${event}`,
-      { schema: { params: runIdParams, querystring: partQuery, body: restartBody, response: answers } },
+      {
+        schema: {
+          operationId: `${event}Run`,
+          summary: restarting[event],
+          tags: ['runs'],
+          params: runIdParams,
+          querystring: partQuery,
+          body: restartBody,
+          response: answers,
+        },
+      },
       async (request, reply) => {
         const { id } = request.params
         const actor = actorOf(request)

@@ -20,9 +20,20 @@ const readiness = z.union([
 
 /** Whether the process lives, whether it can serve, and its numbers. */
 export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
-  app.get('/livez', { schema: { response: { 200: z.object({ alive: z.literal(true) }) } } }, () => ({
-    alive: true as const,
-  }))
+  app.get(
+    '/livez',
+    {
+      schema: {
+        operationId: 'getLiveness',
+        summary: 'Whether the process lives',
+        tags: ['service'],
+        response: { 200: z.object({ alive: z.literal(true) }) },
+      },
+    },
+    () => ({
+      alive: true as const,
+    }),
+  )
 
   // This route is open to all: however many ask at once, the databases and queues are asked once.
   let checking: ReturnType<typeof checkAll> | null = null
@@ -34,23 +45,34 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
     }
   }
 
-  app.get('/readyz', { schema: { response: { 200: readiness, 503: readiness } } }, async (_request, reply) => {
-    checking ??= checkAll()
-    const checked = await checking
-    // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back. And a
-    // process that is taken out of service because one database is away would take the others out with it.
-    const ready = checked.some(({ database }) => database === 'ok')
-    const [only] = checked
-    const body =
-      only?.name === null
-        ? { ready, database: only.database, queue: only.queue }
-        : {
-            ready,
-            away: checked.flatMap(({ name, database }) => (database === 'ok' ? [] : [String(name)])),
-            databases: Object.fromEntries(checked.map(({ name, database, queue }) => [name, { database, queue }])),
-          }
-    return reply.code(ready ? 200 : 503).send(body)
-  })
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        operationId: 'getReadiness',
+        summary: 'Whether the process can serve, and what it cannot reach',
+        tags: ['service'],
+        response: { 200: readiness, 503: readiness },
+      },
+    },
+    async (_request, reply) => {
+      checking ??= checkAll()
+      const checked = await checking
+      // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back. And a
+      // process that is taken out of service because one database is away would take the others out with it.
+      const ready = checked.some(({ database }) => database === 'ok')
+      const [only] = checked
+      const body =
+        only?.name === null
+          ? { ready, database: only.database, queue: only.queue }
+          : {
+              ready,
+              away: checked.flatMap(({ name, database }) => (database === 'ok' ? [] : [String(name)])),
+              databases: Object.fromEntries(checked.map(({ name, database, queue }) => [name, { database, queue }])),
+            }
+      return reply.code(ready ? 200 : 503).send(body)
+    },
+  )
 
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
     reply

@@ -22,6 +22,9 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
     '/runs/:id/events',
     {
       schema: {
+        operationId: 'listEvents',
+        summary: 'What happened to a run, oldest first',
+        tags: ['runs'],
         params: runIdParams,
         querystring: eventQuery,
         response: {
@@ -54,6 +57,9 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
     '/runs/:id/ranges',
     {
       schema: {
+        operationId: 'listRanges',
+        summary: 'The ranges of a run: cursors, leases, faults',
+        tags: ['runs'],
         params: runIdParams,
         querystring: partQuery,
         response: { 200: z.object({ ranges: z.array(rangeSchema), unreached: unreachedSchema }), 404: problemSchema },

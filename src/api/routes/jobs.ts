@@ -9,7 +9,14 @@ import { brokenFileSchema, jobSchema, problemSchema } from '../schemas.ts'
 export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
   app.get(
     '/jobs',
-    { schema: { response: { 200: z.object({ jobs: z.array(jobSchema), broken: z.array(brokenFileSchema) }) } } },
+    {
+      schema: {
+        operationId: 'listJobs',
+        summary: 'The jobs there are, and files that do not load',
+        tags: ['jobs'],
+        response: { 200: z.object({ jobs: z.array(jobSchema), broken: z.array(brokenFileSchema) }) },
+      },
+    },
     async () => {
       const { jobs, broken } = await catalogue.read()
       return { jobs: jobs.map(({ file, job }) => presentJob(file, job)), broken: [...broken] }
@@ -18,7 +25,15 @@ export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
 
   app.get(
     '/jobs/:name',
-    { schema: { params: z.object({ name: z.string().max(100) }), response: { 200: jobSchema, 404: problemSchema } } },
+    {
+      schema: {
+        operationId: 'getJob',
+        summary: 'One job and its parameters',
+        tags: ['jobs'],
+        params: z.object({ name: z.string().max(100) }),
+        response: { 200: jobSchema, 404: problemSchema },
+      },
+    },
     async (request) => {
       const { name } = request.params
       const job = await catalogue.find(name)

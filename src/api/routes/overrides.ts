@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { signalNames } from '../../core/signal.ts'
+import { strictObject } from '../../core/strict.ts'
 import { changeOverride } from '../../store/holds.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
@@ -13,13 +14,11 @@ import { adjustable, etag } from './runs.ts'
 const overridable = z.enum([...signalNames, 'schedule'])
 const longestSeconds = 24 * 3600
 
-const overrideBody = z
-  .strictObject({
-    signal: overridable,
-    reason: z.string().min(1).max(1000).describe('For those who read the events later'),
-    seconds: z.number().min(1).max(longestSeconds).describe('After which it ends by itself'),
-  })
-  .meta({ id: 'NewOverride' })
+const overrideBody = strictObject({
+  signal: overridable,
+  reason: z.string().min(1).max(1000).describe('For those who read the events later'),
+  seconds: z.number().min(1).max(longestSeconds).describe('After which it ends by itself'),
+}).meta({ id: 'NewOverride' })
 
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
@@ -27,7 +26,17 @@ const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
   app.post(
     '/runs/:id/overrides',
-    { schema: { params: runIdParams, querystring: partQuery, body: overrideBody, response: answers } },
+    {
+      schema: {
+        operationId: 'overrideSignal',
+        summary: 'Let a run ignore a signal for some time',
+        tags: ['runs'],
+        params: runIdParams,
+        querystring: partQuery,
+        body: overrideBody,
+        response: answers,
+      },
+    },
     async (request, reply) => {
       const { id } = request.params
       const { database } = request.query
@@ -43,6 +52,9 @@ export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
     '/runs/:id/overrides/:signal',
     {
       schema: {
+        operationId: 'endOverride',
+        summary: 'Let a run heed a signal again',
+        tags: ['runs'],
         params: runIdParams.extend({ signal: overridable }),
         querystring: partQuery,
         response: answers,

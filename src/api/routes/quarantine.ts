@@ -34,6 +34,9 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
     '/runs/:id/quarantine',
     {
       schema: {
+        operationId: 'listQuarantine',
+        summary: 'Rows that fail by themselves, with their errors',
+        tags: ['quarantine'],
         params: runIdParams,
         querystring: pageQuery,
         response: {
@@ -72,6 +75,9 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
     '/runs/:id/quarantine/retry',
     {
       schema: {
+        operationId: 'retryQuarantine',
+        summary: 'Try rows in quarantine again',
+        tags: ['quarantine'],
         params: runIdParams,
         querystring: partQuery,
         body: retryRowsBody,
@@ -100,6 +106,9 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
     '/runs/:id/quarantine/discard',
     {
       schema: {
+        operationId: 'discardQuarantine',
+        summary: 'Give rows in quarantine up, with a reason',
+        tags: ['quarantine'],
         params: runIdParams,
         querystring: partQuery,
         body: discardRowsBody,

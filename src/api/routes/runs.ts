@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import { partialRunOptions } from '../../core/options.ts'
+import { patchedRunOptions } from '../../core/options.ts'
 import { isEnded, runStatuses } from '../../core/run.ts'
 import { changeOptions, staleVersion } from '../../store/lifecycle.ts'
 import { startRun } from '../accept.ts'
@@ -43,6 +43,9 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     '/runs',
     {
       schema: {
+        operationId: 'startRun',
+        summary: 'Start a run, or rehearse it with dryRun',
+        tags: ['runs'],
         body: startRunSchema,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(255).optional() }),
         response: {
@@ -69,6 +72,9 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     '/runs',
     {
       schema: {
+        operationId: 'listRuns',
+        summary: 'Runs, newest first',
+        tags: ['runs'],
         querystring: listQuery,
         response: {
           200: z.object({ runs: z.array(runSchema), next: z.string().nullable(), unreached: unreachedSchema }),
@@ -85,7 +91,16 @@ export function runRoutes(app: App, deps: ApiDeps): void {
 
   app.get(
     '/runs/:id',
-    { schema: { params: runIdParams, querystring: partQuery, response: { 200: runSchema, 404: problemSchema } } },
+    {
+      schema: {
+        operationId: 'getRun',
+        summary: 'One run: status, progress, throttle, proof',
+        tags: ['runs'],
+        params: runIdParams,
+        querystring: partQuery,
+        response: { 200: runSchema, 404: problemSchema },
+      },
+    },
     async (request, reply) => {
       const { id } = request.params
       const { database } = request.query
@@ -100,10 +115,13 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     '/runs/:id',
     {
       schema: {
+        operationId: 'changeRunOptions',
+        summary: 'Change options of a live run',
+        tags: ['runs'],
         params: runIdParams,
         querystring: partQuery,
         headers: z.object({ 'if-match': z.string().optional() }),
-        body: partialRunOptions,
+        body: patchedRunOptions,
         response: { 200: runSchema, 404: problemSchema, 409: problemSchema, 412: problemSchema },
       },
     },

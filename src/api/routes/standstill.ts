@@ -37,37 +37,61 @@ const everything = {
 /** Everything at once, in every database. */
 export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
   // Runs that are paused, and a standstill besides: one that is started or resumed meanwhile is held as well.
-  app.post('/pause', { schema: { body: reasonBody, response: everything } }, async (request) => {
-    const actor = actorOf(request)
-    const reason = request.body?.reason ?? null
-    const { answers, away } = await askEach(sites, (site) => pauseSite(site, actor, reason), stopWithinMs)
-    const told = answers.flatMap(({ site, answer }) => answer.ids.map((id) => ({ site, id })))
-    log.info({ runs: told.map(({ id }) => id), actor, reason }, 'all runs told to pause')
-    return answer(
-      await findEach(told),
-      answers.flatMap(({ answer }) => answer.refused),
-      away,
-    )
-  })
+  app.post(
+    '/pause',
+    {
+      schema: {
+        operationId: 'pauseAll',
+        summary: 'Pause everything, in every database',
+        tags: ['everything'],
+        body: reasonBody,
+        response: everything,
+      },
+    },
+    async (request) => {
+      const actor = actorOf(request)
+      const reason = request.body?.reason ?? null
+      const { answers, away } = await askEach(sites, (site) => pauseSite(site, actor, reason), stopWithinMs)
+      const told = answers.flatMap(({ site, answer }) => answer.ids.map((id) => ({ site, id })))
+      log.info({ runs: told.map(({ id }) => id), actor, reason }, 'all runs told to pause')
+      return answer(
+        await findEach(told),
+        answers.flatMap(({ answer }) => answer.refused),
+        away,
+      )
+    },
+  )
 
-  app.post('/resume', { schema: { body: reasonBody, response: everything } }, async (request) => {
-    const actor = actorOf(request)
-    const reason = request.body?.reason ?? null
-    const { answers, away } = await askEach(sites, async ({ control }) => {
-      await control.transaction(endStandstill)
-      return listRunIdsByStatus(control, ['paused', 'pausing'])
-    })
-    const stopped = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
-    const resumed: RunParts[] = []
-    const refused: Refused[] = []
-    for (const run of await findEach(stopped)) {
-      const why = await refusalOf(() => restartRunParts(run, run.parts, 'resume', { actor, reason }, false))
-      if (why === null) resumed.push(await findRunParts(sites, run.id, run.parts[0].site.name))
-      else refused.push({ id: run.id, detail: why })
-    }
-    log.info({ runs: stopped.map(({ id }) => id), actor }, 'all runs told to resume')
-    return answer(resumed, refused, away)
-  })
+  app.post(
+    '/resume',
+    {
+      schema: {
+        operationId: 'resumeAll',
+        summary: 'Let everything go on that was paused by pauseAll',
+        tags: ['everything'],
+        body: reasonBody,
+        response: everything,
+      },
+    },
+    async (request) => {
+      const actor = actorOf(request)
+      const reason = request.body?.reason ?? null
+      const { answers, away } = await askEach(sites, async ({ control }) => {
+        await control.transaction(endStandstill)
+        return listRunIdsByStatus(control, ['paused', 'pausing'])
+      })
+      const stopped = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
+      const resumed: RunParts[] = []
+      const refused: Refused[] = []
+      for (const run of await findEach(stopped)) {
+        const why = await refusalOf(() => restartRunParts(run, run.parts, 'resume', { actor, reason }, false))
+        if (why === null) resumed.push(await findRunParts(sites, run.id, run.parts[0].site.name))
+        else refused.push({ id: run.id, detail: why })
+      }
+      log.info({ runs: stopped.map(({ id }) => id), actor }, 'all runs told to resume')
+      return answer(resumed, refused, away)
+    },
+  )
 
   async function pauseSite({ control }: Site, actor: string, reason: string | null) {
     await control.transaction((tx) => beginStandstill(tx, actor, reason))

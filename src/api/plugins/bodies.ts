@@ -1,0 +1,74 @@
+import type { IncomingMessage } from 'node:http'
+import { isSafeNumber, parse } from 'lossless-json'
+import { Problem } from '../../core/errors.ts'
+import type { App } from '../app.ts'
+
+/** How much of a body that is too large is taken in and thrown away, so that its sender reads the answer. Bytes. */
+const maxDiscardedBytes = 16 * 1024 * 1024
+/** And for how long. Milliseconds. */
+const maxDiscardMs = 5000
+
+/**
+ * Bodies are JSON, or there is none. An empty body is no body, whatever its content type: many clients send
+ * `content-type: application/json` with every POST.
+ */
+export function bodies(app: App): void {
+  // Fastify's own parser of plain text would hand a text on as a body.
+  app.removeContentTypeParser('text/plain')
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (text === '') return done(null, undefined)
+    parseJson(request, text, (error, body) => {
+      if (error) return done(error)
+      try {
+        refuseInexactNumbers(text)
+        done(null, body)
+      } catch (problem) {
+        done(problem as Error)
+      }
+    })
+  })
+  app.addContentTypeParser<string>('*', { parseAs: 'string' }, (request, text, done) => {
+    if (text === '') return done(null, undefined)
+    const type = request.headers['content-type']
+    done(
+      new Problem(
+        'unsupported',
+        `The body has content-type ${type === undefined ? 'missing' : JSON.stringify(type)}. Send JSON with the header content-type: application/json (curl: -H 'content-type: application/json').`,
+      ),
+    )
+  })
+}
+
+/** JavaScript rounds what its numbers cannot hold: 9007199254740993 would mean another row than the one that was named. */
+function refuseInexactNumbers(text: string): void {
+  parse(text, null, (number) => {
+    if (isSafeNumber(number)) return Number(number)
+    throw new Problem(
+      'invalid',
+      `The number ${number} in the body cannot be held exactly: JSON numbers here have 53 bits. Write it as a string: "${number}".`,
+    )
+  })
+}
+
+/**
+ * Takes in the rest of a request's body. Closing a connection while its client still writes makes most clients report a
+ * broken connection instead of the answer.
+ */
+export function discardBody(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let bytes = 0
+    const timer = setTimeout(done, maxDiscardMs)
+    function count(chunk: Buffer) {
+      bytes += chunk.length
+      if (bytes > maxDiscardedBytes) done()
+    }
+    function done() {
+      clearTimeout(timer)
+      request.off('data', count)
+      request.pause()
+      resolve()
+    }
+    request.once('end', done).once('close', done).on('data', count).resume()
+  })
+}
