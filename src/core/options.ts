@@ -16,6 +16,10 @@ const sizeMeaning =
 const timeMeaning =
   'How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it.'
 
+function bounds(value: z.ZodNumber) {
+  return strictObject({ min: value, max: value }).refine(({ min, max }) => min <= max, { error: 'min is above max' })
+}
+
 /** Bounds of which one may be left out: it stays as it was. */
 function partialBounds(value: z.ZodNumber) {
   return strictObject({ min: value.optional(), max: value.optional() })
@@ -24,7 +28,7 @@ function partialBounds(value: z.ZodNumber) {
 }
 
 const fields = {
-  batchSize: z.union([rows, strictObject({ min: rows, max: rows })], { error: sizeForm }).describe(sizeMeaning),
+  batchSize: z.union([rows, bounds(rows)], { error: sizeForm }).describe(sizeMeaning),
   parallelism: z.int().min(1).max(64).describe('How many workers may have ranges of this run at once.'),
   maxLagSeconds: z
     .number()
@@ -40,9 +44,7 @@ const fields = {
     .describe(
       'Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it.',
     ),
-  targetBatchSeconds: z
-    .union([seconds, strictObject({ min: seconds, max: seconds })], { error: timeForm })
-    .describe(timeMeaning),
+  targetBatchSeconds: z.union([seconds, bounds(seconds)], { error: timeForm }).describe(timeMeaning),
   synchronousCommit: z
     .enum(['off', 'local', 'remote_write', 'on', 'remote_apply'])
     .describe(

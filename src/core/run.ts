@@ -165,21 +165,21 @@ export function legalEvents(status: RunStatus): RunEvent[] {
   return runEvents.filter((event) => transitions[status][event] !== null)
 }
 
-const verbs: Readonly<Partial<Record<RunEvent, string>>> = {
-  pause: 'be paused',
-  resume: 'be resumed',
-  cancel: 'be cancelled',
-  retry: 'be retried',
+const participles: Readonly<Partial<Record<RunEvent, string>>> = {
+  pause: 'paused',
+  resume: 'resumed',
+  cancel: 'cancelled',
+  retry: 'retried',
 }
 
 /** Why an event is refused from a status, and what an operator may do instead. */
 export function explainRefusal(run: string, event: RunEvent, legal: readonly RunEvent[]): string {
-  const actions = legal.filter((one) => one in verbs)
+  const actions = legal.filter((one) => one in participles)
   const next =
     actions.length > 0
-      ? `It can ${actions.map((one) => verbs[one]).join(' or ')}.`
+      ? `It can be ${actions.map((one) => participles[one]).join(' or ')}.`
       : 'It has ended: start a new run instead.'
-  return `${run} and cannot ${verbs[event] ?? event}. ${next}`
+  return `${run} and cannot ${event in participles ? `be ${participles[event]}` : event}. ${next}`
 }
 
 /** The status after an event. Throws a Problem (`conflict`) that says from where to where when there is no such arrow. */

@@ -33,24 +33,27 @@ const shown = [
   'error',
 ]
 
+/** A log line as a person reads it: which run, the words, the error, and the fields that matter. */
+export function plainLine(line: Readonly<Record<string, unknown>>): string {
+  const { run, msg, err } = line as { run?: string; msg?: string; err?: { message?: string } }
+  const fields = shown.flatMap((name) =>
+    line[name] === undefined || line[name] === null ? [] : [`${name}=${String(line[name])}`],
+  )
+  return [
+    ...(run === undefined ? [] : [`${run}:`]),
+    msg ?? '',
+    ...(err?.message === undefined ? [] : [`(${err.message})`]),
+    ...fields,
+  ].join(' ')
+}
+
 function plainLines() {
   return pretty({
     colorize: process.stdout.isTTY && !process.env.NO_COLOR,
     translateTime: 'SYS:HH:MM:ss',
     include: 'level,time',
     sync: true,
-    messageFormat(line, messageKey) {
-      const { run, err } = line as { run?: string; err?: { message?: string } }
-      const fields = shown.flatMap((name) =>
-        line[name] === undefined || line[name] === null ? [] : [`${name}=${String(line[name])}`],
-      )
-      return [
-        ...(run === undefined ? [] : [`${run}:`]),
-        String(line[messageKey]),
-        ...(err?.message === undefined ? [] : [`(${err.message})`]),
-        ...(fields.length === 0 ? [] : [fields.join(' ')]),
-      ].join(' ')
-    },
+    messageFormat: plainLine,
   })
 }
 

@@ -243,3 +243,34 @@ inFolder('the example jobs', () => {
     for (const { job } of jobs) expect(resolveJob(job, await readParams(job, {})).fingerprint).toMatch(/^[0-9a-f]{64}$/)
   })
 })
+
+inFolder('a folder that changes', () => {
+  test('a file exchanged for one of the same size and time is read again', async () => {
+    const folder = await jobsFolder({ 'job.ts': good('one') })
+    const catalogue = openCatalogue(folder)
+    const names = async () => (await catalogue.read()).jobs.map(({ job }) => job.name)
+    expect(await names()).toEqual(['one'])
+    const at = new Date('2026-01-01')
+    await utimes(join(folder, 'job.ts'), at, at)
+    expect(await names()).toEqual(['one'])
+    await writeFile(join(folder, '_other'), good('two'))
+    await utimes(join(folder, '_other'), at, at)
+    await rename(join(folder, '_other'), join(folder, 'job.ts'))
+    expect(await names()).toEqual(['two'])
+  })
+
+  test('a file that breaks is told of once, and again when it breaks in another way', async () => {
+    const folder = await jobsFolder({ 'job.ts': good('one') })
+    const told: string[] = []
+    const catalogue = openCatalogue(folder, ({ file, error }) => told.push(`${file}: ${error}`))
+    await catalogue.read()
+    expect(told).toEqual([])
+    await save(join(folder, 'job.ts'), "throw new Error('half written')", 5)
+    await catalogue.read()
+    await catalogue.read()
+    expect(told).toEqual(['job.ts: half written'])
+    await save(join(folder, 'job.ts'), "throw new Error('worse')", 10)
+    await catalogue.read()
+    expect(told).toEqual(['job.ts: half written', 'job.ts: worse'])
+  })
+})

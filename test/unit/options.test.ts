@@ -75,7 +75,7 @@ describe('options', () => {
     { batchSize: 1.5 },
     { batchSize: 100_001 },
     { batchSize: '100' },
-    { batchSize: { min: 1 } },
+    { batchSize: {} },
     { batchSize: { min: 10, max: 5 } },
     { batchSize: { min: 1, max: 5, step: 1 } },
     { parallelism: 0 },
@@ -88,7 +88,7 @@ describe('options', () => {
     { targetBatchSeconds: 0 },
     { targetBatchSeconds: 6 },
     { targetBatchSeconds: { min: 0.02, max: 0.01 } },
-    { targetBatchSeconds: { min: 0.01 } },
+    { targetBatchSeconds: {} },
     { targetBatchSeconds: { min: 0, max: 1 } },
     { maxLagSeconds: 0 },
     { maxLagSeconds: 86_401 },
@@ -107,14 +107,12 @@ describe('options', () => {
   })
 
   test('a size whose min is above its max is told so', () => {
-    expect(partialRunOptions.safeParse({ batchSize: { min: 10, max: 5 } }).error?.message).toContain(
-      'batchSize.min is above batchSize.max',
-    )
+    expect(partialRunOptions.safeParse({ batchSize: { min: 10, max: 5 } }).error?.message).toContain('min is above max')
   })
 
   test('a target whose min is above its max is told so', () => {
     expect(partialRunOptions.safeParse({ targetBatchSeconds: { min: 0.02, max: 0.01 } }).error?.message).toContain(
-      'targetBatchSeconds.min is above targetBatchSeconds.max',
+      'min is above max',
     )
   })
 

@@ -139,8 +139,8 @@ describe('what a status means', () => {
 
   test('a conflict tells an operator what can be done instead, and only what an operator does', () => {
     expect(attempt('paused', 'pause')).toMatchObject({ details: { legal: ['resume', 'cancel'] } })
-    expect((attempt('paused', 'pause') as Problem).message).toContain('It can be told to resume or cancel.')
-    expect((attempt('failed', 'pause') as Problem).message).toContain('It can be told to cancel or retry.')
+    expect((attempt('paused', 'pause') as Problem).message).toContain('It can be resumed or cancelled.')
+    expect((attempt('failed', 'pause') as Problem).message).toContain('It can be cancelled or retried.')
     expect((attempt('succeeded', 'pause') as Problem).message).toContain('start a new run instead')
     assert(
       property(anyStatus, anyEvent, (status, event) => {
