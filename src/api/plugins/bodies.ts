@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isSafeNumber, parse } from 'lossless-json'
+import { isSafeNumber } from 'lossless-json'
 import { Problem } from '../../core/errors.ts'
 import type { App } from '../app.ts'
 
@@ -40,15 +40,17 @@ export function bodies(app: App): void {
   })
 }
 
+/** The strings and the numbers of a text that is known to be JSON. */
+const stringsAndNumbers = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
+
 /** JavaScript rounds what its numbers cannot hold: 9007199254740993 would mean another row than the one that was named. */
 function refuseInexactNumbers(text: string): void {
-  parse(text, null, (number) => {
-    if (isSafeNumber(number)) return Number(number)
-    throw new Problem(
-      'invalid',
-      `The number ${number} in the body cannot be held exactly: JSON numbers here have 53 bits. Write it as a string: "${number}".`,
-    )
-  })
+  const number = text.match(stringsAndNumbers)?.find((token) => !token.startsWith('"') && !isSafeNumber(token))
+  if (number === undefined) return
+  throw new Problem(
+    'invalid',
+    `The number ${number} in the body cannot be held exactly: JSON numbers here have 53 bits. Write it as a string: "${number}".`,
+  )
 }
 
 /**
