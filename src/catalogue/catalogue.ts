@@ -1,10 +1,11 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { createJiti } from 'jiti'
+import * as zod from 'zod'
 import { messageOf, Problem } from '../core/errors.ts'
 import { isJob, type JobDefinition } from '../core/job.ts'
 import { nearest } from '../core/nearest.ts'
+import * as evenkeel from '../index.ts'
 
 /** A file in the jobs folder that could not be loaded, and where it is wrong. */
 export interface BrokenFile {
@@ -25,9 +26,8 @@ export interface Catalogue {
   find(name: string): Promise<JobDefinition>
 }
 
-const publicFace = fileURLToPath(new URL('../index.ts', import.meta.url))
-// A job's zod must be ours: it is asked whether its parameters are a zod object.
-const ourZod = fileURLToPath(import.meta.resolve('zod'))
+/** What a job may import of this process: its zod must be ours, which is asked whether its parameters are a zod object. */
+const ours = { evenkeel, zod }
 
 /** `onBroken` hears of each file that does not load, each time the folder is read. */
 export function openCatalogue(folder: string, onBroken: (file: BrokenFile) => void = () => undefined): Catalogue {
@@ -103,12 +103,12 @@ async function loadAll(folder: string, names: readonly string[]): Promise<JobFil
   const jobs: Array<{ file: string; job: JobDefinition }> = []
   const broken: BrokenFile[] = []
   // A loader of its own each time, without caches: what is on disk now is what counts.
-  const jiti = createJiti(publicFace, {
+  const jiti = createJiti(import.meta.url, {
     moduleCache: false,
     fsCache: false,
     // Types and comments go, the lines stay: an error names the line that its author sees.
     transformOptions: { retainLines: true },
-    alias: { evenkeel: publicFace, zod: ourZod },
+    virtualModules: ours,
   })
   for (const file of names) {
     const path = join(folder, file)

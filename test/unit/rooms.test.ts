@@ -53,6 +53,7 @@ const forbidden = [
 
 const allowed = [
   ['src/store/x.ts', '../core/run.ts'],
+  ['src/catalogue/x.ts', '../index.ts'],
   ['src/worker/x.ts', '../store/runs.ts'],
   ['src/api/routes/x.ts', '../../engine/batch.ts'],
   ['src/service.ts', './worker/worker.ts'],
