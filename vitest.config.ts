@@ -35,7 +35,7 @@ const sensing = ['test/integration/signals*.test.ts', 'test/integration/replicas
 const monitored = ['test/integration/monitoring*.test.ts']
 // Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
 const shared = {
-  globalSetup: './test/support/cluster.ts',
+  globalSetup: ['./test/support/cluster.ts', './test/support/programs.ts'],
   testTimeout: 300_000,
   hookTimeout: 120_000,
   isolate: false,
@@ -51,7 +51,16 @@ export default defineConfig({
         extends: true,
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, isolate: false },
       },
-      { extends: true, test: { name: 'embedded', include: unqueued, testTimeout: 300_000, hookTimeout: 120_000 } },
+      {
+        extends: true,
+        test: {
+          name: 'embedded',
+          include: unqueued,
+          globalSetup: './test/support/programs.ts',
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+        },
+      },
       {
         extends: true,
         test: {

@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, inject, test } from 'vitest'
 import { queueKind } from '../support/service.ts'
 import { faultsOfHistory } from './storm/history.ts'
 import { planOf } from './storm/plan.ts'
@@ -7,7 +7,7 @@ import { Storm } from './storm/storm.ts'
 /** Many more by hand: npm run chaos -- --rounds 200. */
 const seeds = [101, 102, 103]
 
-const storm = new Storm(queueKind)
+const storm = new Storm(queueKind, inject('programs').shortened)
 afterAll(() => storm.close())
 
 test.each(seeds)(

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { findRedis } from '../../src/embedded/index.ts'
+import { compilePrograms } from '../support/compile.ts'
 import { faultsOf } from './storm/plan.ts'
 import { Report } from './storm/report.ts'
 import { Storm } from './storm/storm.ts'
@@ -38,6 +39,7 @@ function readOptions(argv: readonly string[]): Options {
 
 async function main({ seed, rounds, queues }: Options): Promise<number> {
   const report = new Report(process.stdout)
+  const { shortened } = await compilePrograms()
   const interrupted = new AbortController()
   // The servers have a warden and the processes are on a leash: a second one leaves nothing behind either.
   process.once('SIGINT', () => interrupted.abort())
@@ -46,7 +48,7 @@ async function main({ seed, rounds, queues }: Options): Promise<number> {
       report.line('No redis-server here: the rounds on Redis are left out. `node scripts/redis.mjs` fetches one.')
       continue
     }
-    const storm = new Storm(queue)
+    const storm = new Storm(queue, shortened)
     report.begin(queue, seed, rounds)
     for (let number = 0; number < rounds && !interrupted.signal.aborted; number++)
       report.round(await storm.round(seed + number))

@@ -30,7 +30,7 @@ export function knownVariables(): Set<string> {
 
 /** How long the process takes at most to end what it has in flight. */
 export function stopsWithinSeconds(): number {
-  const [, milliseconds = ''] = /^const stopWithinMs = ([\d_]+)$/m.exec(textOf('src/main.ts')) ?? []
+  const [, milliseconds = ''] = /^const stopWithinMs = ([\d_]+)$/m.exec(textOf('src/process.ts')) ?? []
   return Number(milliseconds.replaceAll('_', '')) / 1000
 }
 

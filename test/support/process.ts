@@ -1,15 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished } from 'vitest'
+import { expect, inject, onTestFinished } from 'vitest'
 import { Client } from './service.ts'
 import { until } from './until.ts'
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-
 /** A process of evenkeel as people start it, and what it says. */
 export function run(env: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, ['--import', 'tsx', main], {
+  const child = spawn(process.execPath, [inject('programs').service], {
     env: { PATH: process.env.PATH ?? '', PORT: '0', REPLICAS: 'none', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
@@ -10,6 +9,7 @@ import { readConfig } from '../../src/config.ts'
 import { signalNames } from '../../src/core/signal.ts'
 import { type Service, startService } from '../../src/service.ts'
 import type { TestDatabase } from './database.ts'
+import { timings } from './timings.ts'
 import { until } from './until.ts'
 
 /** The queue this project of the tests is on. */
@@ -52,6 +52,7 @@ function environment(database: Pick<TestDatabase, 'url'>, jobsDir: string, extra
     // Tests look again and again; what there is of limits has tests of its own.
     API_CALLS_PER_SECOND: '10000',
     LOG_LEVEL: process.env.TEST_LOG ?? 'silent',
+    TEST_TIER: process.env.TEST_TIER ?? '',
     ...extra,
   }
 }
@@ -119,7 +120,7 @@ export async function startInProcess(
   jobsDir: string,
   extra: Readonly<Record<string, string>> = {},
 ): Promise<Client & { service: Service }> {
-  const config = readConfig(environment(database, jobsDir, extra))
+  const config = { ...readConfig(environment(database, jobsDir, extra)), timings }
   const service = await startService({ ...config, databaseUrl: database.url }, pino({ level: config.logLevel }))
   onTestFinished(() => service.close())
   return Object.assign(new Client(service.url), { service })
@@ -133,7 +134,7 @@ export async function startOnDatabases(
 ): Promise<Client & { service: Service }> {
   const named = Object.entries(databases).map(([name, { url }]) => `${name}=${url}`)
   const { DATABASE_URL: _, ...rest } = environment({ url: '' }, jobsDir, { DATABASES: named.join(','), ...extra })
-  const config = readConfig(rest)
+  const config = { ...readConfig(rest), timings }
   const service = await startService(config, pino({ level: config.logLevel }))
   onTestFinished(() => service.close())
   return Object.assign(new Client(service.url), { service })
@@ -155,14 +156,12 @@ export interface SpawnedService extends SpawnedProcess {
   readonly client: Client
 }
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-
 export function spawnProcess(
   database: Pick<TestDatabase, 'url'>,
   jobsDir: string,
   extra: Readonly<Record<string, string>> = {},
 ): SpawnedProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', main], {
+  const child = spawn(process.execPath, [inject('programs').shortened], {
     env: { PATH: process.env.PATH ?? '', ...environment(database, jobsDir, { LOG_LEVEL: 'info', ...extra }) },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -2,13 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { until } from '../../support/until.ts'
 
-const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const leash = new URL('../../../src/cli/demo/leash.mjs', import.meta.url).href
 const clock = new URL('./clock.mjs', import.meta.url).href
-const tsx = import.meta.resolve('tsx')
 
 /** On a machine that has much else to do, too. */
 const startWithinSeconds = 240
@@ -18,6 +15,7 @@ const tailLength = 2000
 /** One process of the service: killed, it can be started again under the same name. None outlives us, however we go. */
 export class Member {
   readonly name: string
+  readonly #program: string
   readonly #env: Readonly<Record<string, string>>
   readonly #log: WriteStream
   #child: ChildProcess | null = null
@@ -27,8 +25,9 @@ export class Member {
   #tail = ''
   #surprise: string | null = null
 
-  constructor(name: string, folder: string, env: Readonly<Record<string, string>>) {
+  constructor(name: string, program: string, folder: string, env: Readonly<Record<string, string>>) {
     this.name = name
+    this.#program = program
     this.#env = env
     this.#log = createWriteStream(join(folder, `${name.replace(' ', '-')}.log`))
   }
@@ -88,7 +87,7 @@ export class Member {
   }
 
   #spawn(): void {
-    const child = spawn(process.execPath, ['--import', leash, '--import', clock, '--import', tsx, main], {
+    const child = spawn(process.execPath, ['--import', leash, '--import', clock, this.#program], {
       env: { PATH: process.env.PATH ?? '', ...this.#env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })

@@ -49,10 +49,12 @@ export interface Round {
 /** Rounds of faults, one after the other, on one world that is put right after each. */
 export class Storm {
   readonly queue: QueueKind
+  readonly #program: string
   #world: World | null = null
 
-  constructor(queue: QueueKind) {
+  constructor(queue: QueueKind, program: string) {
     this.queue = queue
+    this.#program = program
   }
 
   /** One round, as its seed tells it. A world in which something went wrong is left, with its logs; the next round has another. */
@@ -62,7 +64,7 @@ export class Storm {
     const faults: Inflicted[] = []
     let wrong: string[]
     try {
-      this.#world ??= await World.create(this.queue)
+      this.#world ??= await World.create(this.queue, this.#program)
       wrong = await play(this.#world, plan, faults)
     } catch (error) {
       wrong = [error instanceof Error ? (error.stack ?? error.message) : String(error)]

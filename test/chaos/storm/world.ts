@@ -21,6 +21,8 @@ export interface StormRun {
 
 interface Parts {
   readonly queue: QueueKind
+  /** What each process runs. */
+  readonly program: string
   /** Logs, and the jobs. */
   readonly folder: string
   readonly postgres: EmbeddedPostgres
@@ -41,13 +43,14 @@ export class World {
   runs: readonly StormRun[] = []
 
   private constructor(parts: Parts) {
-    const { folder, postgres, databaseProxy, redisProxy } = parts
+    const { program, folder, postgres, databaseProxy, redisProxy } = parts
     this.parts = parts
     this.pool = new pg.Pool({ connectionString: postgres.url, max: 4, application_name: 'storm' })
     this.pool.on('error', () => undefined)
     this.pool.on('connect', (client) => client.on('error', () => undefined))
     const member = (name: string, role: string) =>
-      new Member(name, folder, {
+      new Member(name, program, folder, {
+        TEST_TIER: process.env.TEST_TIER ?? '',
         ROLE: role,
         DATABASE_URL: databaseProxy.url,
         ...(redisProxy && { REDIS_URL: redisProxy.url }),
@@ -59,7 +62,7 @@ export class World {
     this.workers = Array.from({ length: workerCount }, (_, index) => member(`worker ${index}`, 'worker'))
   }
 
-  static async create(queue: QueueKind): Promise<World> {
+  static async create(queue: QueueKind, program: string): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'evenkeel-chaos-'))
     await mkdir(join(folder, 'jobs'))
     await writeJobs(join(folder, 'jobs'))
@@ -71,7 +74,7 @@ export class World {
     const databaseProxy = new TcpProxy(postgres.url, (message, connection) => snare.judge(message, connection))
     const redisProxy = redis && new TcpProxy(redis.url)
     await Promise.all([databaseProxy.listen(), redisProxy?.listen()])
-    const world = new World({ queue, folder, postgres, redis, databaseProxy, redisProxy, snare })
+    const world = new World({ queue, program, folder, postgres, redis, databaseProxy, redisProxy, snare })
     try {
       await createTables(world.pool)
       // It makes the schemas; the others would only stand in its way.
