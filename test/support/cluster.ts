@@ -3,7 +3,7 @@ import { findRedis, startRedis } from '../../src/embedded/index.ts'
 import { prepareQueue } from '../../src/queue/schema.ts'
 import { createControl, createPool } from '../../src/store/control.ts'
 import { migrate } from '../../src/store/migrate.ts'
-import { startPostgres } from './postgres.ts'
+import { startPostgres, wrapperOf } from './postgres.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -20,7 +20,10 @@ const preparedDatabase = 'prepared'
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const wantsRedis = project.config.env?.TEST_QUEUE === 'redis' && (await findRedis()) !== null
   const [postgres, redis] = await Promise.all([
-    startPostgres({ settings: { max_connections: '300', track_commit_timestamp: 'on' } }),
+    startPostgres({
+      wrapper: wrapperOf(project.config.env?.TEST_POSTGRES ?? process.env.TEST_POSTGRES),
+      settings: { max_connections: '300', track_commit_timestamp: 'on' },
+    }),
     wantsRedis ? startRedis() : null,
   ])
   await prepareDatabase(postgres.url, project.config.env?.TEST_QUEUE === 'postgres')
