@@ -74,7 +74,7 @@ export default defineConfig({
       { name: 'nightly', description: 'What takes long and seldom breaks: npm run test:nightly.', skip: !isNightly },
     ],
     projects: [
-      project('unit', { include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 }),
+      project('unit', { include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 }),
       project('embedded', { include: embedded, globalSetup: programs }),
       project('sensing', {
         ...withCluster,

@@ -1,14 +1,10 @@
-import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { faults } from '../../src/core/fault.ts'
 import { signalNames, signalSpecs } from '../../src/core/signal.ts'
-import { findAmtool, findPromtool } from '../../src/embedded/index.ts'
 import { blocks, page } from '../support/pages.ts'
 
 interface Rule {
@@ -35,40 +31,6 @@ const { groups } = (await inFolder('evenkeel.rules.yaml')) as { groups: Readonly
 const rules = groups.flatMap((group) => group.rules)
 const alerts = [...new Set(rules.map(({ alert }) => alert))].sort()
 const cases = (await Promise.all(files.map(inFolder))).flatMap((file) => (file as { tests: readonly Case[] }).tests)
-const [promtool, amtool] = await Promise.all([findPromtool(), findAmtool()])
-
-/** What a tool says in the end; null where it is content. */
-async function complaint(program: string | null, args: readonly string[]): Promise<string | null> {
-  try {
-    await promisify(execFile)(program as string, args, { cwd: folder, timeout: 50_000 })
-    return null
-  } catch (error) {
-    const { stdout, stderr, message } = error as { stdout?: string; stderr?: string; message: string }
-    return `${stdout}${stderr}` || message
-  }
-}
-
-describe.runIf(promtool)('promtool', () => {
-  test('finds nothing wrong with the rules', async () => {
-    expect(
-      await complaint(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', 'evenkeel.rules.yaml']),
-    ).toBeNull()
-  })
-
-  test.for(files)('%s', async (file) => {
-    expect(await complaint(promtool, ['test', 'rules', file])).toBeNull()
-  })
-
-  test('takes the configuration in the docs', async () => {
-    expect(
-      await complaint(promtool, ['check', 'config', '--syntax-only', await written('# prometheus.yml')]),
-    ).toBeNull()
-  })
-})
-
-test.runIf(amtool)('amtool takes the configuration in the docs', async () => {
-  expect(await complaint(amtool, ['check-config', await written('# alertmanager.yml')])).toBeNull()
-})
 
 test('what docs/alerts.md leaves out of an outage is what the shipped Alertmanager leaves out', async () => {
   const block = blocks(await page('docs/alerts.md'), 'yaml').find((each) => each.startsWith('# alertmanager.yml'))
@@ -77,15 +39,6 @@ test('what docs/alerts.md leaves out of an outage is what the shipped Alertmanag
   expect(written.length).toBeGreaterThan(5)
   expect(written).toEqual(shipped.inhibit_rules)
 })
-
-/** A file with that block of docs/alerts.md that begins so. */
-async function written(beginning: string): Promise<string> {
-  const block = blocks(await page('docs/alerts.md'), 'yaml').find((each) => each.startsWith(beginning))
-  const home = await mkdtemp(join(tmpdir(), 'evenkeel-alerts-'))
-  onTestFinished(() => rm(home, { recursive: true, force: true }))
-  await writeFile(join(home, 'configuration.yml'), block as string)
-  return join(home, 'configuration.yml')
-}
 
 describe('each rule is tried: firing, not firing, pending, ending', () => {
   const told = rules.map((rule) => [`${rule.alert} ${Object.values(rule.labels).join(' ')}`, rule] as const)

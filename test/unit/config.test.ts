@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isLoopback, readConfig } from '../../src/config.ts'
 import { Problem } from '../../src/core/errors.ts'
+import { timings } from '../../src/core/timings.ts'
 
 const secret = 'correct-horse-battery'
 
@@ -34,6 +35,7 @@ describe('the environment', () => {
       controlSchema: 'evenkeel',
       retentionDays: 90,
       logLevel: 'info',
+      timings,
     })
   })
 
@@ -73,6 +75,7 @@ describe('the environment', () => {
       controlSchema: 'backfills_2',
       retentionDays: 7,
       logLevel: 'debug',
+      timings,
     })
   })
 

@@ -11,6 +11,7 @@ import { stringsOf } from '../../src/cli/demo/names.ts'
 import { fetchPackage } from '../../src/cli/demo/package.ts'
 import { openEntry } from '../../src/cli/demo/tarball.ts'
 import { packed } from '../support/tarball.ts'
+import { perCommit } from '../support/tier.ts'
 
 async function folder(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'evenkeel-large-'))
@@ -41,6 +42,7 @@ describe('the strings of a JSON array', () => {
           expect(await all(stringsOf(inChunks(JSON.stringify(strings, null, indent), bytes)))).toEqual(strings)
         },
       ),
+      { numRuns: perCommit(25, { nightly: 100 }) },
     )
   })
 

@@ -1,6 +1,7 @@
 import { assert, constantFrom, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { dice, fullRate, type Second, simulate, type WorldSpec } from '../support/replica-model.ts'
+import { perCommit } from '../support/tier.ts'
 
 /*
  * What is promised of the pace, on a simulated database, with its limits. A replica is told by the part that it can replay
@@ -30,7 +31,7 @@ const usual = (values: readonly number[]) => {
 const whenBack = (all: readonly Second[], bytes: number) =>
   all.findIndex((_, index) => written(all.slice(index, index + 5)) >= bytes) + 5
 
-const seeds = [1, 2, 3]
+const seeds = perCommit([1], { nightly: [1, 2, 3] })
 const fixed = { seed: 20_260_115 }
 const onlyLag = { signals: { 'replica-bytes': false } as const }
 const mebibyte = 1024 ** 2
@@ -66,7 +67,7 @@ describe('a replica that can replay a part of what the workers write', { timeout
         expect(low).toBeGreaterThan(1.4)
         expect(Math.max(...lagsOf(after))).toBeLessThan(2.9)
       }),
-      { ...fixed, numRuns: 40 },
+      { ...fixed, numRuns: perCommit(10, { nightly: 40 }) },
     )
   })
 
@@ -80,7 +81,7 @@ describe('a replica that can replay a part of what the workers write', { timeout
         expect(Math.max(...valuesOf(all, 'replica-bytes'))).toBeLessThan(200 * mebibyte)
         expect(replayed(between(all, 60, 240)) / Math.min(rate, workers * fullRate)).toBeGreaterThan(0.95)
       }),
-      { ...fixed, numRuns: 25 },
+      { ...fixed, numRuns: perCommit(6, { nightly: 25 }) },
     )
   })
 
@@ -100,7 +101,7 @@ describe('a replica that can replay a part of what the workers write', { timeout
         const most = mean(rate.slice(60).map((bytes) => Math.min(bytes, workers * fullRate)))
         expect(replayed(between(all, 60, 240)) / most).toBeGreaterThan(0.95)
       }),
-      { ...fixed, numRuns: 25 },
+      { ...fixed, numRuns: perCommit(6, { nightly: 25 }) },
     )
   })
 

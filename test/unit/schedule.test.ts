@@ -1,6 +1,7 @@
 import { assert, constantFrom, integer, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isOpen, opensAt, scheduleFault } from '../../src/core/schedule.ts'
+import { perCommit } from '../support/tier.ts'
 
 const minuteMs = 60_000
 const vienna = 'Europe/Vienna'
@@ -95,7 +96,7 @@ describe('when it opens', () => {
         for (let time = from; time < opens; time = later(time, 1)) expect(isOpen(schedule, time)).toBe(false)
       },
     )
-    assert(times, { numRuns: 60 })
+    assert(times, { numRuns: perCommit(15, { nightly: 60 }) })
   })
 })
 
