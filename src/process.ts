@@ -7,11 +7,6 @@ import { createLogger, type Logger } from './telemetry/logger.ts'
 
 const dataDir = '.data/postgres'
 const sameKeyMs = 500
-/**
- * Enough for a batch that takes as long as its timeout lets it. What does not end then waits for a database or a queue that
- * does not answer, and nothing is lost with it: leases run out by themselves. Supervisors kill after 30 s, as a rule.
- */
-const stopWithinMs = 20_000
 
 /** Runs evenkeel in this process, and ends the process with it. */
 export function runProcess(readConfig: () => Config): void {
@@ -60,16 +55,19 @@ async function serve(readConfig: () => Config): Promise<number> {
       exitCode = 1
     }
   } finally {
-    if (service && !(await closes(service, log))) exitCode = 1
+    if (service && !(await closes(service, config.timings.stopSeconds, log))) exitCode = 1
     await embedded?.stop()
   }
   return exitCode
 }
 
-/** Whether the service ends in time. */
-async function closes(service: Service, log: Logger): Promise<boolean> {
+/**
+ * Whether the service ends in time. What does not end waits for a database or a queue that does not answer, and nothing is
+ * lost with it: leases run out by themselves.
+ */
+async function closes(service: Service, seconds: number, log: Logger): Promise<boolean> {
   try {
-    await within(service.close(), stopWithinMs)
+    await within(service.close(), seconds * 1000)
     return true
   } catch (error) {
     log.warn(

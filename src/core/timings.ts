@@ -26,6 +26,11 @@ export interface Timings {
   readonly stalledAfterSeconds: number
   /** The longest statement on a user's table. Seconds. */
   readonly statementSeconds: number
+  /**
+   * How long a process that is told to stop waits for what it has in flight. Long enough for a batch that takes as long as
+   * its timeout lets it; supervisors kill after 30 s, as a rule. Seconds.
+   */
+  readonly stopSeconds: number
   /** How often expired runs are deleted. Seconds. */
   readonly retentionEverySeconds: number
 }
@@ -41,5 +46,6 @@ export const timings: Timings = Object.freeze({
   holdStaleSeconds: 3,
   stalledAfterSeconds: 60,
   statementSeconds: 10,
+  stopSeconds: 20,
   retentionEverySeconds: 3600,
 })

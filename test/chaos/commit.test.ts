@@ -1,15 +1,16 @@
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
 import { type Cut, Cutter, cutsAround, type Moment, moments, phaseOf, verdictOf } from '../support/cuts.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
+import { seed } from '../support/seed.ts'
 import { type Answer, type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
-/** Some seconds where the machine is free; each cut costs a connection and a plan. Seconds. */
-const patience = 200
-vi.setConfig({ testTimeout: 2.5 * patience * 1000 })
+/** Each cut costs a connection and a plan. */
+const cuts = perCommit(20, { nightly: 100 })
 
 interface RangeBody {
   readonly kind: string
@@ -29,17 +30,18 @@ async function expectCounted(client: Client, id: string, rows: number): Promise<
 }
 
 test.each(['touch', 'count'])(
-  'batches of %s whose connection is cut before, during and after their commit, a hundred times each',
+  'batches of %s whose connection is cut before, during and after their commit, again and again',
   async (job) => {
     // Enough for sixteen ranges: a range waits a moment after each cut.
-    const [rows, held] = [80_000, 8000]
+    const rows = 800 * cuts
+    const held = rows / 10
     const database = await createDatabase()
     const jobs = await createItems(database, rows)
     const looks: Array<Promise<Array<{ moment: Moment; stillTheirs: boolean; isThere: boolean }>>> = []
     const cutter = new Cutter({
       application: 'evenkeel engine',
       kindOf: phaseOf,
-      times: { keys: 100, stragglers: 10, residual: 10 },
+      times: { keys: cuts, stragglers: cuts / 10, residual: cuts / 10 },
       oneIn: 2,
       onCut(kind, moment, [runId, ordinal, epoch, cursor]) {
         if (kind !== 'keys' || moment === 'during') return
@@ -61,16 +63,15 @@ test.each(['touch', 'count'])(
       'only held rows to be left',
       () => client.run(id),
       ({ progress }) => progress.rowsDone >= rows - held,
-      patience,
     )
     await other.query('COMMIT')
-    await client.reaches(id, ['succeeded'], patience)
+    await client.reaches(id, ['succeeded'])
     expect(cutter.isDone).toBe(true)
     // Seen right after each cut, as long as nobody else had the range: whether the batch was there.
     const seen = (await Promise.all(looks)).flat().filter(({ stillTheirs }) => stillTheirs)
     for (const moment of ['before', 'after'] as const) {
       const there = seen.filter((look) => look.moment === moment).map(({ isThere }) => isThere)
-      expect(there.length).toBeGreaterThan(50)
+      expect(there.length).toBeGreaterThan(cuts / 2)
       expect(new Set(there), moment).toEqual(new Set([moment === 'after']))
     }
     await expectTouchedOnce(database, rows)
@@ -103,7 +104,7 @@ test('batches that go on in the server while their worker has been cut off: thei
   })
   const client = await startInProcess(proxy, jobs)
   const id = await client.start('slow', { options: { parallelism: 1, batchSize: 20 } })
-  await client.reaches(id, ['succeeded'], patience)
+  await client.reaches(id, ['succeeded'])
   expect(orphans.length).toBeGreaterThanOrEqual(rows / 20 / 2 - 1)
   expect(Math.max(...(await Promise.all(orphans)))).toBe(1)
   await expectTouchedOnce(database, rows)
@@ -111,10 +112,11 @@ test('batches that go on in the server while their worker has been cut off: thei
 })
 
 test('connections for leases and changes of status that are cut around their commits, while batches are cut as well', async () => {
-  const rows = 80_000
+  const rows = 800 * cuts
   const database = await createDatabase()
   const jobs = await createItems(database, rows)
-  const batches = new Cutter({ application: 'evenkeel engine', kindOf: phaseOf, times: { keys: 30 }, oneIn: 3 })
+  const times = { keys: 0.3 * cuts }
+  const batches = new Cutter({ application: 'evenkeel engine', kindOf: phaseOf, times, oneIn: 3 })
   const control = new Cutter({
     application: 'evenkeel control',
     kindOf(sql) {
@@ -132,14 +134,14 @@ test('connections for leases and changes of status that are cut around their com
   const client = await startInProcess(database, jobs, { ROLE: 'api' })
   await startInProcess(proxy, jobs, { ROLE: 'worker' })
   const id = await client.start('count', { options: { parallelism: 16, batchSize: 100 } })
-  await client.reaches(id, ['succeeded'], patience)
+  await client.reaches(id, ['succeeded'])
   expect([control.isDone, batches.isDone]).toEqual([true, true])
   await expectTouchedOnce(database, rows)
   await expectCounted(client, id, rows)
 })
 
 test.each(moments)(
-  'calls whose connection is cut %s a commit, ten times each: the run stands where it is read to stand, and nobody is told otherwise',
+  'calls whose connection is cut %s a commit: the run stands where it is read to stand, and nobody is told otherwise',
   async (moment) => {
     const database = await createDatabase()
     const jobs = await createItems(database, 100)
@@ -168,7 +170,8 @@ test.each(moments)(
       expect((body as unknown as { detail: string }).detail).not.toContain('Nothing was changed')
     }
 
-    for (let round = 0; round < 10; round += 1) {
+    const rounds = perCommit(2, { nightly: 10 })
+    for (let round = seed; round < seed + rounds; round += 1) {
       await database.query('TRUNCATE evenkeel.runs CASCADE')
       const start = () => client.call('POST', '/runs', { job: 'count' }, { 'idempotency-key': `round ${round}` })
       await cutCall(round, start, [], [['queued']])

@@ -10,6 +10,7 @@ import {
   spawnService,
   startInProcess,
 } from '../support/service.ts'
+import { timings } from '../support/timings.ts'
 import { until } from '../support/until.ts'
 
 const worker = { ROLE: 'worker' }
@@ -116,7 +117,7 @@ describe('SIGTERM', () => {
   test('ends the batch in flight, which commits', async () => {
     const database = await createDatabase()
     await createItems(database, 10)
-    const service = await spawnService(database, await slowJob(3))
+    const service = await spawnService(database, await slowJob(1.5))
     await service.client.start('slow', { options: { batchSize: 10 } })
     await untilInBatch(database)
     expect(await countDone(database)).toBe(0)
@@ -173,15 +174,15 @@ describe('SIGTERM', () => {
       proxy.cut()
     }
     service.process.kill('SIGTERM')
-    await until('it to end', () => service.process.exitCode !== null, Boolean, 60)
+    await until('it to end', () => service.process.exitCode !== null, Boolean)
     await startInProcess(database, jobs, worker)
     await finish(client, database, id, 2000)
   })
 
   test('that comes a second time ends the process at once; the two of one key press are one', async () => {
     const database = await createDatabase()
-    await createItems(database, 40)
-    const jobs = await slowJob(6)
+    await createItems(database, 20)
+    const jobs = await slowJob(3)
     const client = await startInProcess(database, jobs, { ROLE: 'api' })
     const id = await client.start('slow', { options: { batchSize: 10, parallelism: 1 } })
     const service = await spawnService(database, jobs, worker)
@@ -198,8 +199,8 @@ describe('SIGTERM', () => {
     // The batch was left in the middle: rows and checkpoint of it are both there, or neither is.
     await untilInBatch(database)
     await startInProcess(database, jobs, worker)
-    await client.reaches(id, ['succeeded'], 60)
-    await expectTouchedOnce(database, 40)
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 20)
   })
 })
 
@@ -220,7 +221,7 @@ test('SIGKILL is noticed in a few lease beats: the ranges are taken back, and go
     "SELECT extract(epoch FROM max(at) - $1::timestamptz)::float8 FROM evenkeel.events WHERE kind = 'rescued'",
     [killedAt],
   )
-  // Five seconds of lease, and a look each second; the rest is for a machine that has other things to do.
-  expect(seconds).toBeLessThan(15)
+  // The lease, and a look; the rest is for a machine that has other things to do.
+  expect(seconds).toBeLessThan(timings.leaseSeconds + timings.rescueEverySeconds + 9)
   await finish(client, database, id, rows)
 })

@@ -1,16 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { startPostgres, startStandby } from '../../src/embedded/index.ts'
 import { openDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
 import { type Client, startInProcess } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const rows = 20_000
-/** Some seconds where the machine is free. */
-const patience = 200
-vi.setConfig({ testTimeout: 2 * patience * 1000 })
 
 /** A primary and its standby, each with a proxy: one that clients go by, and one that the standby follows by. */
 async function startPair({ synchronous }: { synchronous: boolean }) {
@@ -63,7 +61,7 @@ const rowsDone = (database: TestDatabase) => database.value<number>('SELECT sum(
 
 /** It went on by itself: nothing failed it, and each row was done once, by its own word and by the table's. */
 async function expectWhole(client: Client, database: TestDatabase, id: string): Promise<void> {
-  const run = await client.reaches(id, ['succeeded'], patience)
+  const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
   const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
@@ -72,7 +70,7 @@ async function expectWhole(client: Client, database: TestDatabase, id: string): 
 
 const options = { batchSize: 50, maxRowsPerSecond: 4000 }
 
-test.each(['on', 'remote_apply'])(
+test.each(perCommit(['on'], { nightly: ['on', 'remote_apply'] }))(
   'a failover with synchronous_commit %s: nothing that was heard of is lost, and the run goes on',
   async (synchronousCommit) => {
     const { clients, link, database, heir, failOver } = await startPair({ synchronous: true })
@@ -128,7 +126,6 @@ test('a standby that was promoted is missed like any other: the run is held unti
     'the run to be held',
     () => client.run(id),
     (run) => run.throttle !== null && watched.includes(run.throttle.signal) && /the limit is/.test(run.throttle.reason),
-    60,
   )
   expect(throttle?.reason).toContain('standby heir')
   for (const signal of watched) {

@@ -24,15 +24,11 @@ const worker = { ROLE: 'worker' }
 const slowly = { options: { maxRowsPerSecond: 600, batchSize: 20 } }
 
 async function untilLost(database: TestDatabase, { process: { pid } }: SpawnedService): Promise<void> {
-  await until(
-    `process ${pid} to have lost a range`,
-    () =>
-      database.value<boolean>(
-        "SELECT EXISTS (SELECT FROM evenkeel.events WHERE kind = 'rescued' AND detail->>'lostBy' LIKE '%-' || $1)",
-        [String(pid)],
-      ),
-    Boolean,
-    60,
+  await until(`process ${pid} to have lost a range`, () =>
+    database.value<boolean>(
+      "SELECT EXISTS (SELECT FROM evenkeel.events WHERE kind = 'rescued' AND detail->>'lostBy' LIKE '%-' || $1)",
+      [String(pid)],
+    ),
   )
 }
 
@@ -46,7 +42,7 @@ async function untilHolds(database: TestDatabase, { process: { pid } }: SpawnedS
 
 async function finish(client: Client, database: TestDatabase, id: string): Promise<void> {
   await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null, batchSize: 500 })
-  const run = await client.reaches(id, ['succeeded'], 60)
+  const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
 }
@@ -127,7 +123,7 @@ test('a worker that Postgres does not answer for longer than its lease changes n
   await startInProcess(database, jobs, worker)
   await untilLost(database, away)
   // Each of its four slots may take one ticket before it takes none, and each is waited for as long as a lease and its grace.
-  await untilDone(database, await countDone(database), 60)
+  await untilDone(database, await countDone(database))
   // What was on its way arrives now.
   proxy.heal()
   await untilHolds(database, away)
@@ -216,5 +212,5 @@ test('a worker that the queue does not answer goes on with what it has, and its 
   await startInProcess(database, jobs, worker)
   await finish(client, database, id)
   cutOff.process.kill('SIGTERM')
-  await until('it to end', () => cutOff.process.exitCode !== null, Boolean, 60)
+  await until('it to end', () => cutOff.process.exitCode !== null, Boolean)
 })

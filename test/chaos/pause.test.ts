@@ -3,13 +3,14 @@ import { waitSeconds } from '../../src/worker/wait.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 
 /**
  * Watched from outside, by Postgres' own commit timestamps: a row's last change is the transaction that is its xmin, and
  * every row is changed once, so that at the end the table itself tells when each batch committed.
  */
-test('promise 3: after a call has returned paused nothing of the run commits, 50 times at random moments', async () => {
-  const rows = 5000
+test('promise 3: after a call has returned paused nothing of the run commits, at many random moments', async () => {
+  const rows = perCommit(1500, { nightly: 5000 })
   const database = await createDatabase()
   await createItems(database, rows)
   const jobs = await jobsFolder({
@@ -25,7 +26,7 @@ test('promise 3: after a call has returned paused nothing of the run commits, 50
   const id = await client.start('slow', { options: { batchSize: 10, parallelism: 4 } })
   const never = new AbortController().signal
   const pauses: Array<{ from: string; to: string }> = []
-  while (pauses.length < 50) {
+  while (pauses.length < perCommit(10, { nightly: 50 })) {
     await waitSeconds(Math.random() * 0.06, never)
     const { status, body } = await client.call('POST', `/runs/${id}/pause`)
     expect([status, body.status]).toEqual([200, 'paused'])

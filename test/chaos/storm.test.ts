@@ -1,24 +1,26 @@
 import { afterAll, expect, inject, test } from 'vitest'
+import { seed } from '../support/seed.ts'
 import { queueKind } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 import { faultsOfHistory } from './storm/history.ts'
 import { planOf } from './storm/plan.ts'
 import { Storm } from './storm/storm.ts'
 
 /** Many more by hand: npm run chaos -- --rounds 200. */
-const seeds = [101, 102, 103]
+const seeds = perCommit([seed], { nightly: [101, 102, 103, ...Array.from({ length: 10 }, (_, index) => seed + index)] })
 
 const storm = new Storm(queueKind, inject('programs').shortened)
 afterAll(() => storm.close())
 
 test.each(seeds)(
   'whatever fails, every row is done once and the run ends right: seed %i',
-  async (seed) => {
-    const { wrong, plan, faults, logs } = await storm.round(seed)
+  async (number) => {
+    const { wrong, plan, faults, logs } = await storm.round(number)
     expect(wrong, JSON.stringify({ plan, faults, logs }, null, 1)).toEqual([])
     // A storm in which nothing could be done would prove nothing.
     expect(faults.filter(({ missed }) => missed === null).length).toBeGreaterThan(0)
   },
-  240_000,
+  perCommit(120_000, { nightly: 240_000 }),
 )
 
 test('a seed tells the same round each time, and another seed another one', () => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { parse, parseAllDocuments } from 'yaml'
+import { timings } from '../../src/core/timings.ts'
 
 export const repository = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -30,8 +31,7 @@ export function knownVariables(): Set<string> {
 
 /** How long the process takes at most to end what it has in flight. */
 export function stopsWithinSeconds(): number {
-  const [, milliseconds = ''] = /^const stopWithinMs = ([\d_]+)$/m.exec(textOf('src/process.ts')) ?? []
-  return Number(milliseconds.replaceAll('_', '')) / 1000
+  return timings.stopSeconds
 }
 
 export interface Instruction {

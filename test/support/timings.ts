@@ -3,15 +3,16 @@ import { isNightly } from './tier.ts'
 
 /** Of a few lease beats still, so that a machine that has other things to do loses no lease. */
 const short: Timings = Object.freeze({
-  leaseSeconds: 1.5,
-  maxQuietSeconds: 0.5,
-  sliceSeconds: 1,
+  leaseSeconds: 2,
+  maxQuietSeconds: 2 / 3,
+  sliceSeconds: 1.5,
   retryBackoff: Object.freeze({ first: 0.1, most: 2 }),
   rescueEverySeconds: 0.25,
   ticketGraceSeconds: 0.75,
   holdStaleSeconds: 1,
-  stalledAfterSeconds: 8,
+  stalledAfterSeconds: 10,
   statementSeconds: product.statementSeconds,
+  stopSeconds: 5,
   retentionEverySeconds: product.retentionEverySeconds,
 })
 
