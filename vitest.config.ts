@@ -10,7 +10,7 @@ import {
   findPromtool,
   findRedis,
 } from './src/embedded/index.ts'
-import { isNightly, perCommit } from './test/support/tier.ts'
+import { isNightly, limits, perCommit } from './test/support/tier.ts'
 
 const monitoring = await Promise.all([findPrometheus(), findPromtool(), findAlertmanager(), findAmtool()])
 const has = {
@@ -68,13 +68,13 @@ export default defineConfig({
     maxWorkers: Math.min(4, 2 * availableParallelism()),
     // Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
     isolate: false,
-    testTimeout: perCommit(60_000, { nightly: 300_000 }),
-    hookTimeout: perCommit(60_000, { nightly: 120_000 }),
+    testTimeout: 1000 * limits.test,
+    hookTimeout: 1000 * limits.test,
     tags: [
       { name: 'nightly', description: 'What takes long and seldom breaks: npm run test:nightly.', skip: !isNightly },
     ],
     projects: [
-      project('unit', { include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 }),
+      project('unit', { include: ['test/unit/**/*.test.ts'] }),
       project('embedded', { include: embedded, globalSetup: programs }),
       project('sensing', {
         ...withCluster,

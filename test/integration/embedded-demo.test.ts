@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { renderBar } from '../../src/cli/demo/bar.ts'
 import { alive, birth } from '../../src/embedded/os-process.mjs'
+import { isNightly } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -23,7 +24,9 @@ test('the bar has its width, is full only at the end and never empty once begun'
   }
 })
 
-test('the demo runs a backfill to its end and proves each row was done exactly once', async () => {
+test('the demo runs a backfill to its end and proves each row was done exactly once', {
+  timeout: 150_000,
+}, async () => {
   const demo = await startDemo()
   const began = performance.now()
   expect(await demo.ended, demo.output()).toBe(0)
@@ -52,9 +55,11 @@ test('the demo runs a backfill to its end and proves each row was done exactly o
   await demo.leftNothing()
 })
 
-test('Ctrl-C while the standby stands still ends everything and leaves nothing behind', async () => {
+test('Ctrl-C while the standby stands still ends everything and leaves nothing behind', {
+  tags: 'nightly',
+}, async () => {
   const demo = await startDemo()
-  await until('the run to be held', demo.output, (output) => output.includes('status: running, throttle: '), 90)
+  await until('the run to be held', demo.output, (output) => output.includes('status: running, throttle: '))
   // The whole group, as a terminal does; and again a moment later, as npm passes it on.
   demo.signalGroup('SIGINT')
   demo.signalGroup('SIGINT')
@@ -64,11 +69,11 @@ test('Ctrl-C while the standby stands still ends everything and leaves nothing b
 })
 
 test.each([
-  ['while its processes start', /are loaded/, 4],
-  ['in the middle', /^ +10%/m, 6],
+  ['while its processes start', /are loaded/, 4] as const,
+  ...(isNightly ? [['in the middle', /^ +10%/m, 6] as const] : []),
 ])('killed %s, the demo leaves nothing behind either', async (_when, sign, processes) => {
   const demo = await startDemo()
-  await until('its moment', demo.output, (output) => sign.test(output), 60)
+  await until('its moment', demo.output, (output) => sign.test(output))
   // Its processes are loading their code by now.
   await sleep(500)
   demo.child.kill('SIGKILL')

@@ -23,7 +23,7 @@ async function startWithRole(): Promise<{ postgres: EmbeddedPostgres; url: (pass
   return { postgres, url }
 }
 
-test('what cannot start says why, and no secret', { timeout: 300_000 }, async () => {
+test('what cannot start says why, and no secret', async () => {
   const { url } = await startWithRole()
   const jobs = { JOBS_DIR: await jobsFolder({}), REPLICAS: 'none' }
   const right = url(encodeURIComponent(password))
@@ -50,9 +50,7 @@ test('what cannot start says why, and no secret', { timeout: 300_000 }, async ()
   }
 })
 
-test('what runs, and what breaks under it, prints no secret, nor does any answer hold one', {
-  timeout: 240_000,
-}, async () => {
+test('what runs, and what breaks under it, prints no secret, nor does any answer hold one', async () => {
   const { postgres, url } = await startWithRole()
   const redis = (await findRedis()) === null ? null : await startRedis()
   onTestFinished(async () => redis?.stop())
@@ -98,7 +96,7 @@ test('what runs, and what breaks under it, prints no secret, nor does any answer
   await look()
   expect((await ask('POST', '/pause', {})).status).toBe(503)
   service.process.kill('SIGTERM')
-  await until('it to end', () => service.process.exitCode !== null, Boolean, 60)
+  await until('it to end', () => service.process.exitCode !== null, Boolean)
   // It was asked, and it did talk.
   expect(answers.length).toBeGreaterThan(25)
   expect(service.output).toContain('"level":40')
@@ -114,7 +112,7 @@ test('an error that nobody catches ends the process with its words, without what
   const jobs = await jobsFolder({
     'late.ts': `setTimeout(() => {
   throw Object.assign(new Error('nobody caught this'), { command: { name: 'auth', args: ['${secret}'.concat('-arg')] } })
-}, 3000)
+}, 1500)
 `,
   })
   const refusal = await run({ DATABASE_URL: url(encodeURIComponent(password)), JOBS_DIR: jobs }).refusal()

@@ -6,9 +6,10 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
 import { exchange, type Reply, requestBytes } from '../support/raw-http.ts'
 import { jobSource, startInProcess } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 
 const seed = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31))
-const rounds = Number(process.env.FUZZ_ROUNDS ?? 40)
+const rounds = Number(process.env.FUZZ_ROUNDS ?? perCommit(12, { nightly: 40 }))
 console.log(`fuzz: FUZZ_SEED=${seed} FUZZ_ROUNDS=${rounds}`)
 
 const secretOf = (scope: string) => `secret-${scope}-${'x'.repeat(16)}`
@@ -409,7 +410,7 @@ describe('hostile input', () => {
       expect(after[table]).toBe(before[table])
   })
 
-  test('as parameters of a job: values for Postgres, never a part of a statement', { timeout: 200_000 }, async () => {
+  test('as parameters of a job: values for Postgres, never a part of a statement', async () => {
     const { url, database } = await prepare()
     const before = await stateOf(database)
     await fc.assert(
@@ -428,7 +429,7 @@ describe('hostile input', () => {
     expect(await stateOf(database)).toEqual(before)
   })
 
-  test('that is not HTTP, or too much of it', { timeout: 200_000 }, async () => {
+  test('that is not HTTP, or too much of it', async () => {
     const { url, database, ended, live } = await prepare()
     const before = await stateOf(database)
     const token = bearer('operate')

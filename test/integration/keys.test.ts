@@ -41,6 +41,7 @@ import { findRun, type Run } from '../../src/store/runs.ts'
 import { countStragglers } from '../../src/store/stragglers.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { queueKind, unpaced } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 // Nothing here goes through the queue: once is enough.
@@ -567,7 +568,7 @@ inDatabase('windows visit each key once and in order, whatever the size of batch
         (rows, limit, cuts, withoutBounds) =>
           expectEachOnceAndInOrder(table, target, { rows, limit, cuts, withoutBounds }),
       ),
-      { numRuns: 30, interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
+      { numRuns: perCommit(8, { nightly: 30 }), interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
     )
   })
 
@@ -634,7 +635,7 @@ inDatabase('ranges as they are planned', () => {
             expect((await table.read()).map((row) => row.touched)).toEqual(keys.map(() => 1))
           },
         ),
-        { numRuns: 15, interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
+        { numRuns: perCommit(5, { nightly: 15 }), interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
       )
     },
   )

@@ -5,6 +5,7 @@ import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { installation, Prometheus } from '../support/prometheus.ts'
 import { readRulesFile, shortened } from '../support/rules.ts'
 import { jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 /** A minute of the rules is three seconds here. */
@@ -54,50 +55,54 @@ async function everFired({ prometheus }: Watch): Promise<string[]> {
   return fired.map(({ metric }) => metric.alertname ?? '').sort()
 }
 
-test('a run that stalls wakes somebody, by name and with what to do, until a worker goes on with it', async () => {
-  const database = await createDatabase()
-  const jobs = await createItems(database, 20_000)
-  const api = await startInProcess(database, jobs, { ROLE: 'api' })
-  const worker = await spawnService(database, jobs, { ROLE: 'worker' })
-  const here = await watch({ api: api.url, worker: worker.client.url })
-  const id = await api.start('count', { options: { maxRowsPerSecond: 500, batchSize: 20 } })
-  await untilDone(database, 500)
-  await here.prometheus.nextScrape()
-  expect(await everFired(here)).toEqual([])
+test(
+  'a run that stalls wakes somebody, by name and with what to do, until a worker goes on with it',
+  async () => {
+    const database = await createDatabase()
+    const jobs = await createItems(database, 20_000)
+    const api = await startInProcess(database, jobs, { ROLE: 'api' })
+    const worker = await spawnService(database, jobs, { ROLE: 'worker' })
+    const here = await watch({ api: api.url, worker: worker.client.url })
+    const id = await api.start('count', { options: { maxRowsPerSecond: 500, batchSize: 20 } })
+    await untilDone(database, 500)
+    await here.prometheus.nextScrape()
+    expect(await everFired(here)).toEqual([])
 
-  worker.process.kill('SIGSTOP')
-  const waiting = await api.start('touch')
-  await untilAlert(here, 'BackfillNoWorkers', 'firing')
-  const early = await untilNotice(here, 'BackfillNoWorkers', 'firing')
-  expect(early?.labels).toEqual({ alertname: 'BackfillNoWorkers', job: installation, severity: 'critical' })
-  expect(early?.annotations.summary).toBe(`Backfills of ${installation} wait, and no worker is there`)
-  await api.call('POST', `/runs/${waiting}/cancel`)
-  await untilNotice(here, 'BackfillNoWorkers', 'resolved')
+    worker.process.kill('SIGSTOP')
+    const waiting = await api.start('touch')
+    await untilAlert(here, 'BackfillNoWorkers', 'firing')
+    const early = await untilNotice(here, 'BackfillNoWorkers', 'firing')
+    expect(early?.labels).toEqual({ alertname: 'BackfillNoWorkers', job: installation, severity: 'critical' })
+    expect(early?.annotations.summary).toBe(`Backfills of ${installation} wait, and no worker is there`)
+    await api.call('POST', `/runs/${waiting}/cancel`)
+    await untilNotice(here, 'BackfillNoWorkers', 'resolved')
 
-  await untilAlert(here, 'BackfillRunStalled', 'pending', 90)
-  expect((await api.run(id)).stalled).not.toBeNull()
-  await untilAlert(here, 'BackfillRunStalled', 'firing')
-  const notice = await untilNotice(here, 'BackfillRunStalled', 'firing')
-  expect(notice?.labels).toEqual({
-    alertname: 'BackfillRunStalled',
-    job: installation,
-    job_name: 'count',
-    severity: 'critical',
-  })
-  expect(notice?.annotations.summary).toBe('Backfill count has stalled')
-  expect(notice?.annotations.runbook_url).toMatch(/^https:.*\/docs\/runbooks\/BackfillRunStalled\.md$/)
-  expect(notice?.annotations.description).toContain('count')
-  expect(notice?.annotations.dashboard).toContain('var-job_name=count')
+    await untilAlert(here, 'BackfillRunStalled', 'pending')
+    expect((await api.run(id)).stalled).not.toBeNull()
+    await untilAlert(here, 'BackfillRunStalled', 'firing')
+    const notice = await untilNotice(here, 'BackfillRunStalled', 'firing')
+    expect(notice?.labels).toEqual({
+      alertname: 'BackfillRunStalled',
+      job: installation,
+      job_name: 'count',
+      severity: 'critical',
+    })
+    expect(notice?.annotations.summary).toBe('Backfill count has stalled')
+    expect(notice?.annotations.runbook_url).toMatch(/^https:.*\/docs\/runbooks\/BackfillRunStalled\.md$/)
+    expect(notice?.annotations.description).toContain('count')
+    expect(notice?.annotations.dashboard).toContain('var-job_name=count')
 
-  worker.process.kill('SIGCONT')
-  await untilAlert(here, 'BackfillRunStalled', null)
-  await untilNotice(here, 'BackfillRunStalled', 'resolved')
-  // Not before: whatever somebody does to a run is a sign of it, and would end the alert for a minute.
-  await api.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
-  await api.reaches(id, ['succeeded'])
-  await expectTouchedOnce(database, 20_000)
-  expect(await everFired(here)).toEqual(['BackfillNoWorkers', 'BackfillRunStalled'])
-}, 180_000)
+    worker.process.kill('SIGCONT')
+    await untilAlert(here, 'BackfillRunStalled', null)
+    await untilNotice(here, 'BackfillRunStalled', 'resolved')
+    // Not before: whatever somebody does to a run is a sign of it, and would end the alert for a minute.
+    await api.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    await api.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, 20_000)
+    expect(await everFired(here)).toEqual(['BackfillNoWorkers', 'BackfillRunStalled'])
+  },
+  1000 * perCommit(120, { nightly: 300 }),
+)
 
 test('a run that fails wakes somebody until it is retried, and a run that is well wakes nobody', async () => {
   const database = await createDatabase()

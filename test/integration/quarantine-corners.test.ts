@@ -4,6 +4,7 @@ import { createItems } from '../support/items.ts'
 import { release } from '../support/postgres.ts'
 import { startProxy } from '../support/proxy.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, startOnDatabases } from '../support/service.ts'
+import { timings } from '../support/timings.ts'
 import { until } from '../support/until.ts'
 
 interface Row {
@@ -59,13 +60,13 @@ test('a row that alone takes longer than a slice to fail is found', async () => 
   const jobs = await createItems(database, 3)
   await database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      IF NEW.id = 2 THEN PERFORM pg_sleep(5.5); RAISE EXCEPTION 'no answer'; END IF;
+      IF NEW.id = 2 THEN PERFORM pg_sleep(${timings.sliceSeconds + 0.5}); RAISE EXCEPTION 'no answer'; END IF;
       RETURN NEW;
     END $$`)
   await database.query('CREATE TRIGGER slow BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION slow()')
   const client = await startInProcess(database, jobs)
   const id = await client.start('count', { options: { succeedWithQuarantined: true, parallelism: 1 } })
-  await client.reaches(id, ['succeeded'], 100)
+  await client.reaches(id, ['succeeded'])
   expect((await quarantineOf(client, id)).map(({ key }) => key)).toEqual([['2']])
 })
 
@@ -163,7 +164,7 @@ test('a row that takes too much memory in every try is set aside in the end, and
   await database.query('CREATE TRIGGER too_much BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION too_much()')
   const client = await startInProcess(database, jobs)
   const id = await client.start('count', { options: { parallelism: 1, succeedWithQuarantined: true } })
-  const run = await client.reaches(id, ['succeeded'], 110)
+  const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: 29, rowsScanned: 30, quarantined: 1 })
   expect(await quarantineOf(client, id)).toMatchObject([{ key: ['12'], sqlstate: '53200', message: 'out of memory' }])
   expect(await database.query('SELECT id::int FROM items WHERE touched <> 1')).toEqual([{ id: 12 }])

@@ -7,7 +7,7 @@ import { startPostgres } from '../support/postgres.ts'
 import { type Client, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
-const rows = 60_000
+const rows = 40_000
 /** Short, so that what needs a lag to build up need not take long. */
 const maxLagSeconds = 2
 

@@ -4,11 +4,12 @@ import { rescueRanges } from '../../src/store/handover.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, untilDone } from '../support/items.ts'
 import { type Client, spawnService, startInProcess, startOnDatabases } from '../support/service.ts'
+import { timings } from '../support/timings.ts'
 import { until } from '../support/until.ts'
 
-/** Lets a minute and more go by, for the run, on the database's own clock: all that was seen of it is that much older. */
+/** Lets as much time go by as a run may stand still, and more, for the run, on the database's own clock: all that was seen of it is that much older. */
 async function age(database: TestDatabase): Promise<void> {
-  const ago = "interval '61 seconds'"
+  const ago = `interval '${timings.stalledAfterSeconds + 1} seconds'`
   await database.query(
     `UPDATE evenkeel.ranges SET checkpointed_at = checkpointed_at - ${ago}, wake_at = wake_at - ${ago}, lease_until = lease_until - ${ago}`,
   )

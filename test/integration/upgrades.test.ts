@@ -7,6 +7,7 @@ import { lockVersion, underVersion } from '../../src/store/version.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnProcess, spawnService, startInProcess, unpaced } from '../support/service.ts'
+import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const folder = new URL('../../src/store/migrations/', import.meta.url)
@@ -63,29 +64,32 @@ const versionOf = (database: TestDatabase) =>
   database.value<number>('SELECT max(version)::int FROM evenkeel.schema_version')
 
 describe('the control schema', () => {
-  test.for(versions.slice(0, -1))('of version %i is brought up to date, and its runs go on', async (version) => {
-    const database = await createEmptyDatabase()
-    const jobs = await createItems(database, 3000)
-    const before = await startInProcess(database, jobs)
-    const id = await before.start('count', { options: { maxRowsPerSecond: 500, batchSize: 20 } })
-    await untilDone(database, 200)
-    await before.service.close()
-    const done = (await database.value<string>('SELECT sum(touched) FROM items')) as string
-    await putBack(database, version)
-    // A worker of that release is in the middle of each range.
-    await database.query(
-      "UPDATE evenkeel.ranges SET lease_owner = 'before', lease_until = clock_timestamp() + interval '1 hour' WHERE NOT done",
-    )
+  test.for(perCommit([versions[0] as number, versions.at(-2) as number], { nightly: versions.slice(0, -1) }))(
+    'of version %i is brought up to date, and its runs go on',
+    async (version) => {
+      const database = await createEmptyDatabase()
+      const jobs = await createItems(database, 3000)
+      const before = await startInProcess(database, jobs)
+      const id = await before.start('count', { options: { maxRowsPerSecond: 500, batchSize: 20 } })
+      await untilDone(database, 200)
+      await before.service.close()
+      const done = (await database.value<string>('SELECT sum(touched) FROM items')) as string
+      await putBack(database, version)
+      // A worker of that release is in the middle of each range.
+      await database.query(
+        "UPDATE evenkeel.ranges SET lease_owner = 'before', lease_until = clock_timestamp() + interval '1 hour' WHERE NOT done",
+      )
 
-    const after = await startInProcess(database, jobs)
-    expect(await versionOf(database)).toBe(newest)
-    await after.call('PATCH', `/runs/${id}`, { ...unpaced, maxRowsPerSecond: null })
-    const run = await after.reaches(id, ['succeeded'])
-    expect(Number(done)).toBeLessThan(3000)
-    expect(run.proof).toMatchObject({ rowsDone: 3000, rowsScanned: 3000 })
-    await expectTouchedOnce(database, 3000)
-    await database.query("SELECT evenkeel.require_succeeded('count')")
-  })
+      const after = await startInProcess(database, jobs)
+      expect(await versionOf(database)).toBe(newest)
+      await after.call('PATCH', `/runs/${id}`, { ...unpaced, maxRowsPerSecond: null })
+      const run = await after.reaches(id, ['succeeded'])
+      expect(Number(done)).toBeLessThan(3000)
+      expect(run.proof).toMatchObject({ rowsDone: 3000, rowsScanned: 3000 })
+      await expectTouchedOnce(database, 3000)
+      await database.query("SELECT evenkeel.require_succeeded('count')")
+    },
+  )
 
   test('is made once by several processes that start at the same moment', async () => {
     const database = await createEmptyDatabase()

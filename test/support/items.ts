@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { TestDatabase } from './database.ts'
 import { jobSource, jobsFolder } from './service.ts'
+import { limits } from './tier.ts'
 import { until } from './until.ts'
 
 /**
@@ -36,7 +37,7 @@ export function countDone(database: TestDatabase): Promise<number> {
 }
 
 /** Waits until more rows than this are done. */
-export async function untilDone(database: TestDatabase, rows: number, seconds = 30): Promise<void> {
+export async function untilDone(database: TestDatabase, rows: number, seconds = limits.wait): Promise<void> {
   await until(
     `more than ${rows} rows to be done`,
     () => countDone(database),

@@ -9,8 +9,9 @@ import { readConfig } from '../../src/config.ts'
 import { signalNames } from '../../src/core/signal.ts'
 import { type Service, startService } from '../../src/service.ts'
 import type { TestDatabase } from './database.ts'
+import { limits } from './tier.ts'
 import { timings } from './timings.ts'
-import { patience, until } from './until.ts'
+import { until } from './until.ts'
 
 /** The queue this project of the tests is on. */
 export const queueKind = process.env.TEST_QUEUE === 'redis' ? 'redis' : 'postgres'
@@ -101,7 +102,7 @@ export class Client {
   }
 
   /** Waits until a run reads one of these statuses. Fails at once when it has ended otherwise. */
-  async reaches(id: string, statuses: readonly string[], seconds = patience): Promise<RunBody> {
+  async reaches(id: string, statuses: readonly string[], seconds = limits.wait): Promise<RunBody> {
     const ended = ['succeeded', 'failed', 'cancelled']
     const run = await until(
       `run ${id} to be ${statuses.join(' or ')}`,

@@ -5,3 +5,14 @@ export const isNightly = process.env.TEST_TIER === 'nightly'
 export function perCommit<T>(few: T, { nightly }: { readonly nightly: T }): T {
   return isNightly ? nightly : few
 }
+
+/** How long a test may take, and what is waited for in it: shorter, so that it fails with what it waited for. Seconds. */
+export const limits = {
+  test: slowness() * perCommit(60, { nightly: 300 }),
+  wait: slowness() * perCommit(50, { nightly: 200 }),
+}
+
+/** So many times as much for a machine that has much else to do: TEST_PATIENCE. */
+function slowness(): number {
+  return Number(process.env.TEST_PATIENCE || 1)
+}

@@ -1,8 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { perCommit } from './tier.ts'
-
-/** Shorter than a test may take, so that it fails with what it waited for. Seconds. */
-export const patience = perCommit(50, { nightly: 200 })
+import { limits } from './tier.ts'
 
 /**
  * Waits for a condition: asks until it is met, and returns what it gave. Throws, with the last answer, when it is not met
@@ -12,7 +9,7 @@ export async function until<T>(
   what: string,
   ask: () => Promise<T> | T,
   met: (answer: T) => boolean = Boolean,
-  seconds = patience,
+  seconds = limits.wait,
 ): Promise<T> {
   const began = performance.now()
   let last: unknown
