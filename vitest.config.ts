@@ -64,6 +64,7 @@ const onPostgres = { TEST_QUEUE: 'postgres' }
 export default defineConfig({
   resolve: { alias: { evenkeel: fileURLToPath(new URL('./src/index.ts', import.meta.url)) } },
   test: {
+    reporters: ['default', './test/support/reporter.ts'],
     // Much of what they do is to wait: for Postgres, for a lease, for a process to start.
     maxWorkers: Math.min(4, 2 * availableParallelism()),
     // Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
