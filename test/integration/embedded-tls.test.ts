@@ -103,9 +103,9 @@ describe('TLS to Postgres', () => {
       ],
       ['no TLS', postgres.url, 'sslmode=verify-full'],
     ]
-    const refusals = cases.map(([, url]) => run({ DATABASE_URL: url, ...jobs }).refusal())
+    const refusals = await Promise.all(cases.map(([, url]) => run({ DATABASE_URL: url, ...jobs }).refusal()))
     for (const [index, [what, url, words]] of cases.entries()) {
-      const refusal = (await refusals[index]) as string
+      const refusal = refusals[index] as string
       expect(refusal, what).toContain('The database cannot be used')
       expect(refusal, what).toContain(words)
       expect(refusal, what).not.toContain(new URL(url).password)
