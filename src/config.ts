@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { Problem } from './core/errors.ts'
+import type { Observe } from './core/observe.ts'
 import { type Timings, timings } from './core/timings.ts'
 import type { Token } from './core/token.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
@@ -144,6 +145,8 @@ export interface Config {
   readonly retentionDays: number
   readonly logLevel: string
   readonly timings: Timings
+  /** No variable gives it: tests make workers wait by it. */
+  readonly observe?: Observe
 }
 
 /** Reads the environment. Throws a Problem (`invalid`) that names every variable that is wrong, and no secret. */

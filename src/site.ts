@@ -145,8 +145,8 @@ export async function openSite(
     async startWorking(worksAs) {
       if (!sampler) return
       pace = await PaceKeeper.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
-      const { timings } = config
-      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs, timings }
+      const { timings, observe } = config
+      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs, timings, observe }
       worker = startWorker(deps, queueOptions, slots)
     },
     stopWorking,

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg'
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { Observe } from '../core/observe.ts'
 import type { Timings } from '../core/timings.ts'
 import type { TicketQueue } from '../queue/tickets.ts'
 import type { Control } from '../store/control.ts'
@@ -18,6 +19,7 @@ export interface WorkerDeps {
   readonly metrics: Metrics
   readonly pace: PaceKeeper
   readonly timings: Timings
+  readonly observe: Observe | undefined
   /** Who holds a lease: host and process. */
   readonly name: string
 }

@@ -109,6 +109,7 @@ export class SliceLoop {
         await this.#deps.pace.hold(this.#run, hold)
         break
       }
+      await this.#deps.observe?.('batch')
       const { options } = this.#run
       const outcome = await this.#batch(options, stop)
       if (outcome.kind === 'fenced') {

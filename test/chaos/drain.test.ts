@@ -6,6 +6,7 @@ import {
   type Client,
   jobSource,
   jobsFolder,
+  patient,
   type SpawnedService,
   spawnService,
   startInProcess,
@@ -72,7 +73,7 @@ describe('SIGTERM', () => {
     const jobs = await createItems(database, rows)
     const client = await startInProcess(database, jobs, { ROLE: 'api' })
     const id = await client.start('count', { options: { maxRowsPerSecond: 1500, batchSize: 20, parallelism: 4 } })
-    const leaving = await spawnService(database, jobs, worker)
+    const leaving = await spawnService(database, jobs, { ...worker, ...patient })
     await untilOwns(database, leaving)
     const staying = await spawnService(database, jobs, worker)
     await untilOwns(database, staying)

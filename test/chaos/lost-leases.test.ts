@@ -10,6 +10,7 @@ import { startProxy } from '../support/proxy.ts'
 import {
   type Client,
   jobsFolder,
+  patient,
   queueKind,
   type SpawnedService,
   spawnService,
@@ -92,8 +93,12 @@ test('a worker whose clock jumps by hours keeps its ranges, and takes none from 
   const id = await client.start('count', {
     options: { maxRowsPerSecond: 600, batchSize: 20, parallelism: 4, schedule },
   })
-  const jumping = await spawnService(database, jobs, { ...worker, NODE_OPTIONS: `--import ${clock}` })
-  const steady = await spawnService(database, jobs, worker)
+  const jumping = await spawnService(database, jobs, {
+    ...worker,
+    ...patient,
+    NODE_OPTIONS: `--import ${clock}`,
+  })
+  const steady = await spawnService(database, jobs, { ...worker, ...patient })
   await untilHolds(database, jumping)
   await untilHolds(database, steady)
   for (let jump = 1; jump <= 4; jump += 1) {

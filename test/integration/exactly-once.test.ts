@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
+import { Gate } from '../support/gate.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'
 
@@ -39,11 +40,12 @@ describe('promise 1: exactly once', () => {
 
   test('a count that does not add up is no success', async () => {
     const database = await createDatabase()
-    const client = await startInProcess(database, await createItems(database, 3000))
-    const id = await client.start('count', { options: { maxRowsPerSecond: 1000, batchSize: 100 } })
-    await untilDone(database, 500)
+    const gate = new Gate(5)
+    const client = await startInProcess(database, await createItems(database, 3000), {}, gate)
+    const id = await client.start('count', { options: { batchSize: 100 } })
+    await gate.untilShut()
     await database.query('UPDATE evenkeel.ranges SET rows_done = rows_done - 7 WHERE run_id = $1 AND ordinal = 0', [id])
-    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    gate.open()
     const run = await client.reaches(id, ['failed'])
     expect(run.reason).toContain(
       'The count does not add up: windows passed over 3000 rows, and 2993 of them are accounted for (2993 done, 0 gone, 0 in quarantine).',

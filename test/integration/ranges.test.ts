@@ -12,6 +12,7 @@ import { splitLease } from '../../src/store/handover.ts'
 import { type Lease, leaseRange } from '../../src/store/leases.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
+import { Gate } from '../support/gate.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -275,12 +276,14 @@ describe('partitions', () => {
 
   test('that come while a run lasts are done as well', async () => {
     const { database, jobs } = await createPartitioned()
-    const client = await startInProcess(database, jobs)
-    const id = await client.start('touch', { options: { maxRowsPerSecond: 5000 } })
-    await untilDone(database, 0)
+    const gate = new Gate(1)
+    const client = await startInProcess(database, jobs, {}, gate)
+    const id = await client.start('touch')
+    await gate.untilShut()
     await database.query('CREATE TABLE late PARTITION OF items FOR VALUES FROM (20000) TO (30000)')
     await database.query('INSERT INTO items SELECT generate_series(20001, 20100)')
     await database.query('INSERT INTO items SELECT generate_series(11001, 11100)')
+    gate.open()
     const run = await client.reaches(id, ['succeeded'])
     expect(run.proof).toMatchObject({ rowsDone: 10_210, residual: 0 })
     await expectTouchedOnce(database, 10_210)

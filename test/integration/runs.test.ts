@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { DryRunReport } from '../../src/api/dryrun.ts'
 import { createDatabase } from '../support/database.ts'
+import { Gate } from '../support/gate.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -314,14 +315,16 @@ describe('a table that others use meanwhile', () => {
 
 test('a run that has ended has nobody’s lease on it, also where a worker could not give it back', async () => {
   const database = await createDatabase()
-  const client = await startInProcess(database, await createItems(database, 4000))
-  const id = await client.start('touch', { options: { maxRowsPerSecond: 4000, parallelism: 2 } })
-  await untilDone(database, 500)
+  const gate = new Gate(2)
+  const client = await startInProcess(database, await createItems(database, 4000), {}, gate)
+  const id = await client.start('touch', { options: { batchSize: 100, parallelism: 2 } })
+  await gate.untilShut()
   await database.query(
     `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '1 hour'
      WHERE run_id = $1 AND kind = 'stragglers'`,
     [id],
   )
+  gate.open()
   await client.reaches(id, ['succeeded'])
   expect(await database.query('SELECT FROM evenkeel.ranges WHERE lease_owner IS NOT NULL')).toEqual([])
 })
@@ -400,11 +403,15 @@ describe('a job that changes under its run', () => {
 
   test('resuming is refused until somebody says so', async () => {
     const database = await createDatabase()
-    const jobs = await createItems(database, 20_000)
-    const client = await startInProcess(database, jobs)
-    const id = await client.start('touch', { options: { maxRowsPerSecond: 2000 } })
-    await client.reaches(id, ['running'])
-    await client.call('POST', `/runs/${id}/pause`)
+    const jobs = await createItems(database, 2000)
+    const gate = new Gate(2)
+    const client = await startInProcess(database, jobs, {}, gate)
+    const id = await client.start('touch', { options: { batchSize: 100 } })
+    await gate.untilShut()
+    const paused = client.call('POST', `/runs/${id}/pause`)
+    await client.reaches(id, ['pausing', 'paused'])
+    gate.open()
+    await paused
     const changed = "where: sql`label IS NULL`, set: { label: sql`'v2 ' || id`, touched: sql`touched + 1` }"
     await writeFile(join(jobs, 'touch.ts'), jobSource({ name: 'touch', table: 'items', rest: changed }))
     const refused = await client.call<Problem>('POST', `/runs/${id}/resume`)
@@ -413,9 +420,8 @@ describe('a job that changes under its run', () => {
     expect((await client.run(id)).status).toBe('paused')
     const accepted = await client.call('POST', `/runs/${id}/resume`, { acceptJobChange: true })
     expect(accepted.status).toBe(200)
-    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
     await client.reaches(id, ['succeeded'])
-    await expectTouchedOnce(database, 20_000)
+    await expectTouchedOnce(database, 2000)
     expect(await kinds(client, id)).toContain('job-change-accepted')
   })
 

@@ -9,6 +9,7 @@ import { readConfig } from '../../src/config.ts'
 import { signalNames } from '../../src/core/signal.ts'
 import { type Service, startService } from '../../src/service.ts'
 import type { TestDatabase } from './database.ts'
+import type { Gate } from './gate.ts'
 import { limits } from './tier.ts'
 import { timings } from './timings.ts'
 import { until } from './until.ts'
@@ -115,15 +116,23 @@ export class Client {
   }
 }
 
-/** A service inside the test's own process. */
+/** A service inside the test's own process; its workers wait where the gate is shut. */
 export async function startInProcess(
   database: Pick<TestDatabase, 'url'>,
   jobsDir: string,
   extra: Readonly<Record<string, string>> = {},
+  gate?: Gate,
 ): Promise<Client & { service: Service }> {
-  const config = { ...readConfig(environment(database, jobsDir, extra)), timings }
+  const config = {
+    ...readConfig(environment(database, jobsDir, extra)),
+    timings,
+    ...(gate && { observe: gate.observe }),
+  }
   const service = await startService({ ...config, databaseUrl: database.url }, pino({ level: config.logLevel }))
-  onTestFinished(() => service.close())
+  onTestFinished(() => {
+    gate?.open()
+    return service.close()
+  })
   return Object.assign(new Client(service.url), { service })
 }
 
@@ -140,6 +149,9 @@ export async function startOnDatabases(
   onTestFinished(() => service.close())
   return Object.assign(new Client(service.url), { service })
 }
+
+/** For a spawned service that is to lose no lease, however busy the machine is: the timings of the product. */
+export const patient = { TEST_TIER: 'nightly' }
 
 /** A process of the service, to be killed, whether or not it has come so far as to serve. */
 export interface SpawnedProcess {
