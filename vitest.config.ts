@@ -10,6 +10,7 @@ import {
   findPromtool,
   findRedis,
 } from './src/embedded/index.ts'
+import LongestFirst from './test/support/sequencer.ts'
 import { isNightly, limits, perCommit } from './test/support/tier.ts'
 
 const monitoring = await Promise.all([findPrometheus(), findPromtool(), findAlertmanager(), findAmtool()])
@@ -64,6 +65,7 @@ const onPostgres = { TEST_QUEUE: 'postgres' }
 export default defineConfig({
   resolve: { alias: { evenkeel: fileURLToPath(new URL('./src/index.ts', import.meta.url)) } },
   test: {
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/reporter.ts'],
     // Much of what they do is to wait: for Postgres, for a lease, for a process to start.
     maxWorkers: Math.min(4, 2 * availableParallelism()),
