@@ -40,8 +40,8 @@ const chaos = (names: string) => `test/chaos/${names}.test.ts`
 const all = [integration('**/*'), chaos('**/*')]
 /** What starts servers and processes of its own. */
 const embedded = [integration('embedded*')]
-/** What feels the database, and what is made of it, with standbys of their own. */
-const sensing = [integration('{signals,replicas}*')]
+/** What feels the database, and what is made of it: seconds count here, so these are left alone by the others. */
+const sensing = [integration('{signals,replicas,pace}*')]
 const monitored = [integration('monitoring*')]
 
 /** What a queue can lose, delay or repeat: on Redis as well. At night with every test in which a queue takes part. */
@@ -81,6 +81,8 @@ export default defineConfig({
       project('embedded', { include: embedded, globalSetup: programs }),
       project('sensing', {
         ...withCluster,
+        maxWorkers: Math.max(2, availableParallelism()),
+        sequence: { groupOrder: 1 },
         include: has.monitoring ? [...sensing, ...monitored] : sensing,
         env: onPostgres,
       }),
