@@ -11,7 +11,7 @@ import { type Service, startService } from '../../src/service.ts'
 import type { TestDatabase } from './database.ts'
 import type { Gate } from './gate.ts'
 import { limits } from './tier.ts'
-import { timings } from './timings.ts'
+import { timingsOf } from './timings.ts'
 import { until } from './until.ts'
 
 /** The queue this project of the tests is on. */
@@ -123,11 +123,9 @@ export async function startInProcess(
   extra: Readonly<Record<string, string>> = {},
   gate?: Gate,
 ): Promise<Client & { service: Service }> {
-  const config = {
-    ...readConfig(environment(database, jobsDir, extra)),
-    timings,
-    ...(gate && { observe: gate.observe }),
-  }
+  const env = environment(database, jobsDir, extra)
+  const timings = timingsOf(env.TEST_TIER)
+  const config = { ...readConfig(env), timings, ...(gate && { observe: gate.observe }) }
   const service = await startService({ ...config, databaseUrl: database.url }, pino({ level: config.logLevel }))
   onTestFinished(() => {
     gate?.open()
@@ -144,13 +142,13 @@ export async function startOnDatabases(
 ): Promise<Client & { service: Service }> {
   const named = Object.entries(databases).map(([name, { url }]) => `${name}=${url}`)
   const { DATABASE_URL: _, ...rest } = environment({ url: '' }, jobsDir, { DATABASES: named.join(','), ...extra })
-  const config = { ...readConfig(rest), timings }
+  const config = { ...readConfig(rest), timings: timingsOf(rest.TEST_TIER) }
   const service = await startService(config, pino({ level: config.logLevel }))
   onTestFinished(() => service.close())
   return Object.assign(new Client(service.url), { service })
 }
 
-/** For a spawned service that is to lose no lease, however busy the machine is: the timings of the product. */
+/** For a service that is to lose no lease and cut no slice short, however busy the machine is: the timings of the product. */
 export const patient = { TEST_TIER: 'nightly' }
 
 /** A process of the service, to be killed, whether or not it has come so far as to serve. */

@@ -1,5 +1,4 @@
 import { timings as product, type Timings } from '../../src/core/timings.ts'
-import { isNightly } from './tier.ts'
 
 /** Of a few lease beats still, so that a machine that has other things to do loses no lease. */
 const short: Timings = Object.freeze({
@@ -16,5 +15,9 @@ const short: Timings = Object.freeze({
   retentionEverySeconds: product.retentionEverySeconds,
 })
 
-/** What services of the tests notice each other's failures by: short per commit, those of the product at night. */
-export const timings: Timings = isNightly ? product : short
+/** By what services of a tier notice each other's failures: short per commit, those of the product at night. */
+export function timingsOf(tier: string | undefined): Timings {
+  return tier === 'nightly' ? product : short
+}
+
+export const timings = timingsOf(process.env.TEST_TIER)
