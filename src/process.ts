@@ -32,7 +32,10 @@ async function serve(readConfig: () => Config): Promise<number> {
       if (stopping.signal.aborted && performance.now() - firstAt < sameKeyMs) return
       if (stopping.signal.aborted) process.exit(1)
       firstAt = performance.now()
-      log.info({ signal }, 'stopping: batches in flight end first; live runs go on when a worker starts again. A second signal exits at once')
+      log.info(
+        { signal },
+        'stopping: batches in flight end first; live runs go on when a worker starts again. A second signal exits at once',
+      )
       stopping.abort()
     })
   }
