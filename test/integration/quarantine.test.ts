@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
-import { type Client, jobSource, jobsFolder, queueKind, startInProcess, unpaced } from '../support/service.ts'
+import { type Client, jobSource, jobsFolder, patient, queueKind, startInProcess, unpaced } from '../support/service.ts'
 import { perCommit } from '../support/tier.ts'
 import { timings } from '../support/timings.ts'
 import { until } from '../support/until.ts'
@@ -75,7 +75,7 @@ test.runIf(queueKind === 'postgres')(
     const bad = perCommit(100, { nightly: 1000 })
     const rows = 200 * bad
     const database = await createDatabase()
-    const client = await startInProcess(database, await createItems(database, rows))
+    const client = await startInProcess(database, await createItems(database, rows), patient)
     await database.query('ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR id % 200 > 0)')
     const id = await client.start('touch', { options: { maxQuarantined: bad, batchSize: 2000 } })
     const run = await client.reaches(id, ['failed'])
@@ -105,7 +105,7 @@ test.runIf(queueKind === 'postgres').for([
   const costs: number[] = []
   for (const rows of [5000, perCommit(20_000, { nightly: 50_000 })]) {
     const database = await createDatabase()
-    const client = await startInProcess(database, await createItems(database, rows))
+    const client = await startInProcess(database, await createItems(database, rows), patient)
     await database.query(`ALTER TABLE items ADD CONSTRAINT sound CHECK (touched = 0 OR NOT (${bad}))`)
     const id = await client.start('count', { options: { maxQuarantined: most, batchSize } })
     const run = await client.reaches(id, ['failed'])
