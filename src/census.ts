@@ -6,9 +6,7 @@ import {
   markedForSeconds,
   toldForSeconds,
 } from './core/census.ts'
-import { progressOf } from './core/progress.ts'
 import { stallOf } from './core/stalled.ts'
-import { throttleOf } from './core/throttle.ts'
 import type { Timings } from './core/timings.ts'
 import {
   countRangeStates,
@@ -21,6 +19,7 @@ import {
 import type { Control } from './store/control.ts'
 import { readPace } from './store/pace.ts'
 import { countRunsByStatus, listLiveRuns } from './store/runs.ts'
+import { progressOfRun, throttleOfRun } from './store/standing.ts'
 import { sumRanges } from './store/totals.ts'
 
 /** Counts what one control schema holds. One statement after the other: whoever looks must not take connections from work. */
@@ -38,14 +37,14 @@ export async function takeCensus(control: Control, timings: Timings): Promise<Ce
       {
         job: run.job,
         status,
-        progress: progressOf({ status, rowsTotal: run.target.estimatedRows, ...sums }),
+        progress: progressOfRun(run, sums),
         rateLimit: options.maxRowsPerSecond,
         maxQuarantined: options.maxQuarantined,
         verifyRounds: run.verifyRounds,
         stalled: stallOf(status, sums, timings.stalledAfterSeconds) !== null,
         lastCheckpointAt: sums.lastCheckpointAt,
         heldBy: hold?.signal ?? null,
-        slowedBy: hold ? null : (throttleOf(status, hold, sums.throttle)?.signal ?? null),
+        slowedBy: hold ? null : (throttleOfRun(run, sums)?.signal ?? null),
         ranges: ranges.get(run.id) ?? [],
       },
     ]

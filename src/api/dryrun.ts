@@ -89,7 +89,7 @@ async function rehearse(
   if (!first)
     throw new Problem('conflict', `${quoteTableName(run.target)} has no row yet: there is nothing to rehearse.`)
   // By itself, whatever holds the run or is at work: all of it is taken back.
-  const [ticket] = await assignTickets(tx, run.id, [{ ordinal: 0, id: run.id }])
+  const [ticket] = await assignTickets(tx, run.id, [{ ordinal: 0, id: run.id }], 0)
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
   if (!lease) throw new Error('the dry run could not lease its own range')
   await changeStatus(tx, run.id, 'start', { actor })
@@ -113,9 +113,7 @@ async function rehearse(
       await rehearseBatch(tx.db, statements.window(bounds), {
         ...input,
         leaseSeconds,
-        workedMs: 0,
         throttledMs: 0,
-        throttle: null,
       }),
     )
     range = await rangeOf(tx, run.id, lease.ordinal)

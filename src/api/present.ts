@@ -1,11 +1,10 @@
 import type { z } from 'zod'
 import { overridesInForce } from '../core/hold.ts'
 import { quoteTableName } from '../core/identifier.ts'
-import { progressOf } from '../core/progress.ts'
 import { stallOf } from '../core/stalled.ts'
-import { throttleOf } from '../core/throttle.ts'
 import type { Timings } from '../core/timings.ts'
 import type { Run } from '../store/runs.ts'
+import { progressOfRun, throttleOfRun } from '../store/standing.ts'
 import { type RangeTotals, sumRanges } from '../store/totals.ts'
 import type { Site } from './deps.ts'
 import { mergeParts, type PartBody } from './merge.ts'
@@ -53,13 +52,6 @@ function stalledOf({ status }: Run, totals: RangeTotals, timings: Timings): RunB
 }
 
 function present(run: Run, totals: RangeTotals, timings: Timings): RunBody {
-  const heldMs = run.heldMs + (run.hold ? totals.readAt.getTime() - Date.parse(run.hold.since) : 0)
-  const progress = progressOf({
-    status: run.status,
-    rowsTotal: run.target.estimatedRows,
-    ...totals,
-    throttledSeconds: totals.throttledSeconds / run.options.parallelism + Math.max(0, heldMs) / 1000,
-  })
   return {
     id: run.id,
     job: run.job,
@@ -67,8 +59,8 @@ function present(run: Run, totals: RangeTotals, timings: Timings): RunBody {
     table: quoteTableName(run.target),
     status: run.status,
     reason: run.reason,
-    progress,
-    throttle: throttleOf(run.status, run.hold, totals.throttle),
+    progress: progressOfRun(run, totals),
+    throttle: throttleOfRun(run, totals),
     stalled: stalledOf(run, totals, timings),
     proof:
       run.status === 'succeeded'
@@ -76,7 +68,7 @@ function present(run: Run, totals: RangeTotals, timings: Timings): RunBody {
             rowsDone: totals.rowsDone,
             rowsScanned: totals.rowsScanned,
             rowsGone: totals.rowsGone,
-            rowsChecked: totals.residualScanned,
+            rowsChecked: totals.rowsChecked,
             quarantined: totals.quarantined,
             discarded: totals.discarded,
             residual: run.hasPredicate ? totals.stragglers : null,

@@ -15,18 +15,46 @@ export const progressSchema = z
   .object({
     rowsDone: z.number().describe('Rows that were changed'),
     rowsScanned: z.number().describe('Rows that windows have passed over, changed or not'),
-    rowsTotal: z.number().describe('Rows in the table, by its statistics until the end'),
-    ratio: z.number().describe('0 to 1; 1 only when the run has succeeded'),
-    rowsPerSecond: z.number().describe('Over about the last ten seconds, time held back by pace left out'),
-    overallRowsPerSecond: z.number().describe('The same, all time included: what the estimate is made from'),
-    etaSeconds: z.number().nullable().describe('Null while any number would be a lie'),
+    rowsTotal: z
+      .number()
+      .describe('Rows to pass over: those of the table, and those that the residual check has sent back'),
+    rowsTotalIsEstimate: z
+      .boolean()
+      .describe(
+        "Whether rowsTotal comes from the table's statistics, which may be far off; false once all rows were passed",
+      ),
+    ratio: z
+      .number()
+      .describe('0 to 1: the part that was passed over, stragglers left out; 1 only when the run has succeeded'),
+    rowsPerSecond: z
+      .number()
+      .describe('What a clock sees over about the last ten seconds, waits included; the mean once the run has ended'),
+    overallRowsPerSecond: z.number().describe('The mean over all the time that the run was running, waits included'),
+    etaSeconds: z
+      .number()
+      .nullable()
+      .describe(
+        'An estimate, by rowsPerSecond, of the time until the check begins; null while any number would be a lie',
+      ),
+    check: z
+      .object({
+        rowsChecked: z.number(),
+        rowsTotal: z.number().describe('An estimate: as many as windows have passed over'),
+        ratio: z.number(),
+        rowsPerSecond: z.number(),
+        etaSeconds: z.number().nullable(),
+      })
+      .nullable()
+      .describe('The residual check while the run is verifying; null otherwise'),
     stragglers: z.number().describe('Rows held by others that the run still has to come back to'),
     quarantined: z
       .number()
       .describe('Rows that fail by themselves and were set aside; those that were discarded left out'),
     throttledSeconds: z
       .number()
-      .describe('Time held back by pace, on average over its workers; of several databases the longest'),
+      .describe(
+        'Seconds by the clock in which the run was held back, by a hold, its rate or the load; a wait of one of n workers counts as an nth. It only grows. Of several databases the longest',
+      ),
   })
   .meta({ id: 'Progress' })
 
@@ -131,7 +159,7 @@ export const spaceSchema = z
     summary: z.string(),
     tableBytes: z.number(),
     indexBytes: z.number(),
-    rowsToChange: z.number().describe('By a sample of the table'),
+    rowsToChange: z.number().describe('An estimate, by a sample of the table'),
     rowBytes: z.number().describe('What such a row takes now'),
     newRowBytes: z.number().describe('And once it is changed'),
     hotShare: z.number().describe('Of the updates, those that stay on their page and leave the indexes alone'),
@@ -147,7 +175,7 @@ export const dryRunSchema = z
   .object({
     job: z.string(),
     table: z.string(),
-    rowsTotal: z.number(),
+    rowsTotal: z.number().describe("An estimate, by the table's statistics"),
     batches: z.int().describe('Batches that were executed and rolled back'),
     rowsScanned: z.number(),
     rowsMatched: z.number(),
@@ -156,8 +184,11 @@ export const dryRunSchema = z
     samples: z.array(z.object({ before: z.unknown(), after: z.unknown() })),
     plan: z.unknown().describe('The plan of the last batch, as EXPLAIN (ANALYZE, FORMAT JSON) gives it'),
     estimate: z.object({
-      seconds: z.number().nullable().describe('For the whole table at this speed, with one worker'),
-      walBytes: z.number().nullable().describe('For the whole table'),
+      seconds: z
+        .number()
+        .nullable()
+        .describe('An estimate for the whole table at this speed, with one worker that never waits'),
+      walBytes: z.number().nullable().describe('An estimate for the whole table'),
     }),
     space: spaceSchema.nullable().describe('How much table and indexes will grow; null where it cannot be told'),
     warnings: z.array(z.string()),

@@ -21,6 +21,8 @@ export interface RunState {
   readonly ranges: readonly RangeState[]
   /** Rows to come back to; where there are very many, at least so many. */
   readonly stragglers: number
+  /** Rows in slices that the residual check will send back as ranges. */
+  readonly leftovers: number
   /** Rows in quarantine, those that were discarded left out. */
   readonly quarantined: number
   readonly succeedWithQuarantined: boolean
@@ -38,7 +40,7 @@ export const mostVerifyRounds = 5
 
 /**
  * The order of a run: its key ranges, then the stragglers, then the residual check, and from there either to the end
- * or back to the stragglers that the check wrote down.
+ * or back to the ranges and stragglers that the check wrote down.
  */
 export function nextStep(run: RunState): Step {
   const open = (kind: RangeKind) => run.ranges.filter((range) => range.kind === kind && !range.done)
@@ -53,11 +55,12 @@ export function nextStep(run: RunState): Step {
   if (run.status === 'verifying') {
     const residual = open('residual')
     if (residual.length > 0) return dispatch(run, residual)
-    if (run.stragglers === 0) return endOf(run)
+    const found = run.stragglers + run.leftovers
+    if (found === 0) return endOf(run)
     if (run.verifyRounds < mostVerifyRounds) return event('leftover')
     return event(
       'fail',
-      `After ${mostVerifyRounds} rounds at least ${run.stragglers} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
+      `After ${mostVerifyRounds} rounds at least ${found} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
     )
   }
   return { kind: 'dispatch', ordinals: [] }

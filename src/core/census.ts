@@ -131,7 +131,7 @@ function liveCensus(runs: readonly CountedRun[]): LiveCensus | null {
   const checkpoints = workable.flatMap(({ lastCheckpointAt }) => (lastCheckpointAt ? [lastCheckpointAt.getTime()] : []))
   return {
     progressRatio: Math.min(...runs.map(({ progress }) => progress.ratio)),
-    rowsPerSecond: sum(runs.map(({ progress }) => progress.overallRowsPerSecond)),
+    rowsPerSecond: sum(runs.map(({ progress }) => progress.rowsPerSecond)),
     rateLimit: limits.length === runs.length ? sum(limits) : null,
     etaSeconds: etas.length > 0 ? Math.max(...etas) : null,
     stragglers: sum(runs.map(({ progress }) => progress.stragglers)),

@@ -1,6 +1,6 @@
 import { strictestLimit } from './limits.ts'
 import type { RunOptions } from './options.ts'
-import { type Measured, type SignalName, signalNames } from './signal.ts'
+import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
 import { kindOf, type PaceCause, type Wish, wishOf } from './wish.ts'
 
 /**
@@ -16,12 +16,23 @@ export interface Pace {
   readonly targetSeconds: number
   /** Why the load is below what the workers could do; null where it is not. */
   readonly cause: PaceCause | null
+  /** Since when that has been the cause; null without one. Seconds, on the database's clock. */
+  readonly causeSince: number | null
+  /** What has slowed it down and is over, or may be; null once the load has come back. */
+  readonly slowed: Slowdown | null
   /** When the load was last brought down; 0 as long as it never was. Seconds, on the database's clock. */
   readonly loweredAt: number
   /** Ranges that workers held at the last few steps: between two slices one may hold none for a moment. */
   readonly crew: readonly number[]
   /** Of late, newest last: the values of each signal that counts, and the load while there was work. */
   readonly trail: Trail
+}
+
+/** A signal that has brought the load down: since when, and the worst that it was. */
+export interface Slowdown {
+  readonly signal: SignalName
+  readonly since: number
+  readonly value: number
 }
 
 type Trail = Readonly<Partial<Record<SignalName | 'load', readonly number[]>>>
@@ -69,6 +80,8 @@ export const startPace: Pace = {
   load: startLoad,
   targetSeconds: startTargetSeconds,
   cause: null,
+  causeSince: null,
+  slowed: null,
   loweredAt: 0,
   crew: [],
   trail: {},
@@ -116,13 +129,18 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   const least = lowest.signal !== null && kindOf[lowest.signal] === 'pressure' ? pressedPart * workers : leastLoad
   const wanted = Math.max(Math.min(pace.load, least), pace.load * lowest.factor)
   const load = Math.min(wanted, most.load)
+  const recovered = wanted >= most.load
+  const slowed = recovered ? null : slowdownOf(pace.slowed, lowest.cause, input.now)
+  const cause =
+    load >= workers ? null : (lowest.cause ?? (recovered ? most.cause : growingBack(slowed, input, load, workers)))
   return {
     ...seen,
     load,
+    cause,
+    causeSince: cause && (cause.signal === pace.cause?.signal ? (pace.causeSince ?? input.now) : input.now),
+    slowed,
     trail: { ...trail, load: [...loads, Number(load.toPrecision(4))].slice(-loadsLength) },
     loweredAt: wanted < pace.load ? input.now : pace.loweredAt,
-    cause:
-      load >= workers ? null : (lowest.cause ?? (wanted >= most.load ? most.cause : growingBack(pace, load, workers))),
   }
 }
 
@@ -156,14 +174,39 @@ function growthOf({ loweredAt }: Pace, { measured }: PaceInput, company: PaceCau
   return company ? boldGrowth : aloneGrowth
 }
 
-/** What brought the load down stays the reason why it is not higher yet. */
-function growingBack({ cause }: Pace, load: number, workers: number): PaceCause {
-  if (cause && cause.value !== null && cause.signal !== 'others') return cause
+/** What slows the load at this step, or has slowed it before and is not made up for yet. */
+function slowdownOf(before: Slowdown | null, cause: PaceCause | null, now: number): Slowdown | null {
+  if (!cause || cause.signal === 'start' || cause.value === null) return before ?? null
+  const { signal, value } = cause
+  const same = before?.signal === signal ? before : { signal, since: now, value }
+  return { ...same, value: Math.max(same.value, value) }
+}
+
+/** Nothing is in the way any more: what was is told as past, with what it is now. */
+function growingBack(
+  slowed: Slowdown | null,
+  { measured, options }: PaceInput,
+  load: number,
+  workers: number,
+): PaceCause {
+  const limit = slowed && strictestLimit(slowed.signal, options)
+  if (!slowed || !limit)
+    return {
+      reason: 'The pace grows step by step while nothing is in its way.',
+      signal: 'start',
+      value: round(load),
+      limit: workers,
+    }
+  const { signal, since, value } = slowed
+  const { unit } = signalSpecs[signal]
+  const now = worstOf(signal, measured)?.value ?? null
+  const is = now === null ? 'it is not known now' : `it is ${formatValue(unit, now)} now`
+  const from = new Date(since * 1000).toISOString()
   return {
-    reason: 'The pace grows step by step while nothing is in its way.',
-    signal: 'start',
-    value: round(load),
-    limit: workers,
+    reason: `Slow since ${from} because ${signal} was ${formatValue(unit, value)}; ${is}, and the pace grows again.`,
+    signal,
+    value: now,
+    limit: limit.hard ?? limit.soft,
   }
 }
 

@@ -74,19 +74,6 @@ export class BatchSizer {
   }
 }
 
-/**
- * The wait before the next batch that keeps one worker at its share of a rate, in seconds.
- * `rows` were passed over in the batch that began `elapsed` seconds ago.
- */
-export function rateWait(rows: number, elapsed: number, rowsPerSecond: number | null): number {
-  return rowsPerSecond === null ? 0 : Math.max(0, rows / rowsPerSecond - elapsed)
-}
-
-/** A window small enough to be worth at most a second of the rate: a low rate is many small steps, not one and a long wait. */
-export function rateSize(size: number, rowsPerSecond: number | null): number {
-  return rowsPerSecond === null ? size : Math.max(1, Math.min(size, Math.floor(rowsPerSecond)))
-}
-
 /** Bounds of the window, of a fixed size or of one that follows the batch time. */
 export function boundsOf(options: RunOptions): { readonly min: number; readonly max: number } {
   return typeof options.batchSize === 'number' ? { min: options.batchSize, max: options.batchSize } : options.batchSize
@@ -113,20 +100,34 @@ const leastWaitSeconds = 0.002
 const mostCreditSeconds = 0.05
 
 /**
- * Keeps one worker to its share of the load: after b seconds in a batch it owes b × (1 / share - 1) of waiting. What
- * timers make too long or too short is carried over, so that the share is kept on average.
+ * Keeps one slot to its share of the load: of its time, that part may be spent in statements. It owes the statements that it
+ * has not rested for, in seconds of theirs, and pays by resting at the share that holds while it rests. What timers make too
+ * long or too short is carried over, so that the share is kept on average.
  */
 export class Duty {
   #owedSeconds = 0
 
-  /** A batch took so long; returns how long to wait now, in seconds. */
-  worked(seconds: number, share: number): number {
-    this.#owedSeconds += seconds * (1 / share - 1)
-    return this.#owedSeconds < leastWaitSeconds ? 0 : this.#owedSeconds
+  /** A statement took so long, whether or not it committed. */
+  worked(seconds: number): void {
+    this.#owedSeconds += seconds
   }
 
-  /** It has waited, or was idle otherwise, for so long. */
-  rested(seconds: number): void {
-    this.#owedSeconds = Math.max(-mostCreditSeconds, this.#owedSeconds - seconds)
+  /** How long it has to rest before its next statement, in seconds. */
+  wait(share: number): number {
+    const wait = this.#owedSeconds / paidEachSecond(share)
+    return wait < leastWaitSeconds ? 0 : wait
   }
+
+  /** It has rested, or was idle otherwise, for so long. */
+  rested(seconds: number, share: number): void {
+    const each = paidEachSecond(share)
+    // All of it is no rest at all: then nothing is owed either.
+    if (each === Number.POSITIVE_INFINITY) this.#owedSeconds = 0
+    else this.#owedSeconds = Math.max(-mostCreditSeconds * each, this.#owedSeconds - seconds * each)
+  }
+}
+
+/** Seconds of statements that a second of rest is worth. */
+function paidEachSecond(share: number): number {
+  return share < 1 ? share / (1 - share) : Number.POSITIVE_INFINITY
 }

@@ -1,6 +1,6 @@
 import { Problem } from './errors.ts'
-import type { Progress } from './progress.ts'
-import { explainRefusal, legalEvents, type RunEvent, type RunStatus, workableStatuses } from './run.ts'
+import { type CheckProgress, type Progress, ratioOf, roundRate } from './progress.ts'
+import { explainRefusal, isEnded, legalEvents, type RunEvent, type RunStatus, workableStatuses } from './run.ts'
 
 /**
  * How the part of a run in one database stands: its status there, or why it has none to show. `away`: the database cannot
@@ -50,8 +50,6 @@ export function reasonOfParts(status: RunStatus, parts: readonly PartOfRun[]): s
   return sentences.length === 0 ? null : sentences.join(' ')
 }
 
-const almostDone = 0.999
-
 /** Progress over all parts that can be seen; `unseen` where there are others. */
 export function progressOfParts(
   status: RunStatus,
@@ -61,19 +59,49 @@ export function progressOfParts(
   const sum = (of: (progress: Progress) => number) => parts.reduce((total, { progress }) => total + of(progress), 0)
   const rowsScanned = sum((progress) => progress.rowsScanned)
   const rowsTotal = sum((progress) => progress.rowsTotal)
-  const ratio = status === 'succeeded' ? 1 : rowsTotal === 0 ? 0 : Math.min(almostDone, rowsScanned / rowsTotal)
+  const stragglers = sum((progress) => progress.stragglers)
   return {
     rowsDone: sum((progress) => progress.rowsDone),
     rowsScanned,
     rowsTotal,
-    ratio: Math.floor(ratio * 10_000) / 10_000,
-    rowsPerSecond: sum((progress) => progress.rowsPerSecond),
-    overallRowsPerSecond: sum((progress) => progress.overallRowsPerSecond),
+    rowsTotalIsEstimate: parts.some(({ progress }) => progress.rowsTotalIsEstimate),
+    ratio: status === 'succeeded' ? 1 : ratioOf(rowsScanned - stragglers, rowsTotal),
+    rowsPerSecond: isEnded(status)
+      ? meanOfParts(parts)
+      : parts.reduce((total, part) => total + (isEnded(part.status) ? 0 : part.progress.rowsPerSecond), 0),
+    overallRowsPerSecond: meanOfParts(parts),
     etaSeconds: unseen ? null : etaOfParts(parts),
-    stragglers: sum((progress) => progress.stragglers),
+    check: checkOfParts(parts),
+    stragglers,
     quarantined: sum((progress) => progress.quarantined),
     // They work side by side: added up, a minute would hold more than a minute.
     throttledSeconds: Math.max(0, ...parts.map(({ progress }) => progress.throttledSeconds)),
+  }
+}
+
+/** They work side by side: all rows in the time of the part that has taken longest. */
+function meanOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): number {
+  const rows = parts.reduce((total, { progress }) => total + progress.rowsScanned, 0)
+  const seconds = parts.map(({ progress: { rowsScanned, overallRowsPerSecond: mean } }) =>
+    mean > 0 ? rowsScanned / mean : 0,
+  )
+  return roundRate(rows === 0 ? 0 : rows / Math.max(1e-3, ...seconds))
+}
+
+/** Of the parts that are checked, together; null where none is. */
+function checkOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): CheckProgress | null {
+  const checks = parts.flatMap(({ progress }) => progress.check ?? [])
+  if (checks.length === 0) return null
+  const sum = (of: (check: CheckProgress) => number) => checks.reduce((total, check) => total + of(check), 0)
+  const rowsChecked = sum((check) => check.rowsChecked)
+  const rowsTotal = sum((check) => check.rowsTotal)
+  const etas = checks.map(({ etaSeconds }) => etaSeconds)
+  return {
+    rowsChecked,
+    rowsTotal,
+    ratio: ratioOf(rowsChecked, rowsTotal),
+    rowsPerSecond: sum((check) => check.rowsPerSecond),
+    etaSeconds: etas.includes(null) ? null : Math.max(...(etas as number[])),
   }
 }
 

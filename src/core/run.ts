@@ -114,7 +114,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     retry: null,
     settle: null,
     verify: null,
-    leftover: 'running', // the residual check found rows: they are stragglers now
+    leftover: 'running', // the residual check found rows: they are ranges or stragglers now
     succeed: 'succeeded', // it found none
     fail: 'failed', // rows that match keep coming, rows are in quarantine, or the check itself cannot run
   },

@@ -1,8 +1,12 @@
-import type { RunStatus } from './run.ts'
+import { type RunStatus, workableStatuses } from './run.ts'
 import { signalNames } from './signal.ts'
+import type { PaceCause } from './wish.ts'
 
-/** What makes workers wait between batches: a signal, `maxRowsPerSecond`, or the pace that is still finding out. */
-export const brakes = [...signalNames, 'rate', 'start'] as const
+/**
+ * What slows a run that is not held, troubles aside: a signal, `maxRowsPerSecond`, the pace that is still finding out, or workers
+ * that do not come.
+ */
+export const brakes = [...signalNames, 'rate', 'start', 'workers'] as const
 
 /** What holds a run back, as people are told. */
 export interface Throttle {
@@ -13,11 +17,77 @@ export interface Throttle {
   readonly since: string
 }
 
-/** Of a hold, which stops all workers of a run, and of what one of them waits for: that which counts now. */
-export function throttleOf(status: RunStatus, hold: Throttle | null, waiting: Throttle | null): Throttle | null {
+/** What a run can be held back by, as it stands at this moment. */
+export interface Brakes {
+  readonly status: RunStatus
+  readonly hold: Throttle | null
+  /** The trouble that one of its ranges waits for. */
+  readonly trouble: Throttle | null
+  /** The last sign of a run whose database takes no writes now; null where it does. */
+  readonly readOnlySince: Date | null
+  /** `maxRowsPerSecond`, and since when its workers wait for it; null where none does now. */
+  readonly rate: { readonly limit: number; readonly rowsPerSecond: number; readonly since: Date } | null
+  /** Why the load is not higher; null where the run does not heed it, or no process has looked for some seconds. */
+  readonly pace: { readonly cause: PaceCause; readonly since: Date } | null
+  /** Since when no worker has taken any of its tickets; null where one works on it. */
+  readonly untaken: Untaken | null
+}
+
+export interface Untaken {
+  readonly since: Date
+  readonly seconds: number
+  /** Other runs that workers are at. */
+  readonly othersAtWork: number
+}
+
+/** A worker that is free takes a ticket within this. Seconds. */
+const promptSeconds = 5
+
+/** What holds a run back now, the gravest of it; null while nothing does. */
+export function throttleOf(brakes: Brakes): Throttle | null {
+  const { status, hold, trouble, readOnlySince, rate, pace, untaken } = brakes
   if (hold) {
     const { reason, signal, value, limit, since } = hold
     return { reason, signal, value, limit, since }
   }
-  return status === 'running' || status === 'verifying' ? waiting : null
+  if (!(workableStatuses as readonly RunStatus[]).includes(status)) return null
+  if (readOnlySince) return readOnly(readOnlySince)
+  if (trouble) return trouble
+  if (untaken && untaken.seconds > promptSeconds) return withoutWorker(untaken)
+  if (status === 'queued') return null
+  if (rate)
+    return {
+      reason: 'maxRowsPerSecond is reached.',
+      signal: 'rate',
+      value: Math.round(rate.rowsPerSecond),
+      limit: rate.limit,
+      since: rate.since.toISOString(),
+    }
+  return pace && { ...pace.cause, since: pace.since.toISOString() }
+}
+
+function readOnly(since: Date): Throttle {
+  return {
+    reason:
+      'The database takes no writes at the moment: it is read-only, or a standby. The run goes on by itself once it does.',
+    signal: 'read-only',
+    value: null,
+    limit: null,
+    since: since.toISOString(),
+  }
+}
+
+function withoutWorker({ since, othersAtWork }: Untaken): Throttle {
+  const from = since.toISOString()
+  const others = othersAtWork === 1 ? '1 other run has' : `${othersAtWork} other runs have`
+  return {
+    reason:
+      othersAtWork === 0
+        ? `No worker has taken this run's tickets since ${from}: start a process with ROLE=worker or ROLE=both. If one runs, its log says why it takes none.`
+        : `No worker has taken this run's tickets since ${from}: ${others} the workers' slots. It waits for a free one; another process with ROLE=worker brings more.`,
+    signal: 'workers',
+    value: null,
+    limit: null,
+    since: from,
+  }
 }

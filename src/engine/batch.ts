@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg'
 import type { Cursor } from '../core/key.ts'
 import type { CompiledSql } from '../core/sql.ts'
 
-/** What a batch is told: whose range, from where, how far, and how the time since the last one was spent. */
+/** What a batch is told: whose range, from where, how far, and how long its worker has waited for the load. */
 export interface BatchInput {
   readonly runId: string
   readonly ordinal: number
@@ -12,9 +12,7 @@ export interface BatchInput {
   readonly upper: Cursor | null
   readonly limit: number
   readonly leaseSeconds: number
-  readonly workedMs: number
   readonly throttledMs: number
-  readonly throttle: unknown
 }
 
 /** What a batch did, as committed. */
@@ -67,9 +65,7 @@ export function batchValues(statement: CompiledSql, input: BatchInput): unknown[
     input.upper,
     input.limit,
     input.leaseSeconds,
-    input.workedMs,
     input.throttledMs,
-    input.throttle === null ? null : JSON.stringify(input.throttle),
     ...statement.values,
   ]
 }

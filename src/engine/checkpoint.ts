@@ -2,8 +2,8 @@ import { rateWindowSeconds } from '../core/progress.ts'
 import type { TableSql } from './table.ts'
 
 /**
- * The parameters that every batch statement begins with; the job's own values follow from `$11`.
- * `workedMs` is the time since the batch before began, `throttledMs` the part of it that pace held the worker back.
+ * The parameters that every batch statement begins with; the job's own values follow from `$9`.
+ * `throttledMs` is what this worker has waited for the load since the batch before, as a part of the run's own time.
  */
 export const batchParameters = {
   runId: '$1::text',
@@ -13,11 +13,9 @@ export const batchParameters = {
   upper: '$5::text[]',
   limit: '$6::int',
   leaseSeconds: '$7::float8',
-  workedMs: '$8::float8',
-  throttledMs: '$9::float8',
-  throttle: '$10::jsonb',
+  throttledMs: '$8::float8',
 } as const
-export const firstJobParameter = 11
+export const firstJobParameter = 9
 
 const p = batchParameters
 
@@ -59,10 +57,12 @@ export interface CheckpointValues {
 
 /**
  * The checkpoint: cursor, counters and the renewed lease, in the batch's own statement; then the row that is returned,
- * or none when the fence was not passed. Rows and time of late fade with `rateWindowSeconds`; their quotient is the rate.
+ * or none when the fence was not passed. The rows of the last few seconds fade by the clock: their sum over all ranges of a
+ * run tells its rate, whichever of them are worked on at the moment.
  */
 export function checkpointSql(s: string, values: CheckpointValues): string {
-  const fade = `exp(-${p.workedMs} / ${rateWindowSeconds * 1000}.0)`
+  const still = 'pg_catalog.clock_timestamp() - coalesce(r.checkpointed_at, pg_catalog.clock_timestamp())'
+  const fade = `pg_catalog.exp(-greatest(0, extract(epoch FROM ${still})::float8) / ${rateWindowSeconds})`
   return `_ek_counts AS MATERIALIZED (
     SELECT ${values.cursor} AS cursor, ${values.ended} AS ended, (${values.scanned})::int AS scanned,
       (${values.matched})::int AS matched, (${values.done})::int AS done, (${values.left})::int AS "left",
@@ -71,10 +71,9 @@ export function checkpointSql(s: string, values: CheckpointValues): string {
     UPDATE ${s}.ranges r SET
       cursor = coalesce(c.cursor, r.cursor), done = c.ended,
       rows_scanned = r.rows_scanned + c.scanned, rows_done = r.rows_done + c.done, rows_gone = r.rows_gone + c.gone,
-      batches = r.batches + 1, batch_size = ${p.limit}, attempts = 0,
-      worked_ms = r.worked_ms + ${p.workedMs}, throttled_ms = r.throttled_ms + ${p.throttledMs}, throttle = ${p.throttle},
-      recent_rows = r.recent_rows * ${fade} + c.scanned, recent_ms = r.recent_ms * ${fade} + ${p.workedMs},
-      recent_throttled_ms = r.recent_throttled_ms * ${fade} + ${p.throttledMs},
+      batches = r.batches + 1, batch_size = ${p.limit}, attempts = 0, throttle = NULL,
+      throttled_ms = r.throttled_ms + ${p.throttledMs}, 
+      recent_rows = r.recent_rows * ${fade} + CASE r.kind WHEN 'stragglers' THEN c.done + c.gone ELSE c.scanned END,
       lease_until = clock_timestamp() + make_interval(secs => ${p.leaseSeconds}), checkpointed_at = clock_timestamp()
     FROM _ek_fence, _ek_counts c
     WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal}

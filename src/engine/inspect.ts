@@ -246,9 +246,7 @@ async function checkStatements(
     upper: null,
     limit: 1000,
     leaseSeconds: 1,
-    workedMs: 0,
     throttledMs: 0,
-    throttle: null,
   }
   const bounds = { cursor: true, upper: true }
   for (const statement of [

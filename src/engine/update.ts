@@ -7,7 +7,7 @@ import { type CompiledSql, compileSql } from '../core/sql.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
 import { setAwayAsideSql } from './quarantine.ts'
 import { type TableSql, tableSql } from './table.ts'
-import { type Bounds, matched, windowEnd, windowSql, writeStragglersSql } from './window.ts'
+import { type Bounds, matched, windowEnd, windowSql, writeLeftoverSql, writeStragglersSql } from './window.ts'
 
 const p = batchParameters
 
@@ -20,7 +20,7 @@ export interface UpdateStatements {
   window(bounds: Bounds): BatchStatement
   /** Changes stragglers that are due. */
   stragglers(): BatchStatement
-  /** Reads the next window and writes down as stragglers what still matches and is not in quarantine; changes nothing. */
+  /** Reads the next window and writes down what still matches and is not in quarantine, row by row or as a slice; changes nothing. */
   residual(bounds: Bounds): BatchStatement
   /** Which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
   stillMatching(): CompiledSql | null
@@ -44,6 +44,7 @@ export function updateStatements(
     values.push(...compiled.values)
     return `${quoteIdentifier(column)} = (${compiled.text}\n)`
   })
+  const inQuarantine = `SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.digest = ${s}.key_digest(${table.keyArray('w')})`
   const change = changeSql(table, where ? matches : 'false', assignments.join(', '))
   const statements: UpdateStatements = {
     window: (bounds) => ({
@@ -62,11 +63,12 @@ export function updateStatements(
     residual: (bounds) => ({
       values: whereValues,
       text: `WITH ${fenceSql(s, table, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
-        ${writeStragglersSql(s, table, `NOT EXISTS (SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.digest = ${s}.key_digest(${table.keyArray('w')}))`)},
+        ${writeLeftoverSql(s, table, inQuarantine)},
+        ${writeStragglersSql(s, table, `NOT (SELECT _ek_is_full FROM _ek_full) AND NOT EXISTS (${inQuarantine})`)},
         ${checkpointSql(s, {
           ...windowEnd(table),
           done: '0',
-          left: 'SELECT count(*) FROM _ek_left',
+          left: `CASE WHEN (SELECT _ek_is_full FROM _ek_full) THEN ${matched} ELSE (SELECT count(*) FROM _ek_left) END`,
           gone: '0',
           still: "'[]'::jsonb",
         })}`,

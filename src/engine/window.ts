@@ -45,6 +45,33 @@ export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'e
   }
 }
 
+/** A window with more rows than this left to do is worth passing over again; fewer are cheaper found by key. */
+const mostAlone = 20
+/** A range of the check writes so many slices at most. What is found after that widens the last of them, over what lies between. */
+const mostSlices = 16
+
+/**
+ * Writes the window down as a slice to be passed over again, where it is full of rows that match: `_ek_full`. A slice that the
+ * window before has written grows by this one. None with a row in quarantine: that would only fail again.
+ */
+export function writeLeftoverSql(s: string, table: TableSql, inQuarantine: string): string {
+  const mine = `l.run_id = ${p.runId} AND l.ordinal = ${p.ordinal}`
+  return `_ek_full AS MATERIALIZED (
+    SELECT _ek_matched > ${mostAlone} AND NOT EXISTS (SELECT FROM _ek_window w WHERE w._ek_matches AND EXISTS (${inQuarantine})) AS _ek_is_full,
+      _ek_scanned, _ek_matched, ${windowEnd(table).cursor} AS _ek_end
+    FROM _ek_passed
+  ), _ek_widened AS (
+    UPDATE ${s}.leftovers l SET upper_key = f._ek_end, scanned = l.scanned + f._ek_scanned, found = l.found + f._ek_matched
+    FROM _ek_full f WHERE f._ek_is_full AND l.id = (SELECT max(l.id) FROM ${s}.leftovers l WHERE ${mine})
+      AND (l.upper_key = ${p.cursor} OR (SELECT count(*) FROM ${s}.leftovers l WHERE ${mine}) >= ${mostSlices})
+    RETURNING 1
+  ), _ek_begun AS (
+    INSERT INTO ${s}.leftovers (run_id, ordinal, lower_key, upper_key, scanned, found)
+    SELECT ${p.runId}, ${p.ordinal}, ${p.cursor}, f._ek_end, f._ek_scanned, f._ek_matched FROM _ek_full f
+    WHERE f._ek_is_full AND NOT EXISTS (SELECT FROM _ek_widened)
+  )`
+}
+
 /** Writes rows of `_ek_window` down as stragglers, those that the condition picks. */
 export function writeStragglersSql(s: string, table: TableSql, condition: string): string {
   return `_ek_left AS (

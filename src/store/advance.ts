@@ -3,16 +3,22 @@ import { nextStep } from '../core/advance.ts'
 import { optionsInForce } from '../core/hold.ts'
 import { isPaced } from '../core/limits.ts'
 import { crewFor, rememberedPace } from '../core/load.ts'
+import { rowRate } from '../core/rate.ts'
 import type { RunEvent, RunStatus } from '../core/run.ts'
 import type { Control } from './control.ts'
+import { countLeftovers } from './leftovers.ts'
 import { moveRun } from './lifecycle.ts'
 import { readPace, type SharedPace } from './pace.ts'
 import { countQuarantined } from './quarantine.ts'
 import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
+import { rowWaitSeconds } from './rates.ts'
 import { lockRun, type Run } from './runs.ts'
 import { countStragglers } from './stragglers.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
 import { sumRanges } from './totals.ts'
+
+/** A delay that is shorter is not worth a delayed ticket: its worker waits. Seconds. */
+const leastDelaySeconds = 1
 
 /** A change of status that was due by itself. */
 export interface Move {
@@ -44,13 +50,14 @@ export async function advanceRun(control: Control, id: string, actor: string): P
         held: run.hold !== null || shared.standstill !== null,
         ranges: await listRangeStates(tx, id),
         stragglers: await countStragglers(tx, id),
+        leftovers: await countLeftovers(tx, id),
         quarantined: await countQuarantined(tx, id),
         succeedWithQuarantined: run.options.succeedWithQuarantined,
         verifyRounds: run.verifyRounds,
       })
       if (step.kind === 'dispatch') {
         const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
-        return { tickets: await assignTickets(tx, id, tickets), moves }
+        return { tickets: await assignTickets(tx, id, tickets, await rowsAfterSeconds(tx, run)), moves }
       }
       const event = await eventAfterPartitions(tx, run, step.event)
       if (event === null) continue
@@ -87,6 +94,14 @@ async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<st
   const accounted = rowsDone + rowsGone + quarantined + discarded
   if (accounted === rowsScanned) return null
   return `The count does not add up: windows passed over ${rowsScanned} rows, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
+}
+
+/** Until when a ticket would only be given back, for want of rows under the run's rate. Seconds; 0 where a worker may well wait for them. */
+async function rowsAfterSeconds(tx: Control, { id, status, options }: Run): Promise<number> {
+  // The residual check only reads: a rate is for what replicas and vacuum have to follow.
+  if (options.maxRowsPerSecond === null || status === 'verifying') return 0
+  const wait = await rowWaitSeconds(tx, id, rowRate(options.maxRowsPerSecond, options.parallelism))
+  return wait > leastDelaySeconds ? wait : 0
 }
 
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */

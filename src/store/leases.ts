@@ -46,7 +46,10 @@ export async function leaseRange(
   return rows[0] ?? null
 }
 
-/** Keeps a lease, and what was learnt of the size of windows, through a time without a checkpoint. False when it is no longer ours. */
+/**
+ * Keeps a lease, and what was learnt of the size of windows, through a time without a checkpoint, and gives a sign of life. False
+ * when it is no longer ours.
+ */
 export async function renewLease(
   { db, s }: Control,
   lease: Lease,
@@ -54,7 +57,7 @@ export async function renewLease(
   { batchSize, turnedAway }: Pick<Lease, 'batchSize' | 'turnedAway'>,
 ): Promise<boolean> {
   const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), batch_size = $5, turned_away = $6
+    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), wake_at = clock_timestamp(), batch_size = $5, turned_away = $6
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
     [lease.runId, lease.ordinal, lease.epoch, leaseSeconds, batchSize, turnedAway],
   )
@@ -67,14 +70,13 @@ export interface Release {
   readonly wakeAfterSeconds: number
   /** Slices in a row that ended in trouble. */
   readonly attempts: number
-  /** Since the last batch began, which no checkpoint has counted; and the part of it that pace held the worker back. */
-  readonly workedMs: number
+  /** What its worker has waited for the load since the last checkpoint, as a part of the run's own time. */
   readonly throttledMs: number
   /** Rows for the next window; null where nothing was learnt of it. */
   readonly batchSize: number | null
   /** They are so few because larger windows did not pass. */
   readonly turnedAway: boolean
-  /** Why it waits, as people are told; null where it need not, or waits for what it says elsewhere. */
+  /** The trouble that it waits for, as people are told; null where it waits for something else, or need not. */
   readonly throttle: Throttle | null
 }
 
@@ -82,11 +84,10 @@ export interface Release {
 export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<void> {
   await db.query(
     `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, attempts = $4,
-       throttle = $9::jsonb || CASE WHEN attempts > 0 AND throttle ? 'since' THEN jsonb_build_object('since', throttle->'since') ELSE '{}' END,
+       throttle = $8::jsonb || CASE WHEN attempts > 0 AND throttle ? 'since' THEN jsonb_build_object('since', throttle->'since') ELSE '{}' END,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
-       worked_ms = worked_ms + $6::float8, recent_ms = recent_ms + $6::float8,
-       recent_throttled_ms = recent_throttled_ms + $7::float8, throttled_ms = throttled_ms + $7::float8, batch_size = coalesce($8, batch_size),
-       turned_away = CASE WHEN $8 IS NULL THEN turned_away ELSE $10 END
+       throttled_ms = throttled_ms + $6::float8, batch_size = coalesce($7, batch_size),
+       turned_away = CASE WHEN $7 IS NULL THEN turned_away ELSE $9 END
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
     [
       lease.runId,
@@ -94,7 +95,6 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
       lease.epoch,
       state.attempts,
       state.wakeAfterSeconds,
-      state.workedMs,
       state.throttledMs,
       state.batchSize,
       state.throttle && JSON.stringify(state.throttle),
@@ -157,13 +157,14 @@ export async function closeRange({ db, s }: Control, lease: Lease): Promise<bool
   return rowCount === 1
 }
 
-/** How many workers hold ranges of a run at this moment. */
-export async function countLeases({ db, s }: Control, runId: string): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND lease_until > clock_timestamp()`,
-    [runId],
+/** How many workers hold ranges of each run at this moment. */
+export async function countLeasesByRun({ db, s }: Control): Promise<Map<string, number>> {
+  const { rows } = await db.query<{ runId: string; count: number }>(
+    `SELECT run_id AS "runId", count(*)::int AS count FROM ${s}.ranges
+     WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND lease_until > clock_timestamp() GROUP BY run_id`,
+    [workableStatuses],
   )
-  return rows[0]?.count ?? 0
+  return new Map(rows.map(({ runId, count }) => [runId, count]))
 }
 
 /** How many ranges before this one are held. */

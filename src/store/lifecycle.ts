@@ -4,8 +4,10 @@ import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
+import { forgetLeftovers, sendLeftoversBack } from './leftovers.ts'
 import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
 import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
+import { insertRate, settleRate } from './rates.ts'
 import {
   findLiveRun,
   findRun,
@@ -34,6 +36,7 @@ export async function createRun(
   told: Readonly<Record<string, unknown>> = {},
 ): Promise<Run> {
   const inserted = await insertRun(tx, run)
+  await insertRate(tx, inserted.id)
   await insertRanges(tx, inserted.id, ranges, residual)
   await insertEvent(tx, {
     runId: inserted.id,
@@ -101,10 +104,17 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
   // A run that has stopped must have nothing in flight by the time anybody can read so; nor, once it has ended, a lease that
   // could not be given back, for nobody looks for such any more.
   // Nor may a run that is resumed before it had settled go on under the leases of before.
-  if (isEnded(status) || event === 'settle' || run.status === 'pausing') await fenceRanges(tx, run.id)
+  if (isEnded(status) || event === 'settle' || run.status === 'pausing') {
+    await fenceRanges(tx, run.id)
+    await settleRate(tx, run.id)
+  }
   if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
   // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
-  if (event === 'verify') await reopenResidual(tx, run.id)
+  if (event === 'verify') {
+    await reopenResidual(tx, run.id)
+    await forgetLeftovers(tx, run.id)
+  }
+  if (event === 'leftover') await sendLeftoversBack(tx, run.id)
   await refuseSecondLiveRun(tx, run, event)
   const moved = await updateStatus(tx, run.id, {
     status,
@@ -233,6 +243,7 @@ export async function changeOptions(
     const options = mergeOptions(run.options, patch)
     const changed = await updateOptions(tx, id, options)
     await wakeRanges(tx, id)
+    await settleRate(tx, id)
     await insertEvent(tx, { runId: id, actor, kind: 'options', detail: { from: run.options, to: options } })
     return changed
   })

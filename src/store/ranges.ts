@@ -165,7 +165,7 @@ export async function fenceRanges({ db, s }: Control, runId: string): Promise<vo
 /** Sends the residual check over the table once more. */
 export async function reopenResidual({ db, s }: Control, runId: string): Promise<void> {
   await db.query(
-    `UPDATE ${s}.ranges SET done = false, gone = false, cursor = lower_key, rows_scanned = 0 WHERE run_id = $1 AND kind = 'residual'`,
+    `UPDATE ${s}.ranges SET done = false, gone = false, cursor = lower_key, rows_scanned = 0, recent_rows = 0 WHERE run_id = $1 AND kind = 'residual'`,
     [runId],
   )
 }

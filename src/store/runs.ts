@@ -35,11 +35,14 @@ export interface Run {
   readonly createdAt: Date
   readonly startedAt: Date | null
   readonly endedAt: Date | null
+  /** How long it was running, up to when it last began to; and since when it is, null while it is not. */
+  readonly workedMs: number
+  readonly workingSince: Date | null
 }
 
 const columns = `id, job, params, params_hash AS "paramsHash", fingerprint, target, has_predicate AS "hasPredicate", options,
   status, reason, version::int, verify_rounds AS "verifyRounds", hold, held_ms::float8 AS "heldMs", overrides, request_hash AS "requestHash", databases, created_by AS "createdBy",
-  created_at AS "createdAt", started_at AS "startedAt", ended_at AS "endedAt"`
+  created_at AS "createdAt", started_at AS "startedAt", ended_at AS "endedAt", worked_ms AS "workedMs", working_since AS "workingSince"`
 
 export type NewRun = Pick<
   Run,
@@ -271,6 +274,8 @@ export async function updateStatus(
     `UPDATE ${s}.runs SET status = $2, reason = $3, version = version + 1, verify_rounds = $5,
        started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
        ended_at = CASE WHEN $4 THEN clock_timestamp() END,
+       worked_ms = worked_ms + CASE WHEN $2 = 'running' THEN 0 ELSE coalesce(greatest(0, extract(epoch FROM clock_timestamp() - working_since)), 0) * 1000 END,
+       working_since = CASE WHEN $2 = 'running' THEN coalesce(working_since, clock_timestamp()) END,
        held_ms = held_ms + CASE WHEN $2 = ANY($6) THEN 0 ELSE ${heldMsSql} END,
        hold = CASE WHEN $2 = ANY($6) THEN hold END
      WHERE id = $1 RETURNING ${columns}`,

@@ -9,20 +9,22 @@ export interface Ticket {
   readonly delaySeconds: number
 }
 
-/** Marks ranges as having a ticket out, and says after how many seconds each may be woken. */
+/** Marks ranges as having a ticket out, none to be woken before `afterSeconds`, and says after how many seconds each may be. */
 export async function assignTickets(
   { db, s }: Control,
   runId: string,
   tickets: ReadonlyArray<{ ordinal: number; id: string }>,
+  afterSeconds: number,
 ): Promise<Ticket[]> {
   if (tickets.length === 0) return []
   const { rows } = await db.query<Ticket>(
-    `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp()
+    `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp(),
+       wake_at = CASE WHEN $4::float8 > 0 THEN greatest(r.wake_at, clock_timestamp() + make_interval(secs => $4::float8)) ELSE r.wake_at END
      FROM unnest($2::int[], $3::text[]) AS t (ordinal, id)
      WHERE r.run_id = $1 AND r.ordinal = t.ordinal
      RETURNING r.run_id AS "runId", r.ordinal, r.ticket AS id,
        greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds"`,
-    [runId, tickets.map((ticket) => ticket.ordinal), tickets.map((ticket) => ticket.id)],
+    [runId, tickets.map((ticket) => ticket.ordinal), tickets.map((ticket) => ticket.id), afterSeconds],
   )
   return rows
 }

@@ -106,7 +106,7 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_slowed',
-    help: 'Live runs that are not held but slower than they could be, by what slows them: a signal, rate, start, or a kind of fault.',
+    help: 'Live runs that are not held but slower than they could be, by what slows them: a signal, rate, start, workers, or a kind of fault.',
     labels: ['job_name', 'signal'],
     read: (census) => eachLive(census, ({ slowed }) => slowers.map((signal) => [{ signal }, slowed.get(signal) ?? 0])),
   },

@@ -1,33 +1,54 @@
-import type { RunOptions } from '../core/options.ts'
-import { Duty, rateSize, rateWait } from '../core/pace.ts'
-import type { Throttle } from '../core/throttle.ts'
-import { countLeases, type Lease } from '../store/leases.ts'
+import type { Duty } from '../core/pace.ts'
+import { DrawnRows, type RowRate, rowRate } from '../core/rate.ts'
+import type { Lease } from '../store/leases.ts'
+import { drawRows, returnRows } from '../store/rates.ts'
 import type { Run } from '../store/runs.ts'
 import type { WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
 
-const shareGoodForMs = 250
 const longestDeafSeconds = 0.25
 
-/** Keeps one worker to its share: of the rate that its run may go at, and of the load that the database can bear. */
+/**
+ * What a worker may do next: a window of so many rows; nothing for so many seconds, which another run may use; nothing, for it
+ * was told to stop, or its run has changed; nothing, for the lease is lost.
+ */
+export type Leave =
+  | { readonly kind: 'window'; readonly rows: number }
+  | { readonly kind: 'later'; readonly seconds: number }
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'lost' }
+
+/** A place for one lease at a time, and what it owes the database from one lease to the next. */
+export interface Slot {
+  readonly duty: Duty
+  /** When the lease before ended. Monotonic milliseconds. */
+  idleSince: number
+}
+
+/** Keeps the lease through a wait. False when it is no longer ours. */
+export type Keep = () => Promise<boolean>
+
+/**
+ * Keeps one worker to what its run and its database can bear. Rows under `maxRowsPerSecond` are drawn from the run's own
+ * bucket, before the window that uses them. The load is paid for after each statement, by the slot: what one lease owes it
+ * pays before it gives its range back, and what is left because the lease was lost, the next lease in this slot pays.
+ */
 export class Brake {
   readonly #deps: WorkerDeps
   readonly #lease: Lease
-  readonly #duty = new Duty()
-  #rate: { rowsPerSecond: number | null; readAt: number } = { rowsPerSecond: null, readAt: Number.NEGATIVE_INFINITY }
-  #throttle: Throttle | null = null
+  readonly #duty: Duty
+  readonly #drawn = new DrawnRows()
+  #idleSeconds: number
   #throttledMs = 0
 
-  constructor(deps: WorkerDeps, lease: Lease) {
+  constructor(deps: WorkerDeps, lease: Lease, slot: Slot) {
     this.#deps = deps
     this.#lease = lease
+    this.#duty = slot.duty
+    this.#idleSeconds = (performance.now() - slot.idleSince) / 1000
   }
 
-  /** What holds the worker back, and for how long it did since that was last asked away. */
-  get throttle(): Throttle | null {
-    return this.#throttle
-  }
-
+  /** What the worker has waited for the load since that was last counted, as a part of the run's own time. */
   get throttledMs(): number {
     return this.#throttledMs
   }
@@ -37,59 +58,99 @@ export class Brake {
     this.#throttledMs = 0
   }
 
-  /** The options have changed: the share is read anew. */
-  forget(): void {
-    this.#rate.readAt = Number.NEGATIVE_INFINITY
+  /** Whether its slot has to rest before the next statement. */
+  owes(run: Run): boolean {
+    return this.#duty.wait(this.#deps.pace.share(run).share) > 0
   }
 
-  /** Rows for the next window, where it would be so large: no more than a second of the rate. */
-  async limit(options: RunOptions, size: number): Promise<number> {
-    // The residual check only reads: a rate is for what replicas and vacuum have to follow.
-    if (options.maxRowsPerSecond === null || this.#lease.kind === 'residual') this.#rate.rowsPerSecond = null
-    else if (performance.now() - this.#rate.readAt > shareGoodForMs) {
-      const leases = await countLeases(this.#deps.control, this.#lease.runId)
-      this.#rate = { rowsPerSecond: options.maxRowsPerSecond / Math.max(1, leases), readAt: performance.now() }
+  /** A statement was sent for a window of so many rows, and took so long, whatever came of it. */
+  charge(rows: number, seconds: number): void {
+    this.#drawn.use(rows)
+    this.#duty.worked(seconds)
+  }
+
+  /** Waits until the next window may begin, of at most so many rows. */
+  async wait(run: Run, size: number, keep: Keep, stop: AbortSignal): Promise<Leave> {
+    const drawn = await this.#draw(run, size, keep, stop)
+    if (drawn.kind !== 'window') return drawn
+    const paid = await this.pay(run, keep, stop)
+    return paid === 'paid' ? drawn : { kind: paid }
+  }
+
+  /** Rests for what the slot owes. */
+  async pay(run: Run, keep: Keep, stop: AbortSignal): Promise<'paid' | 'interrupted' | 'lost'> {
+    this.idled(run, this.#idleSeconds)
+    this.#idleSeconds = 0
+    for (;;) {
+      const { share, cause } = this.#deps.pace.share(run)
+      const wait = this.#duty.wait(share)
+      if (wait === 0) return 'paid'
+      const seconds = await this.#rest(Math.min(wait, longestDeafSeconds), run, cause?.signal ?? 'start', stop)
+      this.#throttledMs += (seconds * 1000) / this.#deps.pace.workersOf(run)
+      const broken = await this.#heed(run, keep, stop)
+      if (broken) return broken
     }
-    return rateSize(size, this.#rate.rowsPerSecond)
   }
 
-  /**
-   * Waits for what a batch was too fast: by the run's own rate, and by the load that the database can bear; whichever asks
-   * for more. A wait that would outlast the lease is returned, in seconds, for the slot to be used by others. One for the load is not
-   * longer than a slice: it may have grown by then, and whoever sits out a wait does not hear of it.
-   */
-  async slow(
-    run: Run,
-    batch: { readonly scanned: number; readonly seconds: number },
-    beganAt: number,
-    stop: AbortSignal,
-  ): Promise<number> {
-    const limit = run.options.maxRowsPerSecond
-    const { share, cause } = this.#deps.pace.share(run)
-    const elapsed = (performance.now() - beganAt) / 1000
-    const forRate = rateWait(batch.scanned, elapsed, this.#rate.rowsPerSecond)
-    const forLoad = Math.min(this.#deps.timings.sliceSeconds, this.#duty.worked(batch.seconds, share))
-    const wait = Math.max(forRate, forLoad)
-    const since = this.#throttle?.since ?? new Date().toISOString()
-    if (forRate > forLoad && limit !== null) {
-      const value = Math.round(batch.scanned / elapsed)
-      this.#throttle = { reason: 'maxRowsPerSecond is reached.', signal: 'rate', value, limit, since }
-    } else this.#throttle = share < 1 && cause ? { ...cause, since } : null
-    if (wait > this.#deps.timings.maxQuietSeconds) return wait
-    if (wait > 0) await this.#rest(run, wait, stop)
-    return 0
+  /** It has waited for something else, which is a rest all the same. */
+  idled(run: Run, seconds: number): void {
+    this.#duty.rested(seconds, this.#deps.pace.share(run).share)
   }
 
-  async #rest(run: Run, seconds: number, stop: AbortSignal): Promise<void> {
-    const began = performance.now()
-    const left = () => seconds - (performance.now() - began) / 1000
+  /** Puts back what was drawn and not used. */
+  async giveBack(): Promise<void> {
+    const rows = this.#drawn.giveBack()
+    if (rows > 0) await returnRows(this.#deps.control, this.#lease.runId, rows)
+  }
+
+  async #draw(run: Run, size: number, keep: Keep, stop: AbortSignal): Promise<Leave> {
+    const rate = this.#rateOf(run)
+    if (rate === null) return { kind: 'window', rows: size }
+    const rows = this.#drawn.window(size, rate.portion)
+    if (rows > 0) return { kind: 'window', rows }
+    const { runId } = this.#lease
+    const { granted, waitSeconds: wait } = await drawRows(
+      this.#deps.control,
+      runId,
+      rate.portion,
+      rate,
+      this.#deps.timings.maxQuietSeconds,
+    )
+    if (!granted) return { kind: 'later', seconds: wait }
+    this.#drawn.draw(rate.portion)
+    const until = performance.now() + wait * 1000
+    for (let left = wait; left > 0; left = (until - performance.now()) / 1000) {
+      await this.#rest(Math.min(left, longestDeafSeconds), run, 'rate', stop)
+      const broken = await this.#heed(run, keep, stop)
+      if (broken) {
+        await this.giveBack()
+        return { kind: broken }
+      }
+    }
+    return { kind: 'window', rows: this.#drawn.window(size, rate.portion) }
+  }
+
+  /** The rate that rows are drawn at; null where there is none. */
+  #rateOf({ options }: Run): RowRate | null {
+    // The residual check only reads: a rate is for what replicas and vacuum have to follow.
+    if (options.maxRowsPerSecond === null || this.#lease.kind === 'residual') return null
+    return rowRate(options.maxRowsPerSecond, options.parallelism)
+  }
+
+  /** What ends a wait before its time. */
+  async #heed(run: Run, keep: Keep, stop: AbortSignal): Promise<'interrupted' | 'lost' | null> {
+    const { pace } = this.#deps
     // Whoever raises a limit does not want to see the old one waited for.
-    while (left() > 0 && !stop.aborted && !this.#deps.pace.hasChanged(run))
-      await waitSeconds(Math.min(left(), longestDeafSeconds), stop)
-    const rested = performance.now() - began
-    this.#duty.rested(rested / 1000)
-    this.#throttledMs += rested
-    const signal = this.#throttle?.signal ?? 'start'
-    this.#deps.metrics.throttledSeconds.inc({ job_name: run.job, signal }, rested / 1000)
+    if (stop.aborted || pace.hasChanged(run) || pace.holdOf(run)) return 'interrupted'
+    return (await keep()) ? null : 'lost'
+  }
+
+  async #rest(seconds: number, run: Run, signal: string, stop: AbortSignal): Promise<number> {
+    const began = performance.now()
+    await waitSeconds(seconds, stop)
+    const rested = (performance.now() - began) / 1000
+    this.idled(run, rested)
+    this.#deps.metrics.throttledSeconds.inc({ job_name: run.job, signal }, rested)
+    return rested
   }
 }

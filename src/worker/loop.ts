@@ -6,14 +6,13 @@ import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { BatchSizer, targetOf } from '../core/pace.ts'
-import type { Throttle } from '../core/throttle.ts'
 import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { Brake } from './brake.ts'
+import type { Brake } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
 import { Isolation } from './isolation.ts'
 import { RangeSplitter } from './split.ts'
@@ -26,10 +25,12 @@ const leasesForOneRow = 3
 /** How often batches of a slice ended in a fault, by its kind. */
 export type Faults = Partial<Record<Fault, number>>
 
-/** How a window ended: committed; its one row set aside; narrower ones to come, after so long in vain; or not begun. */
+/** How a window ended: committed; its one row set aside; narrower ones to come; or not begun, for now or under this lease. */
 type Outcome =
   | { readonly kind: 'committed' | 'set-aside'; readonly result: BatchResult }
-  | { readonly kind: 'narrowed'; readonly seconds: number }
+  | { readonly kind: 'later'; readonly seconds: number }
+  | { readonly kind: 'narrowed' }
+  | { readonly kind: 'interrupted' }
   | { readonly kind: 'fenced' }
 
 /** The batches that one lease is worth. */
@@ -49,7 +50,6 @@ export class SliceLoop {
   readonly #isolation: Isolation
   readonly #faults: Faults
   readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0, quarantined: 0 }
-  #lastBeganAt = performance.now()
   #leaseAt = performance.now()
 
   constructor(
@@ -58,6 +58,7 @@ export class SliceLoop {
     job: ResolvedJob,
     lease: Lease,
     client: PoolClient,
+    brake: Brake,
     log: Logger,
     faults: Faults,
   ) {
@@ -72,7 +73,7 @@ export class SliceLoop {
     this.#upper = lease.upper
     this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
-    this.#brake = new Brake(deps, lease)
+    this.#brake = brake
     this.#isolation = new Isolation(deps.control, lease, client)
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined, lease.turnedAway)
   }
@@ -91,18 +92,34 @@ export class SliceLoop {
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
   async work(stop: AbortSignal): Promise<Release> {
     try {
-      const { wait, throttle } = await this.#batches(stop)
-      const workedMs = performance.now() - this.#lastBeganAt
-      const { throttledMs } = this.#brake
-      return { wakeAfterSeconds: wait, attempts: 0, workedMs, throttledMs, throttle, ...this.size }
+      const wakeAfterSeconds = await this.#batches(stop)
+      return { wakeAfterSeconds, attempts: 0, throttledMs: 0, throttle: null, ...this.size }
     } finally {
+      await this.#brake.giveBack()
       if (this.#sums.batches > 0)
         this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
     }
   }
 
-  /** Returns after how many seconds the range wants to be woken again, and what it waits for. */
-  async #batches(stop: AbortSignal): Promise<{ wait: number; throttle: Throttle | null }> {
+  /** Whether its slot has to rest before the range goes to the next worker. */
+  get owes(): boolean {
+    return this.#brake.owes(this.#run)
+  }
+
+  /**
+   * Rests for what the statements under this lease have cost, and keeps the lease for so long: as long as it does, the run has
+   * no worker more than it may. Returns early where the run is not to be worked on, or the lease is lost.
+   */
+  async settle(stop: AbortSignal): Promise<void> {
+    for (;;) {
+      const paid = await this.#brake.pay(this.#run, () => this.#keepLease(), stop)
+      if (paid !== 'interrupted' || stop.aborted || this.#deps.pace.holdOf(this.#run)) return
+      this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
+    }
+  }
+
+  /** Returns after how many seconds the range wants to be woken again. */
+  async #batches(stop: AbortSignal): Promise<number> {
     while (!stop.aborted && performance.now() < this.#endsAt) {
       const hold = this.#deps.pace.holdOf(this.#run)
       if (hold) {
@@ -112,69 +129,69 @@ export class SliceLoop {
       await this.#deps.observe?.('batch')
       const { options } = this.#run
       const outcome = await this.#batch(options, stop)
+      if (outcome.kind === 'later') return outcome.seconds
+      if (outcome.kind === 'narrowed') continue
+      if (outcome.kind === 'interrupted') {
+        if (await this.#isTooMany()) break
+        continue
+      }
       if (outcome.kind === 'fenced') {
         this.#deps.metrics.leasesLost.inc({ job_name: this.#run.job })
         this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
         break
       }
-      if (outcome.kind === 'narrowed') {
-        const wait = await this.#slow({ scanned: 0, seconds: outcome.seconds }, stop)
-        if (wait > 0) return { wait, throttle: this.#brake.throttle }
-        continue
-      }
       const { result } = outcome
       await this.#learn(result, options, outcome.kind === 'set-aside')
-      if (result.ended || (await this.#isTooMany(result.version))) break
+      if (result.ended || (result.version !== this.#run.version && (await this.#isTooMany()))) break
       if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
         const wait = await this.#waitForStragglers(stop)
-        if (wait !== 'go on') return { wait, throttle: null }
+        if (wait !== 'go on') return wait
       }
-      const wait = await this.#slow(result, stop)
-      if (wait > 0) return { wait, throttle: this.#brake.throttle }
       await this.#giveAway()
     }
-    return { wait: 0, throttle: null }
-  }
-
-  /** Returns a wait that is too long to keep the range for, in seconds. */
-  #slow(batch: Pick<BatchResult, 'scanned' | 'seconds'>, stop: AbortSignal): Promise<number> {
-    return this.#brake.slow(this.#run, batch, this.#lastBeganAt, stop)
+    return 0
   }
 
   /** One batch; turned away, the same window again with half the rows; failing on its data, narrowed down to the row. */
   async #batch(options: RunOptions, stop: AbortSignal): Promise<Outcome> {
     for (let attempt = 1; ; attempt += 1) {
-      const wanted = await this.#brake.limit(options, this.#sizer.next(options))
+      const leave = await this.#brake.wait(this.#run, this.#sizer.next(options), () => this.#keepLease(), stop)
+      if (leave.kind === 'lost') return { kind: 'fenced' }
+      if (leave.kind !== 'window') return leave
+      const wanted = leave.rows
       const limit = this.#isolation.limit(wanted)
       await this.#isolation.prepare(this.#run.target, { limit, cursor: this.#cursor, upper: this.#upper })
       const began = performance.now()
-      const input = this.#input(limit, began)
+      const input = this.#input(limit)
       const committed = (result: BatchResult): BatchResult => {
-        this.#lastBeganAt = began
         this.#leaseAt = performance.now()
         this.#brake.counted()
         return result
       }
       try {
         const result = await runBatch(this.#client, this.#statement(), input)
+        this.#brake.charge(result?.scanned ?? 0, result?.seconds ?? 0)
         if (!result) return { kind: 'fenced' }
         this.#isolation.passed(result.scanned, wanted)
         return { kind: 'committed', result: committed(result) }
       } catch (error) {
+        // It has cost the database as much as one that commits.
+        this.#brake.charge(limit, (performance.now() - began) / 1000)
         const answer = answerTo(error)
         if (answer === 'bisect' || (answer === 'halve' && this.#isHopeless(error, limit, attempt))) {
           this.#count(error)
           const isolated = await this.#isolation.failed(error, input, this.#run)
           if (isolated !== 'narrowed')
             return isolated ? { kind: 'set-aside', result: committed(isolated) } : { kind: 'fenced' }
-          const seconds = (performance.now() - began) / 1000
-          return (await this.#keepLease()) ? { kind: 'narrowed', seconds } : { kind: 'fenced' }
+          return (await this.#keepLease()) ? { kind: 'narrowed' } : { kind: 'fenced' }
         }
         if (answer !== 'halve' || attempt >= triesOnOneWindow || stop.aborted) throw error
         this.#count(error)
         this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
         this.#sizer.shrink()
-        await waitSeconds(backoffSeconds(windowBackoff, attempt - 1, Math.random()), stop)
+        const seconds = backoffSeconds(windowBackoff, attempt - 1, Math.random())
+        await waitSeconds(seconds, stop)
+        this.#brake.idled(this.#run, seconds)
         if (!(await this.#keepLease())) return { kind: 'fenced' }
       }
     }
@@ -197,7 +214,7 @@ export class SliceLoop {
     return renewLease(this.#deps.control, this.#lease, leaseSeconds, this.size)
   }
 
-  #input(limit: number, began: number): BatchInput {
+  #input(limit: number): BatchInput {
     return {
       runId: this.#lease.runId,
       ordinal: this.#lease.ordinal,
@@ -206,9 +223,7 @@ export class SliceLoop {
       upper: this.#upper,
       limit,
       leaseSeconds: this.#deps.timings.leaseSeconds,
-      workedMs: began - this.#lastBeganAt,
       throttledMs: this.#brake.throttledMs,
-      throttle: this.#brake.throttle,
     }
   }
 
@@ -263,15 +278,14 @@ export class SliceLoop {
   }
 
   /** Takes over options that have changed; true where they leave no room for this worker any more. */
-  async #isTooMany(version: number): Promise<boolean> {
-    if (version === this.#run.version) return false
+  async #isTooMany(): Promise<boolean> {
     this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
-    this.#brake.forget()
     return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
   }
 
   /** Where workers of the run would go idle, leaves them a part of what is left of this range. */
   async #giveAway(): Promise<void> {
+    const began = performance.now()
     this.#upper = await this.#splitter.split({
       cursor: this.#cursor,
       upper: this.#upper,
@@ -279,6 +293,7 @@ export class SliceLoop {
       parallelism: this.#run.options.parallelism,
       ...this.size,
     })
+    this.#brake.charge(0, (performance.now() - began) / 1000)
   }
 
   /** A predicate that `set` does not make false would bring the same rows back for ever. */
@@ -304,7 +319,9 @@ export class SliceLoop {
     )
     const left = (this.#endsAt - performance.now()) / 1000
     if (summary.waitSeconds > Math.min(left, timings.maxQuietSeconds)) return summary.waitSeconds
-    await waitSeconds(Math.max(summary.waitSeconds, 0.01), stop)
+    const seconds = Math.max(summary.waitSeconds, 0.01)
+    await waitSeconds(seconds, stop)
+    this.#brake.idled(this.#run, seconds)
     await renewLease(control, this.#lease, timings.leaseSeconds, this.size)
     return 'go on'
   }

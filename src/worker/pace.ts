@@ -8,6 +8,7 @@ import type { PaceCause } from '../core/wish.ts'
 import type { Sampler } from '../signals/sampler.ts'
 import type { Control } from '../store/control.ts'
 import { holdRun, releaseHold } from '../store/holds.ts'
+import { countLeasesByRun } from '../store/leases.ts'
 import { readPace, type SharedPace, writePace } from '../store/pace.ts'
 import { listWorkableRuns, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -48,6 +49,7 @@ export class PaceKeeper {
   #shared: SharedPace
   #sharedAt = performance.now()
   #live: readonly Run[] = []
+  #workers: ReadonlyMap<string, number> = new Map()
   #roundAt = performance.now()
 
   private constructor(deps: PaceDeps, shared: SharedPace) {
@@ -77,6 +79,11 @@ export class PaceKeeper {
   hasChanged({ id, version }: Run): boolean {
     const newest = this.#live.find((run) => run.id === id)
     return newest !== undefined && newest.version > version
+  }
+
+  /** How many workers hold ranges of a run: at least the one that asks. */
+  workersOf({ id }: Run): number {
+    return Math.max(1, this.#workers.get(id) ?? 1)
   }
 
   /** One worker's share of the load. */
@@ -146,6 +153,7 @@ export class PaceKeeper {
     this.#sharedAt = performance.now()
     const runs = await listWorkableRuns(control)
     this.#live = runs
+    this.#workers = runs.length > 0 ? await countLeasesByRun(control) : new Map()
     await sampler.watch(runs.map((run) => run.target))
     if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs, advance)
     for (const run of runs) await this.#review(run, roundSeconds, advance)

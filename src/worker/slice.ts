@@ -15,6 +15,7 @@ import { changeStatus, settleRun } from '../store/lifecycle.ts'
 import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
+import { Brake, type Slot } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
 import { type Faults, SliceLoop } from './loop.ts'
 import { waitSeconds } from './wait.ts'
@@ -25,7 +26,6 @@ const looksForJob = 4
 const atOnce: Release = {
   wakeAfterSeconds: 0,
   attempts: 0,
-  workedMs: 0,
   throttledMs: 0,
   batchSize: null,
   turnedAway: false,
@@ -39,6 +39,7 @@ const atOnce: Release = {
 export async function workSlice(
   deps: WorkerDeps,
   ticket: Omit<Ticket, 'delaySeconds'>,
+  slot: Slot,
   stop: AbortSignal,
 ): Promise<void> {
   const log = deps.log.child({ run: ticket.runId, range: ticket.ordinal })
@@ -50,9 +51,15 @@ export async function workSlice(
       return
     }
     const faults: Faults = {}
-    const release = await workLease(deps, lease, stop, log, faults)
+    const brake = new Brake(deps, lease, slot)
+    const { release, loop } = await workLease(deps, lease, brake, stop, log, faults)
     if (Object.keys(faults).length > 0) await countFaults(deps.control, lease, faults)
-    await releaseRange(deps.control, lease, release)
+    if (loop?.owes) {
+      // Where it was the last range, the run need not wait for us.
+      await advance(deps, lease.runId)
+      await loop.settle(stop)
+    }
+    await releaseRange(deps.control, lease, { ...release, throttledMs: brake.throttledMs })
     await advance(deps, lease.runId)
   } catch (error) {
     log.warn(
@@ -75,18 +82,25 @@ async function untilAnswered({ control, log }: WorkerDeps, stop: AbortSignal): P
   }
 }
 
+/** How a lease ends, and the batches that it was worth; none where it did not come to any. */
+interface Worked {
+  readonly release: Release
+  readonly loop?: SliceLoop | undefined
+}
+
 async function workLease(
   deps: WorkerDeps,
   lease: Lease,
+  brake: Brake,
   stop: AbortSignal,
   log: Logger,
   faults: Faults,
-): Promise<Release> {
+): Promise<Worked> {
   const run = await startedRun(deps, lease)
-  if (!run) return atOnce
+  if (!run) return { release: atOnce }
   deps.metrics.know(run.job)
   const found = await findJob(deps, run)
-  if ('problem' in found) return withoutJob(deps, run, lease, found, log)
+  if ('problem' in found) return { release: await withoutJob(deps, run, lease, found, log) }
   const { job } = found
 
   let client: PoolClient | undefined
@@ -97,16 +111,16 @@ async function workLease(
     client = await deps.engine.connect()
     await checkIdentity(client, run.target)
     leaf = lease.leaf && (await findLeaf(client, deps.control.s, run.target, lease.leaf.oid))
-    if (lease.leaf && !leaf) return await closeGone(deps, lease, log)
+    if (lease.leaf && !leaf) return { release: await closeGone(deps, lease, log) }
     await prepareSession(client, run.target, leaf, run.options.synchronousCommit)
-    loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, log, faults)
-    return await loop.work(stop)
+    loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, brake, log, faults)
+    return { release: await loop.work(stop), loop }
   } catch (error) {
     if (client && leaf && isNoTable(error)) {
       // Under our hands: gone, or renamed, and then its next lease finds it. Else it is a table of the job's that is not there.
       const now = await findLeaf(client, deps.control.s, run.target, leaf.oid)
-      if (!now) return await closeGone(deps, lease, log)
-      if (now.schema !== leaf.schema || now.table !== leaf.table) return atOnce
+      if (!now) return { release: await closeGone(deps, lease, log), loop }
+      if (now.schema !== leaf.schema || now.table !== leaf.table) return { release: atOnce, loop }
     }
     const fault = faultOf(error)
     const answer = answerTo(error)
@@ -118,10 +132,13 @@ async function workLease(
       // In a row: a batch that committed under this lease began a new one.
       const attempts = loop?.hasCommitted ? 0 : lease.attempts
       log.warn({ err: error, fault, attempts: attempts + 1 }, 'batch turned away: the range is tried again')
-      return { ...waitAfter(error, fault, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size }
+      return {
+        release: { ...waitAfter(error, fault, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size },
+        loop,
+      }
     }
     await failRun(deps, run, lease, error, log)
-    return atOnce
+    return { release: atOnce, loop }
   } finally {
     client?.release(broken)
   }

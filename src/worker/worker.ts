@@ -1,5 +1,7 @@
+import { Duty } from '../core/pace.ts'
 import { consumeTickets, type TicketQueueOptions } from '../queue/tickets.ts'
 import { advance } from './advance.ts'
+import type { Slot } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
 import { keepRescuing } from './rescuer.ts'
 import { workSlice } from './slice.ts'
@@ -15,11 +17,16 @@ export interface Worker {
 export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: number): Worker {
   const stop = new AbortController()
   const slices = new Set<Promise<void>>()
+  // What a slot owes the database stays with it from one lease to the next; the one that was left last is taken first.
+  const free: Slot[] = []
   const consumer = consumeTickets(queue, slots, async (ticket) => {
-    const slice = workSlice(deps, ticket, stop.signal)
+    const slot = free.pop() ?? { duty: new Duty(), idleSince: performance.now() }
+    const slice = workSlice(deps, ticket, slot, stop.signal)
     slices.add(slice)
     await slice
     slices.delete(slice)
+    slot.idleSince = performance.now()
+    free.push(slot)
   })
   const rescuing = keepRescuing(deps, stop.signal)
   const pacing = deps.pace.keep(stop.signal, (runId) => advance(deps, runId))

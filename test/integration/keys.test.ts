@@ -127,9 +127,7 @@ async function batch(
     upper: lease.upper,
     limit: 100,
     leaseSeconds: 60,
-    workedMs: 1,
     throttledMs: 0,
-    throttle: null,
     ...change,
   }
   const statements = updateStatements(control.s, run.target, job, lease.leaf)
@@ -159,7 +157,6 @@ async function workRange(engine: Engine, run: Run, job: ResolvedJob, lease: Leas
   await releaseRange(engine.control, lease, {
     wakeAfterSeconds: 0,
     attempts: 0,
-    workedMs: 0,
     throttledMs: 0,
     batchSize: null,
     turnedAway: false,
@@ -786,7 +783,7 @@ inDatabase('the fence', () => {
           cursor: false,
           upper: true,
         })
-        const input = { limit: 100, leaseSeconds: 60, workedMs: 1, throttledMs: 0, throttle: null, runId: run.id }
+        const input = { limit: 100, leaseSeconds: 60, throttledMs: 0, runId: run.id }
         expect(await runBatch(first, statement, { ...lease, ...input })).toMatchObject({ done: 10 })
         const second = again()
         await untilBlocked(engine)

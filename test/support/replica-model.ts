@@ -318,10 +318,12 @@ class Worker {
       targetOf(this.#options, pace.targetSeconds),
     )
     world.batches.push({ t: now, seconds })
-    const wait = this.#duty.worked(seconds, shareOf(pace, this.#process.workers))
+    const share = shareOf(pace, this.#process.workers)
+    this.#duty.worked(seconds)
+    const wait = this.#duty.wait(share)
     if (wait === 0) return
     const rested = Math.ceil(wait * 1000) / 1000 + this.#random() * timerLateSeconds
-    this.#duty.rested(rested)
+    this.#duty.rested(rested, share)
     this.#nextAt = now + rested
   }
 }

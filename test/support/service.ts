@@ -7,6 +7,7 @@ import { inject, onTestFinished } from 'vitest'
 import type { RunBody } from '../../src/api/present.ts'
 import { readConfig } from '../../src/config.ts'
 import { signalNames } from '../../src/core/signal.ts'
+import type { Timings } from '../../src/core/timings.ts'
 import { type Service, startService } from '../../src/service.ts'
 import type { TestDatabase } from './database.ts'
 import type { Gate } from './gate.ts'
@@ -131,6 +132,21 @@ export async function startInProcess(
     gate?.open()
     return service.close()
   })
+  return Object.assign(new Client(service.url), { service })
+}
+
+/** A service inside the test's own process, with some of its durations shortened. */
+export async function startWithTimings(
+  database: Pick<TestDatabase, 'url'>,
+  jobsDir: string,
+  shorter: Partial<Timings>,
+): Promise<Client & { service: Service }> {
+  const config = readConfig(environment(database, jobsDir, {}))
+  const service = await startService(
+    { ...config, databaseUrl: database.url, timings: { ...config.timings, ...shorter } },
+    pino({ level: config.logLevel }),
+  )
+  onTestFinished(() => service.close())
   return Object.assign(new Client(service.url), { service })
 }
 

@@ -30,6 +30,7 @@ function run(change: Partial<RunState> = {}): RunState {
     held: false,
     ranges,
     stragglers: 0,
+    leftovers: 0,
     verifyRounds: 0,
     quarantined: 0,
     succeedWithQuarantined: false,
@@ -82,6 +83,7 @@ describe('the order of a run', () => {
       reason: expect.stringContaining('2 rows that fail'),
     })
     expect(nextStep({ ...checked, stragglers: 1 })).toMatchObject({ event: 'leftover' })
+    expect(nextStep({ ...checked, leftovers: 1000 })).toMatchObject({ event: 'leftover' })
     expect(nextStep(run({ ranges: done(0, 1), quarantined: 2 }))).toMatchObject({ event: 'verify' })
   })
 
@@ -154,6 +156,7 @@ describe('parallelism', () => {
     held: boolean(),
     ranges: array(anyRange, { maxLength: 12 }).map((list) => list.map((range, ordinal) => ({ ...range, ordinal }))),
     stragglers: nat(3),
+    leftovers: nat(3),
     quarantined: nat(2),
     succeedWithQuarantined: boolean(),
     verifyRounds: nat(mostVerifyRounds + 1),
@@ -193,6 +196,8 @@ describe('parallelism', () => {
   })
 })
 
+type Writable = { -readonly [K in keyof RangeState]: RangeState[K] }
+
 describe('a whole run', () => {
   /** A run driven as the store drives it; each worker's outcome is the next of the dice. */
   function simulate(
@@ -211,8 +216,9 @@ describe('a whole run', () => {
         ...Array.from({ length: keyRanges }, () => 'keys' as const),
         'stragglers' as const,
         'residual' as const,
-      ].map((kind, ordinal) => ({ ordinal, kind, done: false, taken: false, waiting: false })),
+      ].map((kind, ordinal): Writable => ({ ordinal, kind, done: false, taken: false, waiting: false })),
       stragglers: 0,
+      leftovers: 0,
       quarantined: 0,
       succeedWithQuarantined: false,
       verifyRounds: 0,
@@ -225,6 +231,10 @@ describe('a whole run', () => {
         state.status = nextStatus('run', state.status, step.event)
         if (step.event !== 'leftover') continue
         state.verifyRounds += 1
+        // A slice that the check sends back is a range from then on.
+        if (state.leftovers > 0)
+          state.ranges.push({ ordinal: state.ranges.length, kind: 'keys', done: false, taken: false, waiting: false })
+        state.leftovers = 0
         for (const range of state.ranges) if (range.kind === 'residual') range.done = false
         continue
       }
@@ -238,6 +248,7 @@ describe('a whole run', () => {
         // A slice that ends before its range does comes again; rows it could not have are written down.
         busy.done = roll() > 0
         if (roll() === 3) state.stragglers += roll()
+        if (busy.kind === 'residual' && roll() === 3) state.leftovers += roll()
       }
     }
     return { status: state.status, steps }

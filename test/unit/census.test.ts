@@ -4,14 +4,22 @@ import { progressOf } from '../../src/core/progress.ts'
 
 const tally = {
   status: 'running',
-  rowsTotal: 1000,
+  held: false,
+  rowsEstimated: 1000,
   rowsScanned: 0,
+  rowsScannedAgain: 0,
+  rowsAgain: 0,
+  openSlices: 1,
   rowsDone: 0,
   stragglers: 0,
   quarantined: 0,
-  rowsPerSecond: 10,
-  overallRowsPerSecond: 10,
+  rowsPassed: 600,
+  // 10 a second for long.
+  recentRows: 100,
+  rowsChecked: 0,
+  recentChecked: 0,
   workedSeconds: 60,
+  sinceSeconds: 600,
   throttledSeconds: 0,
 } as const
 
@@ -46,10 +54,10 @@ test('live runs of one job are added up, or told by the worst of them', () => {
       quarantined: 3,
       maxQuarantined: 50,
       live: {
-        progressRatio: 0.1,
+        progressRatio: 0.098,
         rowsPerSecond: 20,
         rateLimit: 200,
-        etaSeconds: 90,
+        etaSeconds: 91,
         stragglers: 4,
         verifyRounds: 4,
         stalled: true,

@@ -59,11 +59,20 @@ describe('the load', () => {
     expect(full).toMatchObject({ load: 4, cause: null })
   })
 
-  test('says that it grows, and keeps what slowed it down as the reason until it is back', () => {
+  test('says that it grows, and tells what slowed it down as past, with what it is now, until it is back', () => {
     expect(step({}, startPace).cause).toMatchObject({ signal: 'start', limit: 4 })
     const slowed = last(steps('replica-lag', [1, 2, 3, 4]))
     expect(slowed.cause).toMatchObject({ signal: 'replica-lag', value: 4, limit: 5 })
-    expect(last(steps('replica-lag', [0, 0], slowed)).cause).toEqual(slowed.cause)
+    expect(slowed.causeSince).toBe(101)
+    const after = last(steps('replica-lag', [0, 0.2], slowed, { now: 200 }))
+    expect(after.cause).toEqual({
+      reason:
+        'Slow since 1970-01-01T00:01:41.000Z because replica-lag was 4 s; it is 0.2 s now, and the pace grows again.',
+      signal: 'replica-lag',
+      value: 0.2,
+      limit: 5,
+    })
+    expect(after.causeSince).toBe(101)
     expect(
       last(
         steps(
@@ -73,6 +82,27 @@ describe('the load', () => {
         ),
       ).cause,
     ).toBeNull()
+  })
+
+  test('never tells a signal in the present that is below its soft limit and does not rise', () => {
+    assert(
+      property(array(double({ min: 0, max: 12, noNaN: true }), { minLength: 2, maxLength: 40 }), (values) => {
+        const seconds = signalSpecs['replica-lag'].soft
+        for (const [index, { cause }] of steps('replica-lag', values).entries()) {
+          if (cause?.signal !== 'replica-lag') continue
+          const value = values[index] as number
+          expect(cause.value).toBe(value)
+          if (cause.reason.startsWith('replica-lag is') && value < seconds) expect(cause.reason).toContain('and rises')
+        }
+      }),
+    )
+  })
+
+  test('is not said to be slowed by what is over once it has come back', () => {
+    const slowed = last(steps('probe', [3, 3, 3], working, { measured: [measured('others', 2), measured('probe', 3)] }))
+    expect(slowed.slowed?.signal).toBe('probe')
+    const alone = Array.from({ length: 40 }, () => 1)
+    expect(last(steps('probe', alone, slowed))).toMatchObject({ slowed: null, cause: null, causeSince: null })
   })
 
   test('follows the signal that asks for least, by the limits of the strictest run', () => {

@@ -1,7 +1,7 @@
 import { array, assert, boolean, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
-import { type BatchOutcome, BatchSizer, boundsOf, Duty, rateSize, rateWait, targetOf } from '../../src/core/pace.ts'
+import { type BatchOutcome, BatchSizer, boundsOf, Duty, targetOf } from '../../src/core/pace.ts'
 import { dice } from '../support/replica-model.ts'
 
 const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 } }
@@ -206,45 +206,6 @@ describe('the size of a batch', () => {
   })
 })
 
-describe('a rate', () => {
-  const anyRate = double({ min: 0.01, max: 1e6, noNaN: true })
-
-  test('is kept by waiting out what the batch was too fast', () => {
-    expect(rateWait(100, 0.2, 100)).toBeCloseTo(0.8)
-    expect(rateWait(100, 3, 100)).toBe(0)
-    expect(rateWait(0, 0, 100)).toBe(0)
-    expect(rateWait(1_000_000, 0, null)).toBe(0)
-  })
-
-  test('is never passed: rows over batch and wait together are at most it', () => {
-    assert(
-      property(
-        integer({ min: 1, max: 100_000 }),
-        double({ min: 0, max: 100, noNaN: true }),
-        anyRate,
-        (rows, elapsed, rate) => {
-          const wait = rateWait(rows, elapsed, rate)
-          expect(wait).toBeGreaterThanOrEqual(0)
-          expect(rows / (elapsed + wait)).toBeLessThanOrEqual(rate * 1.000001)
-        },
-      ),
-    )
-  })
-
-  test('makes windows of at most a second, and of at least a row', () => {
-    expect(rateSize(1000, null)).toBe(1000)
-    assert(
-      property(integer({ min: 1, max: 100_000 }), anyRate, (size, rate) => {
-        const rows = rateSize(size, rate)
-        expect(Number.isInteger(rows)).toBe(true)
-        expect(rows).toBeGreaterThanOrEqual(1)
-        expect(rows).toBeLessThanOrEqual(size)
-        expect(rows).toBeLessThanOrEqual(Math.max(1, rate))
-      }),
-    )
-  })
-})
-
 describe('the time that a batch should take', () => {
   test('is what the options fix, whatever the pace of the database', () => {
     expect(targetOf({ ...options, targetBatchSeconds: 0.5 }, 0.001)).toBe(0.5)
@@ -268,10 +229,11 @@ describe('a share of the time', () => {
     while (busy + idle < 60 || busy < 1) {
       const batch = seconds(random())
       busy += batch
-      const wait = duty.worked(batch, share)
+      duty.worked(batch)
+      const wait = duty.wait(share)
       if (wait === 0) continue
       const rested = round(wait * 1000) / 1000 + random() * 0.0012
-      duty.rested(rested)
+      duty.rested(rested, share)
       idle += rested
     }
     return busy / (busy + idle)
@@ -294,24 +256,53 @@ describe('a share of the time', () => {
     )
   })
 
-  test('that is all of it is no waiting at all', () => {
+  const owedAfter = (duty: Duty, seconds: number, share: number) => {
+    duty.worked(seconds)
+    return duty.wait(share)
+  }
+
+  test('that is all of it is no waiting at all, whatever was owed', () => {
     const duty = new Duty()
-    for (const seconds of [0.001, 0.3, 5]) expect(duty.worked(seconds, 1)).toBe(0)
+    for (const seconds of [0.001, 0.3, 5]) expect(owedAfter(duty, seconds, 1)).toBe(0)
+    duty.rested(0, 1)
+    expect(duty.wait(0.1)).toBe(0)
   })
 
   test('of a quarter is three times as much waiting as work', () => {
-    expect(new Duty().worked(0.1, 0.25)).toBeCloseTo(0.3)
+    expect(owedAfter(new Duty(), 0.1, 0.25)).toBeCloseTo(0.3)
   })
 
   test('owes what is too short for a timer until it is worth one', () => {
     const duty = new Duty()
-    expect([1, 2, 3, 4].map(() => duty.worked(0.0006, 0.5))).toEqual([0, 0, 0, expect.closeTo(0.0024)])
+    expect([1, 2, 3, 4].map(() => owedAfter(duty, 0.0006, 0.5))).toEqual([0, 0, 0, expect.closeTo(0.0024)])
   })
 
-  test('follows one that changes: each batch owes by the share that it was done under', () => {
+  test('that changes while it waits changes how long it waits: what is owed is work, and not time', () => {
     const duty = new Duty()
-    duty.rested(duty.worked(0.1, 0.1))
-    expect(duty.worked(0.1, 0.5)).toBeCloseTo(0.1)
+    expect(owedAfter(duty, 10, 0.1)).toBeCloseTo(90)
+    duty.rested(9, 0.1)
+    expect(duty.wait(0.1)).toBeCloseTo(81)
+    expect(duty.wait(0.9)).toBeCloseTo(1)
+  })
+
+  test('is owed for work of any length, to the last second of it', () => {
+    assert(
+      property(
+        double({ min: 0.01, max: 0.9, noNaN: true }),
+        double({ min: 0.1, max: 60, noNaN: true }),
+        (share, batch) => {
+          const duty = new Duty()
+          duty.worked(batch)
+          let rested = 0
+          for (let wait = duty.wait(share); wait > 0; wait = duty.wait(share)) {
+            const step = Math.min(wait, batch)
+            duty.rested(step, share)
+            rested += step
+          }
+          expect(batch / (batch + rested)).toBeCloseTo(share, 2)
+        },
+      ),
+    )
   })
 
   test('is not made up for after a long rest, but for a twentieth of a second', () => {
@@ -322,9 +313,9 @@ describe('a share of the time', () => {
         double({ min: 0.0005, max: 0.02, noNaN: true }),
         (rested, share, batch) => {
           const duty = new Duty()
-          duty.rested(rested)
+          duty.rested(rested, share)
           let owed = batch * (1 / share - 1)
-          while (duty.worked(batch, share) === 0 && owed < 1) owed += batch * (1 / share - 1)
+          while (owedAfter(duty, batch, share) === 0 && owed < 1) owed += batch * (1 / share - 1)
           // What it did at a stretch is worth the credit, the least wait and a batch at most.
           expect(owed).toBeLessThanOrEqual(0.05 + 0.002 + batch * (1 / share - 1) + 1e-9)
         },
@@ -340,8 +331,9 @@ describe('a share of the time', () => {
       const rows = sizer.next(options)
       const seconds = 0.0005 + rows * 0.00001
       sizer.observe(full(rows, seconds), options, target)
-      const wait = duty.worked(seconds, 0.05)
-      duty.rested(wait)
+      duty.worked(seconds)
+      const wait = duty.wait(0.05)
+      duty.rested(wait, 0.05)
       waited += wait
     }
     expect(waited).toBeGreaterThan(10)

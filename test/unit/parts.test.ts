@@ -1,4 +1,4 @@
-import { assert, constantFrom, array as listOf, nat, option, property, record } from 'fast-check'
+import { assert, boolean, constantFrom, array as listOf, nat, option, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { noArrow, type PartState, progressOfParts, reasonOfParts, statusOfParts } from '../../src/core/parts.ts'
 import type { Progress } from '../../src/core/progress.ts'
@@ -132,10 +132,20 @@ const anyProgress = record<Progress>({
   rowsDone: nat(1e6),
   rowsScanned: nat(1e6),
   rowsTotal: nat(1e6),
+  rowsTotalIsEstimate: boolean(),
   ratio: constantFrom(0, 0.5),
   rowsPerSecond: nat(1e5),
   overallRowsPerSecond: nat(1e5),
   etaSeconds: option(nat(1e5)),
+  check: option(
+    record({
+      rowsChecked: nat(1e6),
+      rowsTotal: nat(1e6),
+      ratio: constantFrom(0, 0.5),
+      rowsPerSecond: nat(1e5),
+      etaSeconds: option(nat(1e5)),
+    }),
+  ),
   stragglers: nat(100),
   quarantined: nat(100),
   throttledSeconds: nat(1e4),
@@ -150,7 +160,12 @@ describe('the progress of a run in several databases', () => {
           const status = statusOfParts(parts.map((part) => part.status))
           const whole = progressOfParts(status, parts, false)
           expect(whole.rowsDone).toBe(parts.reduce((sum, { progress }) => sum + progress.rowsDone, 0))
-          expect(whole.rowsPerSecond).toBe(parts.reduce((sum, { progress }) => sum + progress.rowsPerSecond, 0))
+          const live = parts.filter((part) => !isEnded(part.status))
+          if (!isEnded(status))
+            expect(whole.rowsPerSecond).toBe(live.reduce((sum, { progress }) => sum + progress.rowsPerSecond, 0))
+          expect(whole.check?.rowsChecked ?? 0).toBe(
+            parts.reduce((sum, { progress }) => sum + (progress.check?.rowsChecked ?? 0), 0),
+          )
           expect(whole.ratio === 1).toBe(status === 'succeeded')
           expect(whole.ratio).toBeGreaterThanOrEqual(0)
           for (const { progress } of parts)
@@ -168,14 +183,27 @@ describe('the progress of a run in several databases', () => {
     rowsDone: 0,
     rowsScanned: 0,
     rowsTotal: 0,
+    rowsTotalIsEstimate: true,
     ratio: 0,
     rowsPerSecond: 0,
     overallRowsPerSecond: 0,
     etaSeconds: null,
+    check: null,
     stragglers: 0,
     quarantined: 0,
     throttledSeconds: 0,
   }
+
+  test('has a mean over the time of the part that took longest', () => {
+    const ended = (rowsScanned: number, rowsPerSecond: number) => ({
+      status: 'succeeded' as const,
+      progress: { ...empty, rowsScanned, rowsPerSecond, overallRowsPerSecond: rowsPerSecond },
+    })
+    const whole = progressOfParts('succeeded', [ended(1000, 100), ended(1000, 50)], false)
+    expect([whole.rowsPerSecond, whole.overallRowsPerSecond]).toEqual([100, 100])
+    const going = progressOfParts('running', [ended(1000, 100), { ...part('running', 5) }], false)
+    expect(going.rowsPerSecond).toBe(0)
+  })
 
   test('takes as long as the slowest part, and does not guess for one that stands still or is out of sight', () => {
     expect(progressOfParts('running', [part('running', 5), part('running', 50)], false).etaSeconds).toBe(50)

@@ -125,12 +125,15 @@ function percent(ratio: number): string {
 
 /** What is nothing is not said. */
 function state({ status, progress }: RunBody): string[] {
-  const { rowsScanned, rowsTotal, overallRowsPerSecond, etaSeconds } = progress
+  const { rowsScanned, rowsTotal, rowsTotalIsEstimate, rowsPerSecond, etaSeconds, check } = progress
   return [
     status,
-    `${count(rowsScanned)} of ${count(rowsTotal)} rows`,
-    ...(overallRowsPerSecond > 0 ? [`${count(overallRowsPerSecond)} rows/s`] : []),
+    `${count(rowsScanned)} of ${rowsTotalIsEstimate ? 'about ' : ''}${count(rowsTotal)} rows`,
+    ...(rowsPerSecond > 0 ? [`${count(rowsPerSecond)} rows/s`] : []),
     ...(etaSeconds === null ? [] : [`${seconds(etaSeconds)} left`]),
+    ...(check ? [`${count(check.rowsChecked)} of about ${count(check.rowsTotal)} rows checked`] : []),
+    ...(check && check.rowsPerSecond > 0 ? [`${count(check.rowsPerSecond)} rows/s`] : []),
+    ...(check && check.etaSeconds !== null ? [`${seconds(check.etaSeconds)} left`] : []),
   ]
 }
 

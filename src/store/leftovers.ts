@@ -1,0 +1,27 @@
+import type { Control } from './control.ts'
+
+/** Rows that the residual check has found in slices too full for a straggler each. */
+export async function countLeftovers({ db, s }: Control, runId: string): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT coalesce(sum(found), 0)::float8 AS count FROM ${s}.leftovers WHERE run_id = $1`,
+    [runId],
+  )
+  return rows[0]?.count ?? 0
+}
+
+/** Makes ranges of these slices, for the run's workers to share as they shared the table. The caller holds the run's row. */
+export async function sendLeftoversBack({ db, s }: Control, runId: string): Promise<void> {
+  await db.query(
+    `WITH sent AS (DELETE FROM ${s}.leftovers WHERE run_id = $1 RETURNING *)
+     INSERT INTO ${s}.ranges (run_id, ordinal, kind, leaf, lower_key, upper_key, cursor, rows_again)
+     SELECT $1, (SELECT max(ordinal) FROM ${s}.ranges WHERE run_id = $1) + row_number() OVER (ORDER BY sent.id), 'keys',
+       r.leaf, sent.lower_key, sent.upper_key, sent.lower_key, sent.scanned
+     FROM sent JOIN ${s}.ranges r ON r.run_id = $1 AND r.ordinal = sent.ordinal`,
+    [runId],
+  )
+}
+
+/** A check that begins again finds them again. */
+export async function forgetLeftovers({ db, s }: Control, runId: string): Promise<void> {
+  await db.query(`DELETE FROM ${s}.leftovers WHERE run_id = $1`, [runId])
+}
