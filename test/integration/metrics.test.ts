@@ -70,7 +70,7 @@ async function startRunning(client: Client, job: string): Promise<string> {
     'the time left to be known',
     () => client.run(id),
     ({ progress }) => {
-      fastest = Math.max(fastest, progress.overallRowsPerSecond)
+      fastest = Math.max(fastest, progress.rowsPerSecond)
       return progress.etaSeconds !== null
     },
   )
