@@ -7,6 +7,7 @@ import { checkHeartbeats, checkReplicas, streamingStandbys } from './signals/rep
 import { type Sampler, startSampler } from './signals/sampler.ts'
 import { probeSettings, signalSettings } from './signals/session.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
+import { Destination } from './store/destination.ts'
 import { countBeat, readBeat } from './store/heartbeat.ts'
 import { listRunIdsByStatus } from './store/runs.ts'
 import { listStandbys, rememberStandbys, replaceStandbys } from './store/standbys.ts'
@@ -25,13 +26,17 @@ export interface Sampling {
 export function openSampling(
   config: Config & { readonly databaseUrl: string },
   control: Control,
+  destination: Destination,
   onBroken: (error: Error) => void,
 ): Sampling {
-  const open = (url: string, name: string, settings = signalSettings): Pool =>
-    createPool(url, { name: `evenkeel ${name}`, max: 1, settings, queryTimeoutMs }, onBroken)
-  const signals = open(config.databaseUrl, 'signals')
-  const probe = open(config.databaseUrl, 'probe', probeSettings)
-  const replicaPools = config.replicaUrls.map((url) => ({ name: new URL(url).host, pool: open(url, 'heartbeat') }))
+  const open = (url: string, name: string, of: Destination, settings = signalSettings): Pool =>
+    createPool(url, { name: `evenkeel ${name}`, max: 1, settings, queryTimeoutMs, destination: of }, onBroken)
+  const signals = open(config.databaseUrl, 'signals', destination)
+  const probe = open(config.databaseUrl, 'probe', destination, probeSettings)
+  const replicaPools = config.replicaUrls.map((url) => ({
+    name: new URL(url).host,
+    pool: open(url, 'heartbeat', new Destination()),
+  }))
   const heartbeats = replicaPools.map(({ name, pool }) => {
     const replica = createControl(pool, control.schema)
     return { name, read: () => readBeat(replica) }
@@ -41,6 +46,7 @@ export function openSampling(
   return {
     startSampler: (onError) =>
       startSampler({
+        server: destination,
         signals,
         probe,
         replicas: config.replicas,

@@ -11,6 +11,7 @@ import { openQueue, type QueueLocation, type TicketQueueOptions } from './queue/
 import { openSampling } from './sampling.ts'
 import { within } from './signals/within.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
+import { Destination } from './store/destination.ts'
 import { pingStore, readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { asPoolerError } from './store/pooler.ts'
@@ -68,9 +69,11 @@ export async function openSite(
 ): Promise<OpenSite> {
   const log = name === null ? parentLog : parentLog.child({ database: name })
   const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
+  // One for all its pools: what is measured is what is written to.
+  const destination = new Destination()
   const controlPool = createPool(
     config.databaseUrl,
-    { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000 },
+    { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000, destination },
     broke,
   )
   const engine = createPool(
@@ -81,13 +84,14 @@ export async function openSite(
       settings: { ...engineSettings, statement_timeout: `${config.timings.statementSeconds}s` },
       queryTimeoutMs: 2000 * config.timings.statementSeconds,
       maxUses: leasesOfASession,
+      destination,
     },
     broke,
   )
   // Of its own: whoever looks, and however slow that is, takes no connection from those who work.
   const countingPool = createPool(
     config.databaseUrl,
-    { name: 'evenkeel metrics', max: 2, settings: countingSettings, queryTimeoutMs: 5000 },
+    { name: 'evenkeel metrics', max: 2, settings: countingSettings, queryTimeoutMs: 5000, destination },
     broke,
   )
   const counting = createControl(countingPool, config.controlSchema)
@@ -104,7 +108,7 @@ export async function openSite(
     onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
   }
   const queue = openQueue(queueOptions)
-  const sampling = openSampling(config, control, broke)
+  const sampling = openSampling(config, control, destination, broke)
   const sampler =
     config.role === 'api'
       ? null

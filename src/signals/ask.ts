@@ -1,4 +1,5 @@
 import { DatabaseError, type Pool, type PoolClient, type QueryResultRow } from 'pg'
+import { faultOf } from '../core/fault.ts'
 
 /** A statement of this room, prepared once per session under its name. */
 export interface Statement {
@@ -22,7 +23,8 @@ export function askOver(pool: Pool): Ask {
 
 /**
  * Work on one connection of a pool, each statement within a limit. One that the server refuses leaves the connection as it
- * was; after anything else the pool replaces it. (`pool.query` would reconnect after either, twice a second.)
+ * was; after anything else, and where the server does not write, the pool replaces it. (`pool.query` would reconnect after
+ * either, twice a second.)
  */
 export async function onConnection<T>(pool: Pool, work: (ask: Ask, pid: number) => Promise<T>): Promise<T> {
   // The types leave out what the driver knows of its backend.
@@ -31,11 +33,11 @@ export async function onConnection<T>(pool: Pool, work: (ask: Ask, pid: number) 
     const statement = { name: `evenkeel ${name}`, text, values: [...values], query_timeout: limitMs }
     return (await client.query<R>(statement)).rows
   }
-  let broken = false
+  let broken: Error | undefined
   try {
     return await work(ask, client.processID)
   } catch (error) {
-    broken = !(error instanceof DatabaseError)
+    if (!(error instanceof DatabaseError) || faultOf(error) === 'read-only') broken = error as Error
     throw error
   } finally {
     client.release(broken)

@@ -27,6 +27,8 @@ export class Look {
   readonly #onError: (signal: SignalName, error: unknown) => void
   #seen = new Map<string, Seen>()
   #at: number | null = null
+  /** When the look that was kept last began. */
+  #beganAt = Number.NEGATIVE_INFINITY
   #underWay = false
   #complaint: string | null = null
 
@@ -46,6 +48,7 @@ export class Look {
   /** Looks once more. Never throws. */
   async take(): Promise<void> {
     this.#underWay = true
+    const beganAt = performance.now()
     try {
       this.#keep(await this.#spec.read())
       this.#complaint = null
@@ -56,13 +59,20 @@ export class Look {
       if (words !== this.#complaint) for (const signal of this.#spec.signals) this.#onError(signal, error)
       this.#complaint = words
     } finally {
+      this.#beganAt = beganAt
       this.#underWay = false
     }
   }
 
-  measured(now: number, table?: string): Measured[] {
+  /** What was found; unknown where that was on the server to which the address led before `since`. */
+  measured(now: number, table?: string, since = Number.NEGATIVE_INFINITY): Measured[] {
     const { signals, ofTables = false } = this.#spec
     if (ofTables && table === undefined) return []
+    if (this.#at !== null && this.#beganAt < since) {
+      const seconds = Math.round((now - since) / 1000)
+      const detail = `the address of the database leads to another server since ${seconds} s, on which it has not been read yet: wait a moment; if it stays so, check that the new server takes sessions`
+      return signals.map((signal) => ({ ...unknown(signal, detail), worst: null, at: now }))
+    }
     const seen = [...this.#seen.values()].filter(({ reading }) => !ofTables || reading.table === table)
     if (this.#at === null || (ofTables && seen.length === 0)) {
       const detail = this.#complaint

@@ -15,10 +15,12 @@ import { slots } from './slots.ts'
 import { snapshot } from './snapshot.ts'
 import { keyOf, type WatchedTable } from './tables.ts'
 import { vacuum } from './vacuum.ts'
+import { inRecovery } from './words.ts'
 
 export type { HeartbeatReplica, KnownStandbys, ReplicaPolicy, WatchedTable }
 
 export interface SamplerOptions {
+  readonly server: Server
   /** One connection for the signals and one for the probe, of their own, so that neither waits for the other. */
   readonly signals: Pool
   readonly probe: Pool
@@ -52,6 +54,14 @@ export interface Sampler {
 const fastMs = 500
 const slowMs = 2000
 
+/** Which server the sessions of this process are on. */
+export interface Server {
+  /** Since when they are on another one than before, if ever. Monotonic milliseconds. */
+  readonly since: number
+  /** It is a standby: sessions that are opened now may reach another one. */
+  doubt(): void
+}
+
 /** Looks at the database for as long as the process lives: once for all its runs. */
 export function startSampler(options: SamplerOptions): Sampler {
   const ask = askOver(options.signals)
@@ -64,7 +74,8 @@ export function startSampler(options: SamplerOptions): Sampler {
   )
 
   let tables: readonly WatchedTable[] = []
-  const probe = probeReader(options.probe, ask)
+  // What is quiet on one server says nothing of another.
+  const probe = anewOn(options.server, () => probeReader(options.probe, ask))
   const active = options.cores === null ? null : activeReader(options.cores)
   const slowly = { intervalMs: slowMs }
   const specs: LookSpec[] = [
@@ -78,7 +89,7 @@ export function startSampler(options: SamplerOptions): Sampler {
     },
     { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },
     // While nobody relies on it it leaves a quiet database quiet: it writes WAL, four times a second.
-    { signals: ['probe'], intervalMs: probeIntervalMs, read: async () => (tables.length > 0 ? probe() : []) },
+    { signals: ['probe'], intervalMs: probeIntervalMs, read: async () => (tables.length > 0 ? probe()() : []) },
     { signals: ['slots'], ...slowly, read: () => slots(ask) },
     { signals: ['archive'], ...slowly, read: () => archive(ask) },
     { signals: ['snapshot'], ...slowly, read: () => snapshot(ask) },
@@ -96,7 +107,7 @@ export function startSampler(options: SamplerOptions): Sampler {
     })
   }
 
-  const looks = specs.map((spec) => new Look(spec, onError))
+  const looks = specs.map((spec) => new Look({ ...spec, read: () => readHere(spec, options.server) }, onError))
   const loops: Loop[] = looks.map((look) => every(look.intervalMs, () => look.take()))
   if (options.replicas.kind === 'auto') {
     loops.push(every(slowMs, () => replicas.learn().catch((error) => onError('replicas-missing', error))))
@@ -104,7 +115,7 @@ export function startSampler(options: SamplerOptions): Sampler {
   return {
     readings(table) {
       const now = performance.now()
-      return looks.flatMap((look) => look.measured(now, table && keyOf(table)))
+      return looks.flatMap((look) => look.measured(now, table && keyOf(table), options.server.since))
     },
     async watch(watched) {
       const known = new Set(tables.map(keyOf))
@@ -117,5 +128,21 @@ export function startSampler(options: SamplerOptions): Sampler {
       closed = true
       await Promise.all(loops.map((loop) => loop.stop()))
     },
+  }
+}
+
+/** A standby is where no batch goes: whoever finds that he looks at one has the address asked again. */
+async function readHere({ read }: LookSpec, server: Server): ReturnType<LookSpec['read']> {
+  const readings = await read()
+  if (readings.some(({ detail }) => detail === inRecovery)) server.doubt()
+  return readings
+}
+
+/** What remembers looks, made again for each server. */
+function anewOn<T>(server: Server, make: () => T): () => T {
+  let made = { since: server.since, it: make() }
+  return () => {
+    if (made.since !== server.since) made = { since: server.since, it: make() }
+    return made.it
   }
 }

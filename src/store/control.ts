@@ -1,6 +1,8 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { splitStartupOptions } from '../core/connection.ts'
+import { faultOf } from '../core/fault.ts'
 import { quoteIdentifier } from '../core/identifier.ts'
+import { Destination, DestinationPool } from './destination.ts'
 import { beginSessions } from './session.ts'
 
 /** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
@@ -49,12 +51,15 @@ export function createPool(
     readonly queryTimeoutMs?: number
     /** A session is given out so often, then another takes its place. */
     readonly maxUses?: number
+    /** Shared by all pools of one database: their sessions are of one server. */
+    readonly destination?: Destination
   },
   onError: (error: Error) => void = () => undefined,
-): pg.Pool {
+): DestinationPool {
+  const { destination = new Destination() } = options
   const { url, startupOptions } = splitStartupOptions(connectionString)
   const settings = { ...sessionSettings, ...options.settings, application_name: options.name }
-  const pool = new pg.Pool({
+  const config: pg.PoolConfig = {
     connectionString: url,
     max: options.max,
     application_name: options.name,
@@ -65,8 +70,9 @@ export function createPool(
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
     ...(options.maxUses === undefined ? {} : { maxUses: options.maxUses }),
     options: startupOptions,
-    onConnect: beginSessions(connectionString, settings),
-  })
+    onConnect: beginSessions(connectionString, settings, destination),
+  }
+  const pool = new DestinationPool(config, destination)
   pool.on('error', onError)
   pool.on('connect', (client) => client.on('error', onError))
   return pool
@@ -93,6 +99,8 @@ export function createControl(pool: pg.Pool, schema: string): Control {
         await client.query('ROLLBACK').catch((failed: Error) => {
           broken = failed
         })
+        // Nor may one to a server that does not write: the address may lead to another by now.
+        if (faultOf(error) === 'read-only') broken ??= error as Error
         throw error
       } finally {
         client.release(broken)

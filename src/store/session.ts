@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg'
+import type { Destination } from './destination.ts'
 import { backendOf, checkPooler, PoolerError } from './pooler.ts'
 
 type Settings = Readonly<Record<string, string>>
@@ -7,14 +8,19 @@ type Settings = Readonly<Record<string, string>>
  * How a pool begins each of its sessions. The settings are set, not sent along with the connection: poolers refuse such
  * `options`, or drop them in silence. Throws a PoolerError when that must not or cannot be done.
  */
-export function beginSessions(connectionString: string, settings: Settings): (client: ClientBase) => Promise<void> {
+export function beginSessions(
+  connectionString: string,
+  settings: Settings,
+  destination: Destination,
+): (client: ClientBase) => Promise<void> {
   let checked: Promise<void> | null = null
   return async (client) => {
     // The types leave out what the driver was told of its backend.
     const told = client as ClientBase & { processID: number | null }
-    const backend = await backendOf(client)
+    const { backend, server } = await whoServes(client)
     if (told.processID === backend) {
       await setSettings(client, settings)
+      destination.reached(client, server)
       return
     }
     // Once for all of them: it takes sessions of its own. One that could not be made says nothing.
@@ -26,7 +32,19 @@ export function beginSessions(connectionString: string, settings: Settings): (cl
     await expectSettings(client, backend, await setSettings(client, settings))
     // A pooler's own number would cancel nobody's statement, or somebody else's.
     told.processID = backend
+    destination.reached(client, server)
   }
+}
+
+/** The process that serves a session, and the server that it is a process of: by when that was started, to the microsecond. */
+async function whoServes(client: ClientBase): Promise<{ readonly backend: number; readonly server: string }> {
+  const { rows } = await client.query<{ backend: number; server: string }>(
+    `SELECT pg_catalog.pg_backend_pid() AS backend,
+      pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.text AS server`,
+  )
+  const [row] = rows
+  if (!row) throw new Error('a session did not say which process serves it')
+  return row
 }
 
 /** Returns the settings as Postgres writes them. */

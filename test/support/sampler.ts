@@ -5,13 +5,16 @@ import { type Sampler, type SamplerOptions, startSampler } from '../../src/signa
 import { probeSettings, signalSettings } from '../../src/signals/session.ts'
 import type { WatchedTable } from '../../src/signals/tables.ts'
 import { createPool } from '../../src/store/control.ts'
+import { Destination } from '../../src/store/destination.ts'
 import { until } from './until.ts'
 
 /** A sampler on a database, as on a primary alone where nothing else is said; closed when the test ends. */
 export async function sample(url: string, options: Partial<SamplerOptions> = {}): Promise<Sampler> {
-  const signals = createPool(url, { name: 'evenkeel signals', max: 1, settings: signalSettings })
-  const probe = createPool(url, { name: 'evenkeel probe', max: 1, settings: probeSettings })
+  const destination = new Destination()
+  const signals = createPool(url, { name: 'evenkeel signals', max: 1, settings: signalSettings, destination })
+  const probe = createPool(url, { name: 'evenkeel probe', max: 1, settings: probeSettings, destination })
   const sampler = startSampler({
+    server: destination,
     signals,
     probe,
     replicas: { kind: 'none' },
