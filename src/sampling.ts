@@ -1,16 +1,15 @@
 import type { Pool } from 'pg'
+import type { ReplicaCheck } from './api/deps.ts'
 import type { Config } from './config.ts'
 import { limitOf } from './core/limits.ts'
 import type { RunOptions } from './core/options.ts'
-import { workableStatuses } from './core/run.ts'
-import { checkHeartbeats, checkReplicas, streamingStandbys } from './signals/replicas.ts'
+import { checkHeartbeats, checkReplicas, isStandby, streamingStandbys } from './signals/replicas.ts'
 import { type Sampler, startSampler } from './signals/sampler.ts'
 import { probeSettings, signalSettings } from './signals/session.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
 import { Destination } from './store/destination.ts'
 import { countBeat, readBeat } from './store/heartbeat.ts'
-import { listRunIdsByStatus } from './store/runs.ts'
-import { listStandbys, rememberStandbys, replaceStandbys } from './store/standbys.ts'
+import { listRelyingRuns, listStandbys, rememberStandbys } from './store/standbys.ts'
 
 /** A connection that has gone without a word is given up for another. */
 const queryTimeoutMs = 3000
@@ -18,8 +17,8 @@ const queryTimeoutMs = 3000
 /** The connections by which a process feels the database, and what is made of them. */
 export interface Sampling {
   startSampler(onError: (signal: string, error: unknown) => void): Sampler
-  /** What keeps replicas from being watched as these options demand, in words; empty where nothing does. */
-  checkReplicas(options: RunOptions): Promise<readonly string[]>
+  /** What replicas there are for a run with these options. Changes nothing. */
+  checkReplicas(options: RunOptions): Promise<ReplicaCheck>
   close(): Promise<void>
 }
 
@@ -61,16 +60,19 @@ export function openSampling(
       }),
     async checkReplicas(options) {
       const findings: string[] = []
+      let streaming: ReadonlyMap<string, number> | null = null
       const counts = (signal: Parameters<typeof limitOf>[0]) => limitOf(signal, options) !== null
       if (counts('replica-lag') || counts('replica-bytes') || counts('replicas-missing')) {
-        // Without a live run nobody relies on the standbys of before: one that was taken away since is not missing, and
-        // those that stream now are the ones to be missed.
-        const live = await listRunIdsByStatus(control, workableStatuses)
-        if (live.length === 0) await replaceStandbys(control, await streamingStandbys(signals, config.replicas))
+        // A session of before a failover may be on a server that is a standby now.
+        if (await isStandby(signals)) destination.doubt()
+        if (config.replicas.kind === 'auto') streaming = await streamingStandbys(signals, config.replicas)
+        const relying = await listRelyingRuns(control)
         findings.push(
           ...(await checkReplicas(signals, {
             policy: config.replicas,
-            known: await listStandbys(control),
+            // Of a standby that was taken away while no run relied on it nobody need give notice.
+            known: relying.length === 0 && streaming ? streaming : await listStandbys(control),
+            relying,
             maxLagSeconds: options.maxLagSeconds,
             maxBytes: limitOf('replica-bytes', options)?.hard ?? null,
             heartbeats: heartbeats.length > 0,
@@ -79,7 +81,7 @@ export function openSampling(
       }
       if (counts('heartbeat') && heartbeats.length > 0)
         findings.push(...(await checkHeartbeats(heartbeats, beat, options.maxLagSeconds)))
-      return findings
+      return { findings, standbys: streaming }
     },
     async close() {
       await Promise.all([signals, probe, ...replicaPools.map(({ pool }) => pool)].map((pool) => pool.end()))

@@ -3,7 +3,8 @@ import { hashParams } from '../core/job.ts'
 import { transitions } from '../core/run.ts'
 import { createRun, explainConflict, findRepeated, noSuchRun } from '../store/lifecycle.ts'
 import { drawRunNumber, findRunPlace, type NewRun } from '../store/runs.ts'
-import type { Site } from './deps.ts'
+import { expectStandbys } from '../store/standbys.ts'
+import type { ReplicaCheck, Site } from './deps.ts'
 import { findRunParts, gather, type Part, type RunParts } from './parts.ts'
 import { askEach, chooseSites, eachOrRefuse, PartlyDone, together } from './sites.ts'
 import { dispatch, foretold, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './start.ts'
@@ -19,7 +20,7 @@ interface Identity {
 /** A database that lacks its part of the run, and the part as it shall be. */
 interface Place {
   readonly site: Site
-  readonly result: Prepared
+  readonly result: Prepared & { readonly standbys: ReplicaCheck['standbys'] }
 }
 
 /**
@@ -47,14 +48,14 @@ export async function startRun(
     `Job ${request.job} cannot start`,
     async ({ site }) => {
       const prepared = await prepareRun(site, request, identity)
-      await refuseUnwatched(site, prepared.run)
-      return prepared
+      return { ...prepared, standbys: await refuseUnwatched(site, prepared.run) }
     },
   )
   const birth = known ? await birthOf(known) : await drawBirth(sites, spanned, request.job)
   try {
-    await together(places, ({ result }, tx) => {
-      const { run, ranges, residual } = result
+    await together(places, async ({ result }, tx) => {
+      const { run, ranges, residual, standbys } = result
+      if (standbys) await expectStandbys(tx, standbys)
       return createRun(tx, { ...run, ...birth }, ranges, residual, foretold(result) ?? {})
     })
   } catch (error) {

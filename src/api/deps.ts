@@ -19,8 +19,15 @@ export interface Site {
   readonly catalogue: Catalogue
   readonly log: Logger
   readonly timings: Timings
-  /** What keeps replicas from being watched as a run with these options demands, each with what to do; empty where nothing does. */
-  readonly checkReplicas: (options: RunOptions) => Promise<readonly string[]>
+  readonly checkReplicas: (options: RunOptions) => Promise<ReplicaCheck>
+}
+
+/** What replicas there are for a run that shall start. */
+export interface ReplicaCheck {
+  /** What keeps them from being watched as its options demand, each with what to do; empty where nothing does. */
+  readonly findings: readonly string[]
+  /** Those that stream now, and how many by each name: to be missed when they go. Null where none is to be. */
+  readonly standbys: ReadonlyMap<string, number> | null
 }
 
 /** What the API is given by whoever composes it. */

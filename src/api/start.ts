@@ -9,7 +9,7 @@ import { inspectTarget } from '../engine/inspect.ts'
 import { planRanges } from '../engine/plan.ts'
 import { advanceRun } from '../store/advance.ts'
 import type { NewRun, Run } from '../store/runs.ts'
-import type { Site } from './deps.ts'
+import type { ReplicaCheck, Site } from './deps.ts'
 import type { startRunSchema } from './schemas.ts'
 import { lookAtSpace, type SpaceLook, type SpaceReport, tellSpace } from './space.ts'
 
@@ -65,9 +65,12 @@ export async function prepareRun(
 }
 
 /** A replica that should be watched and cannot be refuses the run now, instead of holding it at its first batch. */
-export async function refuseUnwatched({ checkReplicas }: Site, { job, options }: Prepared['run']): Promise<void> {
-  const findings = await checkReplicas(options)
-  if (findings.length === 0) return
+export async function refuseUnwatched(
+  { checkReplicas }: Site,
+  { job, options }: Prepared['run'],
+): Promise<ReplicaCheck['standbys']> {
+  const { findings, standbys } = await checkReplicas(options)
+  if (findings.length === 0) return standbys
   throw new Problem('conflict', `Job ${job} cannot start: its replicas cannot be watched. ${findings.join(' ')}`, {
     findings,
   })

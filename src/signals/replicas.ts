@@ -9,13 +9,25 @@ import { within } from './within.ts'
 
 export interface ReplicaDemand {
   readonly policy: ReplicaPolicy
-  /** Standbys that live runs rely on, and how many by each name. */
+  /** Standbys that runs rely on, and how many by each name. */
   readonly known: ReadonlyMap<string, number>
+  /** The runs that rely on them. */
+  readonly relying?: readonly string[]
   readonly maxLagSeconds: number
   /** Null: bytes do not count. */
   readonly maxBytes?: number | null
   /** Whether replicas are read by URLs of their own as well. */
   readonly heartbeats: boolean
+}
+
+/** Whether the server is a standby itself. */
+export async function isStandby(pool: Pool): Promise<boolean> {
+  const ask = askOver(pool)
+  const rows = await ask<{ standby: boolean }>({
+    name: 'standby',
+    text: 'SELECT pg_catalog.pg_is_in_recovery() AS standby',
+  })
+  return rows[0]?.standby === true
 }
 
 /** The standbys that count and stream now, and how many by each name; none where that cannot be told. */
@@ -39,12 +51,12 @@ export async function checkReplicas(pool: Pool, demand: ReplicaDemand): Promise<
         ]
   }
   return [
-    ...missing(policy, known, standbys),
+    ...missing(demand, standbys),
     ...standbys.flatMap((standby) => behind(policy, demand, replication.position, standby)),
   ]
 }
 
-function missing(policy: ReplicaPolicy, known: ReadonlyMap<string, number>, standbys: readonly Standby[]): string[] {
+function missing({ policy, known, relying = [] }: ReplicaDemand, standbys: readonly Standby[]): string[] {
   const counts = countNames(standbys.map(({ name }) => name))
   const expected = policy.kind === 'named' ? countNames(policy.names) : known
   return [...expected].flatMap(([name, number]) => {
@@ -54,9 +66,17 @@ function missing(policy: ReplicaPolicy, known: ReadonlyMap<string, number>, stan
     const otherwise =
       policy.kind === 'named'
         ? 'correct REPLICAS'
-        : 'if it is gone for good, end the runs that rely on it, or name in REPLICAS those that count'
+        : `if it is gone for good, end the runs that rely on it${named(relying)}, or name in REPLICAS those that count`
     return [`${who} should be streaming from this primary and is not. Start it, or ${otherwise}.`]
   })
+}
+
+const mostNamed = 5
+
+function named(runs: readonly string[]): string {
+  if (runs.length === 0) return ''
+  const more = runs.length > mostNamed ? ` and ${runs.length - mostNamed} more` : ''
+  return ` (${runs.slice(0, mostNamed).join(', ')}${more})`
 }
 
 function behind(

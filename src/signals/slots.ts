@@ -9,13 +9,16 @@ interface Slot {
   bytes: number | null
 }
 
-/** Temporary slots go with their sessions, as soon as a base backup is over. */
+/**
+ * A slot keeps WAL from restart_lsn on, which for a logical one lies behind what its consumer has confirmed: as far behind as
+ * the oldest transaction that was open then. Temporary slots go with their sessions, as soon as a base backup is over.
+ */
 async function readSlots(ask: Ask): Promise<Slot[]> {
   return ask<Slot>({
     name: 'slots',
     text: `SELECT slot_name::text AS name, wal_status AS status, pg_catalog.pg_is_in_recovery() AS in_recovery,
       CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_wal_lsn_diff(
-        pg_catalog.pg_current_wal_lsn(), coalesce(confirmed_flush_lsn, restart_lsn))::float8 END AS bytes
+        pg_catalog.pg_current_wal_lsn(), least(restart_lsn, confirmed_flush_lsn))::float8 END AS bytes
     FROM pg_catalog.pg_replication_slots WHERE NOT temporary`,
   })
 }

@@ -142,6 +142,55 @@ test('a standby that is killed counts as one that stands still, and then as miss
   await expectTouchedOnce(database, rows)
 })
 
+test('a standby that a run relies on stays expected, whatever else is started, until the run is ended', async () => {
+  const here = await scene()
+  const { database, client } = here
+  const known = () => database.query('SELECT name, count FROM evenkeel.standbys ORDER BY name')
+  const refusal = async () => {
+    const { status, body } = await client.call<{ detail: string }>('POST', '/runs', { job: 'touch' })
+    return `${status} ${body.detail}`
+  }
+  const id = await here.start()
+  await moving(database, 2000)
+  await standby.kill()
+  onTestFinished(() => standby.restart())
+  expect((await client.call('POST', `/runs/${id}/pause`)).body.status).toBe('paused')
+  expect(await refusal()).toMatch(
+    new RegExp(`^409 .*Standby one should be streaming.*end the runs that rely on it \\(${id}\\)`),
+  )
+  expect(await known()).toEqual([{ name: 'one', count: 1 }])
+  await client.call('POST', `/runs/${id}/resume`)
+  await heldBy(here, id, ['replica-lag', 'replicas-missing'])
+  const then = await done(database)
+  await heldBy(here, id, ['replicas-missing'])
+  expect((await done(database)) - then).toBeLessThanOrEqual(200)
+
+  await client.call('POST', `/runs/${id}/cancel`)
+  expect(await refusal()).toMatch(/^409 .*No standby streams/)
+  expect(await known()).toEqual([{ name: 'one', count: 1 }])
+})
+
+test('a standby that a failed run may be retried with stays expected until that run is cancelled', async () => {
+  const { database, client } = await scene()
+  const known = () => database.query('SELECT name, count FROM evenkeel.standbys ORDER BY name')
+  const failed = await client.start('touch')
+  await until('the standby to be known', async () => (await known()).length === 1)
+  await client.call('POST', `/runs/${failed}/pause`)
+  await database.query("UPDATE evenkeel.runs SET status = 'failed', ended_at = now() WHERE id = $1", [failed])
+  const other = await startStandby(primary, { name: 'two' })
+  onTestFinished(() => other.stop())
+  await standby.kill()
+  onTestFinished(() => standby.restart())
+  await until('its row to vanish', () =>
+    database.value<boolean>("SELECT count(*) = 1 FROM pg_stat_replication WHERE application_name IN ('one', 'two')"),
+  )
+  const refused = await client.call<{ detail: string }>('POST', '/runs', { job: 'count' })
+  expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining(`(${failed})`)])
+  await client.call('POST', `/runs/${failed}/cancel`)
+  await client.start('count', { options: { maxRowsPerSecond: 100 } })
+  expect(await known()).toEqual([{ name: 'two', count: 1 }])
+})
+
 test('on an idle primary nothing is held: no WAL is no lag', async () => {
   const here = await scene()
   // Long enough for a clock that runs on without WAL to pass the limit.

@@ -16,6 +16,7 @@ beforeAll(async () => {
       fsync: 'on',
       autovacuum: 'off',
       max_prepared_transactions: '5',
+      wal_level: 'logical',
       archive_mode: 'on',
       archive_command: 'false',
       wal_keep_size: '0',
@@ -215,6 +216,25 @@ describe('slots', () => {
       () => reading(sampler, 'slots'),
       (measured) => measured === undefined,
     )
+  })
+
+  test('keep what a consumer that has confirmed all of it may need again: from the oldest open transaction on', async () => {
+    await admin.query('CREATE TABLE decoded (id int)')
+    await admin.query("SELECT pg_create_logical_replication_slot('confirmed', 'test_decoding')")
+    const open = await sessionNamed(server.url, 'open')
+    await open.query('BEGIN; INSERT INTO decoded VALUES (1)')
+    await writeWal(3_000_000)
+    // A commit: what is not flushed yet is not given to consumers.
+    await admin.query("INSERT INTO decoded VALUES (2)")
+    await admin.query("SELECT count(*) FROM pg_logical_slot_get_changes('confirmed', NULL, NULL)")
+    const { rows } = await admin.query<{ unread: number }>(
+      "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int AS unread FROM pg_replication_slots WHERE slot_name = 'confirmed'",
+    )
+    expect(rows[0]?.unread).toBeLessThan(1_000_000)
+    const sampler = await sample(server.url)
+    await untilReading(sampler, 'slots', ({ value }) => (value ?? 0) >= 3_000_000)
+    await open.query('COMMIT')
+    await admin.query("SELECT pg_drop_replication_slot('confirmed')")
   })
 
   test('that are temporary go by themselves and do not count', async () => {
