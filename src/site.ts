@@ -7,17 +7,20 @@ import { explainConnection } from './core/connection.ts'
 import { Problem } from './core/errors.ts'
 import { engineSettings } from './engine/session.ts'
 import { prepareQueue } from './queue/schema.ts'
+import { seldom } from './queue/seldom.ts'
 import { openQueue, type QueueLocation, type TicketQueueOptions } from './queue/tickets.ts'
 import { openSampling } from './sampling.ts'
 import { within } from './signals/within.ts'
 import { type Control, createControl, createPool } from './store/control.ts'
 import { Destination } from './store/destination.ts'
+import { refuseEncoding } from './store/encoding.ts'
 import { pingStore, readInstance } from './store/instance.ts'
 import { migrate } from './store/migrate.ts'
 import { asPoolerError } from './store/pooler.ts'
 import { underVersion } from './store/version.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { createMetrics, type MetricSources, type Metrics, type PoolUse } from './telemetry/metrics.ts'
+import { openTicketing } from './ticketing.ts'
 import { PaceKeeper } from './worker/pace.ts'
 import { startWorker, type Worker } from './worker/worker.ts'
 
@@ -105,14 +108,22 @@ export async function openSite(
   const queueOptions: TicketQueueOptions = {
     location,
     instance,
-    onError: (error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
+    onError: seldom((error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back')),
   }
-  const queue = openQueue(queueOptions)
+  const queue = openTicketing(openQueue(queueOptions), control)
+  // Said now, and not when the first run stands still; the service starts all the same.
+  queue.probe().catch((error: unknown) => log.debug({ err: error }, 'the queue has refused the first ticket'))
   const sampling = openSampling(config, control, destination, broke)
   const sampler =
     config.role === 'api'
       ? null
       : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
+  // Once, where people look first: a run says it as well, as long as it is slowed by it.
+  void sampler?.ready.then(() => {
+    const blind = sampler.readings().find(({ signal, value }) => signal === 'others' && value === null)
+    if (blind)
+      log.warn(`whether others are at work cannot be seen, so runs leave them most of the time: ${blind.detail}`)
+  })
   let pace: PaceKeeper | null = null
   let worker: Worker | null = null
   const ping = oneAtATime(() => pingStore(counting))
@@ -186,6 +197,7 @@ async function prepare(
   pools: readonly Pool[],
 ): Promise<{ instance: string; version: number }> {
   try {
+    await refuseEncoding(control)
     const version = await migrate(control)
     await prepareQueue(location)
     return { instance: await readInstance(control), version }

@@ -26,7 +26,9 @@ export function findRedis(): Promise<string | null> {
   return findProgram(['redis-server', 'valkey-server'], 'redis')
 }
 
-export async function startRedis(options: { port?: number } = {}): Promise<EmbeddedRedis> {
+export async function startRedis(
+  options: { port?: number; settings?: Readonly<Record<string, string>> } = {},
+): Promise<EmbeddedRedis> {
   const binary = await findRedis()
   if (binary === null) throw new Error('no redis-server here: run `node scripts/redis.mjs`, or set REDIS_URL')
   const guard = new Guard()
@@ -35,8 +37,8 @@ export async function startRedis(options: { port?: number } = {}): Promise<Embed
     for (let attempt = 1; ; attempt++) {
       const port = options.port ?? (await freePort())
       try {
-        const pid = await launch(binary, folder, port, guard)
-        return running(binary, folder, port, guard, pid)
+        const pid = await launch(binary, folder, port, guard, options.settings)
+        return running(binary, folder, port, guard, pid, options.settings)
       } catch (error) {
         if (options.port !== undefined || attempt >= 5) throw error
       }
@@ -47,7 +49,13 @@ export async function startRedis(options: { port?: number } = {}): Promise<Embed
   }
 }
 
-async function launch(binary: string, folder: string, port: number, guard: Guard): Promise<number> {
+async function launch(
+  binary: string,
+  folder: string,
+  port: number,
+  guard: Guard,
+  more: Readonly<Record<string, string>> = {},
+): Promise<number> {
   const settings = {
     port,
     bind: '127.0.0.1',
@@ -55,6 +63,7 @@ async function launch(binary: string, folder: string, port: number, guard: Guard
     logfile: join(folder, 'redis.log'),
     save: '',
     appendonly: 'no',
+    ...more,
   }
   const args = Object.entries({ ...settings, 'maxmemory-policy': 'noeviction', daemonize: 'no' })
   const child = spawn(
@@ -82,7 +91,14 @@ async function launch(binary: string, folder: string, port: number, guard: Guard
   )
 }
 
-function running(binary: string, folder: string, port: number, guard: Guard, first: number): EmbeddedRedis {
+function running(
+  binary: string,
+  folder: string,
+  port: number,
+  guard: Guard,
+  first: number,
+  settings: Readonly<Record<string, string>> | undefined,
+): EmbeddedRedis {
   let server: { pid: number; born: string | null } | null = { pid: first, born: birth(first) }
   const down = async (how: Steps) => {
     if (server !== null) await end(server.pid, server.born, how)
@@ -99,7 +115,7 @@ function running(binary: string, folder: string, port: number, guard: Guard, fir
     kill: () => down([]),
     restart: async () => {
       await down(steps)
-      const pid = await launch(binary, folder, port, guard)
+      const pid = await launch(binary, folder, port, guard, settings)
       server = { pid, born: birth(pid) }
     },
     flush: async () => {

@@ -1,11 +1,21 @@
 import { assertSchemaCompatibility, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
 import pg from 'pg'
+import { splitStartupOptions } from '../core/connection.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { quoteIdentifier } from '../core/identifier.ts'
 import type { QueueLocation } from './tickets.ts'
 
-/** Of every session of the queue: none waits for ever, nor keeps others waiting. */
-const settings = { lock_timeout: '5s', statement_timeout: '10s', idle_in_transaction_session_timeout: '10s' }
+export const sessionName = 'evenkeel queue'
+
+/** Of every session of the queue, whatever its address, role or database say: none waits for ever, nor keeps others waiting. */
+const settings = {
+  application_name: sessionName,
+  client_encoding: 'UTF8',
+  default_transaction_isolation: 'read committed',
+  lock_timeout: '5s',
+  statement_timeout: '10s',
+  idle_in_transaction_session_timeout: '10s',
+}
 
 export async function beginSession(client: pg.ClientBase, schema: string): Promise<void> {
   await client.query(
@@ -19,10 +29,33 @@ export async function beginSession(client: pg.ClientBase, schema: string): Promi
  * finds its schema unusable asks again without a pause. Throws a Problem where others hold its tables, else what Postgres throws.
  */
 export async function prepareQueue(location: QueueLocation): Promise<void> {
-  if (location.kind === 'redis') return
+  if (location.kind === 'postgres') await migrateQueue(location, false)
+}
+
+/**
+ * Makes the queue's tables and functions again where some of them are gone: what was in them is lost, which the rescuer
+ * writes again. Where that was done a moment ago, by another process, it is left.
+ */
+export async function repairQueue(location: QueueLocation): Promise<void> {
+  if (location.kind === 'postgres') await migrateQueue(location, true)
+}
+
+/** Whether an error says that the queue's schema, or something in it, is not there. */
+export function isIncomplete(error: unknown): boolean {
+  return error instanceof SchemaMigrationRequiredError || goneStates.has((error as { code?: string }).code ?? '')
+}
+
+/** Undefined schema, table, function, type, column. */
+const goneStates = new Set(['3F000', '42P01', '42883', '42704', '42703'])
+/** A repair of so long ago is one of what fails now. */
+const repairedWithin = '5 seconds'
+
+async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' }>, anew: boolean): Promise<void> {
+  const { url, startupOptions } = splitStartupOptions(location.url)
   const client = new pg.Client({
-    connectionString: location.url,
-    application_name: 'evenkeel queue',
+    connectionString: url,
+    options: startupOptions,
+    application_name: sessionName,
     connectionTimeoutMillis: 10_000,
   })
   // A connection that breaks fails the statement it is in; unheard, its event would end the process as well.
@@ -30,14 +63,18 @@ export async function prepareQueue(location: QueueLocation): Promise<void> {
   await client.connect()
   try {
     await beginSession(client, location.schema)
-    if (await isUpToDate(client, location.schema)) return
+    if (!anew && (await isUpToDate(client, location.schema))) return
     const found = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [location.schema])
     const exists = found.rowCount === 1
     await runMigrations(
       {
-        // CREATE SCHEMA IF NOT EXISTS asks for the right to create in the database even where the schema is there.
-        query: async (text: string, values?: unknown[]) =>
-          exists && text.startsWith('CREATE SCHEMA') ? { rows: [], rowCount: 0 } : client.query(text, values),
+        query: async (text: string, values?: unknown[]) => {
+          // CREATE SCHEMA IF NOT EXISTS asks for the right to create in the database even where the schema is there. It is
+          // the first statement under the lock of all who migrate.
+          if (!exists || !text.startsWith('CREATE SCHEMA')) return client.query(text, values)
+          if (anew && !(await wasRepaired(client, location.schema))) await emptySchema(client, location.schema)
+          return { rows: [], rowCount: 0 }
+        },
       } as Parameters<typeof runMigrations>[0],
       location.schema,
     )
@@ -60,4 +97,38 @@ async function isUpToDate(client: pg.Client, schema: string): Promise<boolean> {
     if (error instanceof SchemaMigrationRequiredError) return false
     throw error
   }
+}
+
+async function wasRepaired(client: pg.Client, schema: string): Promise<boolean> {
+  const ledger = await client.query(
+    `SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE n.nspname OPERATOR(pg_catalog.=) $1 AND c.relname OPERATOR(pg_catalog.=) 'migration'`,
+    [schema],
+  )
+  if (ledger.rowCount === 0) return false
+  const { rows } = await client.query<{ recent: boolean }>(
+    `SELECT coalesce(max(applied_at) > pg_catalog.clock_timestamp() - interval '${repairedWithin}', false) AS recent
+    FROM ${quoteIdentifier(schema)}.migration`,
+  )
+  return rows[0]?.recent === true
+}
+
+/** Drops what is in the schema, and not the schema: the role may not be allowed to make it again. */
+async function emptySchema(client: pg.Client, schema: string): Promise<void> {
+  const { rows } = await client.query<{ drop: string }>(
+    `WITH here AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+    SELECT pg_catalog.format('DROP TABLE IF EXISTS %I.%I CASCADE', $1, relname) AS drop
+    FROM pg_catalog.pg_class JOIN here ON relnamespace = here.oid WHERE relkind IN ('r', 'p')
+    UNION ALL
+    SELECT pg_catalog.format('DROP SEQUENCE IF EXISTS %I.%I CASCADE', $1, relname)
+    FROM pg_catalog.pg_class JOIN here ON relnamespace = here.oid WHERE relkind = 'S'
+    UNION ALL
+    SELECT pg_catalog.format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::pg_catalog.regprocedure)
+    FROM pg_catalog.pg_proc p JOIN here ON pronamespace = here.oid
+    UNION ALL
+    SELECT pg_catalog.format('DROP TYPE IF EXISTS %I.%I CASCADE', $1, typname)
+    FROM pg_catalog.pg_type JOIN here ON typnamespace = here.oid WHERE typtype IN ('e', 'd')`,
+    [schema],
+  )
+  for (const { drop } of rows) await client.query(drop)
 }

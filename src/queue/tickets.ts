@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Queue, type QueueOptions, Worker, type WorkerOptions } from 'bullmq'
 import type pg from 'pg'
 import { splitStartupOptions } from '../core/connection.ts'
+import { Acceptance, isAnswer } from './acceptance.ts'
 import { HeardClient, heardPostgresBackend } from './backend.ts'
-import { beginSession } from './schema.ts'
+import { beginSession, isIncomplete, repairQueue, sessionName } from './schema.ts'
 
 /** What the queue carries: which range of which run wants work. Everything else stands in Postgres. */
 export interface Ticket {
@@ -11,6 +13,8 @@ export interface Ticket {
   readonly runId: string
   readonly ordinal: number
   readonly delaySeconds: number
+  /** Its range says that the queue has refused a ticket of before. */
+  readonly refused?: boolean
 }
 
 /** Where tickets are kept: Redis where there is one, else the same Postgres; the behaviour is the same. */
@@ -19,10 +23,15 @@ export type QueueLocation =
   | { readonly kind: 'postgres'; readonly url: string; readonly schema: string }
 
 export interface TicketQueue {
-  /** Puts tickets out. One that is lost on the way, or later, is replaced by the rescuer. */
+  /**
+   * Puts tickets out. One that is lost on the way, or later, is replaced by the rescuer. Throws TicketsRefused where the
+   * queue does not take them.
+   */
   put(tickets: readonly Ticket[]): Promise<void>
   /** Where a ticket is: to be handed out, to be so later, or in a worker's hand; null when the queue does not know it. */
   whereabouts(ticketId: string): Promise<'queued' | 'delayed' | 'in-hand' | null>
+  /** Puts a ticket that means nothing, and takes it back. Throws TicketsRefused where that cannot be done. */
+  probe(): Promise<void>
   /** Tickets by state. */
   depth(): Promise<Record<'waiting' | 'delayed' | 'active', number>>
   close(): Promise<void>
@@ -43,6 +52,9 @@ export interface TicketQueueOptions {
 }
 
 const queueName = 'tickets'
+const probeName = 'probe'
+/** A probe is taken back at once; one whose process died in between falls due, and is dropped. */
+const probeDelayMs = 60_000
 const answerWithinMs = 3000
 const reopenAfterMs = 1000
 const mostErrorsPerSecond = 20
@@ -60,22 +72,48 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
       location.kind === 'redis'
         ? new Queue(queueName, { ...options, connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
         : new Queue(queueName, { ...options, connection: postgres(location, 2) }, heardPostgresBackend)
-    created.on('error', onError)
+    created.on('error', (error) => {
+      lastError = error
+      onError(error)
+    })
     return created as Queue
   }
+  /** What the connection said last: a call that it fails knows only that it has waited. */
+  let lastError: Error | null = null
   let queue = create()
+  const acceptance = new Acceptance(onError)
+  const offer = (question: (queue: Queue) => Promise<unknown>) =>
+    acceptance.offer(async () => {
+      lastError = null
+      try {
+        await ask(question)
+      } catch (error) {
+        throw isAnswer(error) ? error : (lastError ?? error)
+      }
+    })
+  const replace = (asked: Queue) => {
+    if (asked !== queue) return
+    queue = create()
+    void closeWithin(asked)
+  }
   const ask = async <T>(question: (queue: Queue) => Promise<T>): Promise<T> => {
     const asked = queue
     try {
       await within(asked.waitUntilReady())
     } catch (error) {
-      if (location.kind === 'postgres' && asked === queue) {
-        queue = create()
-        void closeWithin(asked)
-      }
-      throw error
+      if (location.kind === 'postgres') replace(asked)
+      if (!isIncomplete(error)) throw error
+      await repairQueue(location)
+      return within(question(queue))
     }
-    return within(question(asked))
+    try {
+      return await within(question(asked))
+    } catch (error) {
+      if (!isIncomplete(error)) throw error
+      await repairQueue(location)
+      replace(asked)
+      return within(question(queue))
+    }
   }
   return {
     async put(tickets) {
@@ -85,7 +123,12 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
         // Nothing is kept of a ticket that has been used: the queue's memory does not grow with the run.
         opts: { jobId: id, delay: Math.round(delaySeconds * 1000), removeOnComplete: true, removeOnFail: true },
       }))
-      if (jobs.length > 0) await ask((asked) => asked.addBulk(jobs))
+      if (jobs.length > 0) await offer((asked) => asked.addBulk(jobs))
+    },
+    async probe() {
+      if (acceptance.isFresh) return
+      const opts = { jobId: `probe.${randomBytes(6).toString('hex')}`, delay: probeDelayMs, removeOnComplete: true }
+      await offer(async (asked) => (await asked.add(probeName, {}, opts)).remove())
     },
     async whereabouts(ticketId) {
       const job = await ask((asked) => asked.getJob(ticketId))
@@ -106,7 +149,7 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
 export function consumeTickets(
   { location, instance, onError }: TicketQueueOptions,
   slots: number,
-  work: (ticket: Omit<Ticket, 'delaySeconds'>) => Promise<void>,
+  work: (ticket: Pick<Ticket, 'id' | 'runId' | 'ordinal'>) => Promise<void>,
 ): TicketConsumer {
   const options = {
     ...prefixed(instance),
@@ -115,7 +158,8 @@ export function consumeTickets(
     // A ticket whose worker died is handed out again by BullMQ too; its lease tells that it is an old one.
     maxStalledCount: 1_000_000,
   }
-  const process = async (job: { id?: string | undefined; data: unknown }) => {
+  const process = async (job: { name: string; id?: string | undefined; data: unknown }) => {
+    if (job.name === probeName) return
     const ticket = { id: job.id, ...(job.data as object | null) }
     if (isTicket(ticket)) await work({ id: ticket.id, runId: ticket.runId, ordinal: ticket.ordinal })
     else onError(new Error('something that is no ticket was in the queue; it is dropped'))
@@ -139,19 +183,30 @@ export function consumeTickets(
       const current = create()
       worker = current
       const flood = new Flood()
+      let incomplete = false
+      let giveUp: () => void = () => undefined
+      const givenUp = new Promise<void>((resolve) => {
+        giveUp = resolve
+      })
       current.on('error', (error) => {
+        if (isIncomplete(error)) {
+          incomplete = true
+          giveUp()
+        }
         // Some errors make BullMQ ask again without a pause, and no timer of the process ever fires.
         if (flood.rises()) void current.close(true)
         if (!flood.high) onError(error)
       })
       try {
         await current.waitUntilReady()
-        if (!stopping.signal.aborted) await current.run()
+        // What is missing of the queue keeps it from ever coming to its end.
+        if (!stopping.signal.aborted) await Promise.race([current.run(), givenUp])
       } catch (error) {
         onError(error as Error)
       }
       if (stopping.signal.aborted) return
       await closeWithin(current)
+      if (incomplete) await repairQueue(location).catch(onError)
       await sleep(reopenAfterMs, undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
@@ -169,7 +224,7 @@ export function consumeTickets(
 }
 
 /** What is in the queue may be anybody's. What looks like a ticket is compared with the range's own before it counts. */
-function isTicket(found: object): found is Omit<Ticket, 'delaySeconds'> {
+function isTicket(found: object): found is Pick<Ticket, 'id' | 'runId' | 'ordinal'> {
   const { id, runId, ordinal } = found as Partial<Record<keyof Ticket, unknown>>
   const isText = (text: unknown) => typeof text === 'string' && text.length <= 200 && !text.includes('\0')
   return isText(id) && isText(runId) && Number.isInteger(ordinal) && Math.abs(ordinal as number) < 2 ** 31
@@ -197,7 +252,8 @@ class Flood {
 }
 
 function prefixed(instance: string): Pick<QueueOptions & WorkerOptions, 'prefix'> {
-  return { prefix: `evenkeel-${instance}` }
+  // In braces: all keys are in one slot of a Redis Cluster, where a script may touch them together.
+  return { prefix: `{evenkeel-${instance}}` }
 }
 
 function redis(url: string, options: { maxRetriesPerRequest: number | null }) {
@@ -207,16 +263,19 @@ function redis(url: string, options: { maxRetriesPerRequest: number | null }) {
 function postgres({ url, schema }: { url: string; schema: string }, connections: number) {
   // BullMQ sends its search_path along as startup options, which poolers refuse or drop. Those in the URL, even if
   // there are none, replace them; its queries all go over the pool, its notifications need no search_path.
-  const connectionString = new URL(url)
-  connectionString.searchParams.set('options', splitStartupOptions(url).startupOptions)
+  const split = splitStartupOptions(url)
+  const connectionString = new URL(split.url)
+  connectionString.searchParams.set('options', split.startupOptions)
   return {
     connectionString: connectionString.href,
     Client: HeardClient,
     onConnect: (client: pg.ClientBase) => beginSession(client, schema),
     schema,
     max: connections,
-    application_name: 'evenkeel queue',
+    application_name: sessionName,
     keepAlive: true,
+    // So that they are where the address leads, in the end.
+    maxLifetimeSeconds: 60,
   }
 }
 

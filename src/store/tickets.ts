@@ -7,7 +7,12 @@ export interface Ticket {
   readonly runId: string
   readonly ordinal: number
   readonly delaySeconds: number
+  /** The range says that the queue has refused its ticket. */
+  readonly refused?: boolean
 }
+
+/** What a range is throttled by while the queue does not take its ticket. */
+export const queueSignal = 'queue'
 
 /** Marks ranges as having a ticket out, none to be woken before `afterSeconds`, and says after how many seconds each may be. */
 export async function assignTickets(
@@ -23,7 +28,8 @@ export async function assignTickets(
      FROM unnest($2::int[], $3::text[]) AS t (ordinal, id)
      WHERE r.run_id = $1 AND r.ordinal = t.ordinal
      RETURNING r.run_id AS "runId", r.ordinal, r.ticket AS id,
-       greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds"`,
+       greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds",
+       coalesce(r.throttle->>'signal' = '${queueSignal}', false) AS refused`,
     [runId, tickets.map((ticket) => ticket.ordinal), tickets.map((ticket) => ticket.id), afterSeconds],
   )
   return rows
@@ -39,6 +45,33 @@ export async function listOverdueTickets({ db, s }: Control, graceSeconds: numbe
     [workableStatuses, graceSeconds],
   )
   return rows
+}
+
+/** Takes back tickets that the queue has not taken, and says so on their ranges. The rescuer writes new ones. */
+export async function withholdTickets(
+  { db, s }: Control,
+  tickets: readonly Ticket[],
+  reason: string,
+  since: Date,
+): Promise<void> {
+  const throttle = { reason, signal: queueSignal, value: null, limit: null, since: since.toISOString() }
+  await db.query(`UPDATE ${s}.ranges SET ticket = NULL, throttle = $3 WHERE run_id = ANY($1) AND ticket = ANY($2)`, [
+    ...idsOf(tickets),
+    JSON.stringify(throttle),
+  ])
+}
+
+/** Takes that back: the queue has taken these tickets. */
+export async function forgetRefusal({ db, s }: Control, tickets: readonly Ticket[]): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.ranges SET throttle = NULL
+     WHERE run_id = ANY($1) AND ticket = ANY($2) AND throttle->>'signal' = '${queueSignal}'`,
+    idsOf(tickets),
+  )
+}
+
+function idsOf(tickets: readonly Ticket[]): [string[], string[]] {
+  return [[...new Set(tickets.map(({ runId }) => runId))], tickets.map(({ id }) => id)]
 }
 
 /** Takes back a ticket that the queue has lost. False when it was taken up after all. */

@@ -1,5 +1,6 @@
 import { workableStatuses } from '../core/run.ts'
 import type { Timings } from '../core/timings.ts'
+import { seldom } from '../queue/seldom.ts'
 import { rescueRanges } from '../store/handover.ts'
 import { settleRun } from '../store/lifecycle.ts'
 import { listRunIdsByStatus } from '../store/runs.ts'
@@ -29,13 +30,16 @@ const whyReplaced = {
 /** Puts back to work whatever has nobody: until the signal says stop, once a second. Any number of them may run. */
 export async function keepRescuing(deps: WorkerDeps, stop: AbortSignal): Promise<void> {
   const stuck: Stuck = new Map()
+  const complain = seldom((error) =>
+    deps.log.warn({ err: error }, 'rescuer could not do its round; it tries again in a second'),
+  )
   while (!stop.aborted) {
     for (const task of [rescueLeases, replaceLostTickets, settleStopped, advanceLive]) {
       if (stop.aborted) return
       try {
         await task(deps, stuck)
       } catch (error) {
-        deps.log.warn({ err: error, task: task.name }, 'rescuer could not do its round; it tries again in a second')
+        complain(error as Error)
       }
     }
     await waitSeconds(deps.timings.rescueEverySeconds, stop)

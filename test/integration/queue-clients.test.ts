@@ -2,8 +2,10 @@ import { Queue } from 'bullmq'
 import type pg from 'pg'
 import { expect, test } from 'vitest'
 import { HeardClient, heardPostgresBackend } from '../../src/queue/backend.ts'
-import { prepareQueue } from '../../src/queue/schema.ts'
+import { beginSession, prepareQueue } from '../../src/queue/schema.ts'
 import { createDatabase } from '../support/database.ts'
+import { createItems } from '../support/items.ts'
+import { startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 test('an error that the server sends to a client whom nobody listens to any more does not end the process', async () => {
@@ -42,4 +44,30 @@ test('every client of the queue on Postgres is such a one: those of its pool, an
   pooled.release()
   expect(pooled).toBeInstanceOf(HeardClient)
   await queue.close()
+})
+
+test('sessions of the queue are what evenkeel makes them, whatever the database and the address say', async () => {
+  const database = await createDatabase()
+  await database.query(`ALTER DATABASE ${database.name} SET default_transaction_isolation = 'serializable'`)
+  const client = new HeardClient({ connectionString: `${database.url}?application_name=shop&client_encoding=LATIN1` })
+  await client.connect()
+  await beginSession(client, 'evenkeel_queue')
+  const { rows } = await client.query(
+    "SELECT current_setting('transaction_isolation') AS isolation, current_setting('application_name') AS name, current_setting('client_encoding') AS encoding",
+  )
+  await client.end()
+  expect(rows).toEqual([{ isolation: 'read committed', name: 'evenkeel queue', encoding: 'UTF8' }])
+})
+
+test('no session of a service goes by the name that the address gives it, for it would count as one of others', async () => {
+  const database = await createDatabase()
+  const url = `${database.url}?application_name=shop&statement_timeout=1&query_timeout=1`
+  const client = await startInProcess({ url }, await createItems(database, 100), { REDIS_URL: '' })
+  await client.reaches(await client.start('count'), ['succeeded'])
+  const names = await database.query<{ name: string }>(
+    `SELECT DISTINCT application_name AS name FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()
+     AND application_name NOT LIKE 'evenkeel %' AND backend_type = 'client backend'`,
+    [database.name],
+  )
+  expect(names.filter(({ name }) => name !== '')).toEqual([])
 })

@@ -150,7 +150,7 @@ describe('how often', () => {
 async function stolenQueue(database: TestDatabase): Promise<Queue> {
   const instance = await database.value<string>('SELECT id FROM evenkeel.instance')
   const redisUrl = inject('redisUrl')
-  const prefix = `evenkeel-${instance}`
+  const prefix = `{evenkeel-${instance}}`
   const queue = redisUrl
     ? new Queue('tickets', { prefix, connection: { url: redisUrl } })
     : new Queue(

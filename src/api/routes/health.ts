@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { messageOf } from '../../core/errors.ts'
+import { TicketsRefused } from '../../queue/acceptance.ts'
 import { within } from '../../signals/within.ts'
 import { pingStore } from '../../store/instance.ts'
 import type { App } from '../app.ts'
@@ -84,19 +85,21 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
   async function checkSite({ control, queue, log }: Site) {
     const [database, tickets] = await Promise.all([
       check('database', within(pingStore(control), answerWithinMs), log),
-      check('queue', within(queue.depth(), answerWithinMs), log),
+      // It may answer and yet take no tickets: out of memory, read-only, without the rights.
+      check('queue', within(queue.probe(), answerWithinMs + 1000), log),
     ])
     return { database, queue: tickets }
   }
 
   // Open to all as well: an error's own words, which may name hosts and users, go to the log only.
-  async function check(what: string, answer: Promise<unknown>, log: Site['log']): Promise<string> {
+  async function check(what: string, asked: Promise<unknown>, log: Site['log']): Promise<string> {
     try {
-      await answer
+      await asked
       return 'ok'
     } catch (error) {
-      log.warn({ err: error }, `${what} cannot be reached: ${messageOf(error)}`)
-      return 'cannot be reached'
+      const answer = error instanceof TicketsRefused && error.answered ? 'takes no tickets' : 'cannot be reached'
+      log.warn({ err: error }, `${what} ${answer}: ${messageOf(error)}`)
+      return answer
     }
   }
 }
