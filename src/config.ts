@@ -1,40 +1,37 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { addressFault, withHost } from './core/connection.ts'
 import { Problem } from './core/errors.ts'
 import type { Observe } from './core/observe.ts'
 import { type Timings, timings } from './core/timings.ts'
 import type { Token } from './core/token.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
 
-const howToWrite = 'in a user or a password, @ : / ? # % and spaces are written as %40 %3A %2F %3F %23 %25 %20'
-
-/**
- * Whether a URL has its parts where they belong. With a / or # in a password that is not written as %2F or %23, the rest
- * of the password would be taken for the database's name, and be printed as such.
- */
-function isUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const { username, password, pathname, hash } = new URL(text)
-  if (pathname.includes('@') || hash !== '') return false
-  try {
-    for (const part of [username, password, pathname]) decodeURIComponent(part)
-    return true
-  } catch {
-    return false
-  }
+/** An address that begins as it should, with all its parts where they belong. */
+function address(begin: RegExp, beginnings: string) {
+  return z
+    .string()
+    .refine((url) => begin.test(url), { error: `must begin with ${beginnings}`, abort: true })
+    .transform(withHost)
+    .superRefine((url, context) => {
+      const fault = addressFault(url)
+      if (fault !== null) context.addIssue(fault)
+    })
 }
 
-const databaseUrl = z
-  .string()
-  .refine((url) => /^postgres(ql)?:\/\//.test(url), {
-    error: 'must begin with postgres:// or postgresql://',
-    abort: true,
-  })
-  .refine(isUrl, `is not a URL that can be read: ${howToWrite}`)
-const redisUrl = z
-  .string()
-  .refine((url) => /^rediss?:\/\//.test(url), { error: 'must begin with redis:// or rediss://', abort: true })
-  .refine(isUrl, `is not a URL that can be read: ${howToWrite}`)
+const databaseUrl = address(/^postgres(ql)?:\/\//, 'postgres:// or postgresql://')
+const redisUrl = address(/^rediss?:\/\//, 'redis:// or rediss://')
+
+const listed =
+  'Entries are apart by commas: a comma in a password is written as %2C, and several hosts for one database are not supported'
+
+/** An address that stands in a list. Returns it, or what is wrong with it. */
+function readEntry(text: string): { readonly url: string } | { readonly fault: string } {
+  const { data, error } = databaseUrl.safeParse(text)
+  if (data !== undefined) return { url: data }
+  const words = error.issues.map(({ message }) => message).join('; ')
+  return { fault: `${words}. ${listed}` }
+}
 
 const tokens = z.string().transform((text, context): Token[] =>
   text.split(',').flatMap((entry, index) => {
@@ -60,34 +57,38 @@ const replicas = z.string().transform((text, context): ReplicaPolicy => {
 
 const replicaUrls = z.string().transform((text, context): string[] =>
   text.split(',').flatMap((entry, index) => {
-    if (databaseUrl.safeParse(entry.trim()).success) return [entry.trim()]
+    const read = readEntry(entry.trim())
+    if ('url' in read) return [read.url]
     // It may hold a password: it is counted, never printed.
-    context.addIssue(
-      `entry ${index + 1} is not a URL that begins with postgres://; write a comma in a password as %2C, and ${howToWrite}`,
-    )
+    context.addIssue(`entry ${index + 1} ${read.fault}`)
     return []
   }),
 )
 
 const databases = z.string().transform((text, context): NamedDatabase[] => {
-  const entries = text.split(',').map((entry, index) => {
-    const [, name = '', url = ''] = /^\s*([a-z][a-z0-9_-]{0,30})=(\S+)\s*$/.exec(entry) ?? []
-    return { number: index + 1, name, url }
-  })
-  for (const [index, { number, name, url }] of entries.entries()) {
+  const known: Array<NamedDatabase & { readonly number: number }> = []
+  for (const [index, entry] of text.split(',').entries()) {
+    const number = index + 1
+    const [, name, written = ''] = /^\s*([a-z][a-z0-9_-]{0,30})=(\S+)\s*$/.exec(entry) ?? []
     // It may hold a password: it is counted, never printed.
-    if (!databaseUrl.safeParse(url).success) {
+    if (name === undefined) {
       context.addIssue(
-        `entry ${number} is not name=url: a name of at most 31 lower-case letters, digits, - and _ that begins with a letter, and a URL that begins with postgres://; write a comma in a password as %2C, and ${howToWrite}`,
+        `entry ${number} is not name=url: a name of at most 31 lower-case letters, digits, - and _ that begins with a letter, and a URL that begins with postgres://. ${listed}`,
       )
       continue
     }
-    for (const before of entries.slice(0, index)) {
-      if (before.name === name) context.addIssue(`entries ${before.number} and ${number} have the same name`)
-      if (before.url === url) context.addIssue(`entries ${before.number} and ${number} are the same database`)
+    const read = readEntry(written)
+    if ('fault' in read) {
+      context.addIssue(`entry ${number} (${name}) ${read.fault}`)
+      continue
     }
+    for (const before of known) {
+      if (before.name === name) context.addIssue(`entries ${before.number} and ${number} have the same name`)
+      if (before.url === read.url) context.addIssue(`entries ${before.number} and ${number} are the same database`)
+    }
+    known.push({ number, name, url: read.url })
   }
-  return entries.map(({ name, url }) => ({ name, url }))
+  return known.map(({ name, url }) => ({ name, url }))
 })
 
 const environment = z.object({

@@ -94,7 +94,7 @@ async function withSessions<T>(
 ): Promise<T> {
   const clients = Array.from({ length: count }, () => {
     const client = new pg.Client({
-      connectionString,
+      connectionString: splitStartupOptions(connectionString).url,
       application_name: 'evenkeel control',
       connectionTimeoutMillis: answerWithinMs,
       query_timeout: answerWithinMs,

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { isLoopback, readConfig } from '../../src/config.ts'
 import { Problem } from '../../src/core/errors.ts'
@@ -171,8 +172,39 @@ describe('the environment', () => {
     expect(refusal({ REPLICA_URLS: 'postgres://db/app,postgres://ann:a/b@db/app' })).toContain('entry 2')
   })
 
+  test('takes an address of a Unix socket as libpq writes it', () => {
+    const { databaseUrl } = readConfig({ DATABASE_URL: 'postgres://ann:p%40@/app?host=/cloudsql/a:b:c' })
+    const { host, database, user, password } = new pg.Client(databaseUrl ?? '')
+    expect({ host, database, user, password }).toEqual({
+      host: '/cloudsql/a:b:c',
+      database: 'app',
+      user: 'ann',
+      password: 'p@',
+    })
+    const listed = readConfig({ DATABASES: 'eu=postgres://ann:p@/app?sslmode=disable&host=/run' })
+    expect(new pg.Client(listed.databases[0]?.url).host).toBe('/run')
+  })
+
+  test.for([
+    ['postgres://ann:secret-pass@/app', 'has no host: write user:password@localhost/database'],
+    [
+      'postgres://ann@h1:5432,h2:5432/app?target_session_attrs=read-write',
+      'several hosts are not supported: use one name',
+    ],
+    ['postgres://ann:secret-pass@h1,h2/app', 'several hosts are not supported: use one name'],
+    ['postgres:///app?host=h1,h2', 'several hosts are not supported: use one name'],
+    ['postgres://ann@db/?dbname=app', 'has the parameter dbname'],
+  ])('an address that is right for libpq and not here is refused in words of its own: %s', ([url, words]) => {
+    expect(refusal({ DATABASE_URL: url as string })).toContain(`DATABASE_URL ${words}`)
+    expect(refusal({ DATABASE_URL: url as string })).not.toContain('secret-pass')
+    expect(refusal({ REPLICA_URLS: url as string })).toContain('several hosts')
+  })
+
   test('leaves its secrets out of every message', () => {
     const wrong = [
+      { DATABASE_URL: `postgres://ann:${secret}@/app` },
+      { DATABASE_URL: `postgres://ann:${secret}@h1:1,h2:2/app` },
+      { DATABASE_URL: `postgres://ann:a@${secret},x@db/app` },
       { DATABASE_URL: `mysql://ann:${secret}@db/app` },
       { REDIS_URL: `http://:${secret}@cache` },
       { REPLICA_URLS: `http://ann:${secret}@db/app` },
