@@ -3,6 +3,7 @@ import { faultNames } from '../core/fault.ts'
 import { partialRunOptions, runOptions } from '../core/options.ts'
 import { runStatuses } from '../core/run.ts'
 import { strictObject } from '../core/strict.ts'
+import { storable } from '../core/text.ts'
 
 const time = z.string().describe('ISO 8601, UTC')
 const key = z.array(z.string()).nullable().describe('One text per key column, as Postgres writes it')
@@ -281,12 +282,25 @@ export const startRunSchema = strictObject({
     .describe('Those of DATABASES that the run shall span; all of them where absent'),
 }).meta({ id: 'StartRun' })
 
+const longestReason = 1000
+
+/** Of a brake, which never fails for the words that come with it: what cannot be kept of them is replaced, and what is too long is cut. */
+export const brakeBody = z
+  .object({
+    reason: z
+      .string()
+      .nullish()
+      .transform((reason) => (reason ? storable(reason.slice(0, longestReason)) : null))
+      .describe('For those who read the events later'),
+  })
+  .nullish()
+
 export const reasonBody = strictObject({
-  reason: z.string().max(1000).optional().describe('For those who read the events later'),
+  reason: z.string().max(longestReason).optional().describe('For those who read the events later'),
 }).nullish()
 
 const restart = strictObject({
-  reason: z.string().max(1000).optional(),
+  reason: z.string().max(longestReason).optional(),
   acceptJobChange: z
     .boolean()
     .optional()

@@ -1,3 +1,4 @@
+import { storableJson } from '../core/text.ts'
 import type { Control } from './control.ts'
 
 /** One thing that happened to a run, and who did it. */
@@ -17,7 +18,8 @@ export async function insertEvent(
     event.runId,
     event.actor,
     event.kind,
-    JSON.stringify(event.detail ?? {}),
+    // What is told of a change must not keep it from being made.
+    storableJson(event.detail ?? {}),
   ])
 }
 

@@ -2,6 +2,7 @@ import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run.ts'
+import { storable } from '../core/text.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { forgetLeftovers, sendLeftoversBack } from './leftovers.ts'
@@ -119,7 +120,7 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
   const moved = await updateStatus(tx, run.id, {
     status,
     // Settling ends what was begun with a reason: why it was paused stays readable.
-    reason: event === 'settle' ? run.reason : (cause.reason ?? null),
+    reason: event === 'settle' ? run.reason : cause.reason ? storable(cause.reason) : null,
     ended: isEnded(status),
     verifyRounds: event === 'leftover' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
   })

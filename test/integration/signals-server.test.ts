@@ -225,7 +225,7 @@ describe('slots', () => {
     await open.query('BEGIN; INSERT INTO decoded VALUES (1)')
     await writeWal(3_000_000)
     // A commit: what is not flushed yet is not given to consumers.
-    await admin.query("INSERT INTO decoded VALUES (2)")
+    await admin.query('INSERT INTO decoded VALUES (2)')
     await admin.query("SELECT count(*) FROM pg_logical_slot_get_changes('confirmed', NULL, NULL)")
     const { rows } = await admin.query<{ unread: number }>(
       "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int AS unread FROM pg_replication_slots WHERE slot_name = 'confirmed'",

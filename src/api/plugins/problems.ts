@@ -38,6 +38,13 @@ const titles: Readonly<Record<number, string>> = {
   503: 'Unavailable',
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What it stops must stop, whatever text comes along. */
+    readonly brake?: boolean
+  }
+}
+
 /** RFC 9457. */
 export interface ProblemBody {
   readonly type: string
@@ -64,7 +71,9 @@ const guardHeaders = {
 /** Every answer that is not a success is problem+json: also for unknown routes, broken bodies and our own defects. */
 export function problems(app: App): void {
   app.addHook('onRequest', async (_request, reply) => void reply.headers(guardHeaders))
-  app.addHook('preValidation', async (request) => refuseUnstorable(request.body))
+  app.addHook('preValidation', async (request) => {
+    if (!request.routeOptions.config.brake) refuseUnstorable(request.body)
+  })
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const body = problemOf(error, request)
     if (body.status === 413) await discardBody(request.raw)

@@ -3,7 +3,7 @@ import type { ApiDeps } from '../deps.ts'
 import { findRunParts, meant } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRun } from '../present.ts'
-import { partQuery, problemSchema, reasonBody, restartBody, runIdParams, runSchema } from '../schemas.ts'
+import { brakeBody, partQuery, problemSchema, restartBody, runIdParams, runSchema } from '../schemas.ts'
 import { restartRunParts, stopRunParts } from '../tell.ts'
 import { etag } from './runs.ts'
 
@@ -24,13 +24,14 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
     app.post(
       `/runs/:id/${event}`,
       {
+        config: { brake: true },
         schema: {
           operationId: `${event}Run`,
           summary: stopping[event],
           tags: ['runs'],
           params: runIdParams,
           querystring: partQuery,
-          body: reasonBody,
+          body: brakeBody,
           response: answers,
         },
       },

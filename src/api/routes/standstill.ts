@@ -9,7 +9,7 @@ import type { ApiDeps, Site } from '../deps.ts'
 import { findRunParts, type RunParts } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRuns } from '../present.ts'
-import { reasonBody, runSchema, unreachedSchema } from '../schemas.ts'
+import { brakeBody, reasonBody, runSchema, unreachedSchema } from '../schemas.ts'
 import { type Away, askEach } from '../sites.ts'
 import { restartRunParts, settleWithinSeconds } from '../tell.ts'
 import { unreached } from './runs.ts'
@@ -40,11 +40,12 @@ export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
   app.post(
     '/pause',
     {
+      config: { brake: true },
       schema: {
         operationId: 'pauseAll',
         summary: 'Pause everything, in every database',
         tags: ['everything'],
-        body: reasonBody,
+        body: brakeBody,
         response: everything,
       },
     },
