@@ -190,7 +190,7 @@ describe('SIGTERM', () => {
     await untilInBatch(database)
     service.process.kill('SIGTERM')
     service.process.kill('SIGTERM')
-    await until('it to have heard', () => service.output().includes('a second signal exits at once'))
+    await until('it to have heard', () => service.output().includes('second signal exits at once'))
     const heardAt = performance.now()
     await until('the key to be let go', () => performance.now() - heardAt > 700)
     expect(service.process.exitCode).toBeNull()

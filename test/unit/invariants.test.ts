@@ -4,7 +4,7 @@ import { page } from '../support/pages.ts'
 
 const repository = new URL('../../', import.meta.url)
 const promises = ['EO', 'ZW', 'PP', 'NS', 'PT', 'DF', 'FT']
-const line = /^\| ([A-Z]{2}-\d+) \| (.+?) \| `(src\/[^`]+)` \| `(test\/[^`]+\.test\.ts)`: (.+) \|$/
+const line = /^\| ([A-Z]{2}-\d+) +\| (.+?) +\| `(src\/[^`]+)` +\| `(test\/[^`]+\.test\.ts)`: (.+?) +\|$/
 
 const table = (await page('docs/invariants.md')).split('\n').filter((each) => /^\| [A-Z]{2}-/.test(each))
 const invariants = table.map((row) => {
