@@ -135,17 +135,15 @@ export async function startInProcess(
   return Object.assign(new Client(service.url), { service })
 }
 
-/** A service inside the test's own process, with some of its durations shortened. */
+/** A service inside the test's own process, with some durations of its own. */
 export async function startWithTimings(
   database: Pick<TestDatabase, 'url'>,
   jobsDir: string,
-  shorter: Partial<Timings>,
+  change: Partial<Timings>,
 ): Promise<Client & { service: Service }> {
-  const config = readConfig(environment(database, jobsDir, {}))
-  const service = await startService(
-    { ...config, databaseUrl: database.url, timings: { ...config.timings, ...shorter } },
-    pino({ level: config.logLevel }),
-  )
+  const env = environment(database, jobsDir, {})
+  const config = { ...readConfig(env), timings: { ...timingsOf(env.TEST_TIER), ...change } }
+  const service = await startService({ ...config, databaseUrl: database.url }, pino({ level: config.logLevel }))
   onTestFinished(() => service.close())
   return Object.assign(new Client(service.url), { service })
 }
