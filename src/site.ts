@@ -5,6 +5,7 @@ import { takeCensus } from './census.ts'
 import type { Config } from './config.ts'
 import { explainConnection } from './core/connection.ts'
 import { Problem } from './core/errors.ts'
+import { ownSchemas } from './core/search-path.ts'
 import { engineSettings } from './engine/session.ts'
 import { prepareQueue } from './queue/schema.ts'
 import { seldom } from './queue/seldom.ts'
@@ -101,7 +102,7 @@ export async function openSite(
   const schema = createControl(controlPool, config.controlSchema)
   const location: QueueLocation = config.redisUrl
     ? { kind: 'redis', url: config.redisUrl }
-    : { kind: 'postgres', url: config.databaseUrl, schema: `${config.controlSchema}_queue` }
+    : { kind: 'postgres', url: config.databaseUrl, schema: ownSchemas(config.controlSchema)[1] }
   const { instance, version } = await prepare(schema, location, [controlPool, engine, countingPool])
   const control = underVersion(schema, version, onOutdated)
 

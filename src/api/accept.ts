@@ -56,7 +56,7 @@ export async function startRun(
     await together(places, async ({ result }, tx) => {
       const { run, ranges, residual, standbys } = result
       if (standbys) await expectStandbys(tx, standbys)
-      return createRun(tx, { ...run, ...birth }, ranges, residual, foretold(result) ?? {})
+      return createRun(tx, { ...run, ...birth }, ranges, residual, foretold(result))
     })
   } catch (error) {
     // A run that is being completed works already: what it lacks now, the same call writes once more.

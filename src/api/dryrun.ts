@@ -4,6 +4,7 @@ import { Problem } from '../core/errors.ts'
 import { answerTo, concernsJob, describeFault } from '../core/fault.ts'
 import { quoteTableName } from '../core/identifier.ts'
 import { boundsOf } from '../core/pace.ts'
+import { asAuthor } from '../engine/author.ts'
 import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
 import { readHotUpdates } from '../engine/space.ts'
 import { updateStatements } from '../engine/update.ts'
@@ -13,6 +14,7 @@ import { changeStatus, createRun } from '../store/lifecycle.ts'
 import { listRanges } from '../store/ranges.ts'
 import type { NewRun } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
+import { takeSession } from '../store/takeout.ts'
 import { assignTickets } from '../store/tickets.ts'
 import type { ApiDeps, Site } from './deps.ts'
 import type { dryRunSchema, dryRunsSchema } from './schemas.ts'
@@ -60,9 +62,11 @@ async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> 
   const unplaced = { id, paramsHash: id, createdAt: new Date().toISOString(), databases: null }
   const run = { ...prepared.run, ...unplaced }
   try {
-    return await createControl(deps.engine, deps.control.schema).transaction(async (tx) => {
-      throw new RolledBack(await rehearse(tx, prepared, run))
-    })
+    return await createControl(deps.engine, deps.control.schema, () => takeSession(deps.engine)).transaction(
+      async (tx) => {
+        throw new RolledBack(await rehearse(tx, prepared, run))
+      },
+    )
   } catch (error) {
     if (error instanceof RolledBack) return error.report
     const { code } = error as { code?: string }
@@ -81,7 +85,7 @@ async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> 
 
 async function rehearse(
   tx: Control,
-  { job, ranges, residual, space }: Prepared,
+  { job, ranges, residual, space, settings }: Prepared,
   newRun: NewRun,
 ): Promise<DryRunReport> {
   const run = await createRun(tx, newRun, ranges, residual)
@@ -94,7 +98,8 @@ async function rehearse(
   if (!lease) throw new Error('the dry run could not lease its own range')
   await changeStatus(tx, run.id, 'start', { actor })
 
-  const before = await sampleMatching(tx.db, run.target, job, samples, lease.leaf)
+  const author = <T>(work: () => Promise<T>) => asAuthor(tx.db, tx.s, run.target, work)
+  const before = await author(() => sampleMatching(tx.db, run.target, job, samples, lease.leaf))
   const statements = updateStatements(tx.s, run.target, job, lease.leaf)
   const limit = Math.min(boundsOf(run.options).max, 1000)
   const done: RehearsedBatch[] = []
@@ -110,17 +115,13 @@ async function rehearse(
       limit,
     }
     done.push(
-      await rehearseBatch(tx.db, statements.window(bounds), {
-        ...input,
-        leaseSeconds,
-        throttledMs: 0,
-      }),
+      await author(() => rehearseBatch(tx.db, statements.window(bounds), { ...input, leaseSeconds, throttledMs: 0 })),
     )
     range = await rangeOf(tx, run.id, lease.ordinal)
   }
   const { count: stragglers } = await summariseStragglers(tx, run.id)
   const keys = before.map((row) => row.key)
-  const after = await sampleByKey(tx.db, run.target, job, keys, lease.leaf)
+  const after = await author(() => sampleByKey(tx.db, run.target, job, keys, lease.leaf))
 
   const seconds = done.reduce((sum, batch) => sum + batch.seconds, 0)
   const walBytes = done.reduce((sum, batch) => sum + batch.walBytes, 0)
@@ -143,7 +144,10 @@ async function rehearse(
       walBytes: share === null ? null : Math.round(walBytes * share),
     },
     space: space && tellSpace(space, run.options, await readHotUpdates(tx.db, run.target)),
-    warnings: await warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers),
+    warnings: [
+      ...settings,
+      ...(await author(() => warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers))),
+    ],
   }
 }
 

@@ -23,7 +23,7 @@ export interface SpaceLook {
 
 /** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */
 export async function lookAtSpace(
-  { log }: Site,
+  { log, control }: Site,
   client: PoolClient,
   target: Target,
   job: ResolvedJob,
@@ -31,7 +31,7 @@ export async function lookAtSpace(
   const ask: Ask = async <R extends QueryResultRow>({ text, values = [] }: Parameters<Ask>[0]) =>
     (await client.query<R>(text, [...values])).rows
   try {
-    const facts = await readSpace(client, target, job)
+    const facts = await readSpace(client, control.s, target, job)
     const [vacuum = []] = await readVacuumStates(ask, [target])
     return { facts, vacuum }
   } catch (error) {

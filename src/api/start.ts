@@ -5,10 +5,13 @@ import { hashParams, type JobDefinition, type ResolvedJob, readParams, resolveJo
 import type { Target } from '../core/key.ts'
 import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/options.ts'
 import { type KeyRange, residualRanges } from '../core/ranges.ts'
+import { tellSettings } from '../core/settings.ts'
+import { readOwnSettings } from '../engine/author.ts'
 import { inspectTarget } from '../engine/inspect.ts'
 import { planRanges } from '../engine/plan.ts'
 import { advanceRun } from '../store/advance.ts'
 import type { NewRun, Run } from '../store/runs.ts'
+import { takeSession } from '../store/takeout.ts'
 import type { ReplicaCheck, Site } from './deps.ts'
 import type { startRunSchema } from './schemas.ts'
 import { lookAtSpace, type SpaceLook, type SpaceReport, tellSpace } from './space.ts'
@@ -23,12 +26,18 @@ export interface Prepared {
   readonly residual: readonly KeyRange[]
   /** What decides how much the table will grow; null where that cannot be told. */
   readonly space: SpaceLook | null
+  /** What in the job's SQL does not mean what it means in psql, in words. */
+  readonly settings: readonly string[]
 }
 
 /** What the first event of a run keeps of what was foretold. */
-export function foretold({ space, run }: Prepared): { space: string; findings: SpaceReport['findings'] } | null {
+export function foretold({ space, run, settings }: Prepared): {
+  space?: string
+  findings: SpaceReport['findings']
+} {
   const report = space && tellSpace(space, run.options)
-  return report && { space: report.summary, findings: report.findings }
+  if (!report) return { findings: [...settings] }
+  return { space: report.summary, findings: [...settings, ...report.findings] }
 }
 
 /** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
@@ -50,6 +59,7 @@ export async function prepareRun(
       ranges,
       residual: residualRanges(ranges, job.where !== null),
       space: await lookAtSpace(deps, client, target, job),
+      settings: tellSettings(await readOwnSettings(client), target.settings ?? {}),
       run: {
         ...identity,
         job: job.name,
@@ -112,7 +122,7 @@ export async function currentFingerprint(deps: Site, run: Run, accept: boolean):
     )
   }
   const target = await withEngine(deps, (client) => inspectTarget(client, deps.control.s, job))
-  const place = ({ estimatedRows: _, ...where }: Target) => hashParams(where)
+  const place = ({ estimatedRows: _rows, settings: _settings, ...where }: Target) => hashParams(where)
   if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
   throw new Problem(
     'conflict',
@@ -122,7 +132,7 @@ export async function currentFingerprint(deps: Site, run: Run, accept: boolean):
 }
 
 async function withEngine<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await engine.connect()
+  const client = await takeSession(engine)
   try {
     return await work(client)
   } finally {

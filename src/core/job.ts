@@ -80,8 +80,24 @@ export function resolveJob(job: JobDefinition, params: Record<string, unknown>):
   const set = written(job, 'set', () => (typeof job.set === 'function' ? job.set(params) : job.set))
   if (!set) throw new Problem('invalid', `set of job ${job.name} returned ${set}, not { column: sql\`…\` }.`)
   checkSet(set)
+  const expressions = Object.values(set)
+  refuseTooManyValues(job, where === null ? expressions : [where, ...expressions])
   const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
   return { ...work, params, fingerprint: fingerprintOf(work) }
+}
+
+/** Parameters of a statement, in its protocol; and how many of them a job can have, for some are evenkeel's own. */
+const mostParameters = 65_535
+const mostValues = mostParameters - 35
+
+/** `where` and `set` stand in one statement. */
+function refuseTooManyValues({ name }: JobDefinition, pieces: readonly Sql[]): void {
+  const count = pieces.reduce((sum, piece) => sum + compileSql(piece, 1).values.length, 0)
+  if (count <= mostValues) return
+  throw new Problem(
+    'invalid',
+    `where and set of job ${name} bind ${count} values, and a statement of Postgres takes ${mostParameters}, some of which evenkeel needs: bind one array, = ANY(\${ids}), in place of a list.`,
+  )
 }
 
 /** What the author's own function gives; what it throws is his to mend, and said to be. */

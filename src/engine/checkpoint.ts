@@ -1,4 +1,5 @@
 import { rateWindowSeconds } from '../core/progress.ts'
+import { eq, item, minus, over, plus, same, times } from './operators.ts'
 import type { TableSql } from './table.ts'
 
 /**
@@ -6,14 +7,14 @@ import type { TableSql } from './table.ts'
  * `throttledMs` is what this worker has waited for the load since the batch before, as a part of the run's own time.
  */
 export const batchParameters = {
-  runId: '$1::text',
+  runId: '$1::pg_catalog.text',
   ordinal: '$2::int',
   epoch: '$3::bigint',
-  cursor: '$4::text[]',
-  upper: '$5::text[]',
+  cursor: '$4::pg_catalog.text[]',
+  upper: '$5::pg_catalog.text[]',
   limit: '$6::int',
-  leaseSeconds: '$7::float8',
-  throttledMs: '$8::float8',
+  leaseSeconds: '$7::pg_catalog.float8',
+  throttledMs: '$8::pg_catalog.float8',
 } as const
 export const firstJobParameter = 9
 
@@ -27,16 +28,16 @@ const p = batchParameters
  */
 export function fenceSql(s: string, table: TableSql, status: 'running' | 'verifying'): string {
   return `_ek_fence AS MATERIALIZED (
-    SELECT n.version AS _ek_version, r.leaf->>'oid' AS _ek_leaf FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
-    WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal} AND r.epoch = ${p.epoch} AND NOT r.done
-      AND r.cursor IS NOT DISTINCT FROM ${p.cursor} AND r.upper_key IS NOT DISTINCT FROM ${p.upper}
-      AND n.status = '${status}' AND n.hold IS NULL AND ${table.isOurs}
+    SELECT n.version AS _ek_version, r.leaf ${item} 'oid' AS _ek_leaf FROM ${s}.ranges r JOIN ${s}.runs n ON n.id ${eq} r.run_id
+    WHERE r.run_id ${eq} ${p.runId} AND r.ordinal ${eq} ${p.ordinal} AND r.epoch ${eq} ${p.epoch} AND NOT r.done
+      AND ${same('r.cursor', p.cursor)} AND ${same('r.upper_key', p.upper)}
+      AND n.status ${eq} '${status}' AND n.hold IS NULL AND ${table.isOurs}
     FOR NO KEY UPDATE OF r
   )`
 }
 
 /** True once the fence has been passed; evaluated before the first row of the user's table is read. */
-export const fencePassed = '(SELECT count(*) FROM _ek_fence) = 1'
+export const fencePassed = `(SELECT pg_catalog.count(*) FROM _ek_fence) ${eq} 1`
 
 /** What the end of a batch statement counts; each is an SQL expression over the CTEs before it. */
 export interface CheckpointValues {
@@ -61,8 +62,10 @@ export interface CheckpointValues {
  * run tells its rate, whichever of them are worked on at the moment.
  */
 export function checkpointSql(s: string, values: CheckpointValues): string {
-  const still = 'pg_catalog.clock_timestamp() - coalesce(r.checkpointed_at, pg_catalog.clock_timestamp())'
-  const fade = `pg_catalog.exp(-greatest(0, extract(epoch FROM ${still})::float8) / ${rateWindowSeconds})`
+  const still = `pg_catalog.clock_timestamp() ${minus} coalesce(r.checkpointed_at, pg_catalog.clock_timestamp())`
+  const quiet = `greatest('0'::pg_catalog.float8, extract(epoch FROM ${still})::pg_catalog.float8)`
+  const fade = `pg_catalog.exp(${quiet} ${over} ('-${rateWindowSeconds}'::pg_catalog.float8))`
+  const passed = `CASE WHEN r.kind ${eq} 'stragglers' THEN c.done ${plus} c.gone ELSE c.scanned END`
   return `_ek_counts AS MATERIALIZED (
     SELECT ${values.cursor} AS cursor, ${values.ended} AS ended, (${values.scanned})::int AS scanned,
       (${values.matched})::int AS matched, (${values.done})::int AS done, (${values.left})::int AS "left",
@@ -70,13 +73,13 @@ export function checkpointSql(s: string, values: CheckpointValues): string {
   ), _ek_checkpoint AS (
     UPDATE ${s}.ranges r SET
       cursor = coalesce(c.cursor, r.cursor), done = c.ended,
-      rows_scanned = r.rows_scanned + c.scanned, rows_done = r.rows_done + c.done, rows_gone = r.rows_gone + c.gone,
-      batches = r.batches + 1, batch_size = ${p.limit}, attempts = 0, throttle = NULL,
-      throttled_ms = r.throttled_ms + ${p.throttledMs}, 
-      recent_rows = r.recent_rows * ${fade} + CASE r.kind WHEN 'stragglers' THEN c.done + c.gone ELSE c.scanned END,
-      lease_until = clock_timestamp() + make_interval(secs => ${p.leaseSeconds}), checkpointed_at = clock_timestamp()
+      rows_scanned = r.rows_scanned ${plus} c.scanned, rows_done = r.rows_done ${plus} c.done, rows_gone = r.rows_gone ${plus} c.gone,
+      batches = r.batches ${plus} 1, batch_size = ${p.limit}, attempts = 0, throttle = NULL,
+      throttled_ms = r.throttled_ms ${plus} ${p.throttledMs},
+      recent_rows = (r.recent_rows ${times} ${fade}) ${plus} ((${passed})::pg_catalog.float8),
+      lease_until = pg_catalog.clock_timestamp() ${plus} pg_catalog.make_interval(secs => ${p.leaseSeconds}), checkpointed_at = pg_catalog.clock_timestamp()
     FROM _ek_fence, _ek_counts c
-    WHERE r.run_id = ${p.runId} AND r.ordinal = ${p.ordinal}
+    WHERE r.run_id ${eq} ${p.runId} AND r.ordinal ${eq} ${p.ordinal}
     RETURNING r.cursor, _ek_fence._ek_version::int AS version
   )
   SELECT k.cursor, k.version, c.ended, c.scanned, c.matched, c.done, c."left", c.gone, c.still

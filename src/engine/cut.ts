@@ -1,7 +1,8 @@
 import type { ClientBase } from 'pg'
 import { quoteTableName } from '../core/identifier.ts'
 import type { Cursor } from '../core/key.ts'
-import { asRow, type TableSql } from './table.ts'
+import { atLeast, eq, less, minus, more, over, rest, times } from './operators.ts'
+import type { TableSql } from './table.ts'
 
 const sampledPages = 500
 /** Where the slice turns out to be a small part of the table. */
@@ -39,10 +40,10 @@ export async function keysAhead(
   const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
   const found = await client.query<{ key: Cursor }>(
     `SELECT ${table.keyArray('ahead')} AS key FROM (
-       SELECT ${names.join(', ')}, row_number() OVER (ORDER BY ${table.keys.join(', ')}) AS n
+       SELECT ${names.join(', ')}, pg_catalog.row_number() OVER (ORDER BY ${table.keys.join(', ')}) AS n
        FROM ${table.from} WHERE ${insideSql(table, table.keys, slice)}
-       ORDER BY ${table.keys.join(', ')} LIMIT $3::bigint * $4::int
-     ) AS ahead WHERE n % $3::bigint = 0 ORDER BY n`,
+       ORDER BY ${table.keys.join(', ')} LIMIT $3::bigint ${times} $4::int
+     ) AS ahead WHERE (n ${rest} $3::bigint) ${eq} 0 ORDER BY n`,
     [slice.lower, slice.upper, rows, most],
   )
   return found.rows.map(({ key }) => key)
@@ -60,9 +61,10 @@ async function histogramKeys(client: ClientBase, table: TableSql, slice: Slice, 
   const [only, second] = table.columns
   if (!only || second) return []
   // What has a collation would be compared here under another one than the column's.
-  const bounds = `SELECT unnest(s.histogram_bounds::text::text[])::${only.type} AS _ek_k1
-    FROM pg_stats s JOIN pg_attribute a ON a.attrelid = $5::regclass AND a.attname = s.attname AND a.attcollation = 0
-    WHERE s.schemaname = $6 AND s.tablename = $7 AND s.attname = $8 AND NOT s.inherited`
+  const bounds = `SELECT pg_catalog.unnest(s.histogram_bounds::pg_catalog.text::pg_catalog.text[])::${only.type} AS _ek_k1
+    FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_attribute a
+      ON a.attrelid ${eq} $5::pg_catalog.regclass AND a.attname ${eq} s.attname AND a.attcollation ${eq} 0::pg_catalog.oid
+    WHERE s.schemaname ${eq} $6::pg_catalog.name AND s.tablename ${eq} $7::pg_catalog.name AND s.attname ${eq} $8::pg_catalog.name AND NOT s.inherited`
   const { schema, table: name } = table.place
   return partEnds(
     client,
@@ -84,7 +86,8 @@ async function sampledKeys(
     client,
     table,
     `SELECT ${names.join(', ')} FROM ${table.from}
-     TABLESAMPLE SYSTEM (least(100, 100.0 * $5::int * current_setting('block_size')::int / greatest(1, pg_relation_size($6::regclass))))
+     TABLESAMPLE SYSTEM (least('100'::pg_catalog.float8, (('100'::pg_catalog.float8 ${times} $5::int) ${times} pg_catalog.current_setting('block_size')::int)
+       ${over} greatest(1, pg_catalog.pg_relation_size($6::pg_catalog.regclass))::pg_catalog.float8))
      WHERE ${insideSql(table, table.keys, slice)}`,
     [slice.lower, slice.upper, parts, leastPerPart.sample, pages, quoteTableName(table.place)],
   )
@@ -94,9 +97,10 @@ async function sampledKeys(
 async function partEnds(client: ClientBase, table: TableSql, keys: string, values: unknown[]): Promise<Cursor[]> {
   const { rows } = await client.query<{ key: Cursor }>(
     `SELECT ${table.keyArray('numbered')} AS key
-     FROM (SELECT *, row_number() OVER (ORDER BY ${table.keyNames.join(', ')}) AS n, count(*) OVER () AS total
+     FROM (SELECT *, pg_catalog.row_number() OVER (ORDER BY ${table.keyNames.join(', ')}) AS n, pg_catalog.count(*) OVER () AS total
        FROM (${keys}) AS given) AS numbered
-     WHERE total >= $3::int * $4::int AND n < total AND n * $3::int / total > (n - 1) * $3::int / total ORDER BY n`,
+     WHERE total ${atLeast} ($3::int ${times} $4::int) AND n ${less} total
+       AND ((n ${times} $3::int) ${over} total) ${more} (((n ${minus} 1) ${times} $3::int) ${over} total) ORDER BY n`,
     values,
   )
   return rows.map((row) => row.key)
@@ -107,8 +111,11 @@ async function partEnds(client: ClientBase, table: TableSql, keys: string, value
  * on the key: with one that is true for null, a generic plan would read the index from its beginning.
  */
 function insideSql(table: TableSql, keys: readonly string[], { lower, upper }: Slice): string {
-  const key = asRow(keys)
-  const above = lower ? `${key} > ${table.row('$1::text[]')}` : '$1::text[] IS NULL'
-  const below = upper ? `${key} < ${table.row('$2::text[]')}` : '$2::text[] IS NULL'
+  const above = lower
+    ? table.compare(keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
+    : '$1::pg_catalog.text[] IS NULL'
+  const below = upper
+    ? table.compare(keys, 'less', table.typedKeys('$2::pg_catalog.text[]'))
+    : '$2::pg_catalog.text[] IS NULL'
   return `${above} AND ${below}`
 }

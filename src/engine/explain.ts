@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg'
-import { asRow, type TableSql } from './table.ts'
+import type { TableSql } from './table.ts'
 
 /** A node of a plan as EXPLAIN (FORMAT JSON) gives it. */
 export interface PlanNode {
@@ -19,12 +19,11 @@ export function planNodes(node: PlanNode): PlanNode[] {
  * cursor): otherwise each batch would read and sort the table. Null when it is, else what is wrong.
  */
 export async function explainWindow(client: ClientBase, table: TableSql): Promise<string | null> {
-  const key = asRow(table.keys)
   const order = table.keys.join(', ')
   const plan = await explainGeneric(
     client,
-    `SELECT ${order} FROM ${table.from} WHERE ${key} > ${table.row('$1')} AND ${key} <= ${table.row('$2')} ORDER BY ${order} LIMIT $3`,
-    ['text[]', 'text[]', 'int'],
+    `SELECT ${order} FROM ${table.from} WHERE ${table.compare(table.keys, 'more', table.typedKeys('$1'))} AND ${table.compare(table.keys, 'atMost', table.typedKeys('$2'))} ORDER BY ${order} LIMIT $3`,
+    ['pg_catalog.text[]', 'pg_catalog.text[]', 'int'],
   )
   const nodes = planNodes(plan)
   const scans = nodes.filter((node) => node['Node Type'].endsWith('Scan'))

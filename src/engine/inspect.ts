@@ -1,11 +1,15 @@
 import type { ClientBase } from 'pg'
 import { messageOf, Problem } from '../core/errors.ts'
 import { concernsJob } from '../core/fault.ts'
-import { parseTableName, quoteTableName } from '../core/identifier.ts'
+import { parseTableName, quoteIdentifier, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
-import type { KeyColumn, Leaf, Target } from '../core/key.ts'
+import type { Leaf, Target } from '../core/key.ts'
+import { ownSchemas } from '../core/search-path.ts'
+import { settingsFor } from '../core/settings.ts'
+import { asAuthor, readOwnSettings } from './author.ts'
 import { batchValues } from './batch.ts'
 import { explainWindow } from './explain.ts'
+import { checkOperators, readHeld, readKey } from './key.ts'
 import { checkLeaves, type LeafRow, listLeaves } from './leaves.ts'
 import { tableSql } from './table.ts'
 import { updateStatements } from './update.ts'
@@ -24,7 +28,6 @@ interface TableRow {
 
 interface ColumnRow {
   readonly name: string
-  readonly type: string
   readonly notNull: boolean
   readonly generated: boolean
   readonly mayUpdate: boolean
@@ -45,30 +48,34 @@ interface IndexRow {
  * Throws a Problem (`invalid`) with every finding at once, each saying what to do.
  */
 export async function inspectTarget(client: ClientBase, s: string, job: ResolvedJob): Promise<Target> {
-  const table = await findTable(client, job.table)
+  const table = await findTable(client, s, job.table)
   const columns = await listColumns(client, table.oid)
   const indexes = await listIndexes(client, table.oid)
   const written = job.set.map(([name]) => name)
   const leaves = table.kind === 'p' ? await listLeaves(client, s, table, written) : []
   const findings = [
-    ...checkTable(table, job.table),
+    ...checkTable(table, s, job.table),
     ...checkLeaves(leaves),
     ...checkSet(job, columns),
     ...checkKey(job, columns, indexes),
   ]
   if (findings.length > 0) throw refusal(job, findings)
 
-  const key = keyOf(job, indexes).map((name) => columns.find((column) => column.name === name) as KeyColumn)
+  const key = keyOf(job, indexes)
   const target: Target = {
     schema: table.schema,
     table: table.table,
     oid: table.oid,
-    key: key.map(({ name, type }) => ({ name, type })),
+    key: await readKey(client, s, table.oid, key),
+    settings: settingsFor(await readOwnSettings(client), await readHeld(client, table.oid, key)),
     partitioned: table.kind === 'p',
     rowLock: touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
     estimatedRows: 0,
   }
-  const statementFault = await checkStatements(client, s, target, job, leaves)
+  const statementFault = await asAuthor(client, s, target, async () => {
+    await checkOperators(client, target)
+    return checkStatements(client, s, target, job, leaves)
+  })
   if (statementFault) throw refusal(job, [statementFault])
   return { ...target, estimatedRows: await estimateRows(client, target) }
 }
@@ -77,21 +84,15 @@ function refusal(job: ResolvedJob, findings: readonly string[]): Problem {
   return new Problem('invalid', `Job ${job.name} cannot run on ${job.table}. ${findings.join(' ')}`, { findings })
 }
 
-async function findTable(client: ClientBase, name: string): Promise<TableRow> {
-  const quoted = quoteTableName(parseTableName(name))
-  const found = client.query<TableRow>(
+async function findTable(client: ClientBase, s: string, name: string): Promise<TableRow> {
+  const { rows } = await client.query<TableRow>(
     `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
        has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity",
        ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('O', 'A') AND tgtype & 17 = 16) AS "statementTriggers"
-     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
-    [quoted],
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`,
+    [await asAuthor(client, s, {}, () => resolveTable(client, name))],
   )
-  const { rows } = await found.catch((error: { code?: string }) => {
-    // to_regclass knows a table that is not there, but not a schema that may not be used.
-    if (error.code === '42501') return { rows: [] }
-    throw error
-  })
   if (rows[0]) return rows[0]
   throw new Problem(
     'invalid',
@@ -100,11 +101,25 @@ async function findTable(client: ClientBase, name: string): Promise<TableRow> {
   )
 }
 
+/** The table that a name means under the session's search_path; null where that is none. */
+async function resolveTable(client: ClientBase, name: string): Promise<string | null> {
+  try {
+    const { rows } = await client.query<{ oid: string | null }>(
+      'SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text AS oid',
+      [quoteTableName(parseTableName(name))],
+    )
+    return rows[0]?.oid ?? null
+  } catch (error) {
+    // to_regclass knows a table that is not there, but not a schema that may not be used.
+    if ((error as { code?: string }).code === '42501') return null
+    throw error
+  }
+}
+
 async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]> {
   const { rows } = await client.query<ColumnRow>(
-    // format_type with typmod -1 gives the type without its length: a cast to character(3) would cut a longer text.
     // A NOT NULL that was never validated (contype n, since Postgres 18) lets the nulls that were there stay.
-    `SELECT attname AS name, format_type(atttypid, -1) AS type,
+    `SELECT attname AS name,
        attnotnull AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n'
          AND attnum = ANY(conkey) AND NOT convalidated) AS "notNull",
        attgenerated <> '' OR attidentity = 'a' AS generated, has_column_privilege(attrelid, attnum, 'UPDATE') AS "mayUpdate"
@@ -116,7 +131,7 @@ async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]
 
 async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
   const { rows } = await client.query<IndexRow>(
-    `SELECT i.indexrelid::regclass::text AS name, i.indisprimary AS primary, k.columns,
+    `SELECT quote_ident(c.relname) AS name, i.indisprimary AS primary, k.columns,
        i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS identifies,
        array_remove(ARRAY[
          CASE WHEN NOT i.indisunique THEN 'is not unique' END,
@@ -142,8 +157,13 @@ async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]>
   return rows
 }
 
-function checkTable(table: TableRow, name: string): string[] {
+function checkTable(table: TableRow, s: string, name: string): string[] {
   const findings: string[] = []
+  if (ownSchemas(parseTableName(s).table).includes(table.schema)) {
+    findings.push(
+      `${name} is ${quoteTableName(table)}, a table of evenkeel itself: a job cannot change those. Name the schema of the table that you mean: public.${quoteIdentifier(table.table)}.`,
+    )
+  }
   if (table.kind !== 'r' && table.kind !== 'p') findings.push(`${name} is not a table: name the table behind it.`)
   if (table.hasChildren)
     findings.push(`${name} has inheritance children, whose keys are not unique together: run the job on each child.`)

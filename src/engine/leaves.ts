@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg'
 import { quoteTableName } from '../core/identifier.ts'
 import type { Leaf, Target } from '../core/key.ts'
+import { eq } from './operators.ts'
 
 /** A leaf as the catalogue has it, and what this role may do with it. */
 export interface LeafRow extends Leaf {
@@ -38,7 +39,7 @@ export async function listLeaves(
 /** A leaf under the names that it has now; null where it does not belong to the table any more. */
 export async function findLeaf(client: ClientBase, s: string, target: Target, oid: string): Promise<Leaf | null> {
   const { rows } = await client.query<Leaf>(
-    `SELECT schema, name AS table, oid::text FROM ${s}.leaves($1, $2) WHERE oid = $3::oid`,
+    `SELECT schema, name AS table, oid::pg_catalog.text FROM ${s}.leaves($1, $2) WHERE oid ${eq} $3::pg_catalog.oid`,
     [target.schema, target.table, oid],
   )
   return rows[0] ?? null

@@ -1,15 +1,16 @@
 import type { ClientBase } from 'pg'
 import type { Cursor } from '../core/key.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
-import { asRow, type TableSql } from './table.ts'
+import { atMost, concat, eq, more, plus } from './operators.ts'
+import type { TableSql } from './table.ts'
 import { type Bounds, windowSql } from './window.ts'
 
 const p = batchParameters
 /** The values that follow those of every batch: the row's key, and what Postgres said of it. */
 const fault = {
-  key: `$${firstJobParameter}::text[]`,
-  sqlstate: `$${firstJobParameter + 1}::text`,
-  message: `$${firstJobParameter + 2}::text`,
+  key: `$${firstJobParameter}::pg_catalog.text[]`,
+  sqlstate: `$${firstJobParameter + 1}::pg_catalog.text`,
+  message: `$${firstJobParameter + 2}::pg_catalog.text`,
 }
 
 /** The first key of a slice, its upper bound included; null where there is none. */
@@ -19,10 +20,13 @@ export async function firstKey(
   cursor: Cursor | null,
   upper: Cursor | null,
 ): Promise<Cursor | null> {
-  const key = asRow(table.keys)
   // A bound that is not there leaves no condition on the key: see insideSql in cut.ts.
-  const above = cursor ? `${key} > ${table.row('$1::text[]')}` : '$1::text[] IS NULL'
-  const below = upper ? `${key} <= ${table.row('$2::text[]')}` : '$2::text[] IS NULL'
+  const above = cursor
+    ? table.compare(table.keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
+    : '$1::pg_catalog.text[] IS NULL'
+  const below = upper
+    ? table.compare(table.keys, 'atMost', table.typedKeys('$2::pg_catalog.text[]'))
+    : '$2::pg_catalog.text[] IS NULL'
   const { rows } = await client.query<{ key: Cursor }>(
     `SELECT ${table.keyText} AS key FROM ${table.from} WHERE ${above} AND ${below} ORDER BY ${table.keys.join(', ')} LIMIT 1`,
     [cursor, upper],
@@ -38,7 +42,7 @@ export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 
   return `WITH ${fenceSql(s, table, status)}, ${windowSql(table, 'true', bounds)}, _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, 1, (SELECT _ek_leaf FROM _ek_fence)
-      FROM _ek_window w WHERE ${table.keyArray('w')} = ${fault.key}
+      FROM _ek_window w WHERE ${table.keyArray('w')} ${eq} ${fault.key}
       ${onceMore} RETURNING 1
     ), ${asideSql(s, `(SELECT ${fault.key} FROM _ek_aside)`)}`
 }
@@ -46,14 +50,14 @@ export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 
 /** Sets a straggler aside, if it is still the one that is tried first. */
 export function setStragglerAsideSql(s: string, table: TableSql): string {
   return `WITH ${fenceSql(s, table, 'running')}, _ek_struck AS (
-      DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id = ${p.runId} AND key = ${fault.key}
-        AND key = (SELECT key FROM ${s}.stragglers WHERE run_id = ${p.runId} AND retry_at <= clock_timestamp() ORDER BY retry_at, id LIMIT 1)
+      DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id ${eq} ${p.runId} AND key ${eq} ${fault.key}
+        AND key ${eq} (SELECT key FROM ${s}.stragglers WHERE run_id ${eq} ${p.runId} AND retry_at ${atMost} pg_catalog.clock_timestamp() ORDER BY retry_at, id LIMIT 1)
       RETURNING since, failures, leaf
     ), _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
-      SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, max(failures) + 1, min(since), max(leaf) FROM _ek_struck HAVING count(*) > 0
+      SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, pg_catalog.max(failures) ${plus} 1, pg_catalog.min(since), pg_catalog.max(leaf) FROM _ek_struck HAVING pg_catalog.count(*) ${more} 0
       ${onceMore} RETURNING 1
-    ), ${asideSql(s, 'NULL::text[]')}`
+    ), ${asideSql(s, 'NULL::pg_catalog.text[]')}`
 }
 
 /**
@@ -64,21 +68,21 @@ export function setStragglerAsideSql(s: string, table: TableSql): string {
 export function setAwayAsideSql(s: string, table: TableSql): string {
   return `_ek_away AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
-      SELECT x.run_id, x.key, '42P01', 'its partition ' || c.relname || ' is not part of the table at the moment: attach it and retry, or discard the row', x.failures + 1, x.since, x.leaf
-      FROM _ek_due w JOIN ${s}.stragglers x ON x.id = w._ek_id JOIN pg_catalog.pg_class c ON c.oid = x.leaf::pg_catalog.oid
-      WHERE x.id = ANY (ARRAY(SELECT _ek_id FROM _ek_due)) AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id = w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
-        AND pg_catalog.pg_partition_root(c.oid) IS DISTINCT FROM ${table.regclass}
+      SELECT x.run_id, x.key, '42P01', 'its partition ' ${concat} c.relname::pg_catalog.text ${concat} ' is not part of the table at the moment: attach it and retry, or discard the row', x.failures ${plus} 1, x.since, x.leaf
+      FROM _ek_due w JOIN ${s}.stragglers x ON x.id ${eq} w._ek_id JOIN pg_catalog.pg_class c ON c.oid ${eq} x.leaf::pg_catalog.oid
+      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due)) AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id ${eq} w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
+        AND NOT coalesce(pg_catalog.pg_partition_root(c.oid) ${eq} ${table.regclass}, false)
       ${onceMore} RETURNING 1
     )`
 }
 
 /** The checkpoint of a statement that did nothing but set a row aside, if it did: `_ek_aside`. */
 function asideSql(s: string, cursor: string): string {
-  const aside = 'SELECT count(*) FROM _ek_aside'
-  const nothing = { ended: 'false', done: '0', left: '0', gone: '0', still: "'[]'::jsonb" }
+  const aside = 'SELECT pg_catalog.count(*) FROM _ek_aside'
+  const nothing = { ended: 'false', done: '0', left: '0', gone: '0', still: "'[]'::pg_catalog.jsonb" }
   return checkpointSql(s, { cursor, scanned: aside, matched: aside, ...nothing })
 }
 
 /** A row that was set aside before keeps its place, and is counted. */
-const onceMore = `ON CONFLICT (run_id, digest) DO UPDATE SET attempts = q.attempts + 1, sqlstate = excluded.sqlstate,
-        message = excluded.message, last_at = clock_timestamp()`
+const onceMore = `ON CONFLICT (run_id, digest) DO UPDATE SET attempts = q.attempts ${plus} 1, sqlstate = excluded.sqlstate,
+        message = excluded.message, last_at = pg_catalog.clock_timestamp()`

@@ -2,14 +2,10 @@ import { quoteIdentifier } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor, Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
+import type { Session } from './author.ts'
 import { type BatchInput, batchValues } from './batch.ts'
 import { type PlanNode, planNodes } from './explain.ts'
 import { tableSql } from './table.ts'
-
-/** What a statement runs on; inside the transaction that is rolled back. */
-interface Session {
-  query(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>
-}
 
 /** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
 export interface RehearsedBatch {
@@ -73,11 +69,10 @@ export async function sampleByKey(
   leaf: Leaf | null,
 ): Promise<SampleRow[]> {
   const table = tableSql(target, leaf)
-  const given = target.key.map((column, index) => `(_ek_given._ek_key->>${index})::${column.type}`)
   const { rows } = await session.query(
     `SELECT ${sampleColumns(target, job)}
-     FROM jsonb_array_elements($1::jsonb) AS _ek_given (_ek_key)
-     JOIN ${table.from} ON ${table.keys.map((key, index) => `${key} = ${given[index]}`).join(' AND ')}`,
+     FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS _ek_given (_ek_key)
+     JOIN ${table.from} ON ${table.sameKey(table.keys, table.jsonKeys('_ek_given._ek_key'))}`,
     [JSON.stringify(keys), sampleNames(target, job)],
   )
   return rows as SampleRow[]
@@ -86,9 +81,9 @@ export async function sampleByKey(
 /** The names stand in `$2`: they are data here, keys of a JSON object. */
 function sampleColumns(target: Target, job: ResolvedJob): string {
   const table = tableSql(target)
-  const values = sampleNames(target, job).map((name) => `${table.name}.${quoteIdentifier(name)}::text`)
+  const values = sampleNames(target, job).map((name) => `${table.name}.${quoteIdentifier(name)}::pg_catalog.text`)
   return `${table.keyText} AS key,
-    jsonb_object($2::text[], ARRAY[${values.join(', ')}]) AS columns`
+    pg_catalog.jsonb_object($2::pg_catalog.text[], ARRAY[${values.join(', ')}]) AS columns`
 }
 
 function sampleNames(target: Target, job: ResolvedJob): string[] {

@@ -4,6 +4,8 @@ import type { ResolvedJob } from '../core/job.ts'
 import type { Target } from '../core/key.ts'
 import type { SpaceSample } from '../core/space.ts'
 import { compileSql } from '../core/sql.ts'
+import { asAuthor } from './author.ts'
+import { more, plus } from './operators.ts'
 import { tableSql } from './table.ts'
 
 /** Pages that are read: a handful of megabytes, wherever they lie. */
@@ -24,6 +26,7 @@ interface Column {
  */
 export async function sampleRows(
   client: ClientBase,
+  s: string,
   target: Target,
   job: ResolvedJob,
   pages: number,
@@ -31,7 +34,8 @@ export async function sampleRows(
   const columns = await listColumns(client, target)
   for (const set of [job.set, []]) {
     try {
-      return await readOnly(client, sampleStatement(target, { ...job, set }, columns, pages))
+      const statement = sampleStatement(target, { ...job, set }, columns, pages)
+      return await asAuthor(client, s, target, () => readOnly(client, statement))
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === undefined) throw error
@@ -43,8 +47,11 @@ export async function sampleRows(
 
 async function listColumns(client: ClientBase, { schema, table }: Target): Promise<Column[]> {
   const { rows } = await client.query<Column>(
-    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attlen < 0 AS varies
+    // Under the full name of the type. One with a length that is of Postgres' own is written in words that mean no other.
+    `SELECT a.attname AS name, a.attlen < 0 AS varies, CASE WHEN a.atttypmod = -1
+         THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) ELSE format_type(a.atttypid, a.atttypmod) END AS type
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
      WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
      ORDER BY a.attnum`,
     [schema, table],
@@ -74,7 +81,7 @@ function sampleStatement(target: Target, job: ResolvedJob, columns: readonly Col
     const compiled = compileSql(expression, 1 + values.length)
     values.push(...compiled.values)
     news.set(column, `_ek_new._ek_v${index + 1}`)
-    const type = columns.find(({ name }) => name === column)?.type ?? 'text'
+    const type = columns.find(({ name }) => name === column)?.type ?? 'pg_catalog.text'
     return `CAST((${compiled.text}\n) AS ${type}) AS _ek_v${index + 1}`
   })
   const own = (column: Column) => `${table.name}.${quoteIdentifier(column.name)}`
@@ -82,19 +89,21 @@ function sampleStatement(target: Target, job: ResolvedJob, columns: readonly Col
   const then = (column: Column) => news.get(column.name) ?? own(column)
   const written = columns.filter(({ name, varies }) => varies && news.has(name))
   const long = written.map(
-    (column) => `CASE WHEN ${isLong(then(column))} THEN pg_column_size(${then(column)}) ELSE 0 END`,
+    (column) => `CASE WHEN ${isLong(then(column))} THEN pg_catalog.pg_column_size(${then(column)}) ELSE 0 END`,
   )
-  const rowThen = `ARRAY[${rowBytes(columns, then)}, ${['0', ...long].join(' + ')}]`
+  const rowThen = `ARRAY[${rowBytes(columns, then)}, ${['0', ...long].join(` ${plus} `)}]`
   const matches = where ? `((${where.text}\n) IS TRUE)` : 'true'
   return {
     values,
-    text: `SELECT count(*)::float8 AS rows, (count(*) FILTER (WHERE _ek_matches))::float8 AS matching,
-      avg(_ek_now)::float8 AS "rowBytes", (avg(_ek_now) FILTER (WHERE _ek_matches))::float8 AS "oldBytes",
-      avg(_ek_then[1])::float8 AS "newBytes", avg(_ek_then[2])::float8 AS "longBytes"
+    text: `SELECT pg_catalog.count(*)::pg_catalog.float8 AS rows,
+      (pg_catalog.count(*) FILTER (WHERE _ek_matches))::pg_catalog.float8 AS matching,
+      pg_catalog.avg(_ek_now)::pg_catalog.float8 AS "rowBytes",
+      (pg_catalog.avg(_ek_now) FILTER (WHERE _ek_matches))::pg_catalog.float8 AS "oldBytes",
+      pg_catalog.avg(_ek_then[1])::pg_catalog.float8 AS "newBytes", pg_catalog.avg(_ek_then[2])::pg_catalog.float8 AS "longBytes"
       FROM (
         SELECT ${matches} AS _ek_matches, ${rowNow} AS _ek_now,
           CASE WHEN ${matches} THEN (SELECT ${rowThen} FROM (SELECT ${expressions.join(', ')}) AS _ek_new) END AS _ek_then
-        FROM ${table.from} TABLESAMPLE SYSTEM ($1) REPEATABLE (1)
+        FROM ${table.from} TABLESAMPLE SYSTEM ($1::pg_catalog.float4) REPEATABLE (1)
       ) AS _ek_sampled`,
   }
 }
@@ -110,9 +119,9 @@ function rowBytes(columns: readonly Column[], value: (column: Column) => string)
   const pointers = columns
     .filter(({ varies }) => varies)
     .map((column) => `CASE WHEN ${isLong(value(column))} THEN 18 ELSE 0 END`)
-  return `(pg_column_size(ROW(${fields.join(', ')}))${pointers.map((pointer) => ` + ${pointer}`).join('')})`
+  return `(pg_catalog.pg_column_size(ROW(${fields.join(', ')}))${pointers.map((pointer) => ` ${plus} ${pointer}`).join('')})`
 }
 
 function isLong(value: string): string {
-  return `pg_column_size(${value}) > 2000`
+  return `pg_catalog.pg_column_size(${value}) ${more} 2000`
 }

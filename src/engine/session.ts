@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg'
 import type { Leaf, Target } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
+import { withSettings } from './author.ts'
 
 /**
  * Settings of every session that touches users' tables.
@@ -21,15 +22,8 @@ export const engineSettings: Readonly<Record<string, string>> = {
 }
 
 /** Does something else in a session than batches, of which no statement may take as long as one of theirs. */
-export async function withTimeout<T>(client: ClientBase, seconds: number, work: () => Promise<T>): Promise<T> {
-  const set = (timeout: string) => client.query("SELECT set_config('statement_timeout', $1, false)", [timeout])
-  const { rows } = await client.query<{ usual: string }>("SELECT current_setting('statement_timeout') AS usual")
-  await set(`${seconds * 1000}ms`)
-  try {
-    return await work()
-  } finally {
-    await set(rows[0]?.usual ?? '0')
-  }
+export function withTimeout<T>(client: ClientBase, seconds: number, work: () => Promise<T>): Promise<T> {
+  return withSettings(client, { statement_timeout: `${seconds * 1000}ms` }, work)
 }
 
 /**
@@ -49,8 +43,8 @@ export async function prepareSession(
   synchronousCommit: RunOptions['synchronousCommit'],
 ): Promise<void> {
   const mode = leaf || !target.partitioned ? 'force_generic_plan' : 'force_custom_plan'
-  await client.query("SELECT set_config('plan_cache_mode', $1, false), set_config('synchronous_commit', $2, false)", [
-    mode,
-    synchronousCommit,
-  ])
+  await client.query(
+    "SELECT pg_catalog.set_config('plan_cache_mode', $1, false), pg_catalog.set_config('synchronous_commit', $2, false)",
+    [mode, synchronousCommit],
+  )
 }

@@ -33,14 +33,14 @@ const withWritten = `${withParts}, written AS (
   )`
 
 /** Everything that decides how much room a backfill takes, as far as it can be read without changing a row. */
-export async function readSpace(client: ClientBase, target: Target, job: ResolvedJob): Promise<SpaceFacts> {
+export async function readSpace(client: ClientBase, s: string, target: Target, job: ResolvedJob): Promise<SpaceFacts> {
   const { schema, table, estimatedRows } = target
   const columns = job.set.map(([column]) => column)
   const facts = await readTable(client, target)
   return {
     ...facts,
     rows: Math.max(0, estimatedRows),
-    sample: await sampleRows(client, target, job, facts.heapBytes / facts.pageBytes),
+    sample: await sampleRows(client, s, target, job, facts.heapBytes / facts.pageBytes),
     indexes: await listIndexes(client, schema, table, columns),
     triggers: await listTriggers(client, schema, table, columns),
     references: await listReferences(client, schema, table, columns),
@@ -110,7 +110,7 @@ async function listTriggers(
 ): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     `${withParts}
-     SELECT DISTINCT format('%I (%s())', t.tgname, t.tgfoid::regproc) AS name FROM pg_trigger t JOIN parts p ON p.oid = t.tgrelid
+     SELECT DISTINCT format('%I (%I())', t.tgname, (SELECT proname FROM pg_proc WHERE oid = t.tgfoid)) AS name FROM pg_trigger t JOIN parts p ON p.oid = t.tgrelid
      -- Of a row (1), for UPDATE (16).
      WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 17 = 17
        AND (cardinality(t.tgattr::int2[]) = 0 OR EXISTS (SELECT FROM pg_attribute a

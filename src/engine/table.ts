@@ -1,5 +1,6 @@
 import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
-import type { KeyColumn, Leaf, Target } from '../core/key.ts'
+import type { KeyColumn, KeyOperators, Leaf, Target } from '../core/key.ts'
+import { eq, item } from './operators.ts'
 
 /**
  * A target table's names as statements need them. A job's author writes columns bare or by the table's own name, so no
@@ -29,8 +30,12 @@ export interface TableSql {
   keyArray(relation: string): string
   /** The items of a stored key, an SQL expression of type text[], each cast to its column's type. */
   typedKeys(array: string): readonly string[]
-  /** A stored key as a row to compare the table's key with. */
-  row(array: string): string
+  /** The items of a key that stands in JSON as an array, each cast to its column's type. */
+  jsonKeys(array: string): readonly string[]
+  /** Compares keys, given by their items, as one: in the key's order. */
+  compare(left: readonly string[], how: keyof KeyOperators, right: readonly string[]): string
+  /** Equality of keys given by their items. */
+  sameKey(left: readonly string[], right: readonly string[]): string
   /** Equality of two relations' keys. */
   equal(left: string, right: string): string
   /** The table's row that a relation's row was read from. By ctid, which names a row only within one file; else by key. */
@@ -43,12 +48,19 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
   const keys = target.key.map((column) => `${name}.${quoteIdentifier(column.name)}`)
   const keyNames = target.key.map((_, index) => `_ek_k${index + 1}`)
   const typedKeys = (array: string) => target.key.map((column, index) => `(${array})[${index + 1}]::${column.type}`)
-  const regclass = `'${quoteTableName(leaf ?? target).replaceAll("'", "''")}'::pg_catalog.regclass`
+  const regclass = `${quoteLiteral(quoteTableName(leaf ?? target))}::pg_catalog.regclass`
+  const sameKey = (left: readonly string[], right: readonly string[]) =>
+    target.key
+      .map(
+        ({ operators }, index) =>
+          `${asOperand(operators, left[index])} ${operator(operators.equal)} ${asOperand(operators, right[index])}`,
+      )
+      .join(' AND ')
   return {
     from: leaf ? `${quoteTableName(leaf)} AS ${name}` : quoteTableName(target),
     place: leaf ?? target,
     regclass,
-    isOurs: `${regclass} = '${(leaf ?? target).oid}'::pg_catalog.oid`,
+    isOurs: `${regclass} ${eq} '${(leaf ?? target).oid}'::pg_catalog.oid`,
     columns: target.key,
     rowLock: target.rowLock,
     name,
@@ -57,12 +69,22 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
     keyText: textArray(keys),
     keyArray: (relation) => textArray(keyNames.map((key) => `${relation}.${key}`)),
     typedKeys,
-    row: (array) => asRow(typedKeys(array)),
-    equal: (left, right) => keyNames.map((key) => `${left}.${key} = ${right}.${key}`).join(' AND '),
+    jsonKeys: (array) => target.key.map(({ type }, index) => `(${array} ${item} ${index})::${type}`),
+    compare: (left, how, right) =>
+      `${asRow(target.key, left)} ${rowOperator(target.key, how)} ${asRow(target.key, right)}`,
+    sameKey,
+    equal: (left, right) =>
+      sameKey(
+        keyNames.map((key) => `${left}.${key}`),
+        keyNames.map((key) => `${right}.${key}`),
+      ),
     sameRow: (relation) =>
       leaf || !target.partitioned
-        ? `${name}.ctid = ${relation}._ek_at`
-        : keys.map((column, index) => `${column} = ${relation}.${keyNames[index]}`).join(' AND '),
+        ? `${name}.ctid ${eq} ${relation}._ek_at`
+        : sameKey(
+            keys,
+            keyNames.map((key) => `${relation}.${key}`),
+          ),
   }
 }
 
@@ -71,10 +93,47 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
  * cannot be compared, and another one than its index has would keep a look into the quarantine from it.
  */
 function textArray(items: readonly string[]): string {
-  return `ARRAY[${items.map((item) => `${item}::text`).join(', ')}] COLLATE pg_catalog."default"`
+  return `ARRAY[${items.map((value) => `${value}::pg_catalog.text`).join(', ')}] COLLATE pg_catalog."default"`
+}
+
+function operator(name: string): string {
+  return `OPERATOR(${name})`
+}
+
+/**
+ * The operator that compares whole keys. It has one name for all columns. Where theirs lie in different schemas that is the
+ * bare one, looked up column by column: `checkOperators` sees to it that the search_path leads to the right ones.
+ */
+function rowOperator(columns: readonly KeyColumn[], how: keyof KeyOperators): string {
+  const [first = '', ...others] = columns.map(({ operators }) => operators[how])
+  return others.every((name) => name === first) ? operator(first) : bareName(first)
+}
+
+/** Whether the operators of a key lie in several schemas. */
+export function isMixed(columns: readonly KeyColumn[]): boolean {
+  return new Set(columns.map(({ operators }) => operators.more)).size > 1
+}
+
+/** An operator's name without its schema, which may itself hold any letter: operators have no dot in theirs. */
+export function bareName(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1)
+}
+
+/** The one function that quotes a text into a statement; the same under every `standard_conforming_strings`. */
+function quoteLiteral(text: string): string {
+  return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
 /** `(a, b)`, or plain `a`: what Postgres compares a key as. */
-export function asRow(items: readonly string[]): string {
-  return items.length === 1 ? (items[0] as string) : `(${items.join(', ')})`
+function asRow(columns: readonly KeyColumn[], items: readonly string[]): string {
+  const operands = columns.map(({ operators }, index) => asOperand(operators, items[index]))
+  return operands.length === 1 ? (operands[0] as string) : `(${operands.join(', ')})`
+}
+
+/**
+ * A value as its operator takes it. Others may create in the schema of an extension's operators, and put one there that
+ * fits a domain over its type more closely. In that of Postgres' own they cannot.
+ */
+function asOperand({ equal, operand }: KeyOperators, value = ''): string {
+  return equal.startsWith('pg_catalog.') ? value : `${value}::${operand}`
 }

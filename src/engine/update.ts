@@ -5,6 +5,7 @@ import type { ResolvedJob } from '../core/job.ts'
 import type { Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
+import { atMost, eq, less, minus, more, plus, times } from './operators.ts'
 import { setAwayAsideSql } from './quarantine.ts'
 import { type TableSql, tableSql } from './table.ts'
 import { type Bounds, matched, windowEnd, windowSql, writeLeftoverSql, writeStragglersSql } from './window.ts'
@@ -44,17 +45,17 @@ export function updateStatements(
     values.push(...compiled.values)
     return `${quoteIdentifier(column)} = (${compiled.text}\n)`
   })
-  const inQuarantine = `SELECT FROM ${s}.quarantine q WHERE q.run_id = ${p.runId} AND q.digest = ${s}.key_digest(${table.keyArray('w')})`
+  const inQuarantine = `SELECT FROM ${s}.quarantine q WHERE q.run_id ${eq} ${p.runId} AND q.digest ${eq} ${s}.key_digest(${table.keyArray('w')})`
   const change = changeSql(table, where ? matches : 'false', assignments.join(', '))
   const statements: UpdateStatements = {
     window: (bounds) => ({
       values,
       text: `WITH ${fenceSql(s, table, 'running')}, ${windowSql(table, matches, bounds)}, ${changeWindowSql(table, matches, change)},
-        ${writeStragglersSql(s, table, `${matched} > ${countDone} AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})`)},
+        ${writeStragglersSql(s, table, `${matched} ${more} ${countDone} AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})`)},
         ${checkpointSql(s, {
           ...windowEnd(table),
           done: countDone,
-          left: 'SELECT count(*) FROM _ek_left',
+          left: 'SELECT pg_catalog.count(*) FROM _ek_left',
           gone: '0',
           still: stillSql(table),
         })}`,
@@ -68,9 +69,9 @@ export function updateStatements(
         ${checkpointSql(s, {
           ...windowEnd(table),
           done: '0',
-          left: `CASE WHEN (SELECT _ek_is_full FROM _ek_full) THEN ${matched} ELSE (SELECT count(*) FROM _ek_left) END`,
+          left: `CASE WHEN (SELECT _ek_is_full FROM _ek_full) THEN ${matched} ELSE (SELECT pg_catalog.count(*) FROM _ek_left) END`,
           gone: '0',
-          still: "'[]'::jsonb",
+          still: "'[]'::pg_catalog.jsonb",
         })}`,
     }),
     stillMatching() {
@@ -78,9 +79,9 @@ export function updateStatements(
       const check = compileSql(job.where, 2)
       return {
         values: check.values,
-        text: `SELECT count(*)::int AS count FROM ${table.from} WHERE ((${check.text}\n) IS TRUE)
-          AND EXISTS (SELECT FROM jsonb_array_elements($1::jsonb) AS _ek_given (_ek_key)
-            WHERE ${table.keys.map((column, index) => `${column} = (_ek_given._ek_key->>${index})::${target.key[index]?.type}`).join(' AND ')})`,
+        text: `SELECT pg_catalog.count(*)::int AS count FROM ${table.from} WHERE ((${check.text}\n) IS TRUE)
+          AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS _ek_given (_ek_key)
+            WHERE ${table.sameKey(table.keys, table.jsonKeys('_ek_given._ek_key'))})`,
       }
     },
   }
@@ -129,7 +130,7 @@ function changeWindowSql(table: TableSql, matches: string, change: ChangeSql): s
     ${change(`WHERE ${at(table, matching)} AND ${matches} AND ${freeSql(table)}`)}
   ), _ek_locked AS MATERIALIZED (
     SELECT ${table.name}.ctid AS _ek_at FROM ${table.from}
-    WHERE ${matched} > (SELECT count(*) FROM _ek_free) AND ${at(table, left)} AND ${matches}
+    WHERE ${matched} ${more} (SELECT pg_catalog.count(*) FROM _ek_free) AND ${at(table, left)} AND ${matches}
     FOR ${table.rowLock} OF ${table.name} SKIP LOCKED
   ), _ek_changed AS (
     ${change(`WHERE ${at(table, 'SELECT _ek_at FROM _ek_locked')}`)}
@@ -137,7 +138,7 @@ function changeWindowSql(table: TableSql, matches: string, change: ChangeSql): s
 }
 
 function at(table: TableSql, places: string): string {
-  return `${table.name}.ctid = ANY (ARRAY(${places}))`
+  return `${table.name}.ctid ${eq} ANY (ARRAY(${places}))`
 }
 
 /**
@@ -146,9 +147,10 @@ function at(table: TableSql, places: string): string {
  */
 function freeSql(table: TableSql): string {
   const oldestRunning = 'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid'
-  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid) FROM pg_catalog.pg_class c WHERE c.oid = ${table.regclass}`
-  return `pg_catalog.age(${table.name}.xmax) > (SELECT pg_catalog.age(${oldestRunning}))
-    AND pg_catalog.mxid_age(${table.name}.xmax) NOT BETWEEN 1 AND (${oldestMultixact})`
+  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid) FROM pg_catalog.pg_class c WHERE c.oid ${eq} ${table.regclass}`
+  const age = `pg_catalog.mxid_age(${table.name}.xmax)`
+  return `pg_catalog.age(${table.name}.xmax) ${more} (SELECT pg_catalog.age(${oldestRunning}))
+    AND (${age} ${less} 1 OR ${age} ${more} (${oldestMultixact}))`
 }
 
 /** The change of those rows that the end of the statement picks. */
@@ -161,11 +163,11 @@ function changeSql(table: TableSql, matchesStill: string, assignments: string): 
     `UPDATE ${table.from} SET ${assignments} ${pick} RETURNING ${keys.join(', ')}, ${matchesStill} AS _ek_matches_still`
 }
 
-const countDone = '(SELECT count(*) FROM _ek_done)'
+const countDone = '(SELECT pg_catalog.count(*) FROM _ek_done)'
 
 /** Up to three keys of rows that match after they were changed. */
 function stillSql(table: TableSql): string {
-  return `(SELECT coalesce(jsonb_agg(${table.keyArray('d')}), '[]')
+  return `(SELECT coalesce(pg_catalog.jsonb_agg(${table.keyArray('d')}), '[]')
     FROM (SELECT * FROM _ek_done WHERE _ek_matches_still LIMIT 3) AS d)`
 }
 
@@ -177,11 +179,14 @@ function stillSql(table: TableSql): string {
 function stragglersSql(s: string, table: TableSql, matches: string, change: ChangeSql, mayBeAway: boolean): string {
   const keys = table.keyNames.map((key) => `_ek_due.${key}`).join(', ')
   const typed = table.typedKeys('x.key').map((key, index) => `${key} AS ${table.keyNames[index]}`)
-  const sameKey = table.keys.map((column, index) => `${column} = _ek_due.${table.keyNames[index]}`).join(' AND ')
+  const sameKey = table.sameKey(
+    table.keys,
+    table.keyNames.map((key) => `_ek_due.${key}`),
+  )
   const { first, most } = stragglerBackoff
   return `WITH ${fenceSql(s, table, 'running')}, _ek_due AS MATERIALIZED (
       SELECT x.id AS _ek_id, ${typed.join(', ')} FROM ${s}.stragglers x
-      WHERE ${fencePassed} AND x.run_id = ${p.runId} AND x.retry_at <= clock_timestamp()
+      WHERE ${fencePassed} AND x.run_id ${eq} ${p.runId} AND x.retry_at ${atMost} pg_catalog.clock_timestamp()
       ORDER BY x.retry_at, x.id LIMIT ${p.limit}
     ), _ek_present AS MATERIALIZED (
       SELECT _ek_due._ek_id FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
@@ -191,23 +196,24 @@ function stragglersSql(s: string, table: TableSql, matches: string, change: Chan
     ), _ek_done AS (
       ${change(`FROM _ek_locked WHERE ${table.sameRow('_ek_locked')}`)}
     ), _ek_held AS MATERIALIZED (
-      SELECT _ek_id FROM _ek_due w JOIN _ek_present USING (_ek_id)
+      SELECT w._ek_id FROM _ek_due w JOIN _ek_present e ON e._ek_id ${eq} w._ek_id
       WHERE NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
     ), _ek_left AS (
-      UPDATE ${s}.stragglers x SET attempts = x.attempts + 1,
-        retry_at = clock_timestamp() + make_interval(secs => least(${most}, ${first} * 2 ^ least(x.attempts, 32)))
-      WHERE x.id = ANY (ARRAY(SELECT _ek_id FROM _ek_held)) RETURNING 1
+      UPDATE ${s}.stragglers x SET attempts = x.attempts ${plus} 1,
+        retry_at = pg_catalog.clock_timestamp() ${plus} pg_catalog.make_interval(secs => least('${most}'::pg_catalog.float8,
+          '${first}'::pg_catalog.float8 ${times} pg_catalog.power('2'::pg_catalog.float8, least(x.attempts, 32)::pg_catalog.float8)))
+      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_held)) RETURNING 1
     ), _ek_struck AS (
       DELETE FROM ${s}.stragglers x
-      WHERE x.id = ANY (ARRAY(SELECT _ek_id FROM _ek_due EXCEPT SELECT _ek_id FROM _ek_held)) RETURNING 1
+      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due EXCEPT SELECT _ek_id FROM _ek_held)) RETURNING 1
     ), ${mayBeAway ? `${setAwayAsideSql(s, table)}, ` : ''}${checkpointSql(s, {
-      cursor: 'NULL::text[]',
+      cursor: 'NULL::pg_catalog.text[]',
       ended: 'false',
-      scanned: 'SELECT count(*) FROM _ek_due',
-      matched: 'SELECT count(*) FROM _ek_present',
+      scanned: 'SELECT pg_catalog.count(*) FROM _ek_due',
+      matched: 'SELECT pg_catalog.count(*) FROM _ek_present',
       done: countDone,
-      left: 'SELECT count(*) FROM _ek_left',
-      gone: `(SELECT count(*) FROM _ek_struck) - ${countDone}${mayBeAway ? ' - (SELECT count(*) FROM _ek_away)' : ''}`,
+      left: 'SELECT pg_catalog.count(*) FROM _ek_left',
+      gone: `(SELECT pg_catalog.count(*) FROM _ek_struck) ${minus} ${countDone}${mayBeAway ? ` ${minus} (SELECT pg_catalog.count(*) FROM _ek_away)` : ''}`,
       still: stillSql(table),
     })}`
 }

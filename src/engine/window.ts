@@ -1,5 +1,6 @@
 import { batchParameters, type CheckpointValues, fencePassed } from './checkpoint.ts'
-import { asRow, type TableSql } from './table.ts'
+import { atLeast, eq, less, more, plus } from './operators.ts'
+import type { TableSql } from './table.ts'
 
 const p = batchParameters
 
@@ -14,11 +15,10 @@ export interface Bounds {
  * read the table. A row comparison, because only that is one index range; spelled out with OR it is a hundred times slower.
  */
 export function windowSql(table: TableSql, matches: string, bounds: Bounds, gate = fencePassed): string {
-  const key = asRow(table.keys)
   const conditions = [
     gate,
-    ...(bounds.cursor ? [`${key} > ${table.row(p.cursor)}`] : []),
-    ...(bounds.upper ? [`${key} <= ${table.row(p.upper)}`] : []),
+    ...(bounds.cursor ? [table.compare(table.keys, 'more', table.typedKeys(p.cursor))] : []),
+    ...(bounds.upper ? [table.compare(table.keys, 'atMost', table.typedKeys(p.upper))] : []),
   ]
   const keys = table.keys.map((column, index) => `${column} AS ${table.keyNames[index]}`)
   return `_ek_window AS MATERIALIZED (
@@ -27,7 +27,7 @@ export function windowSql(table: TableSql, matches: string, bounds: Bounds, gate
     WHERE ${conditions.join(' AND ')}
     ORDER BY ${table.keys.join(', ')} LIMIT ${p.limit}
   ), _ek_passed AS MATERIALIZED (
-    SELECT count(*) AS _ek_scanned, count(*) FILTER (WHERE _ek_matches) AS _ek_matched FROM _ek_window
+    SELECT pg_catalog.count(*) AS _ek_scanned, pg_catalog.count(*) FILTER (WHERE _ek_matches) AS _ek_matched FROM _ek_window
   )`
 }
 
@@ -39,7 +39,7 @@ export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'e
   const last = table.keyNames.map((key) => `w.${key} DESC`).join(', ')
   return {
     cursor: `(SELECT ${table.keyArray('w')} FROM _ek_window w ORDER BY ${last} LIMIT 1)`,
-    ended: `(SELECT _ek_scanned FROM _ek_passed) < ${p.limit}`,
+    ended: `(SELECT _ek_scanned FROM _ek_passed) ${less} ${p.limit}`,
     scanned: 'SELECT _ek_scanned FROM _ek_passed',
     matched,
   }
@@ -55,15 +55,15 @@ const mostSlices = 16
  * window before has written grows by this one. None with a row in quarantine: that would only fail again.
  */
 export function writeLeftoverSql(s: string, table: TableSql, inQuarantine: string): string {
-  const mine = `l.run_id = ${p.runId} AND l.ordinal = ${p.ordinal}`
+  const mine = `l.run_id ${eq} ${p.runId} AND l.ordinal ${eq} ${p.ordinal}`
+  const touches = `(l.upper_key ${eq} ${p.cursor} OR (SELECT pg_catalog.count(*) FROM ${s}.leftovers l WHERE ${mine}) ${atLeast} ${mostSlices})`
   return `_ek_full AS MATERIALIZED (
-    SELECT _ek_matched > ${mostAlone} AND NOT EXISTS (SELECT FROM _ek_window w WHERE w._ek_matches AND EXISTS (${inQuarantine})) AS _ek_is_full,
+    SELECT _ek_matched ${more} ${mostAlone} AND NOT EXISTS (SELECT FROM _ek_window w WHERE w._ek_matches AND EXISTS (${inQuarantine})) AS _ek_is_full,
       _ek_scanned, _ek_matched, ${windowEnd(table).cursor} AS _ek_end
     FROM _ek_passed
   ), _ek_widened AS (
-    UPDATE ${s}.leftovers l SET upper_key = f._ek_end, scanned = l.scanned + f._ek_scanned, found = l.found + f._ek_matched
-    FROM _ek_full f WHERE f._ek_is_full AND l.id = (SELECT max(l.id) FROM ${s}.leftovers l WHERE ${mine})
-      AND (l.upper_key = ${p.cursor} OR (SELECT count(*) FROM ${s}.leftovers l WHERE ${mine}) >= ${mostSlices})
+    UPDATE ${s}.leftovers l SET upper_key = f._ek_end, scanned = l.scanned ${plus} f._ek_scanned, found = l.found ${plus} f._ek_matched
+    FROM _ek_full f WHERE f._ek_is_full AND l.id ${eq} (SELECT pg_catalog.max(l.id) FROM ${s}.leftovers l WHERE ${mine}) AND ${touches}
     RETURNING 1
   ), _ek_begun AS (
     INSERT INTO ${s}.leftovers (run_id, ordinal, lower_key, upper_key, scanned, found)

@@ -4,6 +4,7 @@ import { faultOf } from '../core/fault.ts'
 import { quoteIdentifier } from '../core/identifier.ts'
 import { Destination, DestinationPool } from './destination.ts'
 import { beginSessions } from './session.ts'
+import { rememberBeginning } from './takeout.ts'
 
 /** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
 export interface Queryable {
@@ -27,6 +28,8 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   client_encoding: 'UTF8',
+  // Statements of ours name every schema but Postgres' own: on any other one others may put functions and operators.
+  search_path: 'pg_catalog, pg_temp',
   // A statement that has waited for a row looks at it as it is then: every fence relies on that.
   default_transaction_isolation: 'read committed',
   // Of a client that is gone without a word the server hears by these alone, and until then it keeps the client's row locks: no
@@ -59,6 +62,7 @@ export function createPool(
   const { destination = new Destination() } = options
   const { url, startupOptions } = splitStartupOptions(connectionString)
   const settings = { ...sessionSettings, ...options.settings, application_name: options.name }
+  const begin = beginSessions(connectionString, settings, destination)
   const config: pg.PoolConfig = {
     connectionString: url,
     max: options.max,
@@ -70,7 +74,10 @@ export function createPool(
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
     ...(options.maxUses === undefined ? {} : { maxUses: options.maxUses }),
     options: startupOptions,
-    onConnect: beginSessions(connectionString, settings, destination),
+    onConnect: async (client) => {
+      await begin(client)
+      await rememberBeginning(client, settings)
+    },
   }
   const pool = new DestinationPool(config, destination)
   pool.on('error', onError)
@@ -78,15 +85,15 @@ export function createPool(
   return pool
 }
 
-/** The control schema over a pool. */
-export function createControl(pool: pg.Pool, schema: string): Control {
+/** The control schema over a pool; `connect` gives the session of a transaction. */
+export function createControl(pool: pg.Pool, schema: string, connect = () => pool.connect()): Control {
   const s = quoteIdentifier(schema)
   return {
     db: pool,
     s,
     schema,
     async transaction(work) {
-      const client = await pool.connect()
+      const client = await connect()
       const joined: Control = { db: client, s, schema, transaction: (inner) => inner(joined) }
       let broken: Error | undefined
       try {

@@ -48,7 +48,7 @@ async function whoServes(client: ClientBase): Promise<{ readonly backend: number
 }
 
 /** Returns the settings as Postgres writes them. */
-async function setSettings(client: ClientBase, settings: Settings): Promise<Settings> {
+export async function setSettings(client: ClientBase, settings: Settings): Promise<Settings> {
   const { rows } = await client.query<{ name: string; value: string }>(
     `SELECT name, pg_catalog.set_config(name, value, false) AS value
     FROM pg_catalog.json_each_text($1) AS asked(name, value)`,

@@ -4,7 +4,9 @@ import { Problem } from '../core/errors.ts'
 import { answerTo, describeFault, type Fault, faultOf, sqlstateOf } from '../core/fault.ts'
 import { type ResolvedJob, readParams, resolveJob } from '../core/job.ts'
 import type { Leaf } from '../core/key.ts'
+import { becomeAuthor } from '../engine/author.ts'
 import { checkIdentity } from '../engine/identity.ts'
+import { checkOperators } from '../engine/key.ts'
 import { findLeaf } from '../engine/leaves.ts'
 import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
@@ -13,6 +15,7 @@ import { pingStore } from '../store/instance.ts'
 import { countFaults, type Lease, leaseRange, type Release, releaseRange } from '../store/leases.ts'
 import { changeStatus, settleRun } from '../store/lifecycle.ts'
 import { findRun, type Run } from '../store/runs.ts'
+import { takeSession } from '../store/takeout.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import { Brake, type Slot } from './brake.ts'
@@ -108,10 +111,12 @@ async function workLease(
   let loop: SliceLoop | undefined
   let leaf: Leaf | null = null
   try {
-    client = await deps.engine.connect()
+    client = await takeSession(deps.engine)
     await checkIdentity(client, run.target)
     leaf = lease.leaf && (await findLeaf(client, deps.control.s, run.target, lease.leaf.oid))
     if (lease.leaf && !leaf) return { release: await closeGone(deps, lease, log) }
+    await becomeAuthor(client, deps.control.s, run.target)
+    await checkOperators(client, run.target)
     await prepareSession(client, run.target, leaf, run.options.synchronousCommit)
     loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, brake, log, faults)
     return { release: await loop.work(stop), loop }

@@ -37,6 +37,10 @@ const writtenBefore: ReadonlyArray<{ upTo: number; sql: string }> = [
     sql: `UPDATE evenkeel.runs SET options = options - 'synchronousCommit',
             target = (target - 'partitioned' - 'oid') || '{"locate": "ctid"}'`,
   },
+  {
+    upTo: 11,
+    sql: `UPDATE evenkeel.runs SET target = (target - 'settings') || '{"key": [{"name": "id", "type": "bigint"}]}'`,
+  },
 ]
 
 /** Puts the schema that is there back to an older version, with the runs and ranges that are in it. */

@@ -216,3 +216,28 @@ describe('the hash of parameters', () => {
     expect(hashParams({ id: 2n ** 63n })).not.toBe(hashParams({ id: 2n ** 63n + 1n }))
   })
 })
+
+describe('a job that binds more values than a statement takes', () => {
+  const list = (count: number) =>
+    Array.from({ length: count }, (_, id) => id).reduce((all, id) => sql`${all}, ${id}`, sql`0`)
+
+  test('is refused when it is read, and told to bind an array', () => {
+    const where = () => sql`id IN (${list(70_000)})`
+    const problem = problemOf(() => resolveJob(defineJob({ ...good, where }), {}))
+    expect(problem.kind).toBe('invalid')
+    expect(problem.message).toContain('bind one array')
+    expect(problem.message).toContain('= ANY(${ids})')
+  })
+
+  test('counts where and set together', () => {
+    const job = (count: number) =>
+      resolveJob(defineJob({ ...good, where: sql`id IN (${list(count)})`, set: { name: sql`${'x'}`, b: sql`id` } }), {})
+    expect(job(65_499).set).toHaveLength(2)
+    expect(() => job(65_500)).toThrow('bind 65501 values')
+  })
+})
+
+test('the fingerprint of a job without a backslash is what it was before sql`` took the text as written', () => {
+  const job = defineJob({ ...good, where: sql`a = ${1} AND (${sql`b IS NULL`})` })
+  expect(resolveJob(job, {}).fingerprint).toBe('f382a388195d4bbcdc9db5d0c40a2d74600365e5ca1379ea926a9dc468a1e62a')
+})

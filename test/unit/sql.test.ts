@@ -20,6 +20,53 @@ describe('sql``', () => {
     expect(compileSql(sql``, 1)).toEqual({ text: '', values: [] })
   })
 
+  test('is the text of the file: a backslash stays one', () => {
+    const text = (piece: Sql) => compileSql(piece, 1).text
+    expect(text(sql`phone ~ '^\d+$'`)).toBe(String.raw`phone ~ '^\d+$'`)
+    expect(text(sql`'\xDEADBEEF'::bytea`)).toBe(String.raw`'\xDEADBEEF'::bytea`)
+    // Escapes that JavaScript does not know, and would give as undefined.
+    expect(text(sql`'\xzz \unicode \08'`)).toBe(String.raw`'\xzz \unicode \08'`)
+    expect(text(sql`regexp_replace(a, '\s+', E'\n\\')`)).toBe(String.raw`regexp_replace(a, '\s+', E'\n\\')`)
+    expect(text(sql`'\u0300-\u036f' ${1} '\D'`)).toBe(String.raw`'\u0300-\u036f' $1 '\D'`)
+  })
+
+  test('a backquote and a ${ are written with a backslash, which is the template’s', () => {
+    const text = (piece: Sql) => compileSql(piece, 1).text
+    expect(text(sql`'\`' || '\${x}'`)).toBe("'`' || '${x}'")
+    // A backslash before either is written as two.
+    expect(text(sql`'\\\`' || '\\\${x}'`)).toBe("'\\\\`' || '\\\\${x}'")
+    expect(text(sql`'$\{'`)).toBe("'$\\{'")
+  })
+
+  test('takes parts that no template has made as they are', () => {
+    const parts = ["a ~ '\\d' AND b = ", ''] as unknown as TemplateStringsArray
+    expect(compileSql(sql(parts, 1), 1)).toEqual({ text: "a ~ '\\d' AND b = $1", values: ['1'] })
+  })
+
+  test('takes pieces nested however deep', () => {
+    const list = Array.from({ length: 20_000 }, (_, id) => id).reduce((all, id) => sql`${all}, ${id}`, sql`0`)
+    const { text, values } = compileSql(list, 1)
+    expect(values).toHaveLength(20_000)
+    expect(text.endsWith(', $19999, $20000')).toBe(true)
+  })
+
+  test('refuses a piece that doubles itself beyond what a statement holds', () => {
+    const doubled = Array.from({ length: 60 }).reduce<Sql>(
+      (piece) => sql`${piece}${piece}`,
+      sql`${unchecked('x')} ${sql([' '.repeat(1_000_000)] as unknown as TemplateStringsArray)}`,
+    )
+    expect(() => compileSql(doubled, 1)).toThrow(/longer than/)
+  })
+
+  test('refuses an array that is deeper than Postgres takes one', () => {
+    const nest = (depth: number) => Array.from({ length: depth }).reduce<SqlValue>((inner) => [inner], 1)
+    expect(compileSql(sql`${nest(6)}`, 1).values).toEqual([[[[[[['1']]]]]]])
+    expect(() => sql`${nest(7)}`).toThrow('6 dimensions')
+    const endless: SqlValue[] = []
+    endless.push(endless)
+    expect(() => sql`${endless}`).toThrow('6 dimensions')
+  })
+
   test('takes other pieces as text, and numbers their values in the order in which they stand', () => {
     const inner = sql`b = ${'second'}`
     const outer = sql`a = ${'first'} AND (${inner}) AND c = ${'third'}`

@@ -1,0 +1,23 @@
+/**
+ * Operators of Postgres' own, by their full names: our SQL stands beside the author's, under the author's search_path, on
+ * which others may put operators of the same names. All of them bind alike, so that each use is bracketed by its writer.
+ * `IN`, `BETWEEN`, `IS DISTINCT FROM`, `NULLIF`, `USING` and `CASE x WHEN` look `=` up on the search_path too, and are not written.
+ */
+export const eq = 'OPERATOR(pg_catalog.=)'
+export const less = 'OPERATOR(pg_catalog.<)'
+export const atMost = 'OPERATOR(pg_catalog.<=)'
+export const more = 'OPERATOR(pg_catalog.>)'
+export const atLeast = 'OPERATOR(pg_catalog.>=)'
+export const plus = 'OPERATOR(pg_catalog.+)'
+export const minus = 'OPERATOR(pg_catalog.-)'
+export const times = 'OPERATOR(pg_catalog.*)'
+export const over = 'OPERATOR(pg_catalog./)'
+export const rest = 'OPERATOR(pg_catalog.%)'
+export const concat = 'OPERATOR(pg_catalog.||)'
+/** An item of a JSON value, as text. */
+export const item = 'OPERATOR(pg_catalog.->>)'
+
+/** Equality of two values that may be null: null equals null. */
+export function same(left: string, right: string): string {
+  return `(${left} ${eq} ${right} OR (${left} IS NULL AND ${right} IS NULL))`
+}

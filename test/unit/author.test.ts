@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest'
+import { withoutSchemas } from '../../src/core/search-path.ts'
+import { settingsFor, tellSettings } from '../../src/core/settings.ts'
+
+describe('a search_path without our schemas', () => {
+  const own = ['evenkeel', 'evenkeel_queue']
+  test.for([
+    ['"$user", public', 'evenkeel', 'public'],
+    ['"$user", public', 'app', '"$user", public'],
+    ['public,EvenKeel , extensions', 'app', 'public, extensions'],
+    ['"evenkeel","Odd, ""S""", pg_catalog', 'app', '"Odd, ""S""", pg_catalog'],
+    ['evenkeel_queue', 'app', '""'],
+    ['""', 'evenkeel', '""'],
+  ] as const)('%s, as role %s', ([path, user, expected]) => {
+    expect(withoutSchemas(path, own, user)).toBe(expected)
+  })
+
+  test('knows a schema of capitals by its quotes', () => {
+    expect(withoutSchemas('"Jobs", jobs', ['Jobs', 'Jobs_queue'], 'app')).toBe('jobs')
+  })
+})
+
+describe('the settings of a run', () => {
+  const own = {
+    DateStyle: 'SQL, DMY',
+    IntervalStyle: 'sql_standard',
+    extra_float_digits: '0',
+    array_nulls: 'off',
+    TimeZone: 'Asia/Tokyo',
+  }
+
+  test('are those of the role and database where the key is the same text under all', () => {
+    expect(settingsFor(own, new Set())).toEqual(own)
+    expect(tellSettings(own, own)).toEqual([])
+  })
+
+  test('keep the order of a date, and the style under which a key is exact', () => {
+    const settings = settingsFor(own, new Set(['dates', 'intervals', 'floats', 'arrays']))
+    expect(settings).toEqual({
+      DateStyle: 'ISO, DMY',
+      IntervalStyle: 'postgres',
+      extra_float_digits: '1',
+      array_nulls: 'on',
+      TimeZone: 'Asia/Tokyo',
+    })
+    expect(tellSettings(own, settings)).toHaveLength(4)
+    expect(settingsFor({ ...own, extra_float_digits: '3' }, new Set(['floats'])).extra_float_digits).toBe('3')
+  })
+})
