@@ -109,6 +109,7 @@ export async function openSite(
   const queueOptions: TicketQueueOptions = {
     location,
     instance,
+    onMoved: (listener) => destination.onMoved(listener),
     onError: seldom((error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back')),
   }
   const queue = openTicketing(openQueue(queueOptions), control)

@@ -23,10 +23,22 @@ export class HeardClient extends pg.Client {
   }
 }
 
-/** BullMQ's backend on Postgres, on clients that are heard: in its pool by `Client` of the connection, and for LISTEN here. */
+/**
+ * BullMQ's backend on Postgres, on clients that are heard: in its pool by `Client` of the connection, and for LISTEN here. That
+ * one keeps the name of evenkeel's sessions: by BullMQ's name for it, it would count as one of others.
+ */
 export const heardPostgresBackend: typeof createPostgresBackend = (name, options, more) => {
   const backend = createPostgresBackend(name, options, more)
-  const { connection } = backend as unknown as { connection: { pgModule: Pick<typeof pg, 'Client'> } }
+  const { connection } = backend as unknown as {
+    connection: {
+      pgModule: Pick<typeof pg, 'Client'>
+      getListenClient(): Promise<pg.Client>
+      setListenClientName(name: string): Promise<void>
+    }
+  }
   connection.pgModule = { Client: HeardClient }
+  connection.setListenClientName = async () => {
+    await connection.getListenClient()
+  }
   return backend
 }

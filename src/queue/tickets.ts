@@ -49,6 +49,8 @@ export interface TicketQueueOptions {
   /** Tells this service's tickets from those of another that shares the Redis: the control schema's own identity. */
   readonly instance: string
   onError(error: Error): void
+  /** Calls a listener when the address of Postgres leads to another server: sessions on the old one are given up. */
+  onMoved?(listener: () => void): () => void
 }
 
 const queueName = 'tickets'
@@ -65,7 +67,7 @@ const eventsKept = 100
  * The producing side. Connects in the background; a queue that cannot be reached makes a call fail, in bounded time, and the
  * next one try anew: BullMQ remembers for ever that a first connection to Postgres failed, so such a queue is replaced.
  */
-export function openQueue({ location, instance, onError }: TicketQueueOptions): TicketQueue {
+export function openQueue({ location, instance, onError, onMoved }: TicketQueueOptions): TicketQueue {
   const options = { ...prefixed(instance), streams: { events: { maxLen: eventsKept } } }
   const create = (): Queue => {
     const created =
@@ -115,6 +117,7 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
       return within(question(queue))
     }
   }
+  const deafen = location.kind === 'postgres' ? onMoved?.(() => replace(queue)) : undefined
   return {
     async put(tickets) {
       const jobs = tickets.map(({ id, runId, ordinal, delaySeconds }) => ({
@@ -141,13 +144,16 @@ export function openQueue({ location, instance, onError }: TicketQueueOptions): 
       const counts = await ask((asked) => asked.getJobCounts('waiting', 'delayed', 'active'))
       return { waiting: counts.waiting ?? 0, delayed: counts.delayed ?? 0, active: counts.active ?? 0 }
     },
-    close: () => closeWithin(queue),
+    async close() {
+      deafen?.()
+      await closeWithin(queue)
+    },
   }
 }
 
 /** The consuming side: up to `slots` tickets at once are given to `work`, which must not throw. */
 export function consumeTickets(
-  { location, instance, onError }: TicketQueueOptions,
+  { location, instance, onError, onMoved }: TicketQueueOptions,
   slots: number,
   work: (ticket: Pick<Ticket, 'id' | 'runId' | 'ordinal'>) => Promise<void>,
 ): TicketConsumer {
@@ -176,6 +182,8 @@ export function consumeTickets(
 
   const stopping = new AbortController()
   let worker: Worker | null = null
+  let giveUp: () => void = () => undefined
+  const deafen = location.kind === 'postgres' ? onMoved?.(() => giveUp()) : undefined
 
   /** Runs one worker after another: each until it fails so fast that it would do nothing else, the last until the stop. */
   async function keepRunning(): Promise<void> {
@@ -184,7 +192,6 @@ export function consumeTickets(
       worker = current
       const flood = new Flood()
       let incomplete = false
-      let giveUp: () => void = () => undefined
       const givenUp = new Promise<void>((resolve) => {
         giveUp = resolve
       })
@@ -214,6 +221,7 @@ export function consumeTickets(
   return {
     stop() {
       stopping.abort()
+      deafen?.()
       void worker?.pause(true).catch(onError)
     },
     async close() {

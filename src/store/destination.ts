@@ -22,6 +22,7 @@ export class Destination {
   #server: string | null = null
   #since = Number.NEGATIVE_INFINITY
   #doubtedAt = Number.NEGATIVE_INFINITY
+  readonly #listeners = new Set<() => void>()
 
   constructor(lifetime = lifetimeSeconds) {
     this.#lifetimeMs = lifetime * 1000
@@ -37,8 +38,17 @@ export class Destination {
     const now = performance.now()
     const lifetime = this.#lifetimeMs * (0.75 + Math.random() / 2)
     this.#sessions.set(session, { server, beganAt: now, endsAt: now + lifetime })
-    if (this.#server !== null && this.#server !== server) this.#since = now
+    const before = this.#server
     this.#server = server
+    if (before === null || before === server) return
+    this.#since = now
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Calls a listener each time the address leads to another server; returns how to end that. */
+  onMoved(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** The server does not write: the address may lead to another one by now. Every session of before is replaced. */

@@ -31,3 +31,16 @@ test('a session has a lifetime', () => {
   destination.reached(session, 'one')
   expect(destination.isCurrent(session)).toBe(false)
 })
+
+test('who listens hears of each move, and not of the first server', () => {
+  const destination = new Destination()
+  let moves = 0
+  const end = destination.onMoved(() => {
+    moves += 1
+  })
+  for (const server of ['one', 'one', 'two', 'one']) destination.reached({}, server)
+  expect(moves).toBe(2)
+  end()
+  destination.reached({}, 'two')
+  expect(moves).toBe(2)
+})
