@@ -126,13 +126,13 @@ export default defineJob({ name: 'a', table: words.text, set: { a: sql\`1\` } })
 })
 
 inFolder('a job is found by its name', () => {
-  test('and a name that nobody has is answered with those there are, and with the files that are broken', async () => {
+  test('and a name that nobody has is answered with the nearest there is, and with the files that are broken', async () => {
     const { folder } = await readBeside('bad.ts', "throw new Error('oh no')\n")
     const catalogue = openCatalogue(folder)
     expect((await catalogue.find('good')).name).toBe('good')
     const problem = await catalogue.find('goood').catch((error: unknown) => error as Problem)
     expect(problem).toBeInstanceOf(Problem)
-    expect(problem).toMatchObject({ kind: 'not-found', message: expect.stringContaining('There is good.') })
+    expect(problem).toMatchObject({ kind: 'not-found', message: expect.stringContaining('Did you mean good?') })
     expect((problem as Problem).message).toContain('bad.ts:1: oh no')
   })
 

@@ -159,7 +159,7 @@ test('ports and paths are those of the image and of the service', () => {
   expect(endpoint).not.toHaveProperty('relabelings')
   const { name = '', key = '' } = endpoint?.authorization.credentials ?? {}
   expect(Object.keys(secretNamed(name).stringData ?? {})).toEqual([key])
-  for (const path of [...paths, endpoint?.path]) expect(routes).toContain(`app.get('${path}'`)
+  for (const path of [...paths, endpoint?.path]) expect(routes).toContain(`'${path}',`)
   const service = only<{ spec: { ports: { targetPort: string }[] } }>('Service')
   expect(service.spec.ports.map(({ targetPort }) => targetPort)).toEqual(['http'])
 })
