@@ -1,7 +1,7 @@
 import { afterAll, expect, inject, test } from 'vitest'
 import { seed } from '../support/seed.ts'
 import { queueKind } from '../support/service.ts'
-import { perCommit } from '../support/tier.ts'
+import { limits, perCommit } from '../support/tier.ts'
 import { faultsOfHistory } from './storm/history.ts'
 import { planOf } from './storm/plan.ts'
 import { Storm } from './storm/storm.ts'
@@ -20,7 +20,7 @@ test.each(seeds)(
     // A storm in which nothing could be done would prove nothing.
     expect(faults.filter(({ missed }) => missed === null).length).toBeGreaterThan(0)
   },
-  perCommit(120_000, { nightly: 240_000 }),
+  2000 * limits.test,
 )
 
 test('a seed tells the same round each time, and another seed another one', () => {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { renderBar } from '../../src/cli/demo/bar.ts'
 import { alive, birth } from '../../src/embedded/os-process.mjs'
-import { isNightly } from '../support/tier.ts'
+import { isNightly, limits } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -25,7 +25,7 @@ test('the bar has its width, is full only at the end and never empty once begun'
 })
 
 test('the demo runs a backfill to its end and proves each row was done exactly once', {
-  timeout: 150_000,
+  timeout: 2500 * limits.test,
 }, async () => {
   const demo = await startDemo()
   const began = performance.now()

@@ -5,7 +5,7 @@ import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { installation, Prometheus } from '../support/prometheus.ts'
 import { readRulesFile, shortened } from '../support/rules.ts'
 import { jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
-import { perCommit } from '../support/tier.ts'
+import { limits } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 /** A minute of the rules is three seconds here. */
@@ -101,7 +101,7 @@ test(
     await expectTouchedOnce(database, 20_000)
     expect(await everFired(here)).toEqual(['BackfillNoWorkers', 'BackfillRunStalled'])
   },
-  1000 * perCommit(120, { nightly: 300 }),
+  2000 * limits.test,
 )
 
 test('a run that fails wakes somebody until it is retried, and a run that is well wakes nobody', async () => {

@@ -5,7 +5,7 @@ import { Stage } from '../../grafana/code/stage.ts'
 import { play } from '../../grafana/code/story.ts'
 import { Prometheus, type Series, scrapeSeconds } from '../support/prometheus.ts'
 import { readRulesFile } from '../support/rules.ts'
-import { perCommit } from '../support/tier.ts'
+import { limits } from '../support/tier.ts'
 
 const unnamed = 'the service has one database, and it has no name'
 /** What has nothing to show after such a run, and why that is right. */
@@ -58,5 +58,5 @@ test(
       for (const selector of selectorsOf(expr)) if (!(await hasData(selector))) empty.push(`${name}: ${selector}`)
     expect([...new Set(empty)].sort()).toEqual(Object.keys(rightlyEmpty).sort())
   },
-  1000 * perCommit(120, { nightly: 300 }),
+  2000 * limits.test,
 )
