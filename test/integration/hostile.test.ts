@@ -100,6 +100,6 @@ test('what a stranger lays in the way catches what steps on it', async () => {
     'caught: an operator of float8 and numeric',
   )
   await victim.query('ROLLBACK')
-  await expect(victim.query("SELECT 1 + 2::float8, '{}'::jsonb->>'a'")).rejects.toThrow('caught')
+  await expect(victim.query('SELECT 1 + 2::float8')).rejects.toThrow('caught')
   expect(await countCaught(database)).toBe(2)
 })

@@ -58,7 +58,7 @@ export async function layTraps(database: TestDatabase, stranger: string): Promis
       END LOOP;
       CREATE FUNCTION public.set_config(a text, b text, c bool) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN PERFORM public.caught('set_config'); RETURN a; END $f$;
       FOREACH f IN ARRAY ARRAY['pg_class', 'pg_namespace', 'pg_attribute', 'pg_index', 'pg_type', 'pg_settings', 'pg_stat_activity', 'pg_inherits'] LOOP
-        EXECUTE format('CREATE VIEW public.%I AS SELECT public.caught(%L) AS oid', f, 'view ' || f);
+        EXECUTE format('CREATE VIEW public.%I AS SELECT 1 AS oid WHERE public.caught(%L) IS NULL', f, 'view ' || f);
         EXECUTE format('GRANT SELECT ON public.%I TO PUBLIC', f);
       END LOOP;
       FOREACH f IN ARRAY ARRAY['float8', 'jsonb', 'oid', 'regclass', 'timestamptz', 'bytea', 'xid'] LOOP
