@@ -1,7 +1,14 @@
 import type { Site } from './api/deps.ts'
 import { together } from './api/sites.ts'
 import { Problem } from './core/errors.ts'
-import { deleteExpiredRun, dropEvents, type ExpiredRun, listCrowdedRuns, listExpiredRuns } from './store/retention.ts'
+import {
+  deleteExpiredRun,
+  dropEvents,
+  type ExpiredRun,
+  listCrowdedRuns,
+  listExpiredRuns,
+  readClock,
+} from './store/retention.ts'
 import { findRun } from './store/runs.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { waitSeconds } from './worker/wait.ts'
@@ -27,6 +34,17 @@ export async function keepRetention(
   }
 }
 
+/** Clocks of different machines may differ by so much and both be right enough. Milliseconds. */
+const clocksApartMs = 3_600_000
+
+/** A clock of the database that has jumped forward makes every run look old. Throws where it is ahead of this machine's. */
+export function refuseClockAhead(database: Date, own: Date): void {
+  if (database.getTime() - own.getTime() <= clocksApartMs) return
+  throw new Error(
+    `the database's clock says ${database.toISOString()} and this machine's ${own.toISOString()}: nothing is deleted until they agree`,
+  )
+}
+
 type ExpiredBySite = ReadonlyMap<Site, readonly ExpiredRun[]>
 
 /** Of the databases that can be read. */
@@ -35,6 +53,7 @@ async function listExpired(sites: readonly Site[], days: number): Promise<Expire
   await Promise.all(
     sites.map((site) =>
       attempt(site.log, async () => {
+        refuseClockAhead(await readClock(site.control), new Date())
         lists.set(site, await listExpiredRuns(site.control, days))
       }),
     ),

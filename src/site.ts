@@ -44,8 +44,8 @@ const controlSettings = {
   lock_timeout: '10s',
   statement_timeout: '30s',
   idle_in_transaction_session_timeout: '30s',
-  // Batches need not; a change of status makes them durable, with all before it.
-  synchronous_commit: 'on',
+  // Whatever the database says. What has to wait for standbys as well says so itself.
+  synchronous_commit: 'local',
 }
 
 /** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
@@ -80,6 +80,12 @@ export async function openSite(
     { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000, destination },
     broke,
   )
+  // Of their own: what waits for a standby or a lock, however much of it, takes no session from those who want to stop something.
+  const brakePool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel control', max: 2, settings: controlSettings, queryTimeoutMs: 45_000, destination },
+    broke,
+  )
   const engine = createPool(
     config.databaseUrl,
     {
@@ -103,8 +109,9 @@ export async function openSite(
   const location: QueueLocation = config.redisUrl
     ? { kind: 'redis', url: config.redisUrl }
     : { kind: 'postgres', url: config.databaseUrl, schema: ownSchemas(config.controlSchema)[1] }
-  const { instance, version } = await prepare(schema, location, [controlPool, engine, countingPool])
+  const { instance, version } = await prepare(schema, location, [controlPool, brakePool, engine, countingPool])
   const control = underVersion(schema, version, onOutdated)
+  const brake = underVersion(createControl(brakePool, config.controlSchema), version, onOutdated)
 
   const queueOptions: TicketQueueOptions = {
     location,
@@ -152,6 +159,7 @@ export async function openSite(
     name,
     instance,
     control,
+    brake,
     engine,
     queue,
     catalogue,
@@ -172,7 +180,7 @@ export async function openSite(
       await queue.close()
       await sampler?.close()
       await sampling.close()
-      await Promise.all([controlPool.end(), engine.end(), countingPool.end()])
+      await Promise.all([controlPool, brakePool, engine, countingPool].map((pool) => pool.end()))
     },
   }
 }

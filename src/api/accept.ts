@@ -1,8 +1,11 @@
 import { messageOf, Problem } from '../core/errors.ts'
 import { hashParams } from '../core/job.ts'
+import type { Pause } from '../core/pause.ts'
 import { transitions } from '../core/run.ts'
-import { createRun, explainConflict, findRepeated, noSuchRun } from '../store/lifecycle.ts'
-import { drawRunNumber, findRunPlace, type NewRun } from '../store/runs.ts'
+import type { Control } from '../store/control.ts'
+import { createRun, explainConflict, findRepeated, noSuchRun, pauseNewRun, refuseAgain } from '../store/lifecycle.ts'
+import { listPauses } from '../store/pauses.ts'
+import { drawRunNumber, lockRun, type NewRun, type Run, readCreatedAt } from '../store/runs.ts'
 import { expectStandbys } from '../store/standbys.ts'
 import type { ReplicaCheck, Site } from './deps.ts'
 import { findRunParts, gather, type Part, type RunParts } from './parts.ts'
@@ -23,6 +26,9 @@ interface Place {
   readonly result: Prepared & { readonly standbys: ReplicaCheck['standbys'] }
 }
 
+/** What has been told meanwhile to the parts of a run that is being completed. */
+type Standing = ReadonlyArray<{ readonly run: Run; readonly pauses: readonly Pause[] }>
+
 /**
  * Accepts a run in all of its databases or in none, or finds the one that the same Idempotency-Key has started; where the
  * start of that one was cut short, it is completed.
@@ -39,9 +45,11 @@ export async function startRun(
   const [known] = repeated
   const spanned = known ? spannedBy(sites, known) : chosen
   const lacking = spanned.filter((site) => !repeated.some((part) => part.site === site))
-  const givenUp = repeated.some(({ run }) => run.status === 'cancelling' || run.status === 'cancelled')
-  if (known && (lacking.length === 0 || givenUp))
-    return { run: await findRunParts(sites, known.run.id, known.site.name), created: false }
+  const asItIs = async (part: Part) => ({
+    run: await findRunParts(sites, part.run.id, part.site.name),
+    created: false,
+  })
+  if (known && (lacking.length === 0 || isGivenUp(repeated))) return asItIs(known)
 
   const places: readonly Place[] = await eachOrRefuse(
     lacking.map((site) => ({ site })),
@@ -53,11 +61,7 @@ export async function startRun(
   )
   const birth = known ? await birthOf(known) : await drawBirth(sites, spanned, request.job)
   try {
-    await together(places, async ({ result }, tx) => {
-      const { run, ranges, residual, standbys } = result
-      if (standbys) await expectStandbys(tx, standbys)
-      return createRun(tx, { ...run, ...birth }, ranges, residual, foretold(result))
-    })
+    if (!(await writeParts(places, repeated, birth, request.again ?? false)) && known) return asItIs(known)
   } catch (error) {
     // A run that is being completed works already: what it lacks now, the same call writes once more.
     if (error instanceof PartlyDone) throw known ? error : await undo(sites, birth.id, actor, error)
@@ -73,6 +77,50 @@ export async function startRun(
     site.log.info({ run: birth.id, actor, ranges: result.ranges.length, ...foretold(result) }, 'run accepted')
   }
   return { run: await findRunParts(sites, birth.id, spanned[0]?.name), created: !known }
+}
+
+/**
+ * Writes the missing parts of a run, all or none. Preparing them took its time: the parts that there are may have been told to stop
+ * since, so they are locked and looked at once more. Of one that was given up nothing is written, and false returned; where all are
+ * paused, the missing ones are paused for the same reasons.
+ */
+async function writeParts(
+  places: readonly Place[],
+  known: readonly Part[],
+  birth: Birth,
+  again: boolean,
+): Promise<boolean> {
+  const standing: Array<Standing[number]> = []
+  let written = true
+  await together<Place | Part, void>(
+    [...known, ...places],
+    async (place, tx) => {
+      if (!('result' in place)) return
+      written = !isGivenUp(standing)
+      if (!written) return
+      const { run, ranges, residual, standbys } = place.result
+      if (standbys) await expectStandbys(tx, standbys)
+      const created = await createRun(tx, { ...run, ...birth }, ranges, residual, foretold(place.result))
+      if (!again) await refuseAgain(tx, created)
+      await pauseLike(tx, created, standing)
+    },
+    async (place, tx) => {
+      if ('result' in place) return
+      const run = await lockRun(tx, birth.id)
+      if (run) standing.push({ run, pauses: (await listPauses(tx, [run.id])).get(run.id) ?? [] })
+    },
+  )
+  return written
+}
+
+function isGivenUp(parts: ReadonlyArray<{ readonly run: Run }>): boolean {
+  return parts.some(({ run: { status } }) => status === 'cancelling' || status === 'cancelled')
+}
+
+async function pauseLike(tx: Control, run: Run, standing: Standing): Promise<void> {
+  const [first] = standing
+  if (!first || !standing.every(({ run: { status } }) => status === 'paused' || status === 'pausing')) return
+  await pauseNewRun(tx, run, first.pauses)
 }
 
 /** The parts of the run that the same key has started before; throws a Problem where that was another request. */
@@ -109,9 +157,9 @@ function spannedBy(sites: readonly Site[], { site, run }: Part): readonly Site[]
 type Birth = Pick<NewRun, 'id' | 'createdAt' | 'databases'>
 
 async function birthOf({ site, run }: Part): Promise<Birth> {
-  const place = await findRunPlace(site.control, run.id)
-  if (!place) throw noSuchRun(run.id)
-  return { ...place, databases: run.databases }
+  const createdAt = await readCreatedAt(site.control, run.id)
+  if (createdAt === null) throw noSuchRun(run.id)
+  return { id: run.id, createdAt, databases: run.databases }
 }
 
 /**

@@ -13,6 +13,8 @@ export interface Site {
   /** As DATABASES names it; null where there is but one, without a name. */
   readonly name: string | null
   readonly control: Control
+  /** The same, by sessions that nothing else uses: to pause and to cancel. */
+  readonly brake: Control
   /** Sessions for users' tables: checks, plans and dry runs. */
   readonly engine: Pool
   readonly queue: TicketQueue
@@ -28,6 +30,11 @@ export interface ReplicaCheck {
   readonly findings: readonly string[]
   /** Those that stream now, and how many by each name: to be missed when they go. Null where none is to be. */
   readonly standbys: ReadonlyMap<string, number> | null
+}
+
+/** The sites as pause and cancel reach them. */
+export function brakesOf(sites: readonly Site[]): readonly Site[] {
+  return sites.map((site) => ({ ...site, control: site.brake }))
 }
 
 /** What the API is given by whoever composes it. */

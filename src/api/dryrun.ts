@@ -12,7 +12,7 @@ import { type Control, createControl } from '../store/control.ts'
 import { leaseRange } from '../store/leases.ts'
 import { changeStatus, createRun } from '../store/lifecycle.ts'
 import { listRanges } from '../store/ranges.ts'
-import type { NewRun } from '../store/runs.ts'
+import { findPartlyDone, findSucceeded, type NewRun } from '../store/runs.ts'
 import { summariseStragglers } from '../store/stragglers.ts'
 import { takeSession } from '../store/takeout.ts'
 import { assignTickets } from '../store/tickets.ts'
@@ -64,7 +64,9 @@ async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> 
   try {
     return await createControl(deps.engine, deps.control.schema, () => takeSession(deps.engine)).transaction(
       async (tx) => {
-        throw new RolledBack(await rehearse(tx, prepared, run))
+        const report = await rehearse(tx, prepared, run)
+        const repeats = await repeatWarnings(tx, prepared.run, request.again ?? false)
+        throw new RolledBack({ ...report, warnings: [...repeats, ...report.warnings] })
       },
     )
   } catch (error) {
@@ -93,7 +95,7 @@ async function rehearse(
   if (!first)
     throw new Problem('conflict', `${quoteTableName(run.target)} has no row yet: there is nothing to rehearse.`)
   // By itself, whatever holds the run or is at work: all of it is taken back.
-  const [ticket] = await assignTickets(tx, run.id, [{ ordinal: 0, id: run.id }], 0)
+  const [ticket] = await assignTickets(tx, [{ runId: run.id, ordinal: 0, id: run.id, afterSeconds: 0 }])
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
   if (!lease) throw new Error('the dry run could not lease its own range')
   await changeStatus(tx, run.id, 'start', { actor })
@@ -149,6 +151,23 @@ async function rehearse(
       ...(await author(() => warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers))),
     ],
   }
+}
+
+/** A run of a job without a predicate does rows once more that runs with the same parameters have done. */
+async function repeatWarnings(tx: Control, { job, paramsHash, hasPredicate }: Prepared['run'], again: boolean) {
+  if (hasPredicate) return []
+  const done = await findSucceeded(tx, job, paramsHash)
+  if (done !== null) {
+    const refused = again ? '' : ' A run is refused unless "again" is true.'
+    return [
+      `Job ${job} has no predicate, and run ${done} has done every row with these parameters: a run does each of them once more.${refused}`,
+    ]
+  }
+  const partly = await findPartlyDone(tx, job, paramsHash)
+  if (!partly) return []
+  return [
+    `Job ${job} has no predicate, and run ${partly.id}, which is ${partly.status}, has done ${partly.rows} rows with these parameters: a new run does them once more.`,
+  ]
 }
 
 async function rangeOf(tx: Control, runId: string, ordinal: number) {

@@ -29,6 +29,7 @@ export function mergeParts(parts: readonly PartBody[], unseen: readonly Unseen[]
       throttle: firstThrottle(named),
       stalled: firstStalled(named),
       proof: status === 'succeeded' ? addProofs(bodies) : null,
+      pauses: joinPauses(named),
       overrides: joinOverrides(named),
       databases: Object.fromEntries([
         ...named.map(({ database, ...body }) => [database, partOf(body)] as const),
@@ -92,6 +93,20 @@ function joinOverrides(parts: readonly Named[]): RunBody['overrides'] {
       const key = JSON.stringify([override.signal, override.reason, override.by])
       const same = joined.get(key)
       const first = same && same.until < override.until ? same : override
+      joined.set(key, { ...first, databases: [...(same?.databases ?? []), database] })
+    }
+  }
+  return [...joined.values()]
+}
+
+/** One pause is an entry, however many databases it was said to; since when it holds in the first of them. */
+function joinPauses(parts: readonly Named[]): RunBody['pauses'] {
+  const joined = new Map<string, RunBody['pauses'][number]>()
+  for (const { database, pauses } of parts) {
+    for (const pause of pauses) {
+      const key = JSON.stringify([pause.kind, pause.by, pause.reason])
+      const same = joined.get(key)
+      const first = same && same.since < pause.since ? same : pause
       joined.set(key, { ...first, databases: [...(same?.databases ?? []), database] })
     }
   }

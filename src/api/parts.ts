@@ -2,7 +2,7 @@ import { Problem } from '../core/errors.ts'
 import { noArrow, statusOfParts } from '../core/parts.ts'
 import { nextStatus, type RunEvent, type RunStatus, transitions } from '../core/run.ts'
 import { noSuchRun } from '../store/lifecycle.ts'
-import { findRun, findRunPlace, listRuns, type Run, type RunPlace } from '../store/runs.ts'
+import { findRun, listRuns, listRunsById, type Run, type RunPlace } from '../store/runs.ts'
 import type { Site } from './deps.ts'
 import { type Away, askEach, siteNamed } from './sites.ts'
 
@@ -59,6 +59,19 @@ export async function findRunParts(sites: readonly Site[], id: string, database?
     )
   }
   throw noSuchRun(id)
+}
+
+/** The runs that have these parts, each once, the oldest first. */
+export async function findAllRunParts(
+  sites: readonly Site[],
+  places: ReadonlyArray<{ readonly site: Site; readonly id: string }>,
+): Promise<RunParts[]> {
+  const ids = [...new Set(places.map(({ id }) => id))]
+  const { answers, away } = await askEach(sites, ({ control }) => listRunsById(control, ids))
+  const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
+  return gather(sites, rows, away)
+    .filter(({ id, parts }) => places.some((place) => place.id === id && parts.some(({ site }) => site === place.site)))
+    .sort(compareAge)
 }
 
 /** Puts together which rows are one run: those of one id that name the same databases. */
@@ -155,17 +168,10 @@ export async function listRunParts(
     const count = unnamed || status === null ? limit : Math.max(limit, fewestAtOnce)
     const query = { job, status: unnamed ? status : null, before, limit: count }
     const { answers, away } = await askEach(sites, ({ control }) => listRuns(control, query))
-    const places = new Map<Run, string>()
-    const rows = answers.flatMap(({ site, answer }) =>
-      answer.map((run) => {
-        places.set(run, run.place)
-        return { site, run }
-      }),
-    )
-    const placeOf = ({ parts: [{ run }] }: RunParts) => ({ createdAt: places.get(run) as string, id: run.id })
+    const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
     // Among this many newest runs none is cut in two: each database has given at least as many.
     const newest = gather(sites, rows, away)
-    if (!unnamed) newest.sort((a, b) => compare(placeOf(b), placeOf(a)))
+    if (!unnamed) newest.sort((a, b) => compareAge(b, a))
     const window = newest.slice(0, count)
     found.push(...window.filter((run) => status === null || statusOf(run) === status))
     const last = window.at(-1)
@@ -174,13 +180,13 @@ export async function listRunParts(
       const end = runs.at(-1)
       return { runs, next: end && runs.length === limit ? pageAfter(end) : null, away }
     }
-    before = placeOf(last)
+    before = last.parts[0].run
   }
 }
 
-function compare(a: RunPlace, b: RunPlace): number {
-  if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? -1 : 1
-  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
+/** Below 0 where `a` is the older run. */
+export function compareAge({ parts: [a] }: RunParts, { parts: [b] }: RunParts): number {
+  return a.run.number - b.run.number || (a.run.id < b.run.id ? -1 : a.run.id > b.run.id ? 1 : 0)
 }
 
 /** An id alone may be that of two runs: the database says which. */
@@ -191,6 +197,6 @@ function pageAfter({ id, parts: [{ site }] }: RunParts): string {
 async function findPlace(sites: readonly Site[], before: string): Promise<RunPlace | null> {
   const [id = '', database] = before.split('@')
   const asked = database === undefined ? sites : [siteNamed(sites, database)]
-  const { answers } = await askEach(asked, ({ control }) => findRunPlace(control, id))
+  const { answers } = await askEach(asked, ({ control }) => findRun(control, id))
   return answers.find(({ answer }) => answer !== null)?.answer ?? null
 }

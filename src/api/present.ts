@@ -1,9 +1,12 @@
 import type { z } from 'zod'
 import { overridesInForce } from '../core/hold.ts'
 import { quoteTableName } from '../core/identifier.ts'
+import type { Pause } from '../core/pause.ts'
 import { stallOf } from '../core/stalled.ts'
 import type { Timings } from '../core/timings.ts'
+import { listPauses } from '../store/pauses.ts'
 import type { Run } from '../store/runs.ts'
+import { findStandbyWait, type StandbyWait } from '../store/standby-wait.ts'
 import { progressOfRun, throttleOfRun } from '../store/standing.ts'
 import { type RangeTotals, sumRanges } from '../store/totals.ts'
 import type { Site } from './deps.ts'
@@ -22,14 +25,15 @@ export async function presentRuns(runs: readonly RunParts[]): Promise<{ runs: Ru
     sites.set(site, [...ids, run.id])
   }
   if (sites.size === 0) return { runs: [], away: [] }
-  const { answers, away } = await askEach([...sites.keys()], (site) =>
-    sumRanges(site.control, sites.get(site) as string[]),
-  )
-  const totals = new Map(answers.map(({ site, answer }) => [site, answer]))
+  const { answers, away } = await askEach([...sites.keys()], (site) => look(site, sites.get(site) as string[]))
+  const looks = new Map(answers.map(({ site, answer }) => [site, answer]))
   const bodies = runs.flatMap(({ parts, unseen }) => {
     const shown: PartBody[] = parts.flatMap(({ site, run }) => {
-      const sums = totals.get(site)?.get(run.id)
-      return sums ? [{ database: site.name, body: present(run, sums, site.timings) }] : []
+      const seen = looks.get(site)
+      const sums = seen?.totals.get(run.id)
+      if (!seen || !sums) return []
+      const around = { pauses: seen.pauses.get(run.id) ?? [], standbyWait: seen.standbyWait }
+      return [{ database: site.name, body: present(run, sums, around, site.timings) }]
     })
     const gone = away.filter(({ database }) => parts.some(({ site }) => site.name === database))
     return mergeParts(shown, [...unseen, ...gone.map((one): Unseen => ({ ...one, state: 'away' }))])
@@ -39,6 +43,21 @@ export async function presentRuns(runs: readonly RunParts[]): Promise<{ runs: Ru
 
 export async function presentRun(run: RunParts): Promise<RunBody> {
   return (await presentRuns([run])).runs[0] as RunBody
+}
+
+/** What is shown of runs beside their rows. */
+async function look({ control }: Site, ids: readonly string[]) {
+  return {
+    totals: await sumRanges(control, ids),
+    pauses: await listPauses(control, ids),
+    standbyWait: await findStandbyWait(control),
+  }
+}
+
+/** What is so around a run that its own rows do not say. */
+interface Around {
+  readonly pauses: readonly Pause[]
+  readonly standbyWait: StandbyWait | null
 }
 
 /** ISO 8601 UTC, or null. */
@@ -51,7 +70,7 @@ function stalledOf({ status }: Run, totals: RangeTotals, timings: Timings): RunB
   return stall && { since: stall.since.toISOString(), lastCheckpointAt: iso(stall.lastCheckpointAt) }
 }
 
-function present(run: Run, totals: RangeTotals, timings: Timings): RunBody {
+function present(run: Run, totals: RangeTotals, { pauses, standbyWait }: Around, timings: Timings): RunBody {
   return {
     id: run.id,
     job: run.job,
@@ -59,8 +78,9 @@ function present(run: Run, totals: RangeTotals, timings: Timings): RunBody {
     table: quoteTableName(run.target),
     status: run.status,
     reason: run.reason,
+    pauses: pauses.map((pause) => ({ ...pause, since: pause.since.toISOString() })),
     progress: progressOfRun(run, totals),
-    throttle: throttleOfRun(run, totals),
+    throttle: throttleOfRun(run, totals, pauses, standbyWait),
     stalled: stalledOf(run, totals, timings),
     proof:
       run.status === 'succeeded'

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { faultNames } from '../core/fault.ts'
 import { partialRunOptions, runOptions } from '../core/options.ts'
+import { pauseKinds } from '../core/pause.ts'
 import { runStatuses } from '../core/run.ts'
 import { strictObject } from '../core/strict.ts'
 import { storable } from '../core/text.ts'
@@ -91,6 +92,18 @@ const stalledSchema = z
     'That it should move and has given no sign for a minute, since when; of several databases the first that has stalled',
   )
 
+const pauseSchema = z
+  .object({
+    kind: z
+      .enum(pauseKinds)
+      .describe('`run`: POST /runs/:id/pause. `everything`: POST /pause. `job`: its job is missing or has changed'),
+    by: z.string(),
+    reason: z.string().nullable(),
+    since: time,
+    databases: z.array(z.string()).optional().describe('Those in which it holds; only where DATABASES is set'),
+  })
+  .meta({ id: 'Pause' })
+
 /** A run in one of the databases that it spans. */
 export const partSchema = z
   .object({
@@ -117,6 +130,7 @@ export const runSchema = z
     table: z.string(),
     status: z.enum(runStatuses),
     reason: z.string().nullable().describe('Why it stands where it stands'),
+    pauses: z.array(pauseSchema).describe('Why it is paused, oldest reason first: it stays paused while any is left'),
     progress: progressSchema,
     throttle: throttleSchema,
     stalled: stalledSchema,
@@ -274,6 +288,12 @@ export const startRunSchema = strictObject({
   job: z.string(),
   params: z.record(z.string(), z.unknown()).optional(),
   options: partialRunOptions.optional(),
+  again: z
+    .boolean()
+    .optional()
+    .describe(
+      'Start a job without a predicate although a run with these parameters has succeeded: it does each row once more',
+    ),
   dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
   databases: z
     .array(z.string())

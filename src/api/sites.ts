@@ -150,30 +150,45 @@ export class PartlyDone<P extends InSite = InSite> extends Problem {
 /**
  * Changes several databases as one, as nearly as that can be: a transaction in each, in the order of their names, none of
  * which commits before the work is done in all; the first one begun is the last to commit. What one refuses is refused for all. Only a database that goes away between the first commit and its own
- * can leave the others changed without it: that is a PartlyDone.
+ * can leave the others changed without it: that is a PartlyDone. Where the work in one depends on what another holds, `look` reads
+ * and locks that in all of them before the work begins in any.
  */
 export async function together<P extends InSite, R>(
   places: readonly P[],
   work: (place: P, tx: Control) => Promise<R>,
+  look: (place: P, tx: Control) => Promise<void> = async () => undefined,
 ): Promise<R[]> {
   // Two callers that went through them in different orders would each wait for what the other has locked.
   const ordered = [...places].sort((a, b) => (String(a.site.name) < String(b.site.name) ? -1 : 1))
   const committed: P[] = []
   let culprit: Site | null = null
-  const open = async (index: number): Promise<R[]> => {
-    const place = ordered[index]
-    if (!place) return []
+  const blame = async <T>(place: P, act: () => Promise<T>): Promise<T> => {
     try {
-      const results = await place.site.control.transaction(async (tx) => [
-        await work(place, tx),
-        ...(await open(index + 1)),
-      ])
-      committed.unshift(place)
-      return results
+      return await act()
     } catch (error) {
       culprit ??= place.site
       throw error
     }
+  }
+  const opened: Control[] = []
+  const workInAll = async (): Promise<R[]> => {
+    const results: R[] = []
+    for (const [index, place] of ordered.entries())
+      results.push(await blame(place, () => work(place, opened[index] as Control)))
+    return results
+  }
+  const open = async (index: number): Promise<R[]> => {
+    const place = ordered[index]
+    if (!place) return workInAll()
+    return blame(place, async () => {
+      const results = await place.site.control.transaction(async (tx) => {
+        opened.push(tx)
+        await look(place, tx)
+        return open(index + 1)
+      })
+      committed.unshift(place)
+      return results
+    })
   }
   try {
     return await open(0)

@@ -1,19 +1,16 @@
 import { Problem } from '../core/errors.ts'
-import { isOver } from '../core/run.ts'
+import { isOver, transitions } from '../core/run.ts'
 import type { Control } from '../store/control.ts'
-import {
-  type Cause,
-  changeStatus,
-  explainConflict,
-  restartRun,
-  retryQuarantined,
-  settleRun,
-} from '../store/lifecycle.ts'
+import type { Cause } from '../store/events.ts'
+import { explainConflict, restartRun, retryQuarantined, settleRun, stopRun } from '../store/lifecycle.ts'
 import { legalParts, type Part, type RunParts } from './parts.ts'
 import { askEach, awayReason, eachOrRefuse, sitesOf, together } from './sites.ts'
 import { currentFingerprint, dispatch } from './start.ts'
 
-export const settleWithinSeconds = 5
+/** A pause and a cancellation answer after so long at most; what has not settled by then does so by itself. */
+const answerWithinSeconds = 4.5
+/** The part of it in which a locked row of the control schema is waited for. */
+export const lockWithinSeconds = 2
 
 /**
  * Pauses or cancels each part for which that is legal; returns once nothing of them is in flight, or after some seconds
@@ -26,11 +23,12 @@ export async function stopRunParts(
   event: 'pause' | 'cancel',
   cause: Cause,
 ): Promise<void> {
-  const legal = legalParts(run, parts, event)
+  const legal = stoppableParts(run, parts, event)
+  const leftOf = stopwatch()
   const told = await Promise.allSettled(
     legal.map(async ({ site }) => {
-      await changeStatus(site.control, run.id, event, cause)
-      await settleRun(site.control, run.id, settleWithinSeconds, cause.actor)
+      await stopRun(site.control, run.id, event, cause, lockWithinSeconds)
+      await settleRun(site.control, run.id, leftOf(), cause.actor)
     }),
   )
   const failed = told.flatMap((outcome, index) =>
@@ -38,9 +36,12 @@ export async function stopRunParts(
   )
   const [first] = failed
   if (!first) return
-  if (failed.length === legal.length) throw first.error
-  // A part that has come to its end by itself in the meantime needs no telling.
-  const untold = failed.filter(({ error }) => !(error instanceof Problem))
+  // A part that has come to its end by itself in the meantime needs no telling, nor one that has been told before.
+  const untold = failed.filter(({ error }) => !(error instanceof Problem && error.kind === 'conflict'))
+  if (failed.length === legal.length) {
+    if (untold.length === 0 && legal.length > 1) legalParts(run, parts, event)
+    throw untold[0]?.error ?? first.error
+  }
   for (const { site, error } of untold) site.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
   if (untold.length === 0) return
   throw new Problem(
@@ -48,6 +49,19 @@ export async function stopRunParts(
     `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ site, error }) => awayReason(site, error)).join(' ')} It may go on there: try again.`,
     { databases: untold.map(({ site }) => site.name) },
   )
+}
+
+/** Starts to count; gives what is left of the time to answer in, and always a moment to try. Seconds. */
+export function stopwatch(): () => number {
+  const began = performance.now()
+  return () => Math.max(0.2, answerWithinSeconds - (performance.now() - began) / 1000)
+}
+
+/** Parts that may be told: one that is paused already takes an operator's pause as one more reason, if it has none yet. */
+function stoppableParts(run: RunParts, parts: readonly Part[], event: 'pause' | 'cancel'): readonly Part[] {
+  const canTake = ({ run: { status } }: Part) => event === 'pause' && (status === 'paused' || status === 'pausing')
+  const open = parts.filter((part) => transitions[part.run.status][event] !== null || canTake(part))
+  return open.length > 0 ? open : legalParts(run, parts, event)
 }
 
 /** Resumes or retries each part for which that is legal: all of these, or none where one of them refuses. */

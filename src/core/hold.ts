@@ -46,12 +46,17 @@ export const releasePart = 0.5
 
 /** What holds a run now, the gravest first; null where it may work. */
 export function holdOf(input: HoldInput): Hold | null {
-  return standstillHold(input) ?? scheduleHold(input) ?? signalHold(input)
+  return (input.standstill && standstillHold(input.standstill)) ?? scheduleHold(input) ?? signalHold(input)
 }
 
-/** The overrides that are still in force. */
+/** A process works out the time of the database a little late or early. Milliseconds. */
+const clockSlackMs = 1000
+
+/** The overrides that are still in force. One that begins later was written before the clock went back: its end is not known. */
 export function overridesInForce(overrides: readonly Override[], now: Date): Override[] {
-  return overrides.filter(({ until }) => new Date(until) > now)
+  return overrides.filter(
+    ({ since, until }) => new Date(until) > now && new Date(since).getTime() <= now.getTime() + clockSlackMs,
+  )
 }
 
 /** A run's options as its overrides leave them at this time. */
@@ -65,9 +70,7 @@ export function optionsInForce(options: RunOptions, overrides: readonly Override
   }
 }
 
-function standstillHold({ standstill }: HoldInput): Hold | null {
-  if (!standstill) return null
-  const { actor, since, reason } = standstill
+export function standstillHold({ actor, since, reason }: Standstill): Hold {
   return {
     reason: `${actor} has paused everything at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets all runs go on.`,
     signal: 'standstill',

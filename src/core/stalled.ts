@@ -4,7 +4,7 @@ import { type RunStatus, workableStatuses } from './run.ts'
 export interface Stillness {
   /** The last sign: a checkpoint, a wait that was over, a hold that somebody kept up, something that was done to the run. */
   readonly stillSince: Date
-  /** How long that is ago; below 0 while it waits until a time. */
+  /** How far that is away; below 0 while it waits until a time. */
   readonly stillSeconds: number
   readonly lastCheckpointAt: Date | null
 }

@@ -21,6 +21,8 @@ export interface Throttle {
 export interface Brakes {
   readonly status: RunStatus
   readonly hold: Throttle | null
+  /** Commits of evenkeel that wait for a synchronous standby; null where none does. */
+  readonly standbyWait: { readonly sessions: number; readonly since: Date } | null
   /** The trouble that one of its ranges waits for. */
   readonly trouble: Throttle | null
   /** The last sign of a run whose database takes no writes now; null where it does. */
@@ -29,6 +31,8 @@ export interface Brakes {
   readonly rate: { readonly limit: number; readonly rowsPerSecond: number; readonly since: Date } | null
   /** Why the load is not higher; null where the run does not heed it, or no process has looked for some seconds. */
   readonly pace: { readonly cause: PaceCause; readonly since: Date } | null
+  /** The last step of the pace, where workers have waited for the next one for seconds; null where the run does not heed it. */
+  readonly paceStuckSince: Date | null
   /** Since when no worker has taken any of its tickets; null where one works on it. */
   readonly untaken: Untaken | null
 }
@@ -45,13 +49,14 @@ const promptSeconds = 5
 
 /** What holds a run back now, the gravest of it; null while nothing does. */
 export function throttleOf(brakes: Brakes): Throttle | null {
-  const { status, hold, trouble, readOnlySince, rate, pace, untaken } = brakes
+  const { status, hold, standbyWait, trouble, readOnlySince, rate, pace, paceStuckSince, untaken } = brakes
   if (hold) {
     const { reason, signal, value, limit, since } = hold
     return { reason, signal, value, limit, since }
   }
   if (!(workableStatuses as readonly RunStatus[]).includes(status)) return null
   if (readOnlySince) return readOnly(readOnlySince)
+  if (standbyWait) return withoutStandby(standbyWait)
   if (trouble) return trouble
   if (untaken && untaken.seconds > promptSeconds) return withoutWorker(untaken)
   if (status === 'queued') return null
@@ -63,6 +68,7 @@ export function throttleOf(brakes: Brakes): Throttle | null {
       limit: rate.limit,
       since: rate.since.toISOString(),
     }
+  if (paceStuckSince) return withoutPace(paceStuckSince)
   return pace && { ...pace.cause, since: pace.since.toISOString() }
 }
 
@@ -74,6 +80,28 @@ function readOnly(since: Date): Throttle {
     value: null,
     limit: null,
     since: since.toISOString(),
+  }
+}
+
+function withoutStandby({ sessions, since }: NonNullable<Brakes['standbyWait']>): Throttle {
+  const from = since.toISOString()
+  return {
+    reason: `Commits wait for a synchronous standby: ${sessions} ${sessions === 1 ? 'session' : 'sessions'} of evenkeel since ${from}. Bring the standby back, or take it out of synchronous_standby_names.`,
+    signal: 'synchronous-standby',
+    value: sessions,
+    limit: null,
+    since: from,
+  }
+}
+
+function withoutPace(since: Date): Throttle {
+  const from = since.toISOString()
+  return {
+    reason: `The pace stays as it was at ${from}, because no process can write its next step. The log of the workers says why.`,
+    signal: 'start',
+    value: null,
+    limit: null,
+    since: from,
   }
 }
 

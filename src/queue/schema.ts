@@ -15,6 +15,8 @@ const settings = {
   lock_timeout: '5s',
   statement_timeout: '10s',
   idle_in_transaction_session_timeout: '10s',
+  // What the queue loses is written again. A ticket must not wait for a standby that is away.
+  synchronous_commit: 'off',
 }
 
 export async function beginSession(client: pg.ClientBase, schema: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { nextStep } from '../core/advance.ts'
+import { nextStep, type Step } from '../core/advance.ts'
 import { optionsInForce } from '../core/hold.ts'
 import { isPaced } from '../core/limits.ts'
 import { crewFor, rememberedPace } from '../core/load.ts'
@@ -9,11 +9,11 @@ import type { Control } from './control.ts'
 import { countLeftovers } from './leftovers.ts'
 import { moveRun } from './lifecycle.ts'
 import { readPace, type SharedPace } from './pace.ts'
-import { countQuarantined } from './quarantine.ts'
+import { countQuarantinedOf } from './quarantine.ts'
 import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
-import { rowWaitSeconds } from './rates.ts'
-import { lockRun, type Run } from './runs.ts'
-import { countStragglers } from './stragglers.ts'
+import { rowWaits } from './rates.ts'
+import { listWorkableRuns, lockFreeRuns, lockRun, type Run } from './runs.ts'
+import { countStragglersOf } from './stragglers.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
 import { sumRanges } from './totals.ts'
 
@@ -41,24 +41,9 @@ export async function advanceRun(control: Control, id: string, actor: string): P
     let run = await lockRun(tx, id)
     const moves: Move[] = []
     while (run) {
-      const shared = await readPace(tx)
-      const step = nextStep({
-        id,
-        status: run.status,
-        parallelism: workersFor(run, shared),
-        // A standstill holds from its first moment; the hold that says so to people is written a moment later.
-        held: run.hold !== null || shared.standstill !== null,
-        ranges: await listRangeStates(tx, id),
-        stragglers: await countStragglers(tx, id),
-        leftovers: await countLeftovers(tx, id),
-        quarantined: await countQuarantined(tx, id),
-        succeedWithQuarantined: run.options.succeedWithQuarantined,
-        verifyRounds: run.verifyRounds,
-      })
-      if (step.kind === 'dispatch') {
-        const tickets = step.ordinals.map((ordinal) => ({ ordinal, id: ticketId(id, ordinal) }))
-        return { tickets: await assignTickets(tx, id, tickets, await rowsAfterSeconds(tx, run)), moves }
-      }
+      const [step] = await nextSteps(tx, [run])
+      if (!step) break
+      if (step.kind === 'dispatch') return { tickets: await handOut(tx, [run], [step]), moves }
       const event = await eventAfterPartitions(tx, run, step.event)
       if (event === null) continue
       const missing = event === 'succeed' ? await whatIsMissing(tx, run) : null
@@ -68,6 +53,80 @@ export async function advanceRun(control: Control, id: string, actor: string): P
     }
     return { tickets: [], moves }
   })
+}
+
+/** Which of the runs that may be worked on lack something: tickets, or a change of status. A look that locks nothing. */
+export async function listLackingRuns(control: Control): Promise<string[]> {
+  const runs = await listWorkableRuns(control)
+  const steps = await nextSteps(control, runs)
+  return runs.filter((_, index) => isSomething(steps[index])).map(({ id }) => id)
+}
+
+/**
+ * Gives several runs the tickets that they lack, in one transaction; those whose rows are locked are left out. Returns the tickets,
+ * and the runs that lack a change of status instead: `advanceRun` makes it.
+ */
+export async function dispatchRuns(
+  control: Control,
+  ids: readonly string[],
+): Promise<{ readonly tickets: Ticket[]; readonly due: readonly string[] }> {
+  return control.transaction(async (tx) => {
+    const runs = await lockFreeRuns(tx, ids)
+    const steps = await nextSteps(tx, runs)
+    const due = runs.filter((_, index) => steps[index]?.kind === 'event').map(({ id }) => id)
+    return { tickets: await handOut(tx, runs, steps), due }
+  })
+}
+
+function isSomething(step: Step | undefined): boolean {
+  return step?.kind === 'event' || (step?.kind === 'dispatch' && step.ordinals.length > 0)
+}
+
+/** What each of these runs needs next, in their order. */
+async function nextSteps(control: Control, runs: readonly Run[]): Promise<Step[]> {
+  if (runs.length === 0) return []
+  const ids = runs.map(({ id }) => id)
+  const shared = await readPace(control)
+  const ranges = await listRangeStates(control, ids)
+  const stragglers = await countStragglersOf(control, ids)
+  const leftovers = await countLeftovers(control, ids)
+  const quarantined = await countQuarantinedOf(control, ids)
+  return runs.map((run) =>
+    nextStep({
+      id: run.id,
+      status: run.status,
+      parallelism: workersFor(run, shared),
+      // A standstill holds from its first moment; the hold that says so to people is written a moment later.
+      held: run.hold !== null || shared.standstill !== null,
+      ranges: ranges.get(run.id) ?? [],
+      stragglers: stragglers.get(run.id) ?? 0,
+      leftovers: leftovers.get(run.id) ?? 0,
+      quarantined: quarantined.get(run.id) ?? 0,
+      succeedWithQuarantined: run.options.succeedWithQuarantined,
+      verifyRounds: run.verifyRounds,
+    }),
+  )
+}
+
+/** Writes the tickets that these steps ask for, each step of its run. */
+async function handOut(tx: Control, runs: readonly Run[], steps: readonly Step[]): Promise<Ticket[]> {
+  const waits = await rowWaits(tx, runs.flatMap(rateOf))
+  const tickets = runs.flatMap(({ id }, index) => {
+    const step = steps[index]
+    const wait = waits.get(id) ?? 0
+    // Until then a ticket would only be given back, for want of rows under the run's rate; a short wait is the worker's own.
+    const afterSeconds = wait > leastDelaySeconds ? wait : 0
+    return step?.kind === 'dispatch'
+      ? step.ordinals.map((ordinal) => ({ runId: id, ordinal, id: ticketId(id, ordinal), afterSeconds }))
+      : []
+  })
+  return assignTickets(tx, tickets)
+}
+
+/** The rate that the run's workers draw rows by. The residual check only reads: a rate is for what replicas and vacuum have to follow. */
+function rateOf({ id, status, options }: Run): Array<{ runId: string; rowsPerSecond: number }> {
+  if (options.maxRowsPerSecond === null || status === 'verifying') return []
+  return [{ runId: id, rowsPerSecond: rowRate(options.maxRowsPerSecond, options.parallelism).rowsPerSecond }]
 }
 
 /**
@@ -94,14 +153,6 @@ async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<st
   const accounted = rowsDone + rowsGone + quarantined + discarded
   if (accounted === rowsScanned) return null
   return `The count does not add up: windows passed over ${rowsScanned} rows, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
-}
-
-/** Until when a ticket would only be given back, for want of rows under the run's rate. Seconds; 0 where a worker may well wait for them. */
-async function rowsAfterSeconds(tx: Control, { id, status, options }: Run): Promise<number> {
-  // The residual check only reads: a rate is for what replicas and vacuum have to follow.
-  if (options.maxRowsPerSecond === null || status === 'verifying') return 0
-  const wait = await rowWaitSeconds(tx, id, rowRate(options.maxRowsPerSecond, options.parallelism))
-  return wait > leastDelaySeconds ? wait : 0
 }
 
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */

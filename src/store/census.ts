@@ -1,5 +1,6 @@
 import type { RangeCount } from '../core/census.ts'
 import { liveStatuses, type RunStatus, workableStatuses } from '../core/run.ts'
+import { leaseHolds, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 
 /** Ranges by run, kind and what they are doing. */
@@ -9,9 +10,9 @@ export async function countRangeStates(
 ): Promise<Map<string, RangeCount[]>> {
   const { rows } = await db.query<RangeCount & { runId: string }>(
     `SELECT run_id AS "runId", kind, state, count(*)::int AS count FROM (
-       SELECT run_id, kind, CASE WHEN done THEN 'done' WHEN lease_until > clock_timestamp() THEN 'leased'
-         WHEN wake_at > clock_timestamp() THEN 'waiting' WHEN ticket IS NOT NULL THEN 'queued' ELSE 'idle' END AS state
-       FROM ${s}.ranges WHERE run_id = ANY($1)) AS ranges
+       SELECT run_id, kind, CASE WHEN done THEN 'done' WHEN ${leaseHolds('r.lease_until')} THEN 'leased'
+         WHEN ${wakesAt('r')} > clock_timestamp() THEN 'waiting' WHEN ticket IS NOT NULL THEN 'queued' ELSE 'idle' END AS state
+       FROM ${s}.ranges r WHERE run_id = ANY($1)) AS ranges
      GROUP BY run_id, kind, state`,
     [runIds],
   )
@@ -32,8 +33,9 @@ export async function listLastEnded(
        UNION ALL SELECT (SELECT min(n.job) FROM ${s}.runs n WHERE n.job > jobs.job) FROM jobs WHERE jobs.job IS NOT NULL
      )
      SELECT jobs.job, last.status FROM jobs, LATERAL (
-       SELECT n.status FROM ${s}.runs n WHERE n.job = jobs.job AND n.ended_at > now() - make_interval(secs => $1)
-       ORDER BY n.ended_at DESC LIMIT 1) AS last`,
+       SELECT n.status, n.ended_at FROM ${s}.runs n WHERE n.job = jobs.job AND n.ended_at IS NOT NULL
+       ORDER BY n.number DESC LIMIT 1) AS last
+     WHERE last.ended_at > now() - make_interval(secs => $1)`,
     [seconds],
   )
   return rows
@@ -44,7 +46,7 @@ export async function listFailedJobs({ db, s }: Control): Promise<Array<{ job: s
   const { rows } = await db.query<{ job: string; quarantined: number }>(
     `SELECT f.job, sum((SELECT count(*) FROM ${s}.quarantine q WHERE q.run_id = f.id AND q.discarded_at IS NULL))::int AS quarantined
      FROM ${s}.runs f WHERE f.status = 'failed' AND NOT EXISTS (SELECT FROM ${s}.runs again
-       WHERE again.job = f.job AND again.params_hash = f.params_hash AND again.created_at > f.created_at)
+       WHERE again.job = f.job AND again.params_hash = f.params_hash AND again.number > f.number)
      GROUP BY f.job`,
   )
   return rows
@@ -74,7 +76,7 @@ export async function listLastEvents(
 /** For how long the ticket that has waited longest could have been taken up, 0 where none waits. Seconds. */
 export async function oldestTicketSeconds({ db, s }: Control): Promise<number> {
   const { rows } = await db.query<{ seconds: number }>(
-    `SELECT coalesce(greatest(0, max(extract(epoch FROM clock_timestamp() - greatest(r.ticketed_at, r.wake_at)))), 0)::float8 AS seconds
+    `SELECT coalesce(greatest(0, max(extract(epoch FROM clock_timestamp() - greatest(r.ticketed_at, ${wakesAt('r')})))), 0)::float8 AS seconds
      FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id WHERE r.ticket IS NOT NULL AND n.status = ANY($1)`,
     [workableStatuses],
   )

@@ -20,6 +20,19 @@ export interface Control {
   transaction<T>(work: (control: Control) => Promise<T>): Promise<T>
 }
 
+/**
+ * Has the commit of a transaction wait for synchronous standbys. All others wait for the disk alone: while a standby is away,
+ * none of them keeps a lock that a pause needs.
+ */
+export async function waitForStandbys({ db }: Control): Promise<void> {
+  await db.query('SET LOCAL synchronous_commit = on')
+}
+
+/** How long each statement of a transaction may wait for a lock. */
+export async function limitLockWait({ db }: Control, seconds: number): Promise<void> {
+  await db.query("SELECT pg_catalog.set_config('lock_timeout', $1, true)", [`${Math.round(seconds * 1000)}ms`])
+}
+
 /** Session settings without which a text is not the same text everywhere, or a session may wait for ever. */
 export const sessionSettings: Readonly<Record<string, string>> = {
   TimeZone: 'UTC',

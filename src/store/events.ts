@@ -1,3 +1,5 @@
+import type { PauseKind } from '../core/pause.ts'
+import type { RunEvent, RunStatus } from '../core/run.ts'
 import { storableJson } from '../core/text.ts'
 import type { Control } from './control.ts'
 
@@ -10,17 +12,29 @@ export interface RunEventRow {
   readonly detail: Record<string, unknown>
 }
 
-export async function insertEvent(
-  { db, s }: Control,
-  event: { runId: string; actor: string; kind: string; detail?: Record<string, unknown> },
-): Promise<void> {
-  await db.query(`INSERT INTO ${s}.events (run_id, actor, kind, detail) VALUES ($1, $2, $3, $4)`, [
-    event.runId,
-    event.actor,
-    event.kind,
-    // What is told of a change must not keep it from being made.
-    storableJson(event.detail ?? {}),
-  ])
+export interface NewEvent {
+  readonly runId: string
+  readonly actor: string
+  readonly kind: string
+  readonly detail?: Record<string, unknown>
+}
+
+export function insertEvent(control: Control, event: NewEvent): Promise<void> {
+  return insertEvents(control, [event])
+}
+
+export async function insertEvents({ db, s }: Control, events: readonly NewEvent[]): Promise<void> {
+  await db.query(
+    `INSERT INTO ${s}.events (run_id, actor, kind, detail)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[])`,
+    [
+      events.map(({ runId }) => runId),
+      events.map(({ actor }) => actor),
+      events.map(({ kind }) => kind),
+      // What is told of a change must not keep it from being made.
+      events.map(({ detail }) => storableJson(detail ?? {})),
+    ],
+  )
 }
 
 /** Oldest first, those after the event `after`. */
@@ -35,4 +49,29 @@ export async function listEvents(
     [runId, after, limit],
   )
   return rows
+}
+
+/** Why, and by whom, a status changes. */
+export interface Cause {
+  readonly actor: string
+  readonly reason?: string | null
+  readonly detail?: Record<string, unknown>
+  /** Of a pause: whose it is. An operator's own where absent. */
+  readonly pause?: PauseKind
+}
+
+/** Writes down that a run was told something, and where that led. */
+export async function tellEvent(
+  tx: Control,
+  run: { readonly id: string; readonly status: RunStatus },
+  event: RunEvent,
+  to: RunStatus,
+  cause: Cause,
+): Promise<void> {
+  await insertEvent(tx, {
+    runId: run.id,
+    actor: cause.actor,
+    kind: event,
+    detail: { from: run.status, to, ...(cause.reason ? { reason: cause.reason } : {}), ...cause.detail },
+  })
 }

@@ -3,6 +3,7 @@ import type { Cursor, Leaf } from '../core/key.ts'
 import type { RangeKind } from '../core/ranges.ts'
 import { workableStatuses } from '../core/run.ts'
 import type { Throttle } from '../core/throttle.ts'
+import { leaseHolds } from './clock.ts'
 import type { Control } from './control.ts'
 
 /** A worker's right to a range: good until the lease runs out, and only under this epoch. */
@@ -38,7 +39,7 @@ export async function leaseRange(
        lease_until = clock_timestamp() + make_interval(secs => $5)
      FROM ${s}.runs n
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
-       AND coalesce(r.lease_until < clock_timestamp(), true) AND n.status = ANY($6)
+       AND coalesce(NOT ${leaseHolds('r.lease_until')}, true) AND n.status = ANY($6)
      RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
        r.batch_size AS "batchSize", r.turned_away AS "turnedAway", r.attempts`,
     [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses],
@@ -85,7 +86,7 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
   await db.query(
     `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, attempts = $4,
        throttle = $8::jsonb || CASE WHEN attempts > 0 AND throttle ? 'since' THEN jsonb_build_object('since', throttle->'since') ELSE '{}' END,
-       wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END,
+       wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END, wait_seconds = $5::float8,
        throttled_ms = throttled_ms + $6::float8, batch_size = coalesce($7, batch_size),
        turned_away = CASE WHEN $7 IS NULL THEN turned_away ELSE $9 END
      WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
@@ -130,7 +131,7 @@ export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]
   const { rows } = await db.query<LostLease>(
     `WITH expired AS (
        SELECT run_id, ordinal, lease_owner FROM ${s}.ranges
-       WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND lease_until < clock_timestamp()
+       WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND NOT ${leaseHolds('lease_until')}
        FOR UPDATE SKIP LOCKED
      )
      UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL
@@ -161,7 +162,7 @@ export async function closeRange({ db, s }: Control, lease: Lease): Promise<bool
 export async function countLeasesByRun({ db, s }: Control): Promise<Map<string, number>> {
   const { rows } = await db.query<{ runId: string; count: number }>(
     `SELECT run_id AS "runId", count(*)::int AS count FROM ${s}.ranges
-     WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND lease_until > clock_timestamp() GROUP BY run_id`,
+     WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND ${leaseHolds('lease_until')} GROUP BY run_id`,
     [workableStatuses],
   )
   return new Map(rows.map(({ runId, count }) => [runId, count]))
@@ -170,7 +171,7 @@ export async function countLeasesByRun({ db, s }: Control): Promise<Map<string, 
 /** How many ranges before this one are held. */
 export async function countLeasesBefore({ db, s }: Control, { runId, ordinal }: Lease): Promise<number> {
   const { rows } = await db.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND ordinal < $2 AND lease_until > clock_timestamp()`,
+    `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND ordinal < $2 AND ${leaseHolds('lease_until')}`,
     [runId, ordinal],
   )
   return rows[0]?.count ?? 0

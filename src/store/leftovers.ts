@@ -1,12 +1,15 @@
 import type { Control } from './control.ts'
 
-/** Rows that the residual check has found in slices too full for a straggler each. */
-export async function countLeftovers({ db, s }: Control, runId: string): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
-    `SELECT coalesce(sum(found), 0)::float8 AS count FROM ${s}.leftovers WHERE run_id = $1`,
-    [runId],
+/** Rows that the residual check of each run has found in slices too full for a straggler each; none where it has not. */
+export async function countLeftovers(
+  { db, s }: Control,
+  runIds: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await db.query<{ runId: string; count: number }>(
+    `SELECT run_id AS "runId", sum(found)::float8 AS count FROM ${s}.leftovers WHERE run_id = ANY($1) GROUP BY run_id`,
+    [runIds],
   )
-  return rows[0]?.count ?? 0
+  return new Map(rows.map(({ runId, count }) => [runId, count]))
 }
 
 /** Makes ranges of these slices, for the run's workers to share as they shared the table. The caller holds the run's row. */

@@ -1,18 +1,22 @@
 import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
+import type { Pause } from '../core/pause.ts'
 import type { KeyRange } from '../core/ranges.ts'
 import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run.ts'
 import { storable } from '../core/text.ts'
-import type { Control } from './control.ts'
-import { insertEvent } from './events.ts'
+import { type Control, limitLockWait, waitForStandbys } from './control.ts'
+import { type Cause, insertEvent, tellEvent } from './events.ts'
 import { forgetLeftovers, sendLeftoversBack } from './leftovers.ts'
+import { deletePauses } from './pauses.ts'
+import { addPause, isPaused, liftOwnPauses, pauseFor } from './pausing.ts'
 import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
 import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
-import { insertRate, settleRate } from './rates.ts'
+import { insertRate, settleRates } from './rates.ts'
 import {
   findLiveRun,
   findRun,
   findRunByIdempotencyKey,
+  findSucceeded,
   forgetVerifyRounds,
   insertRun,
   lockRun,
@@ -22,6 +26,7 @@ import {
   updateOptions,
   updateStatus,
 } from './runs.ts'
+import { refuseLocked } from './standby-wait.ts'
 import { wakeStragglers } from './stragglers.ts'
 
 /**
@@ -36,6 +41,7 @@ export async function createRun(
   residual: readonly KeyRange[],
   told: Readonly<Record<string, unknown>> = {},
 ): Promise<Run> {
+  await waitForStandbys(tx)
   const inserted = await insertRun(tx, run)
   await insertRate(tx, inserted.id)
   await insertRanges(tx, inserted.id, ranges, residual)
@@ -46,6 +52,31 @@ export async function createRun(
     detail: { params: run.params, options: run.options, ranges: ranges.length, ...told },
   })
   return inserted
+}
+
+/** Pauses a run that was just created, in the same transaction, for these reasons: no worker has heard of it yet. */
+export async function pauseNewRun(tx: Control, run: Run, pauses: readonly Pause[]): Promise<void> {
+  let paused = run
+  for (const { kind, by, reason } of pauses) {
+    const cause = { actor: by, reason, pause: kind }
+    paused = isPaused(paused.status) ? await addPause(tx, paused, cause) : await moveRun(tx, paused, 'pause', cause)
+  }
+  if (paused.status === 'pausing') await moveRun(tx, paused, 'settle', { actor: run.createdBy })
+}
+
+/**
+ * A job without a predicate leaves nothing in its rows to tell by, so a second run does each of them once more. Throws a Problem
+ * (`conflict`) where one with the same parameters has succeeded. The run is in the same transaction, and the index of live runs
+ * keeps any other from succeeding meanwhile.
+ */
+export async function refuseAgain(tx: Control, run: Run): Promise<void> {
+  const before = run.hasPredicate ? null : await findSucceeded(tx, run.job, run.paramsHash)
+  if (!before) return
+  throw new Problem(
+    'conflict',
+    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters: another run would do each of them once more. Send {"again": true} if that is meant.`,
+    { run: before, status: 'succeeded' },
+  )
 }
 
 /** What it means that a unique index was violated (23505) where there is a live run of the same; any other error is itself. */
@@ -80,13 +111,6 @@ function alreadyLive(live: Run): Problem {
   )
 }
 
-/** Why, and by whom, a status changes. */
-export interface Cause {
-  readonly actor: string
-  readonly reason?: string | null
-  readonly detail?: Record<string, unknown>
-}
-
 /**
  * Moves a run along one arrow of the transition table, with its event, and commits.
  * Throws a Problem when there is no such run (`not-found`) or no such arrow (`conflict`).
@@ -99,17 +123,47 @@ export async function changeStatus(control: Control, id: string, event: RunEvent
   })
 }
 
+/**
+ * Pauses or cancels a run, waiting at most `waitSeconds` for its row. A run that is paused already takes one more reason. Throws
+ * a Problem (`unavailable`) where another session keeps the row.
+ */
+export async function stopRun(
+  control: Control,
+  id: string,
+  event: 'pause' | 'cancel',
+  cause: Cause,
+  waitSeconds: number,
+): Promise<Run> {
+  try {
+    return await control.transaction(async (tx) => {
+      await limitLockWait(tx, waitSeconds)
+      const run = await lockRun(tx, id)
+      if (!run) throw noSuchRun(id)
+      if (event === 'pause' && isPaused(run.status)) return addPause(tx, run, cause)
+      return moveRun(tx, run, event, cause)
+    })
+  } catch (error) {
+    throw await refuseLocked(control, `Run ${id} could not be told to ${event}`, waitSeconds, error)
+  }
+}
+
 /** The same inside a transaction that holds the run's row. */
 export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
+  const stays = event === 'resume' ? await liftOwnPauses(tx, run, cause) : null
+  if (stays) return stays
   const status = nextStatus(run.id, run.status, event)
+  if (event === 'pause') await pauseFor(tx, run, cause)
+  if (event === 'cancel' || event === 'fail') await deletePauses(tx, run.id)
+  // Who reads this may drop a column: it must not be taken back by a failover.
+  if (event === 'succeed') await waitForStandbys(tx)
   // A run that has stopped must have nothing in flight by the time anybody can read so; nor, once it has ended, a lease that
   // could not be given back, for nobody looks for such any more.
   // Nor may a run that is resumed before it had settled go on under the leases of before.
-  if (isEnded(status) || event === 'settle' || run.status === 'pausing') {
-    await fenceRanges(tx, run.id)
-    await settleRate(tx, run.id)
+  if (isEnded(status) || event === 'settle' || (event === 'resume' && run.status === 'pausing')) {
+    await fenceRanges(tx, [run.id])
+    await settleRates(tx, [run.id])
   }
-  if (event === 'resume' || event === 'retry') await wakeStragglers(tx, run.id)
+  if (event === 'resume' || event === 'retry') await wakeStragglers(tx, [run.id])
   // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
   if (event === 'verify') {
     await reopenResidual(tx, run.id)
@@ -124,12 +178,7 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
     ended: isEnded(status),
     verifyRounds: event === 'leftover' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
   })
-  await insertEvent(tx, {
-    runId: run.id,
-    actor: cause.actor,
-    kind: event,
-    detail: { from: run.status, to: status, ...(cause.reason ? { reason: cause.reason } : {}), ...cause.detail },
-  })
+  await tellEvent(tx, run, event, status, cause)
   return moved
 }
 
@@ -147,7 +196,7 @@ async function refuseSecondLiveRun(tx: Control, run: Run, event: RunEvent): Prom
 export async function settleRun(control: Control, id: string, waitSeconds: number, actor: string): Promise<Run> {
   try {
     return await control.transaction(async (tx) => {
-      await tx.db.query("SELECT set_config('lock_timeout', $1, true)", [`${Math.round(waitSeconds * 1000)}ms`])
+      await limitLockWait(tx, waitSeconds)
       const run = await lockRun(tx, id)
       if (!run) throw noSuchRun(id)
       if (run.status !== 'pausing' && run.status !== 'cancelling') return run
@@ -244,7 +293,7 @@ export async function changeOptions(
     const options = mergeOptions(run.options, patch)
     const changed = await updateOptions(tx, id, options)
     await wakeRanges(tx, id)
-    await settleRate(tx, id)
+    await settleRates(tx, [id])
     await insertEvent(tx, { runId: id, actor, kind: 'options', detail: { from: run.options, to: options } })
     return changed
   })

@@ -1,6 +1,7 @@
 import type { Standstill } from '../core/hold.ts'
 import { type Pace, startPace } from '../core/load.ts'
 import { liveStatuses } from '../core/run.ts'
+import { leaseHolds, secondsFrom } from './clock.ts'
 import type { Control } from './control.ts'
 
 /** The pace that all processes share, and how many workers share it. */
@@ -9,7 +10,7 @@ export interface SharedPace {
   readonly version: string
   /** Ranges that workers hold now, of all runs. */
   readonly workers: number
-  /** Seconds on the database's clock, and since the last step. */
+  /** Seconds on the database's clock, and between it and the last step, which is ahead where the clock has gone back. */
   readonly now: number
   readonly age: number
   readonly standstill: Standstill | null
@@ -18,9 +19,9 @@ export interface SharedPace {
 export async function readPace({ db, s }: Control): Promise<SharedPace> {
   const { rows } = await db.query<Omit<SharedPace, 'pace'> & { pace: Pace | null }>(
     `SELECT p.state AS pace, p.version::text, extract(epoch FROM clock_timestamp())::float8 AS now,
-       extract(epoch FROM clock_timestamp() - p.stepped_at)::float8 AS age,
+       ${secondsFrom('p.stepped_at')} AS age,
        (SELECT count(*)::int FROM ${s}.runs n JOIN ${s}.ranges r ON r.run_id = n.id
-         WHERE n.status = ANY($1) AND r.lease_until > clock_timestamp()) AS workers,
+         WHERE n.status = ANY($1) AND ${leaseHolds('r.lease_until')}) AS workers,
        (SELECT jsonb_build_object('reason', reason, 'actor', actor, 'since', since) FROM ${s}.standstill) AS standstill
      FROM ${s}.pace p`,
     [liveStatuses],
@@ -47,7 +48,7 @@ export async function writePace({ db, s }: Control, pace: Pace, version: string)
 /** Holds everything. False where it is held already. */
 export async function beginStandstill({ db, s }: Control, actor: string, reason: string | null): Promise<boolean> {
   const { rowCount } = await db.query(
-    `INSERT INTO ${s}.standstill (actor, reason) VALUES ($1, $2) ON CONFLICT ((true)) DO NOTHING`,
+    `INSERT INTO ${s}.standstill (actor, reason) VALUES ($1, $2) ON CONFLICT (one) DO NOTHING`,
     [actor, reason],
   )
   return rowCount === 1

@@ -16,12 +16,16 @@ export interface QuarantinedRow {
 }
 
 /** Of a run's rows that fail by themselves, those that keep it from succeeding. */
-export async function countQuarantined({ db, s }: Control, runId: string): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM ${s}.quarantine WHERE run_id = $1 AND discarded_at IS NULL`,
-    [runId],
+export async function countQuarantinedOf(
+  { db, s }: Control,
+  runIds: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await db.query<{ runId: string; count: number }>(
+    `SELECT run_id AS "runId", count(*)::int AS count FROM ${s}.quarantine
+     WHERE run_id = ANY($1) AND discarded_at IS NULL GROUP BY run_id`,
+    [runIds],
   )
-  return rows[0]?.count ?? 0
+  return new Map(rows.map(({ runId, count }) => [runId, count]))
 }
 
 /** Whether a row may be set aside where at most `most` may: one that is there already takes no more room. */

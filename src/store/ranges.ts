@@ -2,6 +2,7 @@ import type { RangeState } from '../core/advance.ts'
 import type { Fault } from '../core/fault.ts'
 import type { Cursor, Leaf, Target } from '../core/key.ts'
 import type { KeyRange, RangeKind } from '../core/ranges.ts'
+import { wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 import type { Lease } from './leases.ts'
 
@@ -139,26 +140,36 @@ export async function listRanges({ db, s }: Control, runId: string): Promise<Ran
   return rows
 }
 
-/** Ranges as `nextStep` decides on them. A lease that has run out counts until the rescuer has taken it, and said so. */
-export async function listRangeStates({ db, s }: Control, runId: string) {
-  const { rows } = await db.query<RangeState>(
-    `SELECT ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken,
-       coalesce(wake_at > clock_timestamp(), false) AS waiting
-     FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
-    [runId],
+/** Ranges as `nextStep` decides on them: those that are open, or in a worker's hand. A lease that has run out counts until the rescuer has taken it, and said so. */
+export async function listRangeStates(
+  { db, s }: Control,
+  runIds: readonly string[],
+): Promise<Map<string, RangeState[]>> {
+  const { rows } = await db.query<RangeState & { runId: string }>(
+    `SELECT run_id AS "runId", ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken,
+       coalesce(${wakesAt('r')} > clock_timestamp(), false) AS waiting
+     FROM ${s}.ranges r WHERE run_id = ANY($1) AND NOT (done AND ticket IS NULL AND lease_owner IS NULL) ORDER BY run_id, ordinal`,
+    [runIds],
   )
-  return rows
+  const states = new Map<string, RangeState[]>()
+  for (const { runId, ...state } of rows) {
+    const known = states.get(runId)
+    if (known) known.push(state)
+    else states.set(runId, [state])
+  }
+  return states
 }
 
 /**
- * Waits for every batch of a run that is in flight, then raises all epochs: from here on no worker's batch can commit.
- * The caller holds the run's row, so that no second one does this in another order.
+ * Waits for every batch of these runs that is in flight, then raises all epochs: from here on no worker's batch can commit.
+ * The caller holds the runs' rows, so that no second one does this in another order.
  */
-export async function fenceRanges({ db, s }: Control, runId: string): Promise<void> {
+export async function fenceRanges({ db, s }: Control, runIds: readonly string[]): Promise<void> {
+  if (runIds.length === 0) return
   await db.query(
     `UPDATE ${s}.ranges SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL, ticket = NULL, wake_at = NULL,
-       throttle = NULL, attempts = 0 WHERE run_id = $1`,
-    [runId],
+       throttle = NULL, attempts = 0 WHERE run_id = ANY($1)`,
+    [runIds],
   )
 }
 

@@ -58,23 +58,27 @@ export async function returnRows({ db, s }: Control, runId: string, rows: number
   await db.query(`UPDATE ${s}.rates SET rows = rows + $2 WHERE run_id = $1`, [runId, rows])
 }
 
-/** Until when no worker gets a row. Seconds. */
-export async function rowWaitSeconds({ db, s }: Control, runId: string, { rowsPerSecond }: RowRate): Promise<number> {
-  const { rows } = await db.query<{ seconds: number }>(
-    `SELECT least(${longestWaitSeconds}, (1 - rows) / $2::float8
+/** Until when no worker of each of these runs gets a row, where it must wait at all. Seconds. */
+export async function rowWaits(
+  { db, s }: Control,
+  rates: ReadonlyArray<{ readonly runId: string } & Pick<RowRate, 'rowsPerSecond'>>,
+): Promise<ReadonlyMap<string, number>> {
+  if (rates.length === 0) return new Map()
+  const { rows } = await db.query<{ runId: string; seconds: number }>(
+    `SELECT run_id AS "runId", least(${longestWaitSeconds}, (1 - rows) / asked.rate
        - greatest(0, extract(epoch FROM clock_timestamp() - counted_at))::float8) AS seconds
-     FROM ${s}.rates WHERE run_id = $1`,
-    [runId, rowsPerSecond],
+     FROM ${s}.rates JOIN unnest($1::text[], $2::float8[]) AS asked (id, rate) ON asked.id = run_id`,
+    [rates.map(({ runId }) => runId), rates.map(({ rowsPerSecond }) => rowsPerSecond)],
   )
-  return Math.max(0, rows[0]?.seconds ?? 0)
+  return new Map(rows.map(({ runId, seconds }) => [runId, Math.max(0, seconds)]))
 }
 
-/** The rate has changed, or the run has stopped: what its workers waited for is over, and no debt outlives the rate it was made under. */
-export async function settleRate({ db, s }: Control, runId: string): Promise<void> {
+/** The rate of these runs has changed, or they have stopped: what its workers waited for is over, and no debt outlives the rate it was made under. */
+export async function settleRates({ db, s }: Control, runIds: readonly string[]): Promise<void> {
   await db.query(
     `UPDATE ${s}.rates SET waited_ms = ${waitedSql('clock_timestamp()')}, rows = greatest(0, rows), counted_at = clock_timestamp(),
-       waiting_since = NULL, waiting_until = NULL WHERE run_id = $1`,
-    [runId],
+       waiting_since = NULL, waiting_until = NULL WHERE run_id = ANY($1)`,
+    [runIds],
   )
 }
 

@@ -17,19 +17,25 @@ const newestEvents = 9000
 const spareEvents = 1000
 
 /**
- * Ended so long ago, and neither the last run of its job, by which `require_succeeded` decides, nor the last that succeeded,
- * which says when the table was done.
+ * Ended so long ago, and neither the last run of its job with its parameters, by which `require_succeeded` decides, nor the last of
+ * these that succeeded, which says when the rows were done.
  */
 function expiredSql(s: string, days: string): string {
-  const later = `SELECT FROM ${s}.runs later WHERE later.job = n.job AND (later.created_at, later.id) > (n.created_at, n.id)`
+  const later = `SELECT FROM ${s}.runs later WHERE later.job = n.job AND later.params_hash = n.params_hash AND (later.number, later.id) > (n.number, n.id)`
   return `n.ended_at < clock_timestamp() - make_interval(days => ${days}::int) AND n.status <> ALL('{${liveStatuses.join(',')}}')
     AND EXISTS (${later}) AND (n.status <> 'succeeded' OR EXISTS (${later} AND later.status = 'succeeded'))`
+}
+
+/** The time by the database's clock. */
+export async function readClock({ db }: Control): Promise<Date> {
+  const { rows } = await db.query<{ now: Date }>('SELECT pg_catalog.clock_timestamp() AS now')
+  return (rows[0] as { now: Date }).now
 }
 
 /** Runs that may go, oldest first. */
 export async function listExpiredRuns({ db, s }: Control, days: number): Promise<ExpiredRun[]> {
   const { rows } = await db.query<ExpiredRun>(
-    `SELECT n.id, n.databases FROM ${s}.runs n WHERE ${expiredSql(s, '$1')} ORDER BY n.created_at, n.id`,
+    `SELECT n.id, n.databases FROM ${s}.runs n WHERE ${expiredSql(s, '$1')} ORDER BY n.number, n.id`,
     [days],
   )
   return rows

@@ -8,11 +8,15 @@ import type { Control } from './control.ts'
 export interface HoldRow extends Hold {
   readonly since: string
   readonly by: string
+  /** When `by` last said so. */
+  readonly seenAt: string
 }
 
 /** A run as it is stored. */
 export interface Run {
   readonly id: string
+  /** The one in its id. Of two runs of a database the later one has the higher number, whatever the clock did. */
+  readonly number: number
   readonly job: string
   readonly params: unknown
   readonly paramsHash: string
@@ -40,7 +44,7 @@ export interface Run {
   readonly workingSince: Date | null
 }
 
-const columns = `id, job, params, params_hash AS "paramsHash", fingerprint, target, has_predicate AS "hasPredicate", options,
+const columns = `id, number::float8 AS number, job, params, params_hash AS "paramsHash", fingerprint, target, has_predicate AS "hasPredicate", options,
   status, reason, version::int, verify_rounds AS "verifyRounds", hold, held_ms::float8 AS "heldMs", overrides, request_hash AS "requestHash", databases, created_by AS "createdBy",
   created_at AS "createdAt", started_at AS "startedAt", ended_at AS "endedAt", worked_ms AS "workedMs", working_since AS "workingSince"`
 
@@ -87,8 +91,9 @@ export async function drawRunNumber(
 export async function insertRun({ db, s }: Control, run: NewRun): Promise<Run> {
   const { rows } = await db.query<Run>(
     `INSERT INTO ${s}.runs (id, job, params, params_hash, fingerprint, target, has_predicate, options, status,
-       idempotency_key, request_hash, created_by, created_at, databases)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $11, $12, $13)
+       idempotency_key, request_hash, created_by, created_at, databases, number)
+     VALUES ($1::text, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $11, $12, $13,
+       coalesce(substring($1::text FROM '[0-9]{1,18}$')::bigint, 0))
      RETURNING ${columns}`,
     [
       run.id,
@@ -122,6 +127,20 @@ export async function lockRun({ db, s }: Control, id: string): Promise<Run | nul
   return rows[0] ?? null
 }
 
+/** Of these runs those whose rows no other session has locked, locked as by `lockRun`. */
+export async function lockFreeRuns({ db, s }: Control, ids: readonly string[]): Promise<Run[]> {
+  const { rows } = await db.query<Run>(
+    `SELECT ${columns} FROM ${s}.runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`,
+    [ids],
+  )
+  return rows
+}
+
+export async function listRunsById({ db, s }: Control, ids: readonly string[]): Promise<Run[]> {
+  const { rows } = await db.query<Run>(`SELECT ${columns} FROM ${s}.runs WHERE id = ANY($1)`, [ids])
+  return rows
+}
+
 export async function findRunByIdempotencyKey({ db, s }: Control, key: string): Promise<Run | null> {
   const { rows } = await db.query<Run>(`SELECT ${columns} FROM ${s}.runs WHERE idempotency_key = $1`, [key])
   return rows[0] ?? null
@@ -137,37 +156,58 @@ export async function findLiveRun({ db, s }: Control, job: string, paramsHash: s
   return rows[0] ?? null
 }
 
-/** Where a run stands in the list of all, the same in each database that it spans. Later ones sort higher, as text too. */
-export interface RunPlace {
-  readonly createdAt: string
-  readonly id: string
+/** The id of the last run of a job with these parameters that has succeeded; null where none has. */
+export async function findSucceeded({ db, s }: Control, job: string, paramsHash: string): Promise<string | null> {
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT id FROM ${s}.runs WHERE job = $1 AND params_hash = $2 AND status = 'succeeded' ORDER BY number DESC LIMIT 1`,
+    [job, paramsHash],
+  )
+  return rows[0]?.id ?? null
 }
 
-const placeSql = `to_char(created_at, 'YYYY-MM-DD HH24:MI:SS.US') AS place`
+/** The last run of a job with these parameters that ended otherwise after it had done rows; null where there is none. */
+export async function findPartlyDone(
+  { db, s }: Control,
+  job: string,
+  paramsHash: string,
+): Promise<{ readonly id: string; readonly status: RunStatus; readonly rows: number } | null> {
+  const { rows } = await db.query<{ id: string; status: RunStatus; rows: number }>(
+    `SELECT n.id, n.status, done.rows FROM ${s}.runs n,
+       LATERAL (SELECT coalesce(sum(rows_done), 0)::float8 AS rows FROM ${s}.ranges WHERE run_id = n.id) AS done
+     WHERE n.job = $1 AND n.params_hash = $2 AND n.status IN ('cancelled', 'failed') AND done.rows > 0
+     ORDER BY n.number DESC LIMIT 1`,
+    [job, paramsHash],
+  )
+  return rows[0] ?? null
+}
 
-export async function findRunPlace({ db, s }: Control, id: string): Promise<RunPlace | null> {
-  const { rows } = await db.query<{ place: string }>(`SELECT ${placeSql} FROM ${s}.runs WHERE id = $1`, [id])
-  return rows[0] ? { createdAt: rows[0].place, id } : null
+/** Where a run stands in the list of all, the same in each database that it spans. Later ones have the higher number. */
+export type RunPlace = Pick<Run, 'id' | 'number'>
+
+/** When a run was accepted, as Postgres writes it: to the microsecond. */
+export async function readCreatedAt({ db, s }: Control, id: string): Promise<string | null> {
+  const { rows } = await db.query<{ at: string }>(`SELECT created_at::text AS at FROM ${s}.runs WHERE id = $1`, [id])
+  return rows[0]?.at ?? null
 }
 
 /** Newest first, those after `before`: the last run of the previous page. */
 export async function listRuns(
   { db, s }: Control,
   filter: { job: string | null; status: string | null; before: RunPlace | null; limit: number },
-): Promise<Array<Run & { readonly place: string }>> {
-  const { rows } = await db.query<Run & { place: string }>(
-    `SELECT ${columns}, ${placeSql} FROM ${s}.runs
+): Promise<Run[]> {
+  const { rows } = await db.query<Run>(
+    `SELECT ${columns} FROM ${s}.runs
       WHERE ($1::text IS NULL OR job = $1) AND ($2::text IS NULL OR status = $2)
-        AND ($3::timestamptz IS NULL OR (created_at, id) < ($3::timestamptz, $4::text))
-      ORDER BY created_at DESC, id DESC LIMIT $5`,
-    [filter.job, filter.status, filter.before?.createdAt ?? null, filter.before?.id ?? null, filter.limit],
+        AND ($3::bigint IS NULL OR (number, id) < ($3::bigint, $4::text))
+      ORDER BY number DESC, id DESC LIMIT $5`,
+    [filter.job, filter.status, filter.before?.number ?? null, filter.before?.id ?? null, filter.limit],
   )
   return rows
 }
 
 export async function listRunIdsByStatus({ db, s }: Control, statuses: readonly RunStatus[]): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
-    `SELECT id FROM ${s}.runs WHERE status = ANY($1) ORDER BY created_at, id`,
+    `SELECT id FROM ${s}.runs WHERE status = ANY($1) ORDER BY number, id`,
     [statuses],
   )
   return rows.map((row) => row.id)
@@ -175,75 +215,18 @@ export async function listRunIdsByStatus({ db, s }: Control, statuses: readonly 
 
 /** Runs that workers may work on, oldest first. */
 export async function listWorkableRuns({ db, s }: Control): Promise<Run[]> {
-  const { rows } = await db.query<Run>(
-    `SELECT ${columns} FROM ${s}.runs WHERE status = ANY($1) ORDER BY created_at, id`,
-    [workableStatuses],
-  )
+  const { rows } = await db.query<Run>(`SELECT ${columns} FROM ${s}.runs WHERE status = ANY($1) ORDER BY number, id`, [
+    workableStatuses,
+  ])
   return rows
 }
 
 /** Runs that are live, oldest first. */
 export async function listLiveRuns({ db, s }: Control): Promise<Run[]> {
-  const { rows } = await db.query<Run>(
-    `SELECT ${columns} FROM ${s}.runs WHERE status = ANY($1) ORDER BY created_at, id`,
-    [liveStatuses],
-  )
+  const { rows } = await db.query<Run>(`SELECT ${columns} FROM ${s}.runs WHERE status = ANY($1) ORDER BY number, id`, [
+    liveStatuses,
+  ])
   return rows
-}
-
-/**
- * Holds a run: from here on no batch of it begins, whichever process it is in. A hold that it is under already is brought
- * up to date by whoever wrote it, once a second; another process only takes it over when it has not been seen for `staleSeconds`.
- * Where there is nothing to write nothing is locked either: a database that is held for its load need not flush for that.
- * `began` is true where the run was not held before.
- */
-export async function writeHold(
-  { db, s }: Control,
-  id: string,
-  hold: Hold,
-  by: string,
-  staleSeconds: number,
-): Promise<{ began: boolean }> {
-  const { rows } = await db.query<{ began: boolean }>(
-    `UPDATE ${s}.runs r SET hold = jsonb_build_object('reason', $2::text, 'signal', $3::text, 'value', $4::float8, 'limit', $5::float8,
-       'since', coalesce(r.hold->>'since', ${nowSql}), 'by', $6::text, 'seenAt', ${nowSql})
-     FROM (SELECT id, hold FROM ${s}.runs r WHERE id = $1 AND status = ANY($7) AND ${mineOrStale('$6', '$8')}
-       AND (hold IS NULL OR hold->>'by' <> $6 OR hold->>'signal' <> $3 OR ${seenAgo('1')}) FOR NO KEY UPDATE) AS before
-     WHERE r.id = before.id
-     RETURNING before.hold IS NULL AS began`,
-    [id, hold.reason, hold.signal, hold.value, hold.limit, by, workableStatuses, staleSeconds],
-  )
-  return rows[0] ?? { began: false }
-}
-
-/** Ends a hold that `by` has written, or that nobody keeps up. Null where there was none to end. */
-export async function clearHold(
-  { db, s }: Control,
-  id: string,
-  by: string,
-  staleSeconds: number,
-): Promise<{ hold: HoldRow; heldSeconds: number } | null> {
-  const { rows } = await db.query<{ hold: HoldRow; heldSeconds: number }>(
-    `UPDATE ${s}.runs r SET hold = NULL, held_ms = r.held_ms + before.ms
-     FROM (SELECT id, hold, ${heldMsSql} AS ms FROM ${s}.runs r
-       WHERE id = $1 AND hold IS NOT NULL AND ${mineOrStale('$2', '$3')} FOR NO KEY UPDATE) AS before
-     WHERE r.id = before.id
-     RETURNING before.hold, before.ms::float8 / 1000 AS "heldSeconds"`,
-    [id, by, staleSeconds],
-  )
-  return rows[0] ?? null
-}
-
-const nowSql = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
-
-// Processes may see things differently: one that cannot read a signal must not be talked over by one that can.
-function mineOrStale(by: string, staleSeconds: string): string {
-  return `(r.hold IS NULL OR r.hold->>'by' = ${by} OR ${seenAgo(staleSeconds)})`
-}
-
-/** Whether a hold was last kept up so many seconds ago. */
-function seenAgo(seconds: string): string {
-  return `(r.hold->>'seenAt')::timestamptz < clock_timestamp() - make_interval(secs => ${seconds}::float8)`
 }
 
 export async function updateOverrides({ db, s }: Control, id: string, overrides: readonly Override[]): Promise<Run> {
@@ -262,7 +245,7 @@ export async function countRunsByStatus({ db, s }: Control): Promise<Array<{ sta
 }
 
 /** How long the hold that a run is under has lasted, 0 without one. */
-const heldMsSql = `coalesce(extract(epoch FROM clock_timestamp() - (hold->>'since')::timestamptz) * 1000, 0)::bigint`
+export const heldMsSql = `greatest(0, coalesce(extract(epoch FROM clock_timestamp() - (hold->>'since')::timestamptz) * 1000, 0))::bigint`
 
 /** Writes a status; only `lifecycle.ts` calls it, with the row locked and the arrow checked. */
 export async function updateStatus(
@@ -282,6 +265,33 @@ export async function updateStatus(
     [id, change.status, change.reason, change.ended, change.verifyRounds, workableStatuses],
   )
   return rows[0] as Run
+}
+
+/**
+ * Writes the statuses of several runs, none of them `running`; only `everything.ts` calls it, as `updateStatus`. Why they stood where
+ * they stood stays readable where no `why` is given.
+ */
+export async function updateStatuses(
+  { db, s }: Control,
+  moved: ReadonlyArray<{ readonly id: string; readonly to: RunStatus }>,
+  why: { readonly reason: string | null } | null,
+): Promise<void> {
+  await db.query(
+    `UPDATE ${s}.runs r SET status = m.status, reason = CASE WHEN $3 THEN $4 ELSE r.reason END, version = r.version + 1,
+       ended_at = CASE WHEN NOT m.status = ANY($5) THEN clock_timestamp() END,
+       worked_ms = r.worked_ms + coalesce(greatest(0, extract(epoch FROM clock_timestamp() - r.working_since)), 0) * 1000, working_since = NULL,
+       held_ms = r.held_ms + CASE WHEN m.status = ANY($6) THEN 0 ELSE ${heldMsSql} END,
+       hold = CASE WHEN m.status = ANY($6) THEN r.hold END
+     FROM unnest($1::text[], $2::text[]) AS m (id, status) WHERE r.id = m.id`,
+    [
+      moved.map(({ id }) => id),
+      moved.map(({ to }) => to),
+      why !== null,
+      why?.reason ?? null,
+      liveStatuses,
+      workableStatuses,
+    ],
+  )
 }
 
 /** Rows that an operator has sent back are none that somebody keeps adding. */

@@ -1,8 +1,10 @@
-import { optionsInForce } from '../core/hold.ts'
+import { optionsInForce, standstillHold } from '../core/hold.ts'
 import { isPaced } from '../core/limits.ts'
+import type { Pause } from '../core/pause.ts'
 import { type Progress, progressOf } from '../core/progress.ts'
 import { type Throttle, throttleOf } from '../core/throttle.ts'
 import type { Run } from './runs.ts'
+import type { StandbyWait } from './standby-wait.ts'
 import type { RangeTotals } from './totals.ts'
 
 /** How far a run is, and how fast. */
@@ -18,14 +20,21 @@ export function progressOfRun({ status, target, hold, heldMs }: Run, totals: Ran
 }
 
 /** What holds a run back now. */
-export function throttleOfRun(run: Run, totals: RangeTotals): Throttle | null {
-  const { status, options, overrides, hold } = run
-  const { readAt, trouble, readOnly, rateSince, paceCause, paceSince, untakenSince } = totals
+export function throttleOfRun(
+  run: Run,
+  totals: RangeTotals,
+  pauses: readonly Pause[] = [],
+  standbyWait: StandbyWait | null = null,
+): Throttle | null {
+  const { status, options, overrides } = run
+  const { readAt, trouble, readOnly, rateSince, paceCause, paceSince, paceStuckSince, untakenSince } = totals
   const limit = status === 'running' ? options.maxRowsPerSecond : null
   const isHeeded = isPaced(optionsInForce(options, overrides, readAt))
   return throttleOf({
     status,
-    hold,
+    // A slow probe is not told where the commits that it measures are known to wait.
+    hold: run.hold?.signal === 'probe' && standbyWait ? null : (run.hold ?? pausedByAll(pauses)),
+    standbyWait,
     trouble,
     readOnlySince: readOnly ? totals.stillSince : null,
     rate:
@@ -33,10 +42,19 @@ export function throttleOfRun(run: Run, totals: RangeTotals): Throttle | null {
         ? { limit, rowsPerSecond: progressOfRun(run, totals).rowsPerSecond, since: rateSince }
         : null,
     pace: isHeeded && paceCause && paceSince ? { cause: paceCause, since: paceSince } : null,
+    paceStuckSince: isHeeded ? paceStuckSince : null,
     untaken: untakenSince && {
       since: untakenSince,
       seconds: totals.untakenSeconds,
       othersAtWork: totals.othersAtWork,
     },
   })
+}
+
+/** The throttle of a run that `POST /pause` has paused: the same words as for one that the standstill holds. */
+function pausedByAll(pauses: readonly Pause[]): Throttle | null {
+  const pause = pauses.find(({ kind }) => kind === 'everything')
+  if (!pause) return null
+  const { by, reason, since } = pause
+  return { ...standstillHold({ actor: by, reason, since }), since: since.toISOString() }
 }

@@ -10,13 +10,21 @@ export interface StragglerSummary {
   readonly sample: readonly string[][]
 }
 
-/** How many a run has, up to a thousand: it is asked for with the run's row locked, and there may be millions. */
-export async function countStragglers({ db, s }: Control, runId: string): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM (SELECT FROM ${s}.stragglers WHERE run_id = $1 LIMIT 1000) AS counted`,
-    [runId],
+/** How many each of these runs has, up to a thousand: it is asked for with the run's row locked, and there may be millions. */
+export async function countStragglersOf(
+  { db, s }: Control,
+  runIds: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await db.query<{ runId: string; count: number }>(
+    `SELECT asked.id AS "runId", counted.count FROM unnest($1::text[]) AS asked (id), LATERAL (
+       SELECT count(*)::int AS count FROM (SELECT FROM ${s}.stragglers WHERE run_id = asked.id LIMIT 1000) AS first) AS counted`,
+    [runIds],
   )
-  return rows[0]?.count ?? 0
+  return new Map(rows.map(({ runId, count }) => [runId, count]))
+}
+
+export async function countStragglers(control: Control, runId: string): Promise<number> {
+  return (await countStragglersOf(control, [runId])).get(runId) ?? 0
 }
 
 export async function summariseStragglers({ db, s }: Control, runId: string): Promise<StragglerSummary> {
@@ -40,9 +48,9 @@ export async function firstDueStraggler({ db, s }: Control, runId: string): Prom
 }
 
 /** An operator resumed or retried: nobody wants to sit out a wait that began before. */
-export async function wakeStragglers({ db, s }: Control, runId: string): Promise<void> {
+export async function wakeStragglers({ db, s }: Control, runIds: readonly string[]): Promise<void> {
   await db.query(
-    `UPDATE ${s}.stragglers SET retry_at = clock_timestamp() WHERE run_id = $1 AND retry_at > clock_timestamp()`,
-    [runId],
+    `UPDATE ${s}.stragglers SET retry_at = clock_timestamp() WHERE run_id = ANY($1) AND retry_at > clock_timestamp()`,
+    [runIds],
   )
 }

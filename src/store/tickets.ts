@@ -1,4 +1,5 @@
 import { workableStatuses } from '../core/run.ts'
+import { isAhead, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 
 /** A range that is out for work, and the ticket that shall wake it. */
@@ -14,23 +15,27 @@ export interface Ticket {
 /** What a range is throttled by while the queue does not take its ticket. */
 export const queueSignal = 'queue'
 
-/** Marks ranges as having a ticket out, none to be woken before `afterSeconds`, and says after how many seconds each may be. */
+/** Marks ranges as having a ticket out, none to be woken before its `afterSeconds`, and says after how many seconds each may be. */
 export async function assignTickets(
   { db, s }: Control,
-  runId: string,
-  tickets: ReadonlyArray<{ ordinal: number; id: string }>,
-  afterSeconds: number,
+  tickets: ReadonlyArray<{ runId: string; ordinal: number; id: string; afterSeconds: number }>,
 ): Promise<Ticket[]> {
   if (tickets.length === 0) return []
   const { rows } = await db.query<Ticket>(
     `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp(),
-       wake_at = CASE WHEN $4::float8 > 0 THEN greatest(r.wake_at, clock_timestamp() + make_interval(secs => $4::float8)) ELSE r.wake_at END
-     FROM unnest($2::int[], $3::text[]) AS t (ordinal, id)
-     WHERE r.run_id = $1 AND r.ordinal = t.ordinal
+       wake_at = CASE WHEN t.after > 0 THEN greatest(${wakesAt('r')}, clock_timestamp() + make_interval(secs => t.after)) ELSE ${wakesAt('r')} END,
+       wait_seconds = greatest(r.wait_seconds, t.after)
+     FROM unnest($1::text[], $2::int[], $3::text[], $4::float8[]) AS t (run_id, ordinal, id, after)
+     WHERE r.run_id = t.run_id AND r.ordinal = t.ordinal
      RETURNING r.run_id AS "runId", r.ordinal, r.ticket AS id,
        greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds",
        coalesce(r.throttle->>'signal' = '${queueSignal}', false) AS refused`,
-    [runId, tickets.map((ticket) => ticket.ordinal), tickets.map((ticket) => ticket.id), afterSeconds],
+    [
+      tickets.map((ticket) => ticket.runId),
+      tickets.map((ticket) => ticket.ordinal),
+      tickets.map((ticket) => ticket.id),
+      tickets.map((ticket) => ticket.afterSeconds),
+    ],
   )
   return rows
 }
@@ -41,7 +46,7 @@ export async function listOverdueTickets({ db, s }: Control, graceSeconds: numbe
     `SELECT r.run_id AS "runId", r.ordinal, r.ticket AS id, 0::float8 AS "delaySeconds"
      FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
      WHERE n.status = ANY($1) AND r.ticket IS NOT NULL
-       AND greatest(r.ticketed_at, r.wake_at) < clock_timestamp() - make_interval(secs => $2)`,
+       AND (greatest(r.ticketed_at, ${wakesAt('r')}) < clock_timestamp() - make_interval(secs => $2) OR ${isAhead('r.ticketed_at')})`,
     [workableStatuses, graceSeconds],
   )
   return rows

@@ -2,8 +2,12 @@ import { rateWindowSeconds } from '../core/progress.ts'
 import type { Stillness } from '../core/stalled.ts'
 import type { Throttle } from '../core/throttle.ts'
 import type { PaceCause } from '../core/wish.ts'
+import { leaseHolds, secondsFrom, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 import { waitedMsSql } from './rates.ts'
+
+// One moment for all that is compared with it.
+const now = 'statement_timestamp()'
 
 /** The sums that progress is made of. */
 export interface RangeTotals extends Stillness {
@@ -34,6 +38,8 @@ export interface RangeTotals extends Stillness {
   readonly othersAtWork: number
   readonly paceCause: PaceCause | null
   readonly paceSince: Date | null
+  /** The last step of the pace, where workers of the run have waited for the next one for seconds; null where they have not. */
+  readonly paceStuckSince: Date | null
   /** By the database's clock. */
   readonly readAt: Date
 }
@@ -45,15 +51,16 @@ const paceGoodForSeconds = 5
 /** The sums of several runs, by run. */
 export async function sumRanges({ db, s }: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
   const { rows } = await db.query<RangeTotals & { runId: string }>(
-    `SELECT t.*, clock_timestamp() AS "readAt", extract(epoch FROM clock_timestamp() - "stillSince")::float8 AS "stillSeconds",
+    `SELECT t.*, clock_timestamp() AS "readAt", ${now} - make_interval(secs => "stillSeconds") AS "stillSince",
        extract(epoch FROM clock_timestamp() - "untakenSince")::float8 AS "untakenSeconds",
        (n.worked_ms / 1000 + coalesce(greatest(0, extract(epoch FROM clock_timestamp() - n.working_since)), 0))::float8 AS "workedSeconds",
        greatest(0, extract(epoch FROM clock_timestamp() - coalesce(n.working_since,
          (SELECT max(e.at) FROM ${s}.events e WHERE e.run_id = n.id AND e.kind = 'verify'))))::float8 AS "sinceSeconds",
        (t."loadMs" + coalesce(rate.waited, 0)) / 1000 AS "waitedSeconds", rate.since AS "rateSince",
-       (SELECT count(DISTINCT o.run_id)::int FROM ${s}.ranges o WHERE o.lease_until > clock_timestamp() AND o.run_id <> n.id
+       (SELECT count(DISTINCT o.run_id)::int FROM ${s}.ranges o WHERE ${leaseHolds('o.lease_until')} AND o.run_id <> n.id
          AND t."untakenSince" IS NOT NULL) AS "othersAtWork",
        pace.cause AS "paceCause", pace.since AS "paceSince",
+       CASE WHEN t.leased AND n.working_since < clock_timestamp() - make_interval(secs => ${paceGoodForSeconds}) THEN stuck.since END AS "paceStuckSince",
        pg_catalog.current_setting('transaction_read_only') = 'on' AS "readOnly"
      FROM (SELECT run_id AS "runId",
          coalesce(sum(rows_scanned) FILTER (WHERE kind = 'keys'), 0)::float8 AS "rowsScanned",
@@ -67,15 +74,19 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
          coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "rowsChecked",
          coalesce(sum(${recentSql}) FILTER (WHERE kind = 'residual'), 0)::float8 AS "recentChecked",
          sum(throttled_ms)::float8 AS "loadMs",
-         max(checkpointed_at) AS "lastCheckpointAt",
-         -- That a range was taken from a worker is no sign of life: it may happen again and again.
-         greatest(max(checkpointed_at), max(wake_at) FILTER (WHERE NOT done OR lease_until > clock_timestamp()),
-           (SELECT (n.hold->>'seenAt')::timestamptz FROM ${s}.runs n WHERE n.id = r.run_id),
-           (SELECT max(e.at) FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued')
-         ) AS "stillSince",
+         coalesce(bool_or(${leaseHolds('lease_until')}), false) AS leased,
+         coalesce(max(checkpointed_at) FILTER (WHERE checkpointed_at <= ${now}), max(checkpointed_at)) AS "lastCheckpointAt",
+         -- From the nearest sign, before or behind: a clock that has gone back leaves some ahead. That a range was taken from a
+         -- worker is no sign of life: it may happen again and again.
+         least(min(${secondsFrom('checkpointed_at', now)}),
+           min(extract(epoch FROM ${now} - ${wakesAt('r', now)})) FILTER (WHERE NOT done OR ${leaseHolds('lease_until')}),
+           (SELECT ${secondsFrom("(n.hold->>'seenAt')::timestamptz", now)} FROM ${s}.runs n WHERE n.id = r.run_id),
+           (SELECT ${secondsFrom('max(e.at)', now)} FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued' AND e.at <= ${now}),
+           (SELECT ${secondsFrom('min(e.at)', now)} FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued' AND e.at > ${now})
+         )::float8 AS "stillSeconds",
          (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL AND NOT done))[1] AS trouble,
-         CASE WHEN bool_or(lease_until > clock_timestamp()) THEN NULL
-           ELSE min(greatest(ticketed_at, wake_at)) FILTER (WHERE ticket IS NOT NULL) END AS "untakenSince",
+         CASE WHEN bool_or(${leaseHolds('lease_until')}) THEN NULL
+           ELSE min(greatest(ticketed_at, ${wakesAt('r')})) FILTER (WHERE ticket IS NOT NULL) END AS "untakenSince",
          (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers,
          (SELECT count(*)::int FROM ${s}.quarantine q WHERE q.run_id = r.run_id AND q.discarded_at IS NULL) AS quarantined,
          (SELECT count(*)::int FROM ${s}.quarantine q WHERE q.run_id = r.run_id AND q.discarded_at IS NOT NULL) AS discarded
@@ -86,7 +97,8 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
        FROM ${s}.rates WHERE run_id = n.id) AS rate ON true
      LEFT JOIN LATERAL (SELECT nullif(state->'cause', 'null') AS cause,
          coalesce(to_timestamp((state->>'causeSince')::float8), stepped_at) AS since
-       FROM ${s}.pace WHERE stepped_at > clock_timestamp() - make_interval(secs => ${paceGoodForSeconds})) AS pace ON true`,
+       FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} < ${paceGoodForSeconds}) AS pace ON true
+     LEFT JOIN LATERAL (SELECT stepped_at AS since FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} >= ${paceGoodForSeconds}) AS stuck ON true`,
     [runIds],
   )
   return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))

@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg'
-import { backoffSeconds, windowBackoff } from '../core/backoff.ts'
+import { backoffSeconds, stragglerBackoff, windowBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
 import { answerTo, type Fault, faultOf } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job.ts'
@@ -10,7 +10,7 @@ import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engi
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import { findRun, type Run, updateReason } from '../store/runs.ts'
-import { summariseStragglers } from '../store/stragglers.ts'
+import { summariseStragglers, wakeStragglers } from '../store/stragglers.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Brake } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
@@ -317,6 +317,11 @@ export class SliceLoop {
       this.#run.id,
       `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it. If nobody does, a BEFORE trigger keeps the row from being changed.`,
     )
+    if (summary.waitSeconds > 2 * stragglerBackoff.most) {
+      // Longer than any wait: the database's clock has gone back since it was written.
+      await wakeStragglers(control, [this.#run.id])
+      return 'go on'
+    }
     const left = (this.#endsAt - performance.now()) / 1000
     if (summary.waitSeconds > Math.min(left, timings.maxQuietSeconds)) return summary.waitSeconds
     const seconds = Math.max(summary.waitSeconds, 0.01)

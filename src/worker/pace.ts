@@ -20,6 +20,7 @@ const everySeconds = 0.25
 const unpacedTargetSeconds = 0.02
 const noLimit = { soft: null, hard: null }
 const stepSeconds = 0.95
+const keptUpSeconds = 1
 
 export interface PaceDeps {
   readonly control: Control
@@ -127,8 +128,8 @@ export class PaceKeeper {
       log.warn({ run: run.id, ...hold }, 'run is held')
   }
 
-  /** Looks, steps and reviews until the signal says stop. `advance` hears of each run that may have more workers than before. */
-  async keep(stop: AbortSignal, advance: (runId: string) => Promise<void>): Promise<void> {
+  /** Looks, steps and reviews until the signal says stop. `advance` hears when runs may have more workers than before. */
+  async keep(stop: AbortSignal, advance: () => void): Promise<void> {
     while (!stop.aborted) {
       try {
         await this.#round(advance)
@@ -144,7 +145,7 @@ export class PaceKeeper {
     return new Date(this.#shared.now * 1000 + performance.now() - this.#sharedAt)
   }
 
-  async #round(advance: (runId: string) => Promise<void>): Promise<void> {
+  async #round(advance: () => void): Promise<void> {
     const now = performance.now()
     const roundSeconds = (now - this.#roundAt) / 1000
     this.#roundAt = now
@@ -155,11 +156,28 @@ export class PaceKeeper {
     this.#live = runs
     this.#workers = runs.length > 0 ? await countLeasesByRun(control) : new Map()
     await sampler.watch(runs.map((run) => run.target))
-    if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#step(runs, advance)
-    for (const run of runs) await this.#review(run, roundSeconds, advance)
+    if (runs.length > 0 && this.#shared.age >= stepSeconds) await this.#tryStep(runs, advance)
+    for (const run of runs) await this.#tryReview(run, roundSeconds, advance)
   }
 
-  async #step(runs: readonly Run[], advance: (runId: string) => Promise<void>): Promise<void> {
+  /** Runs are reviewed whether or not the step succeeds: a hold must not wait for the pace. */
+  async #tryStep(runs: readonly Run[], advance: () => void): Promise<void> {
+    try {
+      await this.#step(runs, advance)
+    } catch (error) {
+      this.#deps.log.warn({ err: error }, 'the pace could not be stepped; it stays as it is until it can be')
+    }
+  }
+
+  async #tryReview(run: Run, roundSeconds: number, advance: () => void): Promise<void> {
+    try {
+      await this.#review(run, roundSeconds, advance)
+    } catch (error) {
+      this.#deps.log.warn({ err: error, run: run.id }, 'the run could not be reviewed; it is tried again at once')
+    }
+  }
+
+  async #step(runs: readonly Run[], advance: () => void): Promise<void> {
     const { control, sampler, log } = this.#deps
     const { version, now, age, workers, pace } = this.#shared
     const at = new Date(now * 1000)
@@ -177,20 +195,28 @@ export class PaceKeeper {
     this.#shared = { ...this.#shared, pace: next }
     if (next.cause?.signal !== pace.cause?.signal)
       log.info({ load: next.load, cause: next.cause }, next.cause ? 'pace is limited' : 'pace is free')
-    if (crewFor(next) > crewFor(pace)) for (const run of runs) await advance(run.id)
+    if (crewFor(next) > crewFor(pace)) advance()
   }
 
-  async #review(run: Run, roundSeconds: number, advance: (runId: string) => Promise<void>): Promise<void> {
+  /** Whether the run reads so already: kept up by this process within a second, or by another one that is not stale. */
+  #isKeptUp({ hold: written }: Run, hold: Hold): boolean {
+    if (!written || written.signal !== hold.signal) return false
+    const seconds = Math.abs(this.#now().getTime() - Date.parse(written.seenAt)) / 1000
+    const { name, timings } = this.#deps
+    return seconds < (written.by === name ? keptUpSeconds : timings.holdStaleSeconds)
+  }
+
+  async #review(run: Run, roundSeconds: number, advance: () => void): Promise<void> {
     const { control, log, metrics, name, timings } = this.#deps
     const hold = this.holdOf(run)
     // Each held second is counted by one process only: the one that wrote the hold.
     if (run.hold?.by === name)
       metrics.throttledSeconds.inc({ job_name: run.job, signal: run.hold.signal }, roundSeconds)
-    if (hold) return this.hold(run, hold)
+    if (hold) return this.#isKeptUp(run, hold) ? undefined : this.hold(run, hold)
     if (!run.hold) return
     const ended = await releaseHold(control, run.id, name, timings.holdStaleSeconds)
     if (!ended) return
     log.info({ run: run.id, signal: ended.signal, since: ended.since }, 'run is no longer held')
-    await advance(run.id)
+    advance()
   }
 }

@@ -1,14 +1,18 @@
-import { workableStatuses } from '../core/run.ts'
 import type { Timings } from '../core/timings.ts'
 import { seldom } from '../queue/seldom.ts'
+import { listLackingRuns } from '../store/advance.ts'
+import { settleIdleRuns } from '../store/everything.ts'
 import { rescueRanges } from '../store/handover.ts'
 import { settleRun } from '../store/lifecycle.ts'
 import { listRunIdsByStatus } from '../store/runs.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/tickets.ts'
-import type { Logger } from '../telemetry/logger.ts'
-import { advance } from './advance.ts'
+import { advanceAll, eachRun } from './advance.ts'
+import { Bell } from './bell.ts'
 import type { WorkerDeps } from './deps.ts'
 import { waitSeconds } from './wait.ts'
+
+/** How long a batch in flight is waited for in one round. */
+const settleSeconds = 1
 
 /** Overdue tickets that the queue knows and nobody can be waiting for, and when that was first seen. Monotonic milliseconds. */
 type Stuck = Map<string, number>
@@ -27,22 +31,52 @@ const whyReplaced = {
   delayed: 'the queue keeps back a ticket that is due: the clocks of the machines differ',
 }
 
-/** Puts back to work whatever has nobody: until the signal says stop, once a second. Any number of them may run. */
-export async function keepRescuing(deps: WorkerDeps, stop: AbortSignal): Promise<void> {
+/** What puts back to work whatever has nobody. */
+export interface Rescuer {
+  /** Has runs looked at now that may lack workers. */
+  look(): void
+  /** Returns once the signal has said stop. */
+  readonly ended: Promise<void>
+}
+
+/**
+ * Puts back to work whatever has nobody, once a second, until the signal says stop. Each task has a loop of its own: where there is
+ * much to do for one, the others do not wait. Any number of processes may do this.
+ */
+export function startRescuer(deps: WorkerDeps, stop: AbortSignal): Rescuer {
+  const bell = new Bell()
   const stuck: Stuck = new Map()
+  const pause = (seconds: number) => waitSeconds(seconds, stop)
+  const tasks = [
+    keep(deps, () => rescueLeases(deps), pause, stop),
+    keep(deps, () => replaceLostTickets(deps, stuck), pause, stop),
+    keep(deps, () => settleStopped(deps), pause, stop),
+    keep(
+      deps,
+      () => advanceLacking(deps),
+      (seconds) => bell.wait(seconds, stop),
+      stop,
+    ),
+  ]
+  return { look: () => bell.ring(), ended: Promise.all(tasks).then(() => undefined) }
+}
+
+async function keep(
+  { log, timings }: WorkerDeps,
+  round: () => Promise<void>,
+  pause: (seconds: number) => Promise<void>,
+  stop: AbortSignal,
+): Promise<void> {
   const complain = seldom((error) =>
-    deps.log.warn({ err: error }, 'rescuer could not do its round; it tries again in a second'),
+    log.warn({ err: error }, 'rescuer could not do its round; it tries again in a second'),
   )
   while (!stop.aborted) {
-    for (const task of [rescueLeases, replaceLostTickets, settleStopped, advanceLive]) {
-      if (stop.aborted) return
-      try {
-        await task(deps, stuck)
-      } catch (error) {
-        complain(error as Error)
-      }
+    try {
+      await round()
+    } catch (error) {
+      complain(error as Error)
     }
-    await waitSeconds(deps.timings.rescueEverySeconds, stop)
+    await pause(timings.rescueEverySeconds)
   }
 }
 
@@ -83,23 +117,17 @@ async function replaceLostTickets({ control, queue, log, metrics, timings }: Wor
 
 /** Pauses and cancellations whose caller did not wait for the last batch. */
 async function settleStopped({ control, name, log }: WorkerDeps): Promise<void> {
-  await eachRun(log, await listRunIdsByStatus(control, ['pausing', 'cancelling']), (id) =>
-    settleRun(control, id, 1, name),
+  const ids = await listRunIdsByStatus(control, ['pausing', 'cancelling'])
+  if (ids.length === 0) return
+  const settled = new Set(await settleIdleRuns(control, name))
+  await eachRun(
+    log,
+    ids.filter((id) => !settled.has(id)),
+    (id) => settleRun(control, id, settleSeconds, name),
   )
 }
 
-/** Runs that could have more workers than they have. */
-async function advanceLive(deps: WorkerDeps): Promise<void> {
-  await eachRun(deps.log, await listRunIdsByStatus(deps.control, workableStatuses), (id) => advance(deps, id))
-}
-
-/** One run that is in trouble does not keep the others from being seen to. */
-async function eachRun(log: Logger, ids: readonly string[], see: (id: string) => Promise<unknown>): Promise<void> {
-  for (const id of ids) {
-    try {
-      await see(id)
-    } catch (error) {
-      log.warn({ err: error, run: id }, 'rescuer could not see to the run; it tries again in a second')
-    }
-  }
+/** Runs that could have more workers than they have, or have come to the end of something. */
+async function advanceLacking(deps: WorkerDeps): Promise<void> {
+  await advanceAll(deps, await listLackingRuns(deps.control))
 }

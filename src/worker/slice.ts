@@ -219,7 +219,7 @@ async function withoutJob(
   }
   log.error({ reason }, 'run paused: its job is not what it was')
   try {
-    await changeStatus(deps.control, run.id, 'pause', { actor: deps.name, reason })
+    await changeStatus(deps.control, run.id, 'pause', { actor: deps.name, reason, pause: 'job' })
   } catch (error) {
     if (!(error instanceof Problem)) throw error
   }

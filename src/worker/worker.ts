@@ -1,9 +1,8 @@
 import { Duty } from '../core/pace.ts'
 import { consumeTickets, type TicketQueueOptions } from '../queue/tickets.ts'
-import { advance } from './advance.ts'
 import type { Slot } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
-import { keepRescuing } from './rescuer.ts'
+import { startRescuer } from './rescuer.ts'
 import { workSlice } from './slice.ts'
 
 export interface Worker {
@@ -28,8 +27,8 @@ export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: 
     slot.idleSince = performance.now()
     free.push(slot)
   })
-  const rescuing = keepRescuing(deps, stop.signal)
-  const pacing = deps.pace.keep(stop.signal, (runId) => advance(deps, runId))
+  const rescuer = startRescuer(deps, stop.signal)
+  const pacing = deps.pace.keep(stop.signal, () => rescuer.look())
   return {
     get busy() {
       return slices.size
@@ -37,7 +36,7 @@ export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: 
     async close() {
       stop.abort()
       consumer.stop()
-      await Promise.all([...slices, rescuing, pacing])
+      await Promise.all([...slices, rescuer.ended, pacing])
       await consumer.close()
     },
   }

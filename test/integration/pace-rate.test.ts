@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { rowRate } from '../../src/core/rate.ts'
 import { createControl } from '../../src/store/control.ts'
-import { drawRows, returnRows, rowWaitSeconds } from '../../src/store/rates.ts'
+import { drawRows, returnRows, rowWaits } from '../../src/store/rates.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, untilDone } from '../support/items.ts'
 import { jobSource, jobsFolder, startInProcess, startWithTimings } from '../support/service.ts'
@@ -113,7 +113,7 @@ test('workers that draw at once get no more than the rate, wait in turn, and a c
   const ever = rowRate(1e-300, 1)
   await database.query('UPDATE evenkeel.rates SET rows = 0')
   expect((await drawRows(control, id, 1, ever, 1)).waitSeconds).toBe(3600)
-  expect(await rowWaitSeconds(control, id, ever)).toBe(3600)
+  expect((await rowWaits(control, [{ runId: id, ...ever }])).get(id)).toBe(3600)
 })
 
 test('the rate shown is what a clock sees, also while ranges change hands, and the mean at the end', async () => {

@@ -270,7 +270,7 @@ test('POST /pause holds everything, also what is started or resumed afterwards',
   const second = await client.start('others')
   const held = await heldBy(client, second, 'standstill')
   expect(held.throttle?.reason).toContain('deploy')
-  await client.call('POST', `/runs/${first}/resume`)
+  expect((await client.call('POST', `/runs/${first}/resume`)).status).toBe(409)
   await heldBy(client, first, 'standstill')
   expect(await settledRows(database, 'others')).toBe(0)
   await client.call('PATCH', `/runs/${first}`, { maxRowsPerSecond: null })

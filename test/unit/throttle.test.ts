@@ -6,10 +6,12 @@ const since = new Date('2026-11-30T11:49:18Z')
 const free: Brakes = {
   status: 'running',
   hold: null,
+  standbyWait: null,
   trouble: null,
   readOnlySince: null,
   rate: null,
   pace: null,
+  paceStuckSince: null,
   untaken: null,
 }
 const told = { value: 1, limit: 2, since: since.toISOString() }
@@ -17,6 +19,7 @@ const hold = { reason: 'held', signal: 'slots', ...told }
 const trouble = { reason: 'a range waits', signal: 'deadlock', ...told }
 const rate = { limit: 100, rowsPerSecond: 99.6, since }
 const pace = { cause: { reason: 'others are at work', signal: 'others' as const, value: 3, limit: 1 }, since }
+const standbyWait = { sessions: 2, since }
 const untaken = { since, seconds: 60, othersAtWork: 0 }
 
 describe('what holds a run back', () => {
@@ -29,10 +32,12 @@ describe('what holds a run back', () => {
     const signals = (brakes: Brakes) => throttleOf(brakes)?.signal
     expect(signals(all)).toBe('slots')
     expect(signals({ ...all, hold: null })).toBe('read-only')
+    expect(signals({ ...all, hold: null, readOnlySince: null, standbyWait })).toBe('synchronous-standby')
     expect(signals({ ...all, hold: null, readOnlySince: null })).toBe('deadlock')
     expect(signals({ ...free, untaken, rate, pace })).toBe('workers')
     expect(signals({ ...free, rate, pace })).toBe('rate')
     expect(signals({ ...free, pace })).toBe('others')
+    expect(throttleOf({ ...free, paceStuckSince: since })?.reason).toContain('no process can write its next step')
   })
 
   test('is told of a run that is not to be worked on only where a hold is', () => {

@@ -1,5 +1,5 @@
 import type { App } from '../app.ts'
-import type { ApiDeps } from '../deps.ts'
+import { type ApiDeps, brakesOf } from '../deps.ts'
 import { findRunParts, meant } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRun } from '../present.ts'
@@ -20,6 +20,7 @@ const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
 /** What an operator tells a run to do: all of its parts for which that is possible, or the one in a database. */
 export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
+  const brakes = brakesOf(sites)
   for (const event of ['pause', 'cancel'] as const) {
     app.post(
       `/runs/:id/${event}`,
@@ -39,9 +40,9 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
         const { id } = request.params
         const actor = actorOf(request)
         const reason = request.body?.reason ?? null
-        const run = await findRunParts(sites, id, request.query.database)
+        const run = await findRunParts(brakes, id, request.query.database)
         await stopRunParts(run, meant(run, request.query.database), event, { actor, reason })
-        const body = await presentRun(await findRunParts(sites, id, run.parts[0].site.name))
+        const body = await presentRun(await findRunParts(brakes, id, run.parts[0].site.name))
         log.info({ run: id, actor, status: body.status, reason }, `run told to ${event}`)
         return reply.header('etag', etag(body.version)).send(body)
       },

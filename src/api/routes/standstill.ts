@@ -1,41 +1,78 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import { workableStatuses } from '../../core/run.ts'
-import { changeStatus, settleRun } from '../../store/lifecycle.ts'
-import { beginStandstill, endStandstill, readPace } from '../../store/pace.ts'
-import { listRunIdsByStatus } from '../../store/runs.ts'
+import type { Standstill } from '../../core/hold.ts'
+import { type RunStatus, workableStatuses } from '../../core/run.ts'
+import { listUnpausedRuns, pauseFreeRuns, resumeEverything, settleIdleRuns } from '../../store/everything.ts'
+import { settleRun, stopRun } from '../../store/lifecycle.ts'
+import { beginStandstill, readPace } from '../../store/pace.ts'
 import type { App } from '../app.ts'
-import type { ApiDeps, Site } from '../deps.ts'
-import { findRunParts, type RunParts } from '../parts.ts'
+import { type ApiDeps, brakesOf, type Site } from '../deps.ts'
+import { findAllRunParts, type RunParts } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRuns } from '../present.ts'
 import { brakeBody, reasonBody, runSchema, unreachedSchema } from '../schemas.ts'
 import { type Away, askEach } from '../sites.ts'
-import { restartRunParts, settleWithinSeconds } from '../tell.ts'
+import { dispatch } from '../start.ts'
+import { lockWithinSeconds, stopwatch } from '../tell.ts'
 import { unreached } from './runs.ts'
 
-/** Each of several databases may have batches to wait for. Milliseconds. */
-const stopWithinMs = 3000 * settleWithinSeconds
+/** As many as there are sessions for it. */
+const settledAtOnce = 2
+/** Resumed runs that get their tickets before the answer; the rescuer gives them to all others within a second. */
+const dispatchedAtOnce = 10
 
 interface Refused {
   readonly id: string
   readonly detail: string
 }
 
+const standstill = z
+  .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
+  .nullable()
+  .describe('Who has paused everything; null while nobody has')
+
 const everything = {
   200: z.object({
-    standstill: z
-      .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
-      .nullable()
-      .describe('Who has paused everything; null once everything may go on'),
-    runs: z.array(runSchema),
+    standstill,
+    runs: z.array(runSchema).describe('The runs that were paused, or that go on'),
     refused: z.array(z.object({ id: z.string(), detail: z.string() })),
     unreached: unreachedSchema,
   }),
 }
 
+const looked = {
+  200: z.object({
+    standstill,
+    databases: z
+      .array(z.string())
+      .optional()
+      .describe('Those of DATABASES in which everything is paused; only where DATABASES is set'),
+    unreached: unreachedSchema,
+  }),
+}
+
 /** Everything at once, in every database. */
-export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
+export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
+  const sites = brakesOf(all)
+
+  app.get(
+    '/pause',
+    {
+      schema: {
+        operationId: 'getPauseOfAll',
+        summary: 'Whether everything is paused, by whom and why',
+        tags: ['everything'],
+        response: looked,
+      },
+    },
+    async () => {
+      const { answers, away } = await askEach(sites, ({ control }) => readPace(control))
+      const standing = answers.filter(({ answer }) => answer.standstill !== null)
+      const databases = sites[0]?.name === null ? {} : { databases: standing.flatMap(({ site }) => site.name ?? []) }
+      return { standstill: told(standing[0]?.answer.standstill ?? null), ...databases, ...unreached(away) }
+    },
+  )
+
   // Runs that are paused, and a standstill besides: one that is started or resumed meanwhile is held as well.
   app.post(
     '/pause',
@@ -52,11 +89,11 @@ export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await askEach(sites, (site) => pauseSite(site, actor, reason), stopWithinMs)
-      const told = answers.flatMap(({ site, answer }) => answer.ids.map((id) => ({ site, id })))
-      log.info({ runs: told.map(({ id }) => id), actor, reason }, 'all runs told to pause')
+      const { answers, away } = await askEach(sites, (site) => pauseSite(site, actor, reason))
+      const stopped = answers.flatMap(({ site, answer }) => answer.ids.map((id) => ({ site, id })))
+      log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'all runs told to pause')
       return answer(
-        await findEach(told),
+        await findAllRunParts(sites, stopped),
         answers.flatMap(({ answer }) => answer.refused),
         away,
       )
@@ -77,53 +114,44 @@ export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await askEach(sites, async ({ control }) => {
-        await control.transaction(endStandstill)
-        return listRunIdsByStatus(control, ['paused', 'pausing'])
+      const { answers, away } = await askEach(sites, async (site) => {
+        const ids = await resumeEverything(site.control, actor, reason)
+        for (const id of ids.slice(0, dispatchedAtOnce)) await dispatch(site, id, actor)
+        return ids
       })
-      const stopped = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
-      const resumed: RunParts[] = []
-      const refused: Refused[] = []
-      for (const run of await findEach(stopped)) {
-        const why = await refusalOf(() => restartRunParts(run, run.parts, 'resume', { actor, reason }, false))
-        if (why === null) resumed.push(await findRunParts(sites, run.id, run.parts[0].site.name))
-        else refused.push({ id: run.id, detail: why })
-      }
-      log.info({ runs: stopped.map(({ id }) => id), actor }, 'all runs told to resume')
-      return answer(resumed, refused, away)
+      const resumed = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
+      log.info({ runs: resumed.map(({ id }) => id), actor }, 'all runs told to resume')
+      return answer(await findAllRunParts(sites, resumed), [], away)
     },
   )
 
+  /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the standstill. */
   async function pauseSite({ control }: Site, actor: string, reason: string | null) {
+    const leftOf = stopwatch()
     await control.transaction((tx) => beginStandstill(tx, actor, reason))
+    const ids = await pauseFreeRuns(control, actor, reason)
     const refused: Refused[] = []
-    const ids: string[] = []
-    // All are told before any is waited for: the last one must not go on while the first one settles.
-    for (const id of await listRunIdsByStatus(control, workableStatuses)) {
-      const why = await refusalOf(() => changeStatus(control, id, 'pause', { actor, reason }))
-      if (why === null) ids.push(id)
-      else refused.push({ id, detail: why })
-    }
-    await Promise.all(ids.map((id) => settleRun(control, id, settleWithinSeconds, actor)))
+    const cause = { actor, reason, pause: 'everything' as const }
+    await inTurns(await listUnpausedRuns(control), async ({ id, status }) => {
+      const why = await refusalOf(() => stopRun(control, id, 'pause', cause, Math.min(lockWithinSeconds, leftOf())))
+      if (why !== null) refused.push({ id, detail: why })
+      else if ((workableStatuses as readonly RunStatus[]).includes(status)) ids.push(id)
+    })
+    const settled = new Set(await settleIdleRuns(control, actor))
+    await inTurns(
+      ids.filter((id) => !settled.has(id)),
+      async (id) => {
+        await settleRun(control, id, leftOf(), actor)
+      },
+    )
     return { ids, refused }
-  }
-
-  /** The runs that have these parts, each once, the oldest first. */
-  async function findEach(parts: ReadonlyArray<{ site: Site; id: string }>): Promise<RunParts[]> {
-    const runs: RunParts[] = []
-    for (const { site, id } of parts) {
-      if (runs.some((run) => run.id === id && run.parts.some((part) => part.site === site))) continue
-      runs.push(await findRunParts(sites, id, site.name))
-    }
-    return sites.length === 1 ? runs : runs.sort((a, b) => age(a) - age(b))
   }
 
   async function answer(found: readonly RunParts[], refused: readonly Refused[], away: readonly Away[]) {
     const { runs } = await presentRuns(found)
     const paces = await askEach(sites, ({ control }) => readPace(control))
-    const standstill = paces.answers.map(({ answer }) => answer.standstill).find((one) => one !== null)
     return {
-      standstill: standstill ? { ...standstill, since: standstill.since.toISOString() } : null,
+      standstill: told(paces.answers.map(({ answer }) => answer.standstill).find((one) => one !== null) ?? null),
       runs,
       refused: [...refused],
       ...unreached([...away, ...paces.away]),
@@ -131,8 +159,17 @@ export function standstillRoutes(app: App, { sites, log }: ApiDeps): void {
   }
 }
 
-function age({ parts: [{ run }] }: RunParts): number {
-  return run.createdAt.getTime()
+function told(standing: Standstill | null): z.output<typeof standstill> {
+  return standing && { ...standing, since: standing.since.toISOString() }
+}
+
+/** Does something for each run, a few at a time. */
+async function inTurns<T>(runs: readonly T[], work: (run: T) => Promise<void>): Promise<void> {
+  const left = [...runs]
+  const turn = async () => {
+    for (let run = left.shift(); run !== undefined; run = left.shift()) await work(run)
+  }
+  await Promise.all(Array.from({ length: settledAtOnce }, turn))
 }
 
 /** Why something was refused, or null: one that cannot be told does not keep the others from being told. */
@@ -142,6 +179,7 @@ async function refusalOf(act: () => Promise<unknown>): Promise<string | null> {
     return null
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    return error.message
+    // It has ended meanwhile, or another call has paused it.
+    return error.kind === 'conflict' ? null : error.message
   }
 }

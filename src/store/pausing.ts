@@ -1,0 +1,54 @@
+import { Problem } from '../core/errors.ts'
+import { ownPauses } from '../core/pause.ts'
+import { nextStatus, type RunStatus } from '../core/run.ts'
+import { storable } from '../core/text.ts'
+import type { Control } from './control.ts'
+import { type Cause, tellEvent } from './events.ts'
+import { deletePauses, insertPause, listPauses } from './pauses.ts'
+import { type Run, updateStatus } from './runs.ts'
+
+/** Whether a run is kept from working by its pauses. */
+export function isPaused(status: RunStatus): boolean {
+  return status === 'paused' || status === 'pausing'
+}
+
+/** One more reason for which a run stays paused. Throws a Problem (`conflict`) where there is one of that kind already. */
+export async function addPause(tx: Control, run: Run, cause: Cause): Promise<Run> {
+  if (!(await pauseFor(tx, run, cause))) nextStatus(run.id, run.status, 'pause')
+  // What is said of this run alone says more than what is said of all.
+  const reason = cause.pause === 'everything' ? run.reason : cause.reason ? storable(cause.reason) : run.reason
+  return stayPaused(tx, run, 'pause', cause, reason)
+}
+
+/** Adds a reason to pause the run; false where it has one of that kind. */
+export function pauseFor(tx: Control, { id }: Run, { actor, reason = null, pause = 'run' }: Cause): Promise<boolean> {
+  return insertPause(tx, id, { kind: pause, by: actor, reason: reason && storable(reason) })
+}
+
+/** Writes down that the reasons have changed for which a run is paused. */
+async function stayPaused(
+  tx: Control,
+  run: Run,
+  event: 'pause' | 'resume',
+  cause: Cause,
+  reason: string | null,
+): Promise<Run> {
+  const { status, verifyRounds } = run
+  const kept = await updateStatus(tx, run.id, { status, reason, ended: false, verifyRounds })
+  await tellEvent(tx, run, event, status, cause)
+  return kept
+}
+
+/** Lifts the pauses that are a run's own. Null where none is left of any kind; else the run, which stays paused. */
+export async function liftOwnPauses(tx: Control, run: Run, cause: Cause): Promise<Run | null> {
+  nextStatus(run.id, run.status, 'resume')
+  const lifted = await deletePauses(tx, run.id, ownPauses)
+  const [left] = (await listPauses(tx, [run.id])).get(run.id) ?? []
+  if (!left) return null
+  if (lifted > 0) return stayPaused(tx, run, 'resume', cause, left.reason)
+  throw new Problem(
+    'conflict',
+    `Run ${run.id} has no pause of its own: ${left.by} paused everything at ${left.since.toISOString()}. POST /resume lifts that.`,
+    { from: run.status, event: 'resume', legal: ['cancel'] },
+  )
+}

@@ -1,0 +1,39 @@
+import { Problem } from '../core/errors.ts'
+import type { Control } from './control.ts'
+
+/** Commits of evenkeel that wait for a synchronous standby: how many, and since when the first of them does. */
+export interface StandbyWait {
+  readonly sessions: number
+  readonly since: Date
+}
+
+/** Null where none has waited for a second. Sessions of the role's own are seen without any rights. */
+export async function findStandbyWait({ db }: Control): Promise<StandbyWait | null> {
+  const { rows } = await db.query<{ sessions: number; since: Date | null }>(
+    `SELECT count(*)::int AS sessions, min(state_change) AS since FROM pg_catalog.pg_stat_activity
+     WHERE wait_event = 'SyncRep' AND starts_with(application_name, 'evenkeel ') AND datname = current_database()
+       AND state_change < clock_timestamp() - interval '1 second'`,
+  )
+  const { sessions, since } = rows[0] ?? { sessions: 0, since: null }
+  return since === null ? null : { sessions, since }
+}
+
+/** An error as people are told it where a lock was not to be had in time: who may hold it, and what to do. Any other is itself. */
+export async function refuseLocked(
+  control: Control,
+  what: string,
+  waitSeconds: number,
+  error: unknown,
+): Promise<unknown> {
+  if ((error as { code?: string }).code !== '55P03') return error
+  const waiting = await findStandbyWait(control)
+  const why = waiting
+    ? `A commit of evenkeel has waited for a synchronous standby since ${waiting.since.toISOString()}, and may hold it: bring the standby back, or take it out of synchronous_standby_names.`
+    : 'pg_locks and pg_stat_activity tell who holds it.'
+  return new Problem(
+    'unavailable',
+    `${what}: another session has kept a lock on its row in the control schema for ${waitSeconds.toFixed(1)} s. ${why} Nothing was changed; try again.`,
+    {},
+    { cause: error },
+  )
+}

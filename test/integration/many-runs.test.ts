@@ -1,0 +1,88 @@
+import { expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { until } from '../support/until.ts'
+
+const runs = process.env.TEST_TIER === 'nightly' ? 1000 : 200
+
+/** One run a tenant, all of them live, each at half a row a second: as many copies of the first as there are to be. */
+async function startMany(database: TestDatabase): Promise<Client> {
+  await database.query('CREATE TABLE many (id int PRIMARY KEY, tenant int, n int NOT NULL DEFAULT 0)')
+  await database.query('INSERT INTO many SELECT n, n % $1::int FROM generate_series(1, 10 * $1::int) n', [runs])
+  await database.query('CREATE INDEX ON many (tenant); ANALYZE many')
+  const jobs = await jobsFolder({
+    'many.ts': jobSource({
+      name: 'many',
+      table: 'many',
+      rest: 'params: z.object({ tenant: z.number() }), where: ({ tenant }) => sql`tenant = ${tenant} AND n = 0`, set: { n: sql`1` }',
+    }),
+  })
+  const client = await startInProcess(database, jobs)
+  const options = { maxRowsPerSecond: 0.5, batchSize: 1 }
+  // Started one after the other they would take minutes: what a start writes is written for each of them instead.
+  const first = await client.start('many', { params: { tenant: 0 }, options })
+  await client.call('POST', `/runs/${first}/pause`)
+  await database.query(
+    `INSERT INTO evenkeel.runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', 'many-' || 1000 + n, 'number', 1000 + n,
+       'params', jsonb_build_object('tenant', n), 'params_hash', 'h' || n, 'status', 'queued', 'reason', NULL))).* FROM evenkeel.runs r, generate_series(1, $1::int - 1) n`,
+    [runs],
+  )
+  await database.query(
+    `INSERT INTO evenkeel.ranges SELECT (jsonb_populate_record(r, jsonb_build_object('run_id', n.id, 'wake_at', NULL))).*
+     FROM evenkeel.ranges r, evenkeel.runs n WHERE n.id <> $1`,
+    [first],
+  )
+  await database.query(
+    `INSERT INTO evenkeel.events (run_id, actor, kind) SELECT id, 'test', 'created' FROM evenkeel.runs WHERE id <> $1`,
+    [first],
+  )
+  await client.call('POST', `/runs/${first}/resume`)
+  return client
+}
+
+const timed = async <T>(act: () => Promise<T>): Promise<[T, number]> => {
+  const began = performance.now()
+  return [await act(), (performance.now() - began) / 1000]
+}
+
+const count = (database: TestDatabase, status: string) =>
+  database.value<number>('SELECT count(*)::int FROM evenkeel.runs WHERE status = $1', [status])
+
+const batches = (database: TestDatabase) => database.value<number>('SELECT sum(batches)::int FROM evenkeel.ranges')
+
+test(`with ${runs} live runs, everything is paused and resumed within five seconds, and each run gets its turn`, async () => {
+  const database = await createDatabase()
+  const client = await startMany(database)
+  await until('each run to have its turn', () =>
+    database.value<boolean>('SELECT count(DISTINCT run_id) = $1 FROM evenkeel.ranges WHERE batches > 0', [runs]),
+  )
+  type All = { runs: unknown[]; refused: unknown[] }
+  const [paused, pauseSeconds] = await timed(() => client.call<All>('POST', '/pause', { reason: 'incident' }))
+  expect([paused.status, paused.body.refused]).toEqual([200, []])
+  expect(paused.body.runs).toHaveLength(runs)
+  expect(pauseSeconds).toBeLessThan(5)
+  await until('the last batches to end', async () => (await count(database, 'paused')) === runs)
+  const done = await batches(database)
+  const [resumed, resumeSeconds] = await timed(() => client.call<All>('POST', '/resume'))
+  expect([resumed.status, resumed.body.runs.length]).toEqual([200, runs])
+  expect(resumeSeconds).toBeLessThan(5)
+  await until('batches to commit', async () => (await batches(database)) > done)
+
+  // A worker that has died beside all that: its range is with another one soon.
+  const [lost] = await database.query<{ run: string }>(
+    `UPDATE evenkeel.ranges SET lease_owner = 'gone', lease_until = clock_timestamp() - interval '1 second', ticket = NULL, epoch = epoch + 1
+     WHERE (run_id, ordinal) = (SELECT run_id, ordinal FROM evenkeel.ranges WHERE kind = 'keys' AND lease_owner IS NULL AND NOT done LIMIT 1)
+     RETURNING run_id AS run`,
+  )
+  const [, seconds] = await timed(() =>
+    until('the range to be rescued', () =>
+      database.value<boolean>("SELECT EXISTS (SELECT FROM evenkeel.events WHERE run_id = $1 AND kind = 'rescued')", [
+        lost?.run,
+      ]),
+    ),
+  )
+  expect(seconds).toBeLessThan(5)
+  const [one, oneSeconds] = await timed(() => client.call('POST', `/runs/${lost?.run}/pause`))
+  expect(['paused', 'pausing']).toContain(one.body.status)
+  expect(oneSeconds).toBeLessThan(5)
+})
