@@ -1,18 +1,17 @@
 import type { ClientBase } from 'pg'
-import { messageOf, Problem } from '../core/errors.ts'
-import { concernsJob } from '../core/fault.ts'
+import { Problem } from '../core/errors.ts'
 import { parseTableName, quoteIdentifier, quoteTableName } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
-import type { Leaf, Target } from '../core/key.ts'
+import type { Target } from '../core/key.ts'
 import { ownSchemas } from '../core/search-path.ts'
 import { settingsFor } from '../core/settings.ts'
 import { asAuthor, readOwnSettings } from './author.ts'
-import { batchValues } from './batch.ts'
-import { explainWindow } from './explain.ts'
 import { checkOperators, readHeld, readKey } from './key.ts'
+import { findMeant, kindFinding } from './kinds.ts'
 import { checkLeaves, type LeafRow, listLeaves } from './leaves.ts'
+import { checkRules } from './rules.ts'
+import { checkStatements } from './statements.ts'
 import { tableSql } from './table.ts'
-import { updateStatements } from './update.ts'
 
 interface TableRow {
   readonly oid: string
@@ -49,6 +48,9 @@ interface IndexRow {
  */
 export async function inspectTarget(client: ClientBase, s: string, job: ResolvedJob): Promise<Target> {
   const table = await findTable(client, s, job.table)
+  // What is asked of a table cannot be asked of anything else.
+  const other = kindFinding(table.kind, job.table)
+  if (other) throw refusal(job, [other])
   const columns = await listColumns(client, table.oid)
   const indexes = await listIndexes(client, table.oid)
   const written = job.set.map(([name]) => name)
@@ -56,6 +58,7 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   const findings = [
     ...checkTable(table, s, job.table),
     ...checkLeaves(leaves),
+    ...(await checkRules(client, [table, ...leaves])),
     ...checkSet(job, columns),
     ...checkKey(job, columns, indexes),
   ]
@@ -72,11 +75,11 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     rowLock: touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
     estimatedRows: 0,
   }
-  const statementFault = await asAuthor(client, s, target, async () => {
+  const faults = await asAuthor(client, s, target, async () => {
     await checkOperators(client, target)
     return checkStatements(client, s, target, job, leaves)
   })
-  if (statementFault) throw refusal(job, [statementFault])
+  if (faults.length > 0) throw refusal(job, faults)
   return { ...target, estimatedRows: await estimateRows(client, target) }
 }
 
@@ -94,10 +97,14 @@ async function findTable(client: ClientBase, s: string, name: string): Promise<T
     [await asAuthor(client, s, {}, () => resolveTable(client, name))],
   )
   if (rows[0]) return rows[0]
+  const meant = await findMeant(client, parseTableName(name))
+  const finding = `There is no table ${name}${meant.length > 0 ? `. Did you mean ${meant.join(' or ')}?` : '.'}`
   throw new Problem(
     'invalid',
-    `There is no table ${name} in this database, or no right to see its schema. Check the name (write it as in SQL) and GRANT USAGE on the schema.`,
-    { findings: [`There is no table ${name}.`] },
+    meant.length > 0
+      ? finding
+      : `There is no table ${name} in this database, or no right to see its schema. Check the name (write it as in SQL) and GRANT USAGE on the schema.`,
+    { findings: [finding] },
   )
 }
 
@@ -164,7 +171,6 @@ function checkTable(table: TableRow, s: string, name: string): string[] {
       `${name} is ${quoteTableName(table)}, a table of evenkeel itself: a job cannot change those. Name the schema of the table that you mean: public.${quoteIdentifier(table.table)}.`,
     )
   }
-  if (table.kind !== 'r' && table.kind !== 'p') findings.push(`${name} is not a table: name the table behind it.`)
   if (table.hasChildren)
     findings.push(`${name} has inheritance children, whose keys are not unique together: run the job on each child.`)
   if (table.kind === 'p' && table.statementTriggers.length > 0) {
@@ -246,52 +252,6 @@ function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: read
     )
   }
   return findings
-}
-
-/** Lets Postgres parse and plan each statement the run will use: wrong columns, types and rights show here, not at row one. */
-async function checkStatements(
-  client: ClientBase,
-  s: string,
-  target: Target,
-  job: ResolvedJob,
-  leaves: readonly Leaf[],
-): Promise<string | null> {
-  const places = target.partitioned ? leaves : [null]
-  const windows = places.slice(0, 1).map((leaf) => updateStatements(s, target, job, leaf))
-  const input = {
-    runId: '',
-    ordinal: 0,
-    epoch: '0',
-    cursor: null,
-    upper: null,
-    limit: 1000,
-    leaseSeconds: 1,
-    throttledMs: 0,
-  }
-  const bounds = { cursor: true, upper: true }
-  for (const statement of [
-    ...windows.flatMap((statements) => [statements.window(bounds), statements.residual(bounds)]),
-    updateStatements(s, target, job).stragglers(),
-  ]) {
-    try {
-      await client.query(`EXPLAIN ${statement.text}`, batchValues(statement, input))
-    } catch (error) {
-      const { code, hint } = error as { code?: string; hint?: string }
-      if (code === undefined || !concernsJob(error)) throw error
-      return `Postgres refuses its where or set: ${messageOf(error)}${hint ? ` (${hint})` : ''}. ${adviceFor(code)}`
-    }
-  }
-  for (const leaf of places) {
-    const fault = await explainWindow(client, tableSql(target, leaf))
-    if (fault) return leaf ? `Partition ${quoteTableName(leaf)}: ${fault}` : fault
-  }
-  return null
-}
-
-function adviceFor(code: string): string {
-  return code === '42P01' || code === '42703'
-    ? "Columns are written bare, or after the table's name without its schema: items.name."
-    : `A parameter whose type it cannot tell is cast: \${value}::int.`
 }
 
 /** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */

@@ -129,12 +129,64 @@ inDatabase('a table that cannot be worked on is refused before a row is touched'
   })
 
   test.for([
-    ['a view', 'CREATE VIEW users AS SELECT 1 AS id, 2 AS label'],
-    ['a materialized view', 'CREATE MATERIALIZED VIEW users AS SELECT 1 AS id, 2 AS label'],
-    ['a sequence', 'CREATE SEQUENCE users'],
-  ])('%s', async ([, ddl]) => {
+    ['a view', 'CREATE VIEW users AS SELECT 1 AS id, 2 AS label', 'name the table behind it'],
+    ['a materialized view', 'CREATE MATERIALIZED VIEW users AS SELECT 1 AS id, 2 AS label', 'REFRESH'],
+    ['a sequence', 'CREATE SEQUENCE users', 'name a table'],
+    ['an index', 'CREATE TABLE t (id int); CREATE INDEX users ON t (id)', 'name its table'],
+    ['a composite type', 'CREATE TYPE users AS (id int, label text)', 'name a table'],
+  ])('%s, with nothing asked of it that only a table can have', async ([kind, ddl, advice]) => {
     const { url } = await prepare(ddl as string)
-    expect(await findings(url)).toContain('users is not a table: name the table behind it.')
+    const finding = await onlyFinding(url)
+    expect(finding).toContain(`users is ${kind}, not a table: `)
+    expect(finding).toContain(advice)
+  })
+
+  test.for([
+    ['in its case', { table: 'public.Users' }, 'CREATE TABLE "Users" (id int PRIMARY KEY)', 'public."Users"'],
+    [
+      'in the case of its schema',
+      { table: 'Shop.users' },
+      'CREATE SCHEMA "Shop" CREATE TABLE users (id int)',
+      '"Shop"."users"',
+    ],
+    ['in its schema', { table: 'users' }, 'CREATE SCHEMA shop CREATE TABLE users (id int)', 'shop.users'],
+  ] as const)('one whose name differs from another only %s, which is proposed', async ([, change, ddl, meant]) => {
+    const { url } = await prepare(ddl)
+    expect(await onlyFinding(url, change)).toBe(`There is no table ${change.table}. Did you mean ${meant}?`)
+  })
+
+  test.for([
+    ['a rule that does something else', 'CREATE RULE other AS ON UPDATE TO users DO ALSO NOTIFY changed'],
+    ['a rule that does nothing instead', 'CREATE RULE other AS ON UPDATE TO users DO INSTEAD NOTHING'],
+    ['a rule with a condition', 'CREATE RULE other AS ON UPDATE TO users WHERE new.id = 1 DO INSTEAD NOTHING'],
+  ])('one with %s, until it is disabled', async ([, rule]) => {
+    const database = await prepare(users, rule as string)
+    const finding = await onlyFinding(database.url)
+    expect(finding).toContain('"public"."users" has rules for UPDATE (other)')
+    expect(finding).not.toContain('parameter')
+    await database.query('ALTER TABLE users DISABLE RULE other')
+    expect(await inspect(database.url)).toMatchObject({ table: 'users' })
+  })
+
+  test('a partition with a rule', async () => {
+    const { url } = await prepare(
+      'CREATE TABLE users (id int PRIMARY KEY, label text) PARTITION BY RANGE (id)',
+      'CREATE TABLE users_1 PARTITION OF users DEFAULT',
+      'CREATE RULE other AS ON UPDATE TO users_1 DO ALSO NOTIFY changed',
+    )
+    expect(await onlyFinding(url)).toContain('"public"."users_1" has rules for UPDATE (other)')
+  })
+
+  test('one that is published without a replica identity, with what Postgres advises and no more', async () => {
+    const database = await prepare(
+      'CREATE TABLE users (id int NOT NULL UNIQUE, label text)',
+      'CREATE PUBLICATION changes FOR TABLE users',
+    )
+    const finding = await onlyFinding(database.url, { key: ['id'] })
+    expect(finding).toContain('does not have a replica identity and publishes updates')
+    expect(finding).toMatch(/ALTER TABLE\.$/)
+    await database.query('ALTER TABLE users REPLICA IDENTITY FULL')
+    expect(await inspect(database.url, { key: ['id'] })).toMatchObject({ table: 'users' })
   })
 
   test('one with inheritance children', async () => {
@@ -289,11 +341,36 @@ inDatabase('SQL that cannot run is refused with what Postgres says of it', () =>
     ['an aggregate', { set: { label: sql`max(name)` } }, 'aggregate functions are not allowed'],
     ['a table that does not exist', { where: sql`EXISTS (SELECT FROM nowhere)` }, 'relation "nowhere" does not exist'],
     ['a statement smuggled in', { where: sql`true) OR (SELECT 1` }, 'boolean'],
-  ])('%s', async ([, change, words]) => {
+  ])('%s', async ([name, change, words]) => {
     const { url } = await prepare(users)
     const finding = await onlyFinding(url, change)
-    expect(finding).toContain('Postgres refuses its where or set')
+    expect(finding).toMatch(/^Postgres refuses (where|set\.\w+): /)
     expect(finding).toContain(words)
+    expect(finding.includes('parameter')).toBe(/parameter/.test(name))
+  })
+
+  test('every value of set that is refused is told, and where too', async () => {
+    const { url } = await prepare(users, 'ALTER TABLE users ADD at timestamptz')
+    const set = { visits: sql`name`, at: sql`visits`, label: sql`nam`, name: sql`'fine'` }
+    const found = await findings(url, { where: sql`label = 5`, set })
+    expect(found.map((finding) => /^Postgres refuses (\S+):/.exec(finding)?.[1])).toEqual([
+      'where',
+      'set.visits',
+      'set.at',
+      'set.label',
+    ])
+    expect(found.join()).not.toContain('parameter')
+  })
+
+  test.for<[string, Change, string]>([
+    ['a semicolon', { set: { label: sql`name;` } }, 'leave the ; out'],
+    ['a semicolon in where', { where: sql`label IS NULL;` }, 'leave the ; out'],
+    ['a text in double quotes', { where: sql`label = "open"` }, 'a text is written in single quotes'],
+    ['another in set', { set: { label: sql`upper("open")` } }, 'a text is written in single quotes'],
+    ['a function that is not there', { set: { label: sql`unaccented(name)` } }, 'write it with its schema'],
+  ])('%s is told with what to do', async ([, change, advice]) => {
+    const { url } = await prepare(users)
+    expect(await onlyFinding(url, change)).toContain(advice)
   })
 
   test('a comment at the end of where or of a value is part of neither', async () => {
