@@ -1,43 +1,45 @@
 import { randomUUID } from 'node:crypto'
+import type { PoolClient } from 'pg'
 import type { z } from 'zod'
 import { Problem } from '../core/errors.ts'
 import { answerTo, concernsJob, describeFault } from '../core/fault.ts'
 import { quoteTableName } from '../core/identifier.ts'
+import { limitOf } from '../core/limits.ts'
 import { boundsOf } from '../core/pace.ts'
+import { type KeyRange, spread } from '../core/ranges.ts'
 import { asAuthor } from '../engine/author.ts'
-import { type RehearsedBatch, rehearseBatch, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
+import { findPlaces } from '../engine/places.ts'
+import { type SampleRow, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
+import { checkConstraintsAtOnce, prepareSession } from '../engine/session.ts'
 import { readHotUpdates } from '../engine/space.ts'
-import { updateStatements } from '../engine/update.ts'
-import { type Control, createControl } from '../store/control.ts'
-import { leaseRange } from '../store/leases.ts'
+import { undone, undoneIfFailed } from '../engine/undone.ts'
+import { sightFault } from '../signals/sight.ts'
+import type { Control } from '../store/control.ts'
+import { type Lease, leaseRange } from '../store/leases.ts'
 import { changeStatus, createRun } from '../store/lifecycle.ts'
-import { listRanges } from '../store/ranges.ts'
-import { findPartlyDone, findSucceeded, type NewRun } from '../store/runs.ts'
-import { summariseStragglers } from '../store/stragglers.ts'
+import { findPartlyDone, findSucceeded, type Run } from '../store/runs.ts'
 import { takeSession } from '../store/takeout.ts'
 import { assignTickets } from '../store/tickets.ts'
 import type { ApiDeps, Site } from './deps.ts'
-import type { dryRunSchema, dryRunsSchema } from './schemas.ts'
+import { type Sample, type Seen, tellDryRun } from './dryrun-report.ts'
+import type { dryRunSchema, dryRunsSchema } from './dryrun-schemas.ts'
+import { type FailingRow, Rehearsal, type RehearsedWindow } from './rehearsal.ts'
 import { chooseSites, eachOrRefuse } from './sites.ts'
-import { tellSpace } from './space.ts'
+import { askBy } from './space.ts'
 import { type Prepared, prepareRun, type StartRequest } from './start.ts'
 
 export type DryRunReport = z.output<typeof dryRunSchema>
 export type DryRunReports = z.output<typeof dryRunsSchema>
 
-const batches = 3
-const samples = 5
+const windowsAtMost = 10
+const rowsOfWindow = 1000
+/** With so many rows gone through there is no need for more windows. */
+const rowsEnough = 3000
+const secondsAtMost = 10
+const failingAtMost = 200
+const samplesAtMost = 5
 const leaseSeconds = 60
 const actor = 'dry run'
-
-/** Carries the report out of the transaction that must not commit. */
-class RolledBack extends Error {
-  readonly report: DryRunReport
-  constructor(report: DryRunReport) {
-    super('rolled back')
-    this.report = report
-  }
-}
 
 /** A dry run in each database that the run would span; where there is but one, without a name, its report alone. */
 export async function dryRunAll({ sites }: ApiDeps, request: StartRequest): Promise<DryRunReport | DryRunReports> {
@@ -51,149 +53,179 @@ export async function dryRunAll({ sites }: ApiDeps, request: StartRequest): Prom
 }
 
 /**
- * Does what a run would do, with the very statements it would use, for a few batches in one transaction, and rolls it all
+ * Does what a run would do, by the very statements that it would use, for a few batches in one transaction, and rolls it all
  * back: the run itself, its ranges, and the rows.
  */
-async function dryRun(deps: Site, request: StartRequest): Promise<DryRunReport> {
+async function dryRun(site: Site, request: StartRequest): Promise<DryRunReport> {
   // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
   const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
-  const prepared = await prepareRun(deps, request, identity)
-  const id = `dry-run-${randomUUID()}`
-  const unplaced = { id, paramsHash: id, createdAt: new Date().toISOString(), databases: null }
-  const run = { ...prepared.run, ...unplaced }
+  const prepared = await prepareRun(site, request, identity)
+  const { findings: refusals } = await site.checkReplicas(prepared.run.options)
+  const repeats = await repeatWarnings(site.control, prepared.run, request.again ?? false)
   try {
-    return await createControl(deps.engine, deps.control.schema, () => takeSession(deps.engine)).transaction(
-      async (tx) => {
-        const report = await rehearse(tx, prepared, run)
-        const repeats = await repeatWarnings(tx, prepared.run, request.again ?? false)
-        throw new RolledBack({ ...report, warnings: [...repeats, ...report.warnings] })
-      },
-    )
+    const { seen, blind } = await rolledBack(site, async (client) => ({
+      seen: await rehearse(client, site, prepared),
+      blind: limitOf('others', prepared.run.options) && (await sightFault(askBy(client))),
+    }))
+    const report = tellDryRun(prepared, seen, { refusals, repeats, blind })
+    return request.plan ? { ...report, plan: seen.explained?.plan ?? null } : report
   } catch (error) {
-    if (error instanceof RolledBack) return error.report
     const { code } = error as { code?: string }
     if (code === undefined || error instanceof Problem || !concernsJob(error)) throw error
     throw new Problem(
       'invalid',
-      `The dry run failed: ${describeFault(error)} [${code}]. ${
-        answerTo(error) === 'bisect'
-          ? 'A run sets rows that fail by themselves aside, up to maxQuarantined of them, and goes on. Mend the data or the job.'
-          : 'So would a run. Mend the job.'
-      }`,
+      `The dry run failed: ${describeFault(error)} [${code}]. So would a run. Mend the job.`,
       { sqlstate: code },
     )
   }
 }
 
-async function rehearse(
-  tx: Control,
-  { job, ranges, residual, space, settings }: Prepared,
-  newRun: NewRun,
-): Promise<DryRunReport> {
-  const run = await createRun(tx, newRun, ranges, residual)
-  const [first] = ranges
-  if (!first)
-    throw new Problem('conflict', `${quoteTableName(run.target)} has no row yet: there is nothing to rehearse.`)
-  // By itself, whatever holds the run or is at work: all of it is taken back.
-  const [ticket] = await assignTickets(tx, [{ runId: run.id, ordinal: 0, id: run.id, afterSeconds: 0 }])
-  const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
-  if (!lease) throw new Error('the dry run could not lease its own range')
-  await changeStatus(tx, run.id, 'start', { actor })
-
-  const author = <T>(work: () => Promise<T>) => asAuthor(tx.db, tx.s, run.target, work)
-  const before = await author(() => sampleMatching(tx.db, run.target, job, samples, lease.leaf))
-  const statements = updateStatements(tx.s, run.target, job, lease.leaf)
-  const limit = Math.min(boundsOf(run.options).max, 1000)
-  const done: RehearsedBatch[] = []
-  let range = await rangeOf(tx, run.id, lease.ordinal)
-  while (done.length < batches && !range.done) {
-    const bounds = { cursor: range.cursor !== null, upper: range.upper !== null }
-    const input = {
-      runId: run.id,
-      ordinal: lease.ordinal,
-      epoch: lease.epoch,
-      cursor: range.cursor,
-      upper: range.upper,
-      limit,
-    }
-    done.push(
-      await author(() => rehearseBatch(tx.db, statements.window(bounds), { ...input, leaseSeconds, throttledMs: 0 })),
-    )
-    range = await rangeOf(tx, run.id, lease.ordinal)
+/** Does something in a transaction of a session as batches have them, and takes all of it back. */
+async function rolledBack<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await takeSession(engine)
+  let broken: Error | undefined
+  try {
+    await client.query('BEGIN')
+    return await work(client)
+  } finally {
+    // A connection that cannot even roll back must not go back to the pool: its next user would be in our transaction.
+    await client.query('ROLLBACK').catch((failed: Error) => {
+      broken = failed
+    })
+    client.release(broken)
   }
-  const { count: stragglers } = await summariseStragglers(tx, run.id)
-  const keys = before.map((row) => row.key)
-  const after = await author(() => sampleByKey(tx.db, run.target, job, keys, lease.leaf))
+}
 
-  const seconds = done.reduce((sum, batch) => sum + batch.seconds, 0)
-  const walBytes = done.reduce((sum, batch) => sum + batch.walBytes, 0)
-  const rowsTotal = run.target.estimatedRows
-  const share = range.rowsScanned === 0 ? null : rowsTotal / range.rowsScanned
-  const changedKeys = new Map(after.map((row) => [JSON.stringify(row.key), row.columns]))
+async function rehearse(client: PoolClient, { control: { s, schema } }: Site, prepared: Prepared): Promise<Seen> {
+  const { job, ranges, run: newRun } = prepared
+  const { target, options } = newRun
+  await prepareSession(client, target, ranges[0]?.leaf ?? null, options.synchronousCommit)
+  const author = <T>(work: () => Promise<T>) => asAuthor(client, s, target, work)
+  const places = await author(() => findPlaces(client, target, job, ranges, windowsAtMost, rowsOfWindow))
+  const windows = spread(places.windows)
+  // Those that are gone through last, if at all: what was touched before is not as a run finds it.
+  const [timed, explored] = [windows.at(-1), windows.at(-2) ?? windows.at(-1)]
+  if (!timed || !explored)
+    throw new Problem('conflict', `${quoteTableName(target)} has no row yet: there is nothing to rehearse.`)
+
+  const id = `dry-run-${randomUUID()}`
+  const tx: Control = { db: client, s, schema, transaction: (work) => work(tx) }
+  const unplaced = { id, paramsHash: id, createdAt: new Date().toISOString(), databases: null }
+  const run = await createRun(tx, { ...newRun, ...unplaced }, [...windows, explored, timed, timed], [])
+  await changeStatus(tx, run.id, 'start', { actor })
+  await checkConstraintsAtOnce(client)
+
+  const rehearsal = new Rehearsal(client, s, run, job)
+  const hot = new HotUpdates(client, run)
+  const most = Math.min(boundsOf(options).max, rowsOfWindow)
+  const leases: Lease[] = []
+  for (let ordinal = 0; ordinal < windows.length + 3; ordinal += 1) leases.push(await leaseOf(tx, run, ordinal))
+  const [exploring, timing, again] = leases.slice(-3) as [Lease, Lease, Lease]
+  const { limit, cost } = await author(async () => {
+    await rehearsal.prepare(timing)
+    return rehearsal.time(timing, job.where && again, most)
+  })
+  const explained = await hot.counting(() => author(() => rehearsal.explain(exploring, limit)))
+
+  const endsAt = performance.now() + secondsAtMost * 1000
+  const done: RehearsedWindow[] = []
+  const samples: Sample[] = []
+  for (const [index, window] of windows.entries()) {
+    const failing = done.reduce((sum, seen) => sum + seen.failing.length, 0)
+    const gone = done.reduce((sum, seen) => sum + seen.done + seen.left, failing)
+    const mostFailing = Math.min(failingAtMost, options.maxQuarantined) - failing
+    const last = done.at(-1)
+    if (last?.endless || last?.stopped || mostFailing < 0 || gone >= rowsEnough) break
+    // Each is taken back at once: its rows are locked no longer than that.
+    await undone(client, async () => {
+      const lease = leases[index] as Lease
+      const before = await author(() => samplesOf(client, prepared, window, samplesAtMost - samples.length))
+      const work = () => author(() => rehearsal.work(lease, { limit, rows: rowsOfWindow, mostFailing, endsAt }))
+      const seen = window === explored || window === timed ? await work() : await hot.counting(work)
+      const keys = before.map(({ key }) => key)
+      const after = await author(() => sampleByKey(client, target, job, keys, window.leaf))
+      samples.push(...pairs(before, after, seen.failing))
+      done.push(seen)
+    })
+  }
   return {
-    job: run.job,
-    table: quoteTableName(run.target),
-    rowsTotal,
-    batches: done.length,
-    rowsScanned: range.rowsScanned,
-    rowsMatched: range.rowsDone + stragglers,
-    rowsChanged: range.rowsDone,
-    rowsPerSecond: seconds === 0 ? 0 : Math.round(range.rowsScanned / seconds),
-    samples: before.map((row) => ({ before: row.columns, after: changedKeys.get(JSON.stringify(row.key)) ?? null })),
-    plan: done.at(-1)?.plan ?? null,
-    estimate: {
-      seconds: share === null ? null : Math.ceil(seconds * share),
-      walBytes: share === null ? null : Math.round(walBytes * share),
-    },
-    space: space && tellSpace(space, run.options, await readHotUpdates(tx.db, run.target)),
-    warnings: [
-      ...settings,
-      ...(await author(() => warnings(tx, statements.stillMatching(), keys, range.rowsDone, stragglers))),
-    ],
+    places,
+    windows: done,
+    samples,
+    explained: explained && { ...explained, oid: explored.leaf?.oid ?? target.oid },
+    cost,
+    hot: hot.counts,
+    deadRows: (await readHotUpdates(client, target)).updated,
+  }
+}
+
+/** None where the predicate fails for a row of the window: that row is told as one that fails. */
+async function samplesOf(client: PoolClient, prepared: Prepared, window: KeyRange, most: number): Promise<SampleRow[]> {
+  const { job, run } = prepared
+  try {
+    return await undoneIfFailed(client, () => sampleMatching(client, run.target, job, window, rowsOfWindow, most))
+  } catch (error) {
+    if (answerTo(error) === 'bisect') return []
+    throw error
   }
 }
 
 /** A run of a job without a predicate does rows once more that runs with the same parameters have done. */
-async function repeatWarnings(tx: Control, { job, paramsHash, hasPredicate }: Prepared['run'], again: boolean) {
+async function repeatWarnings(
+  control: Site['control'],
+  { job, paramsHash, hasPredicate }: Prepared['run'],
+  again: boolean,
+) {
   if (hasPredicate) return []
-  const done = await findSucceeded(tx, job, paramsHash)
+  const done = await findSucceeded(control, job, paramsHash)
   if (done !== null) {
     const refused = again ? '' : ' A run is refused unless "again" is true.'
     return [
       `Job ${job} has no predicate, and run ${done} has done every row with these parameters: a run does each of them once more.${refused}`,
     ]
   }
-  const partly = await findPartlyDone(tx, job, paramsHash)
+  const partly = await findPartlyDone(control, job, paramsHash)
   if (!partly) return []
   return [
     `Job ${job} has no predicate, and run ${partly.id}, which is ${partly.status}, has done ${partly.rows} rows with these parameters: a new run does them once more.`,
   ]
 }
 
-async function rangeOf(tx: Control, runId: string, ordinal: number) {
-  const range = (await listRanges(tx, runId)).find((candidate) => candidate.ordinal === ordinal)
-  if (!range) throw new Error(`range ${ordinal} of the dry run is gone`)
-  return range
+/** By itself, whatever holds the run or is at work: all of it is taken back. */
+async function leaseOf(tx: Control, run: Run, ordinal: number): Promise<Lease> {
+  const [ticket] = await assignTickets(tx, [{ runId: run.id, ordinal, id: `${run.id} ${ordinal}`, afterSeconds: 0 }])
+  const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
+  if (!lease) throw new Error('the dry run could not lease its own range')
+  return lease
 }
 
-async function warnings(
-  tx: Control,
-  check: ReturnType<ReturnType<typeof updateStatements>['stillMatching']>,
-  keys: ReadonlyArray<readonly string[]>,
-  changed: number,
-  stragglers: number,
-): Promise<string[]> {
-  const found: string[] = []
-  if (check && keys.length > 0) {
-    const { rows } = await tx.db.query<{ count: number }>(check.text, [JSON.stringify(keys), ...check.values])
-    const still = rows[0]?.count ?? 0
-    if (still > 0) {
-      found.push(
-        `where still matches ${still} of the ${keys.length} sampled rows after set has changed them: a run would stop there. Change where so that set makes it false.`,
-      )
-    }
+/** A row that fails keeps its old version, which is none that a run would give it. */
+function pairs(before: readonly SampleRow[], after: readonly SampleRow[], failing: readonly FailingRow[]): Sample[] {
+  const failed = new Set(failing.map(({ key }) => JSON.stringify(key)))
+  const changed = new Map(after.map(({ key, columns }) => [JSON.stringify(key), columns]))
+  return before.map(({ key, columns }) => {
+    const name = JSON.stringify(key)
+    return { before: columns, after: failed.has(name) ? null : (changed.get(name) ?? null) }
+  })
+}
+
+/** Updates of the table within the transaction; only where a page is touched for the first time is it as a run finds it. */
+class HotUpdates {
+  readonly #client: PoolClient
+  readonly #run: Run
+  counts = { updated: 0, hot: 0 }
+
+  constructor(client: PoolClient, run: Run) {
+    this.#client = client
+    this.#run = run
   }
-  if (stragglers > 0) found.push(`${stragglers} rows were held by other sessions; a run comes back to them.`)
-  if (changed > 0) found.push(`${changed} rows were changed and rolled back: as many dead tuples are left for vacuum.`)
-  return found
+
+  async counting<T>(work: () => Promise<T>): Promise<T> {
+    const before = await readHotUpdates(this.#client, this.#run.target)
+    const result = await work()
+    const after = await readHotUpdates(this.#client, this.#run.target)
+    const { updated, hot } = this.counts
+    this.counts = { updated: updated + after.updated - before.updated, hot: hot + after.hot - before.hot }
+    return result
+  }
 }

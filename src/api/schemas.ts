@@ -163,57 +163,6 @@ export const runSchema = z
   })
   .meta({ id: 'Run' })
 
-const growthSchema = z.object({
-  tableBytes: z.number(),
-  indexBytes: z.number(),
-  ratio: z.number().describe('Both, as a part of what table and indexes have now'),
-})
-
-export const spaceSchema = z
-  .object({
-    summary: z.string(),
-    tableBytes: z.number(),
-    indexBytes: z.number(),
-    rowsToChange: z.number().describe('An estimate, by a sample of the table'),
-    rowBytes: z.number().describe('What such a row takes now'),
-    newRowBytes: z.number().describe('And once it is changed'),
-    hotShare: z.number().describe('Of the updates, those that stay on their page and leave the indexes alone'),
-    hotMeasured: z.boolean().describe('Seen in the batches that were rolled back, not worked out'),
-    withoutVacuum: growthSchema,
-    withVacuum: growthSchema.nullable().describe('Null where vacuum does not come by itself'),
-    indexes: z.array(z.object({ name: z.string(), method: z.string(), bytes: z.number() })),
-    findings: z.array(z.string()).describe('What makes the table grow or the run slow or wait, why, and what to do'),
-  })
-  .meta({ id: 'Space' })
-
-export const dryRunSchema = z
-  .object({
-    job: z.string(),
-    table: z.string(),
-    rowsTotal: z.number().describe("An estimate, by the table's statistics"),
-    batches: z.int().describe('Batches that were executed and rolled back'),
-    rowsScanned: z.number(),
-    rowsMatched: z.number(),
-    rowsChanged: z.number(),
-    rowsPerSecond: z.number(),
-    samples: z.array(z.object({ before: z.unknown(), after: z.unknown() })),
-    plan: z.unknown().describe('The plan of the last batch, as EXPLAIN (ANALYZE, FORMAT JSON) gives it'),
-    estimate: z.object({
-      seconds: z
-        .number()
-        .nullable()
-        .describe('An estimate for the whole table at this speed, with one worker that never waits'),
-      walBytes: z.number().nullable().describe('An estimate for the whole table'),
-    }),
-    space: spaceSchema.nullable().describe('How much table and indexes will grow; null where it cannot be told'),
-    warnings: z.array(z.string()),
-  })
-  .meta({ id: 'DryRun' })
-
-export const dryRunsSchema = z
-  .object({ job: z.string(), databases: z.record(z.string(), dryRunSchema) })
-  .meta({ id: 'DryRuns', description: 'Where DATABASES is set: a dry run in each database' })
-
 export const rangeSchema = z
   .object({
     database: databaseName.optional(),
@@ -295,12 +244,18 @@ export const startRunSchema = strictObject({
       'Start a job without a predicate although a run with these parameters has succeeded: it does each row once more',
     ),
   dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
+  plan: z.boolean().optional().describe('Have the report of a dry run hold the plan of a batch'),
   databases: z
     .array(z.string())
     .min(1)
     .optional()
     .describe('Those of DATABASES that the run shall span; all of them where absent'),
-}).meta({ id: 'StartRun' })
+})
+  .refine(({ dryRun, plan }) => plan !== true || dryRun === true, {
+    path: ['plan'],
+    error: 'is part of a dry run: send "dryRun": true with it',
+  })
+  .meta({ id: 'StartRun' })
 
 const longestReason = 1000
 

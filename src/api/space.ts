@@ -5,13 +5,13 @@ import type { ResolvedJob } from '../core/job.ts'
 import type { Target } from '../core/key.ts'
 import { deadLimitOf } from '../core/limits.ts'
 import type { RunOptions } from '../core/options.ts'
-import { forecastSpace, matchingShare, type SpaceFacts, type SpaceInput } from '../core/space.ts'
+import { forecastSpace, matchingShare, type Rehearsed, type SpaceFacts } from '../core/space.ts'
 import { spaceFindings, spaceSummary } from '../core/space-findings.ts'
 import { readSpace } from '../engine/space.ts'
 import type { Ask } from '../signals/ask.ts'
 import { readVacuumStates } from '../signals/autovacuum.ts'
 import type { Site } from './deps.ts'
-import type { spaceSchema } from './schemas.ts'
+import type { spaceSchema } from './dryrun-schemas.ts'
 
 export type SpaceReport = z.output<typeof spaceSchema>
 
@@ -21,6 +21,12 @@ export interface SpaceLook {
   readonly vacuum: readonly VacuumState[]
 }
 
+/** For what signals read, in a session that is there already. */
+export function askBy(client: PoolClient): Ask {
+  return async <R extends QueryResultRow>({ text, values = [] }: Parameters<Ask>[0]) =>
+    (await client.query<R>(text, [...values])).rows
+}
+
 /** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */
 export async function lookAtSpace(
   { log, control }: Site,
@@ -28,8 +34,7 @@ export async function lookAtSpace(
   target: Target,
   job: ResolvedJob,
 ): Promise<SpaceLook | null> {
-  const ask: Ask = async <R extends QueryResultRow>({ text, values = [] }: Parameters<Ask>[0]) =>
-    (await client.query<R>(text, [...values])).rows
+  const ask = askBy(client)
   try {
     const facts = await readSpace(client, control.s, target, job)
     const [vacuum = []] = await readVacuumStates(ask, [target])
@@ -45,7 +50,7 @@ export async function lookAtSpace(
 export function tellSpace(
   { facts, vacuum }: SpaceLook,
   options: RunOptions,
-  rehearsed: SpaceInput['rehearsed'] = null,
+  rehearsed: Rehearsed | null = null,
 ): SpaceReport {
   const share = matchingShare(facts)
   const limit = deadLimitOf(options)
@@ -57,6 +62,6 @@ export function tellSpace(
     summary: spaceSummary(facts, forecast),
     ...forecast,
     indexes: facts.indexes.map(({ name, method, bytes }) => ({ name, method, bytes })),
-    findings: [...(vain ? [vain] : []), ...spaceFindings(facts, forecast, limit !== null)],
+    findings: [...(vain ? [vain] : []), ...spaceFindings(facts, forecast, limit !== null, rehearsed)],
   }
 }

@@ -36,3 +36,8 @@ export function residualRanges(ranges: readonly KeyRange[], hasPredicate: boolea
   }
   return ranges.map((range, index) => (hasPredicate && isLast(range, index) ? { ...range, upper: null } : range))
 }
+
+/** Every third of them first, then those between: so that the first few are of all parts of a list. */
+export function spread<T>(items: readonly T[]): T[] {
+  return [0, 1, 2].flatMap((first) => items.filter((_, index) => index % 3 === first))
+}

@@ -19,6 +19,14 @@ export function formatShare(share: number): string {
   return `${percent < 1 ? Math.round(percent * 10) / 10 : Math.round(percent)} %`
 }
 
+/** 4 ms, 0.31 s, 12 s, 18 min, 5.2 h */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`
+  if (seconds < 10) return `${Number(seconds.toPrecision(2))} s`
+  if (seconds < 120) return `${Math.round(seconds)} s`
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 360) / 10} h`
+}
+
 /** "a", "a and b", "a, b and c" */
 export function listOf(items: readonly string[]): string {
   return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`

@@ -1,5 +1,14 @@
 import { formatBytes, formatCount, formatShare, listOf } from './size.ts'
-import { breaksHot, type Growth, type IndexFacts, type SpaceFacts, type SpaceForecast } from './space.ts'
+import {
+  breaksHot,
+  type Growth,
+  type IndexFacts,
+  type Rehearsed,
+  type SpaceFacts,
+  type SpaceForecast,
+  shareOf,
+} from './space.ts'
+import { triggerFindings } from './trigger-findings.ts'
 
 /** Growth below this is nobody's trouble, whatever part of the table it is. */
 const worthTelling = 100_000_000
@@ -21,17 +30,22 @@ function growthOf({ tableBytes, indexBytes }: Growth, indexes: number): string {
 }
 
 /** What makes the table grow and the backfill slow, each with why and what to do. `limited`: the run has a limit of dead rows. */
-export function spaceFindings(facts: SpaceFacts, forecast: SpaceForecast, limited: boolean): string[] {
+export function spaceFindings(
+  facts: SpaceFacts,
+  forecast: SpaceForecast,
+  limited: boolean,
+  rehearsed: Rehearsed | null = null,
+): string[] {
   if (forecast.rowsToChange === 0) return []
   return [
     ...growthFinding(facts, forecast, limited),
     ...facts.indexes.filter(breaksHot).map((index) => hotFinding(facts, index)),
     ...manyFinding(facts, forecast),
     ...facts.indexes.filter((index) => !breaksHot(index)).flatMap((index) => indexFinding(index, forecast)),
-    ...triggerFinding(facts),
+    ...triggerFindings(facts, rehearsed),
     ...facts.references.map(
-      ({ name, table }) =>
-        `Foreign key ${name} is over a column that set writes: each row looks up a row of ${table} and locks it against deletion. Add it after the backfill: ADD CONSTRAINT … NOT VALID, then VALIDATE CONSTRAINT.`,
+      ({ name, table, deferred }) =>
+        `Foreign key ${name} is over a column that set writes: each row looks up a row of ${table}${deferred ? ' at the commit of its batch' : ''} and locks it against deletion. Add it after the backfill: ADD CONSTRAINT … NOT VALID, then VALIDATE CONSTRAINT.`,
     ),
   ]
 }
@@ -51,16 +65,24 @@ function growthFinding(
   ]
 }
 
-function hotFinding({ table, indexes }: SpaceFacts, index: IndexFacts): string {
+/** How many indexes a row has, at most: those of its own partition. */
+function indexesOfRow({ parts, indexes }: SpaceFacts, of: readonly string[] = parts.map(({ oid }) => oid)): number {
+  return Math.max(0, ...of.map((oid) => indexes.filter((index) => index.parts.includes(oid)).length))
+}
+
+function hotFinding(facts: SpaceFacts, index: IndexFacts): string {
+  const { table } = facts
   const kind = index.unique ? 'Unique index' : 'Index'
-  const entries = indexes.length === 1 ? 'a new entry in it' : `a new entry in each of the ${indexes.length} indexes`
+  const count = indexesOfRow(facts, index.parts)
+  const entries = count === 1 ? 'a new entry in it' : `a new entry in each of the ${count} indexes`
+  const where = shareOf(facts, [index]) < 1 ? ' of its partition' : ''
   const what = `${kind} ${index.name} (${formatBytes(index.bytes)})`
   if (index.key.length === 0 && index.predicate !== null) {
-    const where = index.hasExpressions ? 'an expression or the predicate' : 'the predicate'
-    return `${what} has ${listOf(index.computed)}, which set writes, in ${where} (WHERE ${index.predicate}): each row that is done enters it or leaves it, no update can be HOT, and each makes ${entries}. evenkeel finds its rows by key and does not need it: ${later(table, index)}.`
+    const inWhat = index.hasExpressions ? 'an expression or the predicate' : 'the predicate'
+    return `${what} has ${listOf(index.computed)}, which set writes, in ${inWhat} (WHERE ${index.predicate}): each row that is done enters it or leaves it, no update${where} can be HOT, and each makes ${entries}. evenkeel finds its rows by key and does not need it: ${later(table, index)}.`
   }
   const place = index.key.length > 0 ? `is on ${listOf(index.key)}` : `has ${listOf(index.computed)} in an expression`
-  return `${what} ${place}, which set writes: no update can be HOT, and each makes ${entries}. Build it after the backfill: ${later(table, index)}.`
+  return `${what} ${place}, which set writes: no update${where} can be HOT, and each makes ${entries}. Build it after the backfill: ${later(table, index)}.`
 }
 
 function later(table: string, { name, ofConstraint, partitioned }: IndexFacts): string {
@@ -70,11 +92,19 @@ function later(table: string, { name, ofConstraint, partitioned }: IndexFacts): 
   return `DROP INDEX${concurrently} ${name} before the backfill, and CREATE INDEX${concurrently} afterwards`
 }
 
-function manyFinding({ indexes }: SpaceFacts, { rowsToChange, hotShare }: SpaceForecast): string[] {
-  if (indexes.length < manyIndexes || hotShare === 1) return []
-  const named = listOf(indexes.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`))
+const mostNamed = 5
+
+function manyFinding(facts: SpaceFacts, { rowsToChange, hotShare }: SpaceForecast): string[] {
+  const { parts, indexes } = facts
+  const most = indexesOfRow(facts)
+  if (most < manyIndexes || hotShare === 1) return []
+  const everywhere = indexes.every((index) => index.parts.length === parts.length)
+  const named = indexes.slice(0, mostNamed).map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`)
+  const others = indexes.length - named.length
+  const which = `${everywhere ? '' : 'the largest of all partitions are '}${others > 0 ? `${named.join(', ')} and ${others} more` : listOf(named)}`
+  const entries = everywhere ? `${most} indexes` : `the indexes of its partition, ${most} at most`
   return [
-    `${formatCount(rowsToChange * (1 - hotShare))} updates are not HOT, and each of them makes a new entry in each of ${indexes.length} indexes: ${named}. Drop those that nobody needs before the backfill.`,
+    `${formatCount(rowsToChange * (1 - hotShare))} updates are not HOT, and each of them makes a new entry in each of ${entries}: ${which}. Drop those that nobody needs before the backfill.`,
   ]
 }
 
@@ -91,13 +121,5 @@ function indexFinding(index: IndexFacts, { hotShare }: SpaceForecast): string[] 
   if (['btree', 'hash', 'brin'].includes(method)) return []
   return [
     `Index ${name} is a ${method} index (${formatBytes(bytes)}): a new entry costs it many times what it costs a btree, and every update that is not HOT makes one. If the application can do without it meanwhile, DROP INDEX${concurrently} ${name} before the backfill, and build it again afterwards.`,
-  ]
-}
-
-function triggerFinding({ table, triggers }: SpaceFacts): string[] {
-  if (triggers.length === 0) return []
-  const [what, fires] = triggers.length === 1 ? ['Row trigger', 'fires'] : ['Row triggers', 'fire']
-  return [
-    `${what} ${listOf(triggers)} of ${table} ${fires} for each row that is changed: what that does comes on top of the batch, in its time and in its WAL. Where the backfill can do without, give the trigger a condition: WHEN (current_setting('application_name') <> 'evenkeel engine').`,
   ]
 }

@@ -9,6 +9,8 @@ export interface TableFacts {
   readonly deadRows: number
   /** The fillfactor, as a part: how full INSERT makes a page. */
   readonly fill: number
+  /** Where its rows lie: the table itself, or each partition, by oid. */
+  readonly parts: ReadonlyArray<{ readonly oid: string; readonly bytes: number }>
 }
 
 /** What was found on some pages of it. Sizes are null where no row told. */
@@ -40,22 +42,50 @@ export interface IndexFacts {
   /** Columns that the job writes, in its key or included; and those in its expressions or its predicate. */
   readonly key: readonly string[]
   readonly computed: readonly string[]
+  /** The parts of the table that have it, by oid. */
+  readonly parts: readonly string[]
+}
+
+/** A trigger that an update of the job's columns sets off, as far as the catalogue tells. */
+export interface TriggerFacts {
+  readonly name: string
+  readonly function: string
+  readonly each: 'row' | 'statement'
+  /** By the row it has a WHEN of its own. */
+  readonly conditional: boolean
+  /** It waits for the commit. */
+  readonly deferred: boolean
+  /** The parts of the table that have it, by oid. */
+  readonly parts: readonly string[]
 }
 
 export interface SpaceFacts extends TableFacts {
   readonly rows: number
   readonly sample: SpaceSample | null
   readonly indexes: readonly IndexFacts[]
-  /** Row triggers that fire for each row, by name. */
-  readonly triggers: readonly string[]
-  /** Foreign keys over columns that the job writes. */
-  readonly references: ReadonlyArray<{ readonly name: string; readonly table: string }>
+  readonly triggers: readonly TriggerFacts[]
+  /** Foreign keys over columns that the job writes; `deferred`: looked up at the commit. */
+  readonly references: ReadonlyArray<{ readonly name: string; readonly table: string; readonly deferred: boolean }>
+}
+
+/** What batches have shown that were rolled back. */
+export interface Rehearsed {
+  readonly updated: number
+  readonly hot: number
+  /** Of one of them, and the part of the table that it was in: how often each trigger fired. Null where none went through. */
+  readonly batch: {
+    readonly oid: string
+    readonly changed: number
+    readonly fired: ReadonlyMap<string, number>
+  } | null
+  /** How many there will be. */
+  readonly batches: number | null
 }
 
 /** What the vacuum of this table, and the limit of this run, leave of dead rows. */
 export interface SpaceInput {
-  /** Of updates that were really made and rolled back; null where none were. */
-  readonly rehearsed: { readonly updated: number; readonly hot: number } | null
+  /** Null where none were. */
+  readonly rehearsed: Pick<Rehearsed, 'updated' | 'hot'> | null
   /** The most dead rows that there are at a time while vacuum keeps up; null where it does not come. */
   readonly mostDeadRows: number | null
 }
@@ -93,6 +123,13 @@ export function breaksHot(index: IndexFacts): boolean {
   return !index.summarizing && index.key.length + index.computed.length > 0
 }
 
+/** Of the table, the part that lies where one of these indexes is. */
+export function shareOf({ parts }: Pick<SpaceFacts, 'parts'>, indexes: readonly IndexFacts[]): number {
+  const all = sum(parts, ({ bytes }) => bytes)
+  const theirs = parts.filter(({ oid }) => indexes.some((index) => index.parts.includes(oid)))
+  return all === 0 ? Number(theirs.length > 0) : sum(theirs, ({ bytes }) => bytes) / all
+}
+
 /**
  * How much a backfill makes a table grow. Each update writes the row anew: HOT on the row's own page where there is room
  * and no index has to know, else anywhere, with a new entry in every index. The old version stays until vacuum.
@@ -112,7 +149,7 @@ export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: Sp
     const heap = Math.max(0, left * onPage(size.after) + wider - size.reusable) / facts.fill
     const table = pagesOf(heap + dead * size.long, facts.pageBytes)
     const index = sum(facts.indexes, (one) => {
-      const { usual, filled } = entryBytes(one, facts.rows)
+      const { usual, filled } = entryBytes(one, facts)
       return left * usual + moved * (filled - usual)
     })
     const all = tableBytes + indexBytes
@@ -161,7 +198,8 @@ function sizesOf(facts: SpaceFacts): Sizes {
   const row = sample?.rowBytes ?? usual
   const before = sample?.oldBytes ?? row
   // Where updates may be HOT they have taken that room; and what the fillfactor keeps free is for them alone.
-  const reusable = facts.indexes.some(breaksHot) ? pagesIn(facts) * (freeBytes(facts, row) - (1 - fill) * pageBytes) : 0
+  const reusable =
+    shareOf(facts, facts.indexes.filter(breaksHot)) * pagesIn(facts) * (freeBytes(facts, row) - (1 - fill) * pageBytes)
   return {
     row,
     before,
@@ -184,11 +222,12 @@ function freeBytes(facts: SpaceFacts, row: number): number {
 
 /** As many updates of a page as fit on it beside what is there. */
 function hotShareOf(facts: SpaceFacts): number {
-  if (facts.indexes.some(breaksHot)) return 0
+  const free = 1 - shareOf(facts, facts.indexes.filter(breaksHot))
+  if (free === 0) return 0
   const { row, after } = sizesOf(facts)
   const touched = (facts.rows / pagesIn(facts)) * matchingShare(facts)
   if (!(touched > 0)) return 0
-  return Math.min(1, Math.floor(freeBytes(facts, row) / onPage(after)) / touched)
+  return free * Math.min(1, Math.floor(freeBytes(facts, row) / onPage(after)) / touched)
 }
 
 /** Rows begin at multiples of eight, and each has a line pointer. */
@@ -200,10 +239,10 @@ function onPage(rowBytes: number): number {
  * What a row that moves adds to an index: as much as a row has in it now, and where its column is filled only now (many
  * equal or missing values take next to nothing) at least an entry. A predicate keeps most of such rows out, or lets them go.
  */
-function entryBytes(index: IndexFacts, rows: number): { usual: number; filled: number } {
-  const usual = rows > 0 && !index.summarizing ? index.bytes / rows : 0
+function entryBytes(index: IndexFacts, facts: SpaceFacts): { usual: number; filled: number } {
+  const usual = facts.rows > 0 && !index.summarizing ? index.bytes / facts.rows : 0
   const fills = breaksHot(index) && index.predicate === null && index.method === 'btree'
-  return { usual, filled: fills ? Math.max(usual, leastEntryBytes) : usual }
+  return { usual, filled: fills ? Math.max(usual, leastEntryBytes * shareOf(facts, [index])) : usual }
 }
 
 function rounded(share: number): number {

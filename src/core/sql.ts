@@ -77,6 +77,13 @@ export function compileSql(piece: Sql, firstParameter: number): CompiledSql {
   return { text: texts.join(''), values }
 }
 
+/** How many values a piece of SQL binds, those in arrays counted one by one. */
+export function countValues(piece: Sql): number {
+  const count = (value: unknown): number =>
+    Array.isArray(value) ? value.reduce((sum, item) => sum + count(item), 0) : 1
+  return compileSql(piece, 1).values.reduce<number>((sum, value) => sum + count(value), 0)
+}
+
 function bindable(value: SqlValue): unknown {
   if (value instanceof Date) return value.toISOString()
   if (Array.isArray(value)) return value.map(bindable)

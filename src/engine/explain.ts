@@ -6,6 +6,12 @@ export interface PlanNode {
   readonly 'Node Type': string
   readonly 'Index Cond'?: string
   readonly 'WAL Bytes'?: number
+  readonly 'Parent Relationship'?: string
+  readonly 'Subplan Name'?: string
+  readonly 'Actual Loops'?: number
+  readonly 'Actual Rows'?: number
+  readonly Schema?: string
+  readonly 'Relation Name'?: string
   readonly Plans?: readonly PlanNode[]
 }
 

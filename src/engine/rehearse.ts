@@ -1,89 +1,140 @@
+import type { ClientBase } from 'pg'
 import { quoteIdentifier } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor, Leaf, Target } from '../core/key.ts'
+import type { KeyRange } from '../core/ranges.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
-import type { Session } from './author.ts'
 import { type BatchInput, batchValues } from './batch.ts'
 import { type PlanNode, planNodes } from './explain.ts'
-import { tableSql } from './table.ts'
+import { eq, more } from './operators.ts'
+import { type TableSql, tableSql } from './table.ts'
 
 /** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
-export interface RehearsedBatch {
+export interface ExplainedBatch {
   readonly plan: unknown
-  readonly seconds: number
+  /** Rows of the table that it changed. */
+  readonly changed: number
   readonly walBytes: number
+  /** By the name of each trigger that fired, how often it did. */
+  readonly fired: ReadonlyMap<string, number>
+  /** Relations that subqueries read, as they are written in SQL. */
+  readonly computed: readonly string[]
 }
 
-/** Executes one batch under EXPLAIN (ANALYZE), which gives its plan, time and WAL instead of its result. */
-export async function rehearseBatch(
-  session: Session,
+interface Explained {
+  readonly Plan: PlanNode
+  readonly Triggers?: ReadonlyArray<{ readonly 'Trigger Name': string; readonly Calls: number }>
+}
+
+/** Executes one batch under EXPLAIN (ANALYZE), which tells all of it but its result. */
+export async function explainBatch(
+  client: ClientBase,
+  { schema, table }: Pick<Leaf, 'schema' | 'table'>,
   statement: CompiledSql,
   input: BatchInput,
-): Promise<RehearsedBatch> {
-  const { rows } = await session.query(
-    `EXPLAIN (ANALYZE, WAL, BUFFERS, TIMING OFF, FORMAT JSON) ${statement.text}`,
+): Promise<ExplainedBatch> {
+  const { rows } = await client.query<{ 'QUERY PLAN': Explained[] }>(
+    `EXPLAIN (ANALYZE, VERBOSE, WAL, BUFFERS, TIMING OFF, FORMAT JSON) ${statement.text}`,
     batchValues(statement, input),
   )
-  const [explained] = (rows[0] as { 'QUERY PLAN': Array<{ Plan: PlanNode; 'Execution Time': number }> })['QUERY PLAN']
+  const [explained] = rows[0]?.['QUERY PLAN'] ?? []
   if (!explained) throw new Error('EXPLAIN returned no plan')
   // Each node's figure holds those below it, and only nodes that modify a table are never below one another here.
   const writers = planNodes(explained.Plan).filter((node) => node['Node Type'] === 'ModifyTable')
+  const ofTable = writers.filter((node) => node.Schema === schema && node['Relation Name'] === table)
+  const fired = new Map<string, number>()
+  for (const { 'Trigger Name': name, Calls: calls } of explained.Triggers ?? [])
+    fired.set(name, (fired.get(name) ?? 0) + calls)
   return {
     plan: explained,
-    seconds: explained['Execution Time'] / 1000,
+    changed: ofTable.reduce((sum, node) => sum + (node['Actual Rows'] ?? 0) * (node['Actual Loops'] ?? 0), 0),
     walBytes: writers.reduce((sum, node) => sum + (node['WAL Bytes'] ?? 0), 0),
+    fired,
+    computed: computedRelations(explained.Plan),
   }
 }
 
-/** A row as a sample shows it: the key's and the job's columns, each as Postgres writes it. */
+/** Of the job's own subqueries those that do not depend on a row, and are computed at once; ours are CTEs, or count them. */
+function computedRelations(plan: PlanNode): string[] {
+  const computed = planNodes(plan).filter(
+    (node) =>
+      (node['Parent Relationship'] === 'SubPlan' || node['Parent Relationship'] === 'InitPlan') &&
+      !node['Subplan Name']?.startsWith('CTE ') &&
+      (node['Actual Loops'] ?? 0) <= 1,
+  )
+  const relations = computed.flatMap(planNodes).flatMap((node) => {
+    const { Schema: schema, 'Relation Name': relation } = node
+    return schema === undefined || relation === undefined || schema === 'pg_catalog' ? [] : [`${schema}.${relation}`]
+  })
+  return [...new Set(relations)].sort()
+}
+
+/** A row as a sample shows it: the key's and the job's columns, each as Postgres writes it, long ones cut. */
 export interface SampleRow {
   readonly key: Cursor
   readonly columns: Readonly<Record<string, string | null>>
 }
 
-/** Up to `limit` rows that match, from the first thousand in key order. */
+const longestShown = 200
+
+/** Up to `limit` rows that match, of the first `rows` in a slice: by the window that a batch would take there. */
 export async function sampleMatching(
-  session: Session,
+  client: ClientBase,
   target: Target,
   job: ResolvedJob,
+  { leaf, lower, upper }: KeyRange,
+  rows: number,
   limit: number,
-  leaf: Leaf | null,
 ): Promise<SampleRow[]> {
   const table = tableSql(target, leaf)
-  const where = job.where && compileSql(job.where, 3)
-  const { rows } = await session.query(
-    `SELECT ${sampleColumns(target, job)}
-     FROM (SELECT * FROM ${table.from} ORDER BY ${table.keys.join(', ')} LIMIT 1000) AS ${table.name}
-     WHERE ${where ? `(${where.text}\n)` : 'true'} ORDER BY ${table.keys.join(', ')} LIMIT $1`,
-    [limit, sampleNames(target, job), ...(where?.values ?? [])],
+  const where = job.where && compileSql(job.where, 6)
+  const above = lower
+    ? table.compare(table.keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
+    : '$1::pg_catalog.text[] IS NULL'
+  const below = upper
+    ? table.compare(table.keys, 'atMost', table.typedKeys('$2::pg_catalog.text[]'))
+    : '$2::pg_catalog.text[] IS NULL'
+  const order = table.keys.join(', ')
+  const found = await client.query<SampleRow>(
+    `WITH _ek_window AS MATERIALIZED (
+       SELECT ${table.name}.ctid AS _ek_at, ${where ? `((${where.text}\n) IS TRUE)` : 'true'} AS _ek_matches
+       FROM ${table.from} WHERE ${above} AND ${below} ORDER BY ${order} LIMIT $3::int
+     )
+     SELECT ${sampleColumns(table, target, job, '$5')} FROM ${table.from}
+     WHERE ${table.name}.ctid ${eq} ANY (ARRAY(SELECT _ek_at FROM _ek_window WHERE _ek_matches LIMIT $4::int)) ORDER BY ${order}`,
+    [lower, upper, rows, limit, sampleNames(target, job), ...(where?.values ?? [])],
   )
-  return rows as SampleRow[]
+  return found.rows
 }
 
 /** The same rows once more, by key. */
 export async function sampleByKey(
-  session: Session,
+  client: ClientBase,
   target: Target,
   job: ResolvedJob,
   keys: readonly Cursor[],
   leaf: Leaf | null,
 ): Promise<SampleRow[]> {
   const table = tableSql(target, leaf)
-  const { rows } = await session.query(
-    `SELECT ${sampleColumns(target, job)}
+  const { rows } = await client.query<SampleRow>(
+    `SELECT ${sampleColumns(table, target, job, '$2')}
      FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS _ek_given (_ek_key)
      JOIN ${table.from} ON ${table.sameKey(table.keys, table.jsonKeys('_ek_given._ek_key'))}`,
     [JSON.stringify(keys), sampleNames(target, job)],
   )
-  return rows as SampleRow[]
+  return rows
 }
 
-/** The names stand in `$2`: they are data here, keys of a JSON object. */
-function sampleColumns(target: Target, job: ResolvedJob): string {
-  const table = tableSql(target)
-  const values = sampleNames(target, job).map((name) => `${table.name}.${quoteIdentifier(name)}::pg_catalog.text`)
+/** The names stand in a parameter: they are data here, keys of a JSON object. */
+function sampleColumns(table: TableSql, target: Target, job: ResolvedJob, names: string): string {
+  const values = sampleNames(target, job).map((name) => cut(`${table.name}.${quoteIdentifier(name)}::pg_catalog.text`))
   return `${table.keyText} AS key,
-    pg_catalog.jsonb_object($2::pg_catalog.text[], ARRAY[${values.join(', ')}]) AS columns`
+    pg_catalog.jsonb_object(${names}::pg_catalog.text[], ARRAY[${values.join(', ')}]) AS columns`
+}
+
+function cut(text: string): string {
+  const length = `pg_catalog.length(${text})`
+  return `CASE WHEN ${length} ${more} ${longestShown} THEN pg_catalog.concat(pg_catalog."left"(${text}, ${longestShown}), '… (', ${length}, ' characters)') ELSE ${text} END`
 }
 
 function sampleNames(target: Target, job: ResolvedJob): string[] {

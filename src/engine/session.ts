@@ -48,3 +48,8 @@ export async function prepareSession(
     [mode, synchronousCommit],
   )
 }
+
+/** For the rest of a transaction: what waits for its commit is done at the end of each statement, which is a batch. */
+export async function checkConstraintsAtOnce(client: ClientBase): Promise<void> {
+  await client.query('SET CONSTRAINTS ALL IMMEDIATE')
+}

@@ -2,16 +2,9 @@ import type { ClientBase } from 'pg'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Target } from '../core/key.ts'
 import type { IndexFacts, SpaceFacts, TableFacts } from '../core/space.ts'
+import { withParts } from './parts.ts'
 import { sampleRows } from './sample.ts'
-
-/** The table with all its partitions, by the catalogue: `parts`, of which those that hold rows are no partitioned tables. */
-const withParts = `WITH RECURSIVE parts AS (
-    SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relname = $2
-    UNION ALL
-    SELECT part.oid, part.relkind FROM parts JOIN pg_inherits i ON parts.relkind = 'p' AND i.inhparent = parts.oid
-    JOIN pg_class part ON part.oid = i.inhrelid
-  )`
+import { listTriggers } from './triggers.ts'
 
 /**
  * `written`: the columns of each part that change with a row: those of `set` (in `$3`), and those generated from them.
@@ -42,7 +35,7 @@ export async function readSpace(client: ClientBase, s: string, target: Target, j
     rows: Math.max(0, estimatedRows),
     sample: await sampleRows(client, s, target, job, facts.heapBytes / facts.pageBytes),
     indexes: await listIndexes(client, schema, table, columns),
-    triggers: await listTriggers(client, schema, table, columns),
+    triggers: await listTriggers(client, target, columns),
     references: await listReferences(client, schema, table, columns),
   }
 }
@@ -55,7 +48,8 @@ async function readTable(client: ClientBase, { schema, table }: Target): Promise
        coalesce(sum(pg_relation_size(nullif(c.reltoastrelid, 0))), 0)::float8 AS "toastBytes",
        coalesce(sum(pg_stat_get_dead_tuples(p.oid)), 0)::float8 AS "deadRows",
        coalesce(avg(coalesce((SELECT option_value::int FROM pg_options_to_table(c.reloptions)
-         WHERE option_name = 'fillfactor'), 100)), 100)::float8 / 100 AS fill
+         WHERE option_name = 'fillfactor'), 100)), 100)::float8 / 100 AS fill,
+       coalesce(jsonb_agg(jsonb_build_object('oid', p.oid::text, 'bytes', pg_relation_size(p.oid))), '[]') AS parts
      FROM parts p JOIN pg_class c ON c.oid = p.oid WHERE p.relkind = 'r'`,
     [schema, table],
   )
@@ -92,7 +86,7 @@ async function listIndexes(
        c.relkind = 'I' AS partitioned,
        am.amname = 'brin' AND current_setting('server_version_num')::int >= 160000 AS summarizing,
        min(pg_get_expr(f.indpred, f.indrelid)) AS predicate, bool_or(f.indexprs IS NOT NULL) AS "hasExpressions",
-       min(f.key) AS key, min(f.computed) AS computed
+       min(f.key) AS key, min(f.computed) AS computed, array_agg(f.indrelid::text) AS parts
      FROM found f JOIN pg_class c ON c.oid = f.root JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_am am ON am.oid = c.relam
      GROUP BY f.root, n.nspname, c.relname, c.relkind, am.amname ORDER BY bytes DESC, name`,
@@ -101,35 +95,15 @@ async function listIndexes(
   return rows
 }
 
-/** Row triggers that fire for an update of the columns, those of partitions once. */
-async function listTriggers(
-  client: ClientBase,
-  schema: string,
-  table: string,
-  columns: readonly string[],
-): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>(
-    `${withParts}
-     SELECT DISTINCT format('%I (%I())', t.tgname, (SELECT proname FROM pg_proc WHERE oid = t.tgfoid)) AS name FROM pg_trigger t JOIN parts p ON p.oid = t.tgrelid
-     -- Of a row (1), for UPDATE (16).
-     WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 17 = 17
-       AND (cardinality(t.tgattr::int2[]) = 0 OR EXISTS (SELECT FROM pg_attribute a
-         WHERE a.attrelid = t.tgrelid AND a.attnum = ANY(t.tgattr::int2[]) AND a.attname = ANY($3)))
-     ORDER BY name`,
-    [schema, table, columns],
-  )
-  return rows.map(({ name }) => name)
-}
-
 /** Foreign keys over the columns, each with the table that it looks the new value up in. */
 async function listReferences(
   client: ClientBase,
   schema: string,
   table: string,
   columns: readonly string[],
-): Promise<Array<{ name: string; table: string }>> {
-  const { rows } = await client.query<{ name: string; table: string }>(
-    `SELECT quote_ident(k.conname) AS name, format('%I.%I', rn.nspname, r.relname) AS table
+): Promise<Array<{ name: string; table: string; deferred: boolean }>> {
+  const { rows } = await client.query<{ name: string; table: string; deferred: boolean }>(
+    `SELECT quote_ident(k.conname) AS name, format('%I.%I', rn.nspname, r.relname) AS table, k.condeferred AS deferred
      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_class r ON r.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace
      WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 AND EXISTS (SELECT FROM pg_attribute a

@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg'
 import { backoffSeconds, stragglerBackoff, windowBackoff } from '../core/backoff.ts'
+import { endlessReason } from '../core/endless.ts'
 import { Problem } from '../core/errors.ts'
 import { answerTo, type Fault, faultOf } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job.ts'
@@ -300,11 +301,7 @@ export class SliceLoop {
   async #refuseEndless(keys: readonly Cursor[]): Promise<void> {
     const check = this.#statements.stillMatching()
     if (!check || !(await stillMatch(this.#client, check, keys))) return
-    throw new Problem(
-      'conflict',
-      `where still matches rows after set has changed them, for one the row with key ${JSON.stringify(keys[0])}: this run would never end. Change where so that set makes it false, for instance by leaving out rows whose new value is null. The batches so far are committed.`,
-      { keys },
-    )
+    throw new Problem('conflict', `${endlessReason(keys[0] ?? [])} The batches so far are committed.`, { keys })
   }
 
   /** Waits for the next straggler within the slice, or says after how many seconds to come back. */

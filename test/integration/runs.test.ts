@@ -524,7 +524,8 @@ describe('a dry run', () => {
   test('executes batches, shows rows before and after, and leaves nothing behind', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 20_000))
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', dryRun: true })
+    const asked = { job: 'touch', dryRun: true, plan: true }
+    const { status, body } = await client.call<DryRunReport>('POST', '/runs', asked)
     expect(status).toBe(200)
     expect(body).toMatchObject({
       job: 'touch',

@@ -288,6 +288,54 @@ inDatabase('what is found', () => {
     expect(findings).toContain(
       'Foreign key known is over a column that set writes: each row looks up a row of public.labels',
     )
-    expect(findings).not.toMatch(/of_price|of_insert|once|switched_off/)
+    expect(findings).toContain('Statement trigger once (keep()) of public.orders fires with each batch, about 1 in all')
+    expect(findings).not.toMatch(/of_price|of_insert|switched_off/)
+  })
+
+  test('a trigger that does not fire for evenkeel, or for none of the rows, is none', async () => {
+    const trigger = (name: string, each: string, when: string) =>
+      `CREATE TRIGGER ${name} AFTER UPDATE ON orders FOR EACH ${each} WHEN (${when}) EXECUTE FUNCTION keep()`
+    const advised = "current_setting('application_name') <> 'evenkeel engine'"
+    const { client } = await shop({
+      ddl: [
+        'CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$',
+        trigger('advised', 'ROW', advised),
+        trigger('advised_once', 'STATEMENT', advised),
+        trigger('rarely', 'ROW', 'new.price = 1000'),
+        trigger('always', 'ROW', 'new.label IS DISTINCT FROM old.label'),
+      ],
+    })
+    const { findings } = await dryRun(client)
+    expect(findings.join()).toContain('Row trigger always (keep(), where its WHEN holds) of public.orders fires')
+    expect(findings.join()).not.toMatch(/advised|rarely/)
+    const id = await client.start('fill')
+    const { body } = await client.call<{ events: Array<{ detail: { findings: string[] } }> }>(
+      'GET',
+      `/runs/${id}/events`,
+    )
+    expect(body.events[0]?.detail.findings.join()).toContain('always')
+    expect(body.events[0]?.detail.findings.join()).not.toContain('advised')
+  })
+
+  test('of partitions each row is told the indexes of its own', async () => {
+    const database = await createDatabase()
+    await database.query('CREATE TABLE orders (id int PRIMARY KEY, price int, label text) PARTITION BY RANGE (id)')
+    for (const part of [0, 1, 2]) {
+      await database.query(
+        `CREATE TABLE orders_${part} PARTITION OF orders FOR VALUES FROM (${part * 1000}) TO (${part * 1000 + 1000}) WITH (fillfactor = 40)`,
+      )
+      for (const n of [1, 2, 3]) await database.query(`CREATE INDEX ON orders_${part} ((price + ${n}))`)
+    }
+    await database.query('CREATE INDEX only_here ON orders_1 (label)')
+    await database.query('INSERT INTO orders SELECT n, n FROM generate_series(0, 2999) n')
+    await database.query('ANALYZE orders')
+    const client = await startInProcess(database, await jobsFolder({ 'fill.ts': fill }))
+    const { findings, hotShare } = await dryRun(client)
+    expect(findings.join('\n')).toContain(
+      'is on label, which set writes: no update of its partition can be HOT, and each makes a new entry in each of the 5 indexes.',
+    )
+    expect(findings.join('\n')).toContain('a new entry in each of the indexes of its partition, 5 at most: ')
+    expect(hotShare).toBeGreaterThan(0.4)
+    expect(hotShare).toBeLessThan(0.9)
   })
 })

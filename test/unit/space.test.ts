@@ -22,6 +22,7 @@ const index: IndexFacts = {
   hasExpressions: false,
   key: [],
   computed: [],
+  parts: ['1'],
 }
 
 /** Ten million rows, 81 of 96 bytes on a page: full. */
@@ -32,6 +33,7 @@ const orders: SpaceFacts = {
   pageBytes: 8192,
   deadRows: 0,
   fill: 1,
+  parts: [{ oid: '1', bytes: 1_011_359_744 }],
   rows: 10_000_000,
   sample: { rows: 10_000, matching: 10_000, rowBytes: 96, oldBytes: 96, newBytes: 112, longBytes: 0 },
   indexes: [index, { ...index, name: 'public.orders_total', bytes: 400_000_000 }],

@@ -7,20 +7,12 @@ import { startRun } from '../accept.ts'
 import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
 import { dryRunAll } from '../dryrun.ts'
+import { dryRunSchema, dryRunsSchema } from '../dryrun-schemas.ts'
 import { Looks } from '../looks.ts'
 import { findRunParts, listRunParts, meant, type Part, type RunParts, versionOf } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { presentRun, presentRuns, type RunBody } from '../present.ts'
-import {
-  dryRunSchema,
-  dryRunsSchema,
-  partQuery,
-  problemSchema,
-  runIdParams,
-  runSchema,
-  startRunSchema,
-  unreachedSchema,
-} from '../schemas.ts'
+import { partQuery, problemSchema, runIdParams, runSchema, startRunSchema, unreachedSchema } from '../schemas.ts'
 import { type Away, askEach, sitesOf, together } from '../sites.ts'
 import { dispatch } from '../start.ts'
 
