@@ -122,11 +122,13 @@ export async function currentFingerprint(deps: Site, run: Run, accept: boolean):
     )
   }
   const target = await withEngine(deps, (client) => inspectTarget(client, deps.control.s, job))
-  const place = ({ estimatedRows: _rows, settings: _settings, ...where }: Target) => hashParams(where)
+  // Settings and the row lock are looked at with each lease.
+  const place = ({ estimatedRows: _rows, settings: _settings, rowLock: _rowLock, ...where }: Target) =>
+    hashParams(where)
   if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
   throw new Problem(
     'conflict',
-    `Job ${run.job} now works on another table or key, takes other locks, or has a predicate where it had none (or the reverse): run ${run.id} cannot go on with it. Cancel this run and start a new one.`,
+    `Job ${run.job} now works on another table or key, or has a predicate where it had none (or the reverse): run ${run.id} cannot go on with it. Cancel this run and start a new one.`,
     { accepted: run.target, current: target },
   )
 }

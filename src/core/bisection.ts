@@ -37,10 +37,11 @@ export class Bisection {
     this.#suspects = left < 1 || scanned === 0 ? null : left
   }
 
-  /** The row was set aside. */
-  setAside(): void {
+  /** The row was passed over: set aside, or left for later. */
+  passedOver(): void {
     this.#suspects = null
-    this.#most = Math.max(2, 2 * this.#clean)
+    // Behind one such row the next is tried alone: they often come together.
+    this.#most = Math.max(1, 2 * this.#clean)
     this.#clean = 0
   }
 }

@@ -2,18 +2,19 @@ import { messageOf, Problem } from './errors.ts'
 
 /**
  * What is done about a fault in a batch.
- * `halve`: the database turned this batch away; the same window again, with half the rows. `hold`: it cannot serve us now,
- * which says nothing about the job; the range waits, longer each time, for as long as it takes. `bisect`: some row cannot
- * be changed; the rows that fail by themselves are found and set aside. `stop`: the job, the schema or our code is wrong, and
- * trying again would end the same.
+ * `halve`: the database turned this batch away; the same window again, with half the rows. `leave`: some row waits for a
+ * lock; the rows that wait are found and left for later. `hold`: the database cannot serve us now, which says nothing about
+ * the job; the range waits, longer each time, for as long as it takes. `bisect`: some row cannot be changed; the rows that
+ * fail by themselves are found and set aside. `stop`: the job, the schema or our code is wrong, and trying again would end
+ * the same.
  */
-export type Answer = 'halve' | 'hold' | 'bisect' | 'stop'
+export type Answer = 'halve' | 'leave' | 'hold' | 'bisect' | 'stop'
 
 /** Every kind of fault that a batch can end in, and the answer to it. */
 export const faults = {
   serialization: 'halve',
   deadlock: 'halve',
-  'lock-timeout': 'halve',
+  'lock-timeout': 'leave',
   'statement-timeout': 'halve',
   'out-of-memory': 'halve',
   connection: 'hold',
@@ -78,6 +79,26 @@ const ofJob = new Set('00 01 02 03 0A 0B 0F 0L 0P 0Z 10 24 25 26 2B 2D 34 3B 3D 
 /** RAISE, whatever the SQLSTATE that its author chose: a trigger that refuses a row with insufficient_privilege. */
 const raised = 'exec_stmt_raise'
 
+/**
+ * Where Postgres reports a limit of the whole server with an SQLSTATE that elsewhere speaks of one row or one batch: the
+ * queue of notifications is full, transaction numbers run out, the table of locks is full. The routine's name is never
+ * translated.
+ */
+const serverLimits = new Set([
+  'PreCommit_Notify',
+  'asyncQueueAddEntries',
+  'GetNewTransactionId',
+  'GetNewMultiXactId',
+  'LockAcquireExtended',
+  'SetupLockInTable',
+])
+
+/** Classes of errors that come from the values of a row, or from a constraint on them. */
+const ofValues = new Set('09 20 21 22 23 27 2F 44'.split(' '))
+
+/** With these Postgres ends the session. */
+const endsSession = new Set('57P01 57P02 57P03 57P04 57P05 25P03 25P04'.split(' '))
+
 /** What the driver or a job's code throws when it is wrong itself. */
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError]
 
@@ -90,18 +111,53 @@ export function faultOf(error: unknown): Fault {
   if (error instanceof Problem || defects.some((defect) => error instanceof defect)) return 'job'
   const sqlstate = sqlstateOf(error)
   const { routine = '', position } = error as { routine?: string; position?: string }
-  if (sqlstate === null || sessionStart.has(routine)) return 'connection'
+  if (sqlstate === null) return isOverdue(error) ? 'statement-timeout' : 'connection'
+  if (sessionStart.has(routine)) return 'connection'
+  if (serverLimits.has(routine) && ['53', '54'].includes(sqlstate.slice(0, 2))) return 'resources'
   const sqlclass = sqlstate.slice(0, 2)
   const known = bySqlstate[sqlstate] ?? bySqlstate[sqlclass]
   if (known) return known
-  if (routine === raised || !ofJob.has(sqlclass)) return 'data'
+  if (isRaised(error) || !ofJob.has(sqlclass)) return 'data'
   // undefined_object, and not one that the statement names: a value that is none of its type, as for regconfig.
   return sqlstate === '42704' && position === undefined ? 'data' : 'job'
 }
 
-/** What is done about what was thrown. */
+/**
+ * What is done about what was thrown. An SQLSTATE of the server's that came out of a function may be about the row that the
+ * function was called for: whether other rows pass tells.
+ */
 export function answerTo(error: unknown): Answer {
-  return faults[faultOf(error)]
+  const answer = faults[faultOf(error)]
+  return (answer === 'hold' && isFromFunction(error)) || (answer === 'leave' && isRaised(error)) ? 'bisect' : answer
+}
+
+/**
+ * Whether an error speaks of the values of a row: a row that fails alone with it is at fault. Any other error may come from
+ * a state that all rows meet alike.
+ */
+export function isAboutValues(error: unknown): boolean {
+  const sqlstate = sqlstateOf(error) ?? ''
+  return sqlstate === '40002' || ofValues.has(sqlstate.slice(0, 2))
+}
+
+/** Whether the driver gave up waiting for an answer, while the statement may go on in the server. */
+export function isOverdue(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout'
+}
+
+/** Whether the session that an error came from can be used no more. */
+export function endsItsSession(error: unknown): boolean {
+  return isOverdue(error) || (!isRaised(error) && endsSession.has(sqlstateOf(error) ?? ''))
+}
+
+function isRaised(error: unknown): boolean {
+  return (error as { routine?: string }).routine === raised
+}
+
+/** A session that Postgres ends speaks of no row, wherever it was; unless a function raised the SQLSTATE itself. */
+function isFromFunction(error: unknown): boolean {
+  const { where } = error as { where?: string }
+  return isRaised(error) || (where !== undefined && !endsSession.has(sqlstateOf(error) ?? ''))
 }
 
 /** Whether an error says that the job, or the data that it meets, is at fault, and not the state that Postgres is in. */
@@ -116,7 +172,7 @@ export function isOutage(error: unknown): boolean {
   // Node's system errors carry a code; what the driver says itself is only words.
   return typeof code === 'string'
     ? /^E[A-Z]+$/.test(code)
-    : /^Connection terminated|^timeout exceeded when trying to connect|^Query read timeout/.test(message)
+    : /^Connection terminated|^timeout exceeded when trying to connect/.test(message) || isOverdue(error)
 }
 
 /** The five characters of an SQLSTATE, or null: what Postgres says has a severity, and Node's own codes (EPIPE, EPERM) have none. */
@@ -125,11 +181,26 @@ export function sqlstateOf(error: unknown): string | null {
   return typeof code === 'string' && typeof severity === 'string' ? code : null
 }
 
+/**
+ * The tuple and the relation that a session was at when it had waited too long for a lock, as Postgres tells it in the
+ * language of the server: `while locking tuple (0,5) in relation "customers"`. Null where it waited for no tuple. The lines
+ * that follow may hold statements with values, and are left out.
+ */
+export function lockedPlace(error: unknown): string | null {
+  const { where = '' } = error as { where?: string }
+  const [line = ''] = where.split('\n')
+  return /\(\d+,\d+\)/.test(line) ? line : null
+}
+
 // Where Postgres adds the contents of the row that failed: in the server's language, so that the words do not tell.
 const withWholeRow = new Set(['23502', '23514', '44000'])
 
 /** What Postgres said of a row or a batch, for people. The contents of a whole row, which it adds to some errors, are left out. */
 export function describeFault(error: unknown): string {
+  if (isOverdue(error))
+    return 'no answer in time: the statement, or what its commit does (deferred constraints and triggers), takes too long'
   const { detail } = error as { detail?: string }
-  return `${messageOf(error)}${detail && !withWholeRow.has(sqlstateOf(error) ?? '') ? ` (${detail})` : ''}`
+  const place = faultOf(error) === 'lock-timeout' ? lockedPlace(error) : null
+  const shown = detail && !withWholeRow.has(sqlstateOf(error) ?? '') ? detail : place
+  return `${messageOf(error)}${shown ? ` (${shown})` : ''}`
 }

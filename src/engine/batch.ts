@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
-import type { ClientBase } from 'pg'
+import type { ClientBase, QueryConfig } from 'pg'
 import type { Cursor } from '../core/key.ts'
 import type { CompiledSql } from '../core/sql.ts'
+
+/**
+ * What a batch with its commit may take, as a multiple of the longest statement: `statement_timeout` does not count the
+ * commit, which runs deferred constraints and triggers. The server ends it, where it can; else the driver gives up, and the
+ * session must be ended.
+ */
+export const longestBatch = { server: 1.2, driver: 1.4 }
 
 /** What a batch is told: whose range, from where, how far, and how long its worker has waited for the load. */
 export interface BatchInput {
@@ -13,6 +20,8 @@ export interface BatchInput {
   readonly limit: number
   readonly leaseSeconds: number
   readonly throttledMs: number
+  /** The longest that the driver waits for it. */
+  readonly withinSeconds?: number
 }
 
 /** What a batch did, as committed. */
@@ -41,16 +50,19 @@ export interface BatchResult {
  * after a lost connection the outcome is unknown, and only the range's row can tell.
  */
 export async function runBatch(
-  client: ClientBase,
+  client: Pick<ClientBase, 'query'>,
   statement: CompiledSql,
   input: BatchInput,
 ): Promise<BatchResult | null> {
   const began = performance.now()
-  const { rows } = await client.query<Omit<BatchResult, 'seconds'>>({
+  // The types leave out that a query may have a timeout of its own.
+  const query: QueryConfig & { query_timeout?: number } = {
     name: statementName(statement),
     text: statement.text,
     values: batchValues(statement, input),
-  })
+    ...(input.withinSeconds === undefined ? {} : { query_timeout: input.withinSeconds * 1000 }),
+  }
+  const { rows } = await client.query<Omit<BatchResult, 'seconds'>>(query)
   const [row] = rows
   return row ? { ...row, seconds: (performance.now() - began) / 1000 } : null
 }

@@ -54,6 +54,8 @@ export interface CheckpointValues {
   readonly gone: string
   /** jsonb: keys of rows that match even after they were changed. */
   readonly still: string
+  /** A batch that passed ends what is told of trouble, unless it says otherwise. */
+  readonly trouble?: 'stays'
 }
 
 /**
@@ -74,7 +76,7 @@ export function checkpointSql(s: string, values: CheckpointValues): string {
     UPDATE ${s}.ranges r SET
       cursor = coalesce(c.cursor, r.cursor), done = c.ended,
       rows_scanned = r.rows_scanned ${plus} c.scanned, rows_done = r.rows_done ${plus} c.done, rows_gone = r.rows_gone ${plus} c.gone,
-      batches = r.batches ${plus} 1, batch_size = ${p.limit}, attempts = 0, throttle = NULL,
+      batches = r.batches ${plus} 1, batch_size = ${p.limit},${values.trouble ? '' : ' attempts = 0, throttle = NULL,'}
       throttled_ms = r.throttled_ms ${plus} ${p.throttledMs},
       recent_rows = (r.recent_rows ${times} ${fade}) ${plus} ((${passed})::pg_catalog.float8),
       lease_until = pg_catalog.clock_timestamp() ${plus} pg_catalog.make_interval(secs => ${p.leaseSeconds}), checkpointed_at = pg_catalog.clock_timestamp()

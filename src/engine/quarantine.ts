@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg'
 import type { Cursor } from '../core/key.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
+import { nextStragglerSql } from './leave.ts'
 import { atMost, concat, eq, more, plus } from './operators.ts'
 import type { TableSql } from './table.ts'
 import { type Bounds, windowSql } from './window.ts'
@@ -47,30 +48,31 @@ export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 
     ), ${asideSql(s, `(SELECT ${fault.key} FROM _ek_aside)`)}`
 }
 
-/** Sets a straggler aside, if it is still the one that is tried first. */
+/** Sets a straggler aside, if it is still the next one of the sweep. */
 export function setStragglerAsideSql(s: string, table: TableSql): string {
   return `WITH ${fenceSql(s, table, 'running')}, _ek_struck AS (
       DELETE FROM ${s}.stragglers WHERE ${fencePassed} AND run_id ${eq} ${p.runId} AND key ${eq} ${fault.key}
-        AND key ${eq} (SELECT key FROM ${s}.stragglers WHERE run_id ${eq} ${p.runId} AND retry_at ${atMost} pg_catalog.clock_timestamp() ORDER BY retry_at, id LIMIT 1)
-      RETURNING since, failures, leaf
+        AND id ${eq} (${nextStragglerSql(s)})
+      RETURNING id, since, failures, leaf
     ), _ek_aside AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, pg_catalog.max(failures) ${plus} 1, pg_catalog.min(since), pg_catalog.max(leaf) FROM _ek_struck HAVING pg_catalog.count(*) ${more} 0
       ${onceMore} RETURNING 1
-    ), ${asideSql(s, 'NULL::pg_catalog.text[]')}`
+    ), ${asideSql(s, '(SELECT ARRAY[id::pg_catalog.text] FROM _ek_struck)')}`
 }
 
 /**
  * Sets stragglers aside that are not found because their partition is not part of the table at this moment: `_ek_away`. Should it come
  * back, they are neither done nor known to have gone, and a job without a predicate could not tell. Of a partition that was
- * dropped nothing can come back. Reads `_ek_due`, `_ek_held` and `_ek_done`.
+ * dropped nothing can come back. Reads `_ek_due`, `_ek_reach`, `_ek_held` and `_ek_done`.
  */
 export function setAwayAsideSql(s: string, table: TableSql): string {
   return `_ek_away AS (
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
       SELECT x.run_id, x.key, '42P01', 'its partition ' ${concat} c.relname::pg_catalog.text ${concat} ' is not part of the table at the moment: attach it and retry, or discard the row', x.failures ${plus} 1, x.since, x.leaf
       FROM _ek_due w JOIN ${s}.stragglers x ON x.id ${eq} w._ek_id JOIN pg_catalog.pg_class c ON c.oid ${eq} x.leaf::pg_catalog.oid
-      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due)) AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id ${eq} w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
+      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due)) AND x.id ${atMost} (SELECT _ek_id FROM _ek_reach)
+        AND NOT EXISTS (SELECT FROM _ek_held h WHERE h._ek_id ${eq} w._ek_id) AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
         AND NOT coalesce(pg_catalog.pg_partition_root(c.oid) ${eq} ${table.regclass}, false)
       ${onceMore} RETURNING 1
     )`

@@ -1,11 +1,11 @@
-import { stragglerBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
 import { quoteIdentifier } from '../core/identifier.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
-import { atMost, eq, less, minus, more, plus, times } from './operators.ts'
+import { dueSql } from './leave.ts'
+import { atLeast, atMost, eq, less, minus, more, plus, times } from './operators.ts'
 import { setAwayAsideSql } from './quarantine.ts'
 import { type TableSql, tableSql } from './table.ts'
 import { type Bounds, matched, windowEnd, windowSql, writeLeftoverSql, writeStragglersSql } from './window.ts'
@@ -19,8 +19,8 @@ export type BatchStatement = CompiledSql
 export interface UpdateStatements {
   /** Changes the rows of the next window. */
   window(bounds: Bounds): BatchStatement
-  /** Changes stragglers that are due. */
-  stragglers(): BatchStatement
+  /** Changes the next stragglers that are due; a wide look passes by many that are held. */
+  stragglers(wide?: boolean): BatchStatement
   /** Reads the next window and writes down what still matches and is not in quarantine, row by row or as a slice; changes nothing. */
   residual(bounds: Bounds): BatchStatement
   /** Which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
@@ -60,7 +60,10 @@ export function updateStatements(
           still: stillSql(table),
         })}`,
     }),
-    stragglers: () => ({ values, text: stragglersSql(s, table, matches, change, target.partitioned && !where) }),
+    stragglers: (wide = false) => ({
+      values,
+      text: stragglersSql(s, table, matches, change, { mayBeAway: target.partitioned && !where, wide }),
+    }),
     residual: (bounds) => ({
       values: whereValues,
       text: `WITH ${fenceSql(s, table, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
@@ -141,13 +144,16 @@ function at(table: TableSql, places: string): string {
   return `${table.name}.ctid ${eq} ANY (ARRAY(${places}))`
 }
 
+/** More multixacts than can be made while one statement runs: ages grow meanwhile, and the bound is read once. */
+const newMultixacts = 1_000_000
+
 /**
  * A tuple without an xmax counts as older than any other. Where several sessions hold a row, its xmax is the number of a
  * multixact, of which there is no telling in SQL: so every number that could be one of this table's is none that is free.
  */
 function freeSql(table: TableSql): string {
   const oldestRunning = 'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid'
-  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid) FROM pg_catalog.pg_class c WHERE c.oid ${eq} ${table.regclass}`
+  const oldestMultixact = `SELECT pg_catalog.mxid_age(c.relminmxid)::bigint ${plus} '${newMultixacts}'::bigint FROM pg_catalog.pg_class c WHERE c.oid ${eq} ${table.regclass}`
   const age = `pg_catalog.mxid_age(${table.name}.xmax)`
   return `pg_catalog.age(${table.name}.xmax) ${more} (SELECT pg_catalog.age(${oldestRunning}))
     AND (${age} ${less} 1 OR ${age} ${more} (${oldestMultixact}))`
@@ -171,48 +177,61 @@ function stillSql(table: TableSql): string {
     FROM (SELECT * FROM _ek_done WHERE _ek_matches_still LIMIT 3) AS d)`
 }
 
+/** How many stragglers a wide look reads for one that it may change. */
+const wideLook = 20
+
 /**
- * Stragglers that are due: found by key, locked if they are free now, changed, and struck off in the same statement.
- * One that is gone or no longer matches is struck off as gone; one that is still held waits longer than before. They are written by
- * arrays of their ids: a join would be planned for a tenth of all stragglers, whatever the limit, and read the table of them.
+ * The next stragglers of a sweep: found by key, locked if they are free now, changed, and struck off in the same statement.
+ * One that is gone or no longer matches is struck off as gone. One that is still held is passed by and nothing is written of
+ * it: there may be a million of them, and what is written as long as their holder's transaction lasts cannot be vacuumed. A
+ * wide look passes by many of them in one batch and changes no more rows than another.
+ *
+ * The cursor is the id of the last straggler passed, and `0` at the end of a sweep. They are struck off by an array of their
+ * ids: a join would be planned for a tenth of all stragglers, whatever the limit, and read the table of them.
  */
-function stragglersSql(s: string, table: TableSql, matches: string, change: ChangeSql, mayBeAway: boolean): string {
+function stragglersSql(
+  s: string,
+  table: TableSql,
+  matches: string,
+  change: ChangeSql,
+  { mayBeAway, wide }: { readonly mayBeAway: boolean; readonly wide: boolean },
+): string {
   const keys = table.keyNames.map((key) => `_ek_due.${key}`).join(', ')
   const typed = table.typedKeys('x.key').map((key, index) => `${key} AS ${table.keyNames[index]}`)
   const sameKey = table.sameKey(
     table.keys,
     table.keyNames.map((key) => `_ek_due.${key}`),
   )
-  const { first, most } = stragglerBackoff
+  const looked = wide ? `(${p.limit}::bigint ${times} '${wideLook}'::bigint)` : p.limit
+  const count = (relation: string) => `(SELECT pg_catalog.count(*) FROM ${relation})`
+  const atLimit = `${count('_ek_locked')} ${atLeast} ${p.limit}`
+  const reached = `_ek_id ${atMost} (SELECT _ek_id FROM _ek_reach)`
   return `WITH ${fenceSql(s, table, 'running')}, _ek_due AS MATERIALIZED (
       SELECT x.id AS _ek_id, ${typed.join(', ')} FROM ${s}.stragglers x
-      WHERE ${fencePassed} AND x.run_id ${eq} ${p.runId} AND x.retry_at ${atMost} pg_catalog.clock_timestamp()
-      ORDER BY x.retry_at, x.id LIMIT ${p.limit}
+      WHERE ${fencePassed} AND ${dueSql('x')} ORDER BY x.id LIMIT ${looked}
     ), _ek_present AS MATERIALIZED (
       SELECT _ek_due._ek_id FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
     ), _ek_locked AS MATERIALIZED (
-      SELECT ${keys}, ${table.name}.ctid AS _ek_at FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
-      FOR ${table.rowLock} OF ${table.name} SKIP LOCKED
+      SELECT ${keys}, ${table.name}.ctid AS _ek_at, _ek_due._ek_id FROM _ek_due JOIN ${table.from} ON ${sameKey} WHERE ${matches}
+      ORDER BY _ek_due._ek_id LIMIT ${p.limit} FOR ${table.rowLock} OF ${table.name} SKIP LOCKED
     ), _ek_done AS (
       ${change(`FROM _ek_locked WHERE ${table.sameRow('_ek_locked')}`)}
+    ), _ek_reach AS MATERIALIZED (
+      SELECT CASE WHEN ${atLimit} THEN (SELECT pg_catalog.max(_ek_id) FROM _ek_locked) ELSE (SELECT pg_catalog.max(_ek_id) FROM _ek_due) END AS _ek_id
     ), _ek_held AS MATERIALIZED (
       SELECT w._ek_id FROM _ek_due w JOIN _ek_present e ON e._ek_id ${eq} w._ek_id
-      WHERE NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
-    ), _ek_left AS (
-      UPDATE ${s}.stragglers x SET attempts = x.attempts ${plus} 1,
-        retry_at = pg_catalog.clock_timestamp() ${plus} pg_catalog.make_interval(secs => least('${most}'::pg_catalog.float8,
-          '${first}'::pg_catalog.float8 ${times} pg_catalog.power('2'::pg_catalog.float8, least(x.attempts, 32)::pg_catalog.float8)))
-      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_held)) RETURNING 1
+      WHERE w.${reached} AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})
     ), _ek_struck AS (
       DELETE FROM ${s}.stragglers x
-      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due EXCEPT SELECT _ek_id FROM _ek_held)) RETURNING 1
+      WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due WHERE ${reached} EXCEPT SELECT _ek_id FROM _ek_held)) RETURNING 1
     ), ${mayBeAway ? `${setAwayAsideSql(s, table)}, ` : ''}${checkpointSql(s, {
-      cursor: 'NULL::pg_catalog.text[]',
+      cursor: `CASE WHEN NOT (${atLimit}) AND ${count('_ek_due')} ${less} ${looked} THEN ARRAY['0'::pg_catalog.text]
+        ELSE (SELECT ARRAY[_ek_id::pg_catalog.text] FROM _ek_reach) END`,
       ended: 'false',
-      scanned: 'SELECT pg_catalog.count(*) FROM _ek_due',
-      matched: 'SELECT pg_catalog.count(*) FROM _ek_present',
+      scanned: 'SELECT pg_catalog.count(*) FROM _ek_struck',
+      matched: `${countDone} ${plus} ${count('_ek_held')}`,
       done: countDone,
-      left: 'SELECT pg_catalog.count(*) FROM _ek_left',
+      left: 'SELECT pg_catalog.count(*) FROM _ek_held',
       gone: `(SELECT pg_catalog.count(*) FROM _ek_struck) ${minus} ${countDone}${mayBeAway ? ` ${minus} (SELECT pg_catalog.count(*) FROM _ek_away)` : ''}`,
       still: stillSql(table),
     })}`

@@ -81,15 +81,19 @@ export interface Release {
   readonly throttle: Throttle | null
 }
 
-/** Gives a range back, so that the next ticket for it need not wait for the lease to run out. */
-export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<void> {
-  await db.query(
-    `UPDATE ${s}.ranges SET lease_owner = NULL, lease_until = NULL, attempts = $4,
-       throttle = $8::jsonb || CASE WHEN attempts > 0 AND throttle ? 'since' THEN jsonb_build_object('since', throttle->'since') ELSE '{}' END,
+/**
+ * Gives a range back, so that the next ticket for it need not wait for the lease to run out. False when it is no longer ours,
+ * or when its row is locked: by a batch of ours that goes on in the server after its connection was lost. It is not waited for.
+ */
+export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `WITH ours AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 AND epoch = $3 FOR NO KEY UPDATE SKIP LOCKED)
+     UPDATE ${s}.ranges r SET lease_owner = NULL, lease_until = NULL, attempts = $4,
+       throttle = $8::jsonb || CASE WHEN r.attempts > 0 AND r.throttle ? 'since' THEN jsonb_build_object('since', r.throttle->'since') ELSE '{}' END,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END, wait_seconds = $5::float8,
        throttled_ms = throttled_ms + $6::float8, batch_size = coalesce($7, batch_size),
        turned_away = CASE WHEN $7 IS NULL THEN turned_away ELSE $9 END
-     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+     FROM ours WHERE r.run_id = ours.run_id AND r.ordinal = ours.ordinal`,
     [
       lease.runId,
       lease.ordinal,
@@ -102,19 +106,24 @@ export async function releaseRange({ db, s }: Control, lease: Lease, state: Rele
       state.turnedAway,
     ],
   )
+  return rowCount === 1
 }
 
-/** Adds to how often batches of a range ended in a fault; also when the lease has been lost by that. */
+/**
+ * Adds to how often batches of a range ended in a fault; also when the lease has been lost by that. A row that is locked by a
+ * batch which goes on in the server is not waited for, and these are not counted.
+ */
 export async function countFaults(
   { db, s }: Control,
   { runId, ordinal }: Lease,
   faults: Readonly<Partial<Record<Fault, number>>>,
 ): Promise<void> {
   await db.query(
-    `UPDATE ${s}.ranges SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
+    `WITH free AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 FOR NO KEY UPDATE SKIP LOCKED)
+     UPDATE ${s}.ranges r SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
        SELECT key AS fault, sum(value::bigint) AS count
        FROM (SELECT * FROM jsonb_each_text(faults) UNION ALL SELECT * FROM jsonb_each_text($3::jsonb)) AS each GROUP BY key) AS sums)
-     WHERE run_id = $1 AND ordinal = $2`,
+     FROM free WHERE r.run_id = free.run_id AND r.ordinal = free.ordinal`,
     [runId, ordinal, JSON.stringify(faults)],
   )
 }

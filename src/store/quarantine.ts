@@ -43,6 +43,15 @@ export async function hasRoomInQuarantine(
   return rows[0]?.room ?? false
 }
 
+/** How often a row in quarantine has failed alone; 0 where it is not there. */
+export async function countFailures({ db, s }: Control, runId: string, key: Cursor): Promise<number> {
+  const { rows } = await db.query<{ attempts: number }>(
+    `SELECT attempts FROM ${s}.quarantine WHERE run_id = $1 AND digest = ${s}.key_digest($2::text[])`,
+    [runId, key],
+  )
+  return rows[0]?.attempts ?? 0
+}
+
 /** In the order in which they came, those after the row `after`. */
 export async function listQuarantine(
   { db, s }: Control,

@@ -1,11 +1,14 @@
 import type { Cursor } from '../core/key.ts'
 import type { Control } from './control.ts'
 
-/** The rows a run still has to come back to. `waitSeconds` is until the first of them is due, 0 if one is. */
+/** The rows a run still has to come back to. */
 export interface StragglerSummary {
   readonly count: number
   readonly oldest: Date | null
+  /** Until the first of them is due, 0 if one is. */
   readonly waitSeconds: number
+  /** Since the last of them was written down. */
+  readonly ageSeconds: number
   /** Up to three keys, to look them up with. */
   readonly sample: readonly string[][]
 }
@@ -31,6 +34,7 @@ export async function summariseStragglers({ db, s }: Control, runId: string): Pr
   const { rows } = await db.query<StragglerSummary>(
     `SELECT count(*)::int AS count, min(since) AS oldest,
        greatest(0, extract(epoch FROM min(retry_at) - clock_timestamp()))::float8 AS "waitSeconds",
+       greatest(0, extract(epoch FROM clock_timestamp() - max(since)))::float8 AS "ageSeconds",
        (SELECT coalesce(jsonb_agg(key), '[]') FROM (SELECT key FROM ${s}.stragglers WHERE run_id = $1 ORDER BY since, id LIMIT 3) AS first) AS sample
      FROM ${s}.stragglers WHERE run_id = $1`,
     [runId],
@@ -38,13 +42,34 @@ export async function summariseStragglers({ db, s }: Control, runId: string): Pr
   return rows[0] as StragglerSummary
 }
 
-/** The key of the straggler that is tried first of those that are due; null where none is. */
-export async function firstDueStraggler({ db, s }: Control, runId: string): Promise<Cursor | null> {
-  const { rows } = await db.query<{ key: Cursor }>(
-    `SELECT key FROM ${s}.stragglers WHERE run_id = $1 AND retry_at <= clock_timestamp() ORDER BY retry_at, id LIMIT 1`,
-    [runId],
+/** A straggler as it is tried alone. */
+export interface Straggler {
+  readonly key: Cursor
+  /** How often it has failed alone. */
+  readonly failures: number
+}
+
+/** The straggler that a sweep comes to next behind this cursor; null where none is due. */
+export async function nextStraggler(
+  { db, s }: Control,
+  runId: string,
+  cursor: Cursor | null,
+): Promise<Straggler | null> {
+  const { rows } = await db.query<Straggler>(
+    `SELECT key, failures FROM ${s}.stragglers
+     WHERE run_id = $1 AND id > coalesce($2::bigint, 0) AND retry_at <= clock_timestamp() ORDER BY id LIMIT 1`,
+    [runId, cursor?.[0] ?? null],
   )
-  return rows[0]?.key ?? null
+  return rows[0] ?? null
+}
+
+/** Whether a run still has to come back to the row with this key. */
+export async function isStraggler({ db, s }: Control, runId: string, key: Cursor): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `SELECT EXISTS (SELECT FROM ${s}.stragglers WHERE run_id = $1 AND key = $2::text[]) AS found`,
+    [runId, key],
+  )
+  return rows[0]?.found ?? false
 }
 
 /** An operator resumed or retried: nobody wants to sit out a wait that began before. */

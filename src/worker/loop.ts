@@ -1,23 +1,24 @@
 import type { PoolClient } from 'pg'
-import { backoffSeconds, stragglerBackoff, windowBackoff } from '../core/backoff.ts'
+import { backoffSeconds, windowBackoff } from '../core/backoff.ts'
 import { endlessReason } from '../core/endless.ts'
 import { Problem } from '../core/errors.ts'
-import { answerTo, type Fault, faultOf } from '../core/fault.ts'
+import { answerTo, endsItsSession, type Fault, faultOf, isOverdue } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { BatchSizer, targetOf } from '../core/pace.ts'
-import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch.ts'
+import { type BatchInput, type BatchResult, longestBatch, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
-import { findRun, type Run, updateReason } from '../store/runs.ts'
-import { summariseStragglers, wakeStragglers } from '../store/stragglers.ts'
+import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Brake } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
-import { Isolation } from './isolation.ts'
+import { Isolation, NoRowPasses } from './isolation.ts'
 import { RangeSplitter } from './split.ts'
+import { Sweep } from './sweep.ts'
 import { waitSeconds } from './wait.ts'
+import { LockWatch } from './watch.ts'
 
 const triesOnOneWindow = 5
 /** So many in a row with nothing but such tries, before a row is taken to fail by itself. */
@@ -26,9 +27,9 @@ const leasesForOneRow = 3
 /** How often batches of a slice ended in a fault, by its kind. */
 export type Faults = Partial<Record<Fault, number>>
 
-/** How a window ended: committed; its one row set aside; narrower ones to come; or not begun, for now or under this lease. */
+/** How a window ended: committed; its one row set aside or left; narrower ones to come; or not begun, for now or under this lease. */
 type Outcome =
-  | { readonly kind: 'committed' | 'set-aside'; readonly result: BatchResult }
+  | { readonly kind: 'committed' | 'set-aside' | 'left'; readonly result: BatchResult }
   | { readonly kind: 'later'; readonly seconds: number }
   | { readonly kind: 'narrowed' }
   | { readonly kind: 'interrupted' }
@@ -49,8 +50,11 @@ export class SliceLoop {
   readonly #brake: Brake
   readonly #splitter: RangeSplitter
   readonly #isolation: Isolation
+  readonly #watch: LockWatch
   readonly #faults: Faults
   readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0, quarantined: 0 }
+  readonly #sweep: Sweep
+  #hasCommitted = false
   #leaseAt = performance.now()
 
   constructor(
@@ -75,7 +79,9 @@ export class SliceLoop {
     this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
     this.#brake = brake
-    this.#isolation = new Isolation(deps.control, lease, client)
+    this.#watch = new LockWatch(deps.control, client, log)
+    this.#isolation = new Isolation(deps.control, lease, client, this.#watch)
+    this.#sweep = new Sweep(deps.control, this.#watch)
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined, lease.turnedAway)
   }
 
@@ -85,9 +91,19 @@ export class SliceLoop {
     return { batchSize, turnedAway: this.#sizer.turnedAway || this.#isolation.narrowed }
   }
 
-  /** Whether any batch under this lease is known to have committed. */
+  /** Whether a batch under this lease is known to have committed that did more than leave a row for later. */
   get hasCommitted(): boolean {
-    return this.#sums.batches > 0
+    return this.#hasCommitted
+  }
+
+  /** Whether a row was changed under this lease. */
+  get hasPassed(): boolean {
+    return this.#sums.done > 0
+  }
+
+  /** Whether an error has ended its session. */
+  get sessionEnded(): boolean {
+    return this.#isolation.sessionEnded
   }
 
   /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
@@ -121,7 +137,9 @@ export class SliceLoop {
 
   /** Returns after how many seconds the range wants to be woken again. */
   async #batches(stop: AbortSignal): Promise<number> {
-    while (!stop.aborted && performance.now() < this.#endsAt) {
+    // A streak is followed a little longer: one that is begun anew in each slice comes to no verdict.
+    const streakEndsAt = this.#endsAt + this.#deps.timings.sliceSeconds * 1000
+    while (!stop.aborted && performance.now() < (this.#isolation.inStreak ? streakEndsAt : this.#endsAt)) {
       const hold = this.#deps.pace.holdOf(this.#run)
       if (hold) {
         await this.#deps.pace.hold(this.#run, hold)
@@ -142,10 +160,12 @@ export class SliceLoop {
         break
       }
       const { result } = outcome
-      await this.#learn(result, options, outcome.kind === 'set-aside')
+      await this.#learn(result, options, outcome.kind)
       if (result.ended || (result.version !== this.#run.version && (await this.#isTooMany()))) break
-      if (this.#lease.kind === 'stragglers' && result.scanned === 0) {
-        const wait = await this.#waitForStragglers(stop)
+      if (this.#isolation.sessionEnded) break
+      if (this.#isolation.blockedBy) throw new NoRowPasses(this.#isolation.blockedBy, this.#watch.wait?.words ?? null)
+      if (this.#lease.kind === 'stragglers') {
+        const wait = await this.#sweepOn(result, stop)
         if (wait !== 'go on') return wait
       }
       await this.#giveAway()
@@ -161,7 +181,6 @@ export class SliceLoop {
       if (leave.kind !== 'window') return leave
       const wanted = leave.rows
       const limit = this.#isolation.limit(wanted)
-      await this.#isolation.prepare(this.#run.target, { limit, cursor: this.#cursor, upper: this.#upper })
       const began = performance.now()
       const input = this.#input(limit)
       const committed = (result: BatchResult): BatchResult => {
@@ -170,26 +189,31 @@ export class SliceLoop {
         return result
       }
       try {
-        const result = await runBatch(this.#client, this.#statement(), input)
+        const work = () => runBatch(this.#client, this.#statement(limit), input)
+        const result = await this.#isolation.run(this.#run.target, input, wanted, work)
         this.#brake.charge(result?.scanned ?? 0, result?.seconds ?? 0)
         if (!result) return { kind: 'fenced' }
-        this.#isolation.passed(result.scanned, wanted)
         return { kind: 'committed', result: committed(result) }
       } catch (error) {
         // It has cost the database as much as one that commits.
         this.#brake.charge(limit, (performance.now() - began) / 1000)
         const answer = answerTo(error)
-        if (answer === 'bisect' || (answer === 'halve' && this.#isHopeless(error, limit, attempt))) {
+        if (isOverdue(error)) await this.#watch.endSession()
+        if (
+          answer === 'bisect' ||
+          answer === 'leave' ||
+          (answer === 'halve' && this.#isHopeless(error, limit, attempt))
+        ) {
           this.#count(error)
           const isolated = await this.#isolation.failed(error, input, this.#run)
-          if (isolated !== 'narrowed')
-            return isolated ? { kind: 'set-aside', result: committed(isolated) } : { kind: 'fenced' }
+          if (isolated.kind === 'fenced') return isolated
+          if (isolated.kind !== 'narrowed') return { kind: isolated.kind, result: committed(isolated.result) }
           return (await this.#keepLease()) ? { kind: 'narrowed' } : { kind: 'fenced' }
         }
-        if (answer !== 'halve' || attempt >= triesOnOneWindow || stop.aborted) throw error
+        if (answer === 'halve') this.#sizer.shrink()
+        if (answer !== 'halve' || endsItsSession(error) || attempt >= triesOnOneWindow || stop.aborted) throw error
         this.#count(error)
         this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
-        this.#sizer.shrink()
         const seconds = backoffSeconds(windowBackoff, attempt - 1, Math.random())
         await waitSeconds(seconds, stop)
         this.#brake.idled(this.#run, seconds)
@@ -199,12 +223,12 @@ export class SliceLoop {
   }
 
   /**
-   * One row that took too long or too much memory in every try of several leases in a row: it fails by itself, if not by its
-   * data, and all behind it would wait for it for ever. Where it is Postgres that is slow, the row cannot be set aside either.
+   * One row that was turned away in every try of several leases in a row: it fails by itself, if not by its data, and all
+   * behind it would wait for it for ever. Where it is Postgres that is slow, the row cannot be passed over either.
    */
   #isHopeless(error: unknown, limit: number, attempt: number): boolean {
-    const givenUp = attempt >= triesOnOneWindow && this.#lease.attempts >= leasesForOneRow - 1
-    return givenUp && limit === 1 && ['statement-timeout', 'out-of-memory'].includes(faultOf(error))
+    const givenUp = attempt >= triesOnOneWindow || endsItsSession(error)
+    return limit === 1 && givenUp && this.#lease.attempts >= leasesForOneRow - 1
   }
 
   /** A batch that failed has renewed nothing; and whoever gets the range next must not begin with as many rows again. */
@@ -225,6 +249,7 @@ export class SliceLoop {
       limit,
       leaseSeconds: this.#deps.timings.leaseSeconds,
       throttledMs: this.#brake.throttledMs,
+      withinSeconds: longestBatch.driver * this.#deps.timings.statementSeconds,
     }
   }
 
@@ -234,25 +259,31 @@ export class SliceLoop {
     this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
   }
 
-  #statement(): BatchStatement {
+  #statement(limit: number): BatchStatement {
     const bounds = { cursor: this.#cursor !== null, upper: this.#upper !== null }
     switch (this.#lease.kind) {
       case 'keys':
         return this.#statements.window(bounds)
       case 'stragglers':
-        return this.#statements.stragglers()
+        return this.#statements.stragglers(this.#sweep.wide && limit > 1 && !this.#isolation.narrowed)
       case 'residual':
         return this.#statements.residual(bounds)
     }
   }
 
-  async #learn(result: BatchResult, options: RunOptions, setAside: boolean): Promise<void> {
+  async #learn(result: BatchResult, options: RunOptions, kind: 'committed' | 'set-aside' | 'left'): Promise<void> {
     const { metrics } = this.#deps
     const { job } = this.#run
     this.#cursor = result.cursor
     this.#sums.batches += 1
     for (const count of ['scanned', 'done', 'left'] as const) this.#sums[count] += result[count]
-    if (setAside) {
+    if (kind === 'left') {
+      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? 1 : 0)
+      this.#log.debug({ cursor: this.#cursor }, 'row left for later')
+      return
+    }
+    this.#hasCommitted = true
+    if (kind === 'set-aside') {
       this.#sums.quarantined += 1
       metrics.rows.inc({ job_name: job, outcome: 'quarantined' })
       this.#log.debug({ cursor: this.#cursor }, 'row set aside')
@@ -271,7 +302,8 @@ export class SliceLoop {
     // A check that reads is cheap per row and says nothing about what changing a row costs.
     const done = this.#lease.kind === 'residual' ? result.scanned : result.done
     const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
-    if (!this.#isolation.narrowed)
+    // Nor does one that found most of its stragglers held.
+    if (!this.#isolation.narrowed && !(this.#lease.kind === 'stragglers' && result.left > result.scanned))
       this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
     metrics.batchRows.observe({ job_name: job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')
@@ -304,24 +336,14 @@ export class SliceLoop {
     throw new Problem('conflict', `${endlessReason(keys[0] ?? [])} The batches so far are committed.`, { keys })
   }
 
-  /** Waits for the next straggler within the slice, or says after how many seconds to come back. */
-  async #waitForStragglers(stop: AbortSignal): Promise<number | 'go on'> {
+  /** After a batch of stragglers: waits within the slice, or says for how many seconds to give the range back. */
+  async #sweepOn(result: BatchResult, stop: AbortSignal): Promise<number | 'go on'> {
     const { control, timings } = this.#deps
-    const summary = await summariseStragglers(control, this.#run.id)
-    if (summary.count === 0) return 0
-    await updateReason(
-      control,
-      this.#run.id,
-      `${summary.count} ${summary.count === 1 ? 'row is' : 'rows are'} held by other sessions since ${summary.oldest?.toISOString()}; each is tried again until it is free. For instance key ${JSON.stringify(summary.sample[0])}: pg_locks and pg_stat_activity tell who holds it. If nobody does, a BEFORE trigger keeps the row from being changed.`,
-    )
-    if (summary.waitSeconds > 2 * stragglerBackoff.most) {
-      // Longer than any wait: the database's clock has gone back since it was written.
-      await wakeStragglers(control, [this.#run.id])
-      return 'go on'
-    }
-    const left = (this.#endsAt - performance.now()) / 1000
-    if (summary.waitSeconds > Math.min(left, timings.maxQuietSeconds)) return summary.waitSeconds
-    const seconds = Math.max(summary.waitSeconds, 0.01)
+    const seconds = await this.#sweep.passed(result, this.#run)
+    if (seconds === null) return 0
+    const leftOfSlice = (this.#endsAt - performance.now()) / 1000
+    if (seconds > Math.min(leftOfSlice, timings.maxQuietSeconds)) return seconds
+    if (seconds === 0) return 'go on'
     await waitSeconds(seconds, stop)
     this.#brake.idled(this.#run, seconds)
     await renewLease(control, this.#lease, timings.leaseSeconds, this.size)

@@ -1,13 +1,15 @@
 import type { PoolClient } from 'pg'
 import { type Backoff, backoffSeconds } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
-import { answerTo, describeFault, type Fault, faultOf, sqlstateOf } from '../core/fault.ts'
+import { describeFault, endsItsSession, faultOf, faults, sqlstateOf } from '../core/fault.ts'
 import { type ResolvedJob, readParams, resolveJob } from '../core/job.ts'
 import type { Leaf } from '../core/key.ts'
 import { becomeAuthor } from '../engine/author.ts'
+import { longestBatch } from '../engine/batch.ts'
 import { checkIdentity } from '../engine/identity.ts'
 import { checkOperators } from '../engine/key.ts'
 import { findLeaf } from '../engine/leaves.ts'
+import { readRowLock } from '../engine/row-lock.ts'
 import { prepareSession } from '../engine/session.ts'
 import type { Ticket } from '../queue/tickets.ts'
 import { closeGoneRange } from '../store/handover.ts'
@@ -20,6 +22,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { advance } from './advance.ts'
 import { Brake, type Slot } from './brake.ts'
 import type { WorkerDeps } from './deps.ts'
+import { NoRowPasses } from './isolation.ts'
 import { type Faults, SliceLoop } from './loop.ts'
 import { waitSeconds } from './wait.ts'
 
@@ -53,16 +56,19 @@ export async function workSlice(
       log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
       return
     }
-    const faults: Faults = {}
+    const counted: Faults = {}
     const brake = new Brake(deps, lease, slot)
-    const { release, loop } = await workLease(deps, lease, brake, stop, log, faults)
-    if (Object.keys(faults).length > 0) await countFaults(deps.control, lease, faults)
+    const { release, loop } = await workLease(deps, lease, brake, stop, log, counted)
+    if (Object.keys(counted).length > 0) await countFaults(deps.control, lease, counted)
     if (loop?.owes) {
       // Where it was the last range, the run need not wait for us.
       await advance(deps, lease.runId)
       await loop.settle(stop)
     }
-    await releaseRange(deps.control, lease, { ...release, throttledMs: brake.throttledMs })
+    if (!(await releaseRange(deps.control, lease, { ...release, throttledMs: brake.throttledMs })))
+      log.info(
+        'range not given back: it has changed hands, or a batch still runs in it; the rescuer takes it when its lease runs out',
+      )
     await advance(deps, lease.runId)
   } catch (error) {
     log.warn(
@@ -97,7 +103,7 @@ async function workLease(
   brake: Brake,
   stop: AbortSignal,
   log: Logger,
-  faults: Faults,
+  counted: Faults,
 ): Promise<Worked> {
   const run = await startedRun(deps, lease)
   if (!run) return { release: atOnce }
@@ -115,10 +121,13 @@ async function workLease(
     await checkIdentity(client, run.target)
     leaf = lease.leaf && (await findLeaf(client, deps.control.s, run.target, lease.leaf.oid))
     if (lease.leaf && !leaf) return { release: await closeGone(deps, lease, log) }
+    const rowLock = await readRowLock(client, deps.control.s, run.target, leaf, job)
     await becomeAuthor(client, deps.control.s, run.target)
     await checkOperators(client, run.target)
-    await prepareSession(client, run.target, leaf, run.options.synchronousCommit)
-    loop = new SliceLoop(deps, run, job, { ...lease, leaf }, client, brake, log, faults)
+    const longest = longestBatch.server * deps.timings.statementSeconds
+    await prepareSession(client, run.target, leaf, run.options.synchronousCommit, longest)
+    const locking = { ...run, target: { ...run.target, rowLock } }
+    loop = new SliceLoop(deps, locking, job, { ...lease, leaf }, client, brake, log, counted)
     return { release: await loop.work(stop), loop }
   } catch (error) {
     if (client && leaf && isNoTable(error)) {
@@ -127,34 +136,36 @@ async function workLease(
       if (!now) return { release: await closeGone(deps, lease, log), loop }
       if (now.schema !== leaf.schema || now.table !== leaf.table) return { release: atOnce, loop }
     }
+    // In a row: what passed under this lease began a new one.
+    const wait = (cause: unknown, held: string | null, passed = false): Release => {
+      const attempts = passed ? 0 : lease.attempts
+      log.warn({ err: cause, attempts: attempts + 1 }, 'turned away: the range is tried again')
+      return { ...waitAfter(cause, held, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size }
+    }
+    if (error instanceof NoRowPasses) return { release: wait(error.cause, error.wait, loop?.hasPassed), loop }
     const fault = faultOf(error)
-    const answer = answerTo(error)
+    const answer = faults[fault]
     deps.metrics.batchFaults.inc({ job_name: run.job, fault })
-    faults[fault] = (faults[fault] ?? 0) + 1
-    if (answer === 'hold' || answer === 'halve') {
+    counted[fault] = (counted[fault] ?? 0) + 1
+    if (answer === 'hold' || answer === 'halve' || answer === 'leave') {
       // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.
-      if (answer === 'hold') broken = error as Error
-      // In a row: a batch that committed under this lease began a new one.
-      const attempts = loop?.hasCommitted ? 0 : lease.attempts
-      log.warn({ err: error, fault, attempts: attempts + 1 }, 'batch turned away: the range is tried again')
-      return {
-        release: { ...waitAfter(error, fault, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size },
-        loop,
-      }
+      if (answer === 'hold' || endsItsSession(error)) broken = error as Error
+      return { release: wait(error, null, loop?.hasCommitted), loop }
     }
     await failRun(deps, run, lease, error, log)
     return { release: atOnce, loop }
   } finally {
-    client?.release(broken)
+    client?.release(broken ?? loop?.sessionEnded)
   }
 }
 
 /** The range waits, longer each time in a row, and says why. It never fails its run: trouble of this kind is not the job's. */
-function waitAfter(error: unknown, fault: Fault, ordinal: number, attempts: number, backoff: Backoff): Release {
+function waitAfter(error: unknown, held: string | null, ordinal: number, attempts: number, backoff: Backoff): Release {
+  const fault = faultOf(error)
   const wakeAfterSeconds = backoffSeconds(backoff, attempts, Math.random())
   const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
   const throttle = {
-    reason: `Range ${ordinal} waits ${wakeAfterSeconds.toFixed(1)} s and is tried again${times}: ${describeFault(error)} [${sqlstateOf(error) ?? fault}].`,
+    reason: `Range ${ordinal} waits ${wakeAfterSeconds.toFixed(1)} s and is tried again${times}: ${describeFault(error)}${held ? ` (${held})` : ''} [${sqlstateOf(error) ?? fault}].`,
     signal: fault,
     value: attempts + 1,
     limit: null,

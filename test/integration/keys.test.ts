@@ -962,7 +962,7 @@ inDatabase('the plan of a batch', () => {
     }
     const client = await engine.pool.connect()
     try {
-      await prepareSession(client, target, leaf, 'off')
+      await prepareSession(client, target, leaf, 'off', 12)
       const [low, high] = [10_000, 90_000].map((id) => `'{${target.key.map((key) => (key.name === 'id' ? id : 1))}}'`)
       await client.query(
         `PREPARE explained (text, int, bigint, text[], text[], int, float8, float8, float8, jsonb) AS ${text}`,

@@ -30,7 +30,7 @@ function workOff(
     } else if (alone) {
       aside.push(cursor)
       cursor += 1
-      bisection.setAside()
+      bisection.passedOver()
     } else bisection.failed(limit)
   }
   return { done, aside, statements, scanned }
@@ -79,7 +79,7 @@ test('without bad rows it is not in the way, and behind them it is out of the wa
   bisection.failed(2)
   bisection.passed(1, 5000)
   expect(bisection.limit(5000)).toBe(1)
-  bisection.setAside()
+  bisection.passedOver()
   for (let windows = 0; windows < 20 && bisection.narrowed; windows += 1) bisection.passed(bisection.limit(5000), 5000)
   expect([bisection.limit(5000), bisection.narrowed]).toEqual([5000, false])
 })

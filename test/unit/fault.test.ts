@@ -3,11 +3,11 @@ import { assert, property, stringMatching } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { backoffSeconds, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
 import { messageOf, Problem } from '../../src/core/errors.ts'
-import { answerTo, describeFault, faultOf, faults, isOutage } from '../../src/core/fault.ts'
+import { answerTo, describeFault, faultOf, faults, isAboutValues, isOutage, lockedPlace } from '../../src/core/fault.ts'
 import { timings } from '../../src/core/timings.ts'
 
 /** What the driver throws for an error of Postgres. */
-const coded = (code: string, fields: { routine?: string; position?: string } = {}) =>
+const coded = (code: string, fields: { routine?: string; position?: string; where?: string } = {}) =>
   Object.assign(new Error('from Postgres'), { severity: 'ERROR', code, ...fields })
 /** What Node throws for one of the system. */
 const ofNode = (code: string) => Object.assign(new Error(`connect ${code}`), { code, errno: -111, syscall: 'connect' })
@@ -16,12 +16,52 @@ describe('a fault in a batch', () => {
   test.for([
     ['40001', 'serialization'],
     ['40P01', 'deadlock'],
-    ['55P03', 'lock-timeout'],
     ['57014', 'statement-timeout'],
     ['25P04', 'statement-timeout'],
     ['53200', 'out-of-memory'],
   ])('%s is %s: the same window again, with fewer rows', ([code, fault]) => {
     expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual([fault, 'halve'])
+  })
+
+  test('55P03 is lock-timeout: the rows that wait are left for later', () => {
+    expect([faultOf(coded('55P03')), answerTo(coded('55P03'))]).toEqual(['lock-timeout', 'leave'])
+    // Raised by a function, it is no lock that the server knows of.
+    expect(answerTo(coded('55P03', { routine: 'exec_stmt_raise' }))).toBe('bisect')
+  })
+
+  test('no answer in time is a statement timeout, and not a lost connection', () => {
+    const overdue = new Error('Query read timeout')
+    expect([faultOf(overdue), answerTo(overdue)]).toEqual(['statement-timeout', 'halve'])
+    expect(describeFault(overdue)).toContain('deferred constraints and triggers')
+  })
+
+  test('what the server says inside a function may be about the row that it was called for', () => {
+    for (const code of ['08006', '28P01', '53100', '58030', '25006']) {
+      const where = 'PL/pgSQL function f() line 1 at PERFORM'
+      expect(answerTo(coded(code, { where })), code).toBe('bisect')
+      expect(answerTo(coded(code, { routine: 'exec_stmt_raise' })), code).toBe('bisect')
+      expect(isOutage(coded(code, { where })), code).toBe(false)
+    }
+    // A session that is ended is no row's, unless a function says so itself.
+    expect(answerTo(coded('57P01', { where: 'PL/pgSQL function f() line 1 at PERFORM' }))).toBe('hold')
+    expect(answerTo(coded('57P01', { routine: 'exec_stmt_raise' }))).toBe('bisect')
+  })
+
+  test.for([
+    ['54000', 'PreCommit_Notify'], // the queue of notifications is full
+    ['54000', 'GetNewTransactionId'], // transaction numbers run out
+    ['54000', 'GetNewMultiXactId'],
+    ['53200', 'LockAcquireExtended'], // the table of locks is full
+  ])('%s from %s is the server’s: the range waits', ([code, routine]) => {
+    const error = coded(code as string, { routine: routine as string })
+    expect([faultOf(error), answerTo(error)]).toEqual(['resources', 'hold'])
+  })
+
+  test('errors about values are told from those that all rows might meet alike', () => {
+    for (const code of ['22012', '23505', '21000', '2F005', '44000', '40002'])
+      expect(isAboutValues(coded(code)), code).toBe(true)
+    for (const code of ['42704', '54000', 'P0001', 'U0001', '08006', 'HV000'])
+      expect(isAboutValues(coded(code)), code).toBe(false)
   })
 
   test.for([
@@ -122,6 +162,7 @@ describe('a fault in a batch', () => {
     )[0] as string
     const words = {
       halve: 'same window, half the rows',
+      leave: 'the rows that wait are found and left for later',
       hold: 'the range waits',
       bisect: 'the rows that fail by themselves are found and set aside',
       stop: 'the run fails, with the reason',
@@ -131,6 +172,15 @@ describe('a fault in a batch', () => {
       done,
     ])
     expect(told).toEqual(Object.entries(faults).map(([fault, answer]) => [fault, words[answer]]))
+  })
+
+  test('a lock that was waited for is named by tuple and relation, without the statements around it', () => {
+    const where =
+      'while locking tuple (0,5) in relation "customers"\nSQL statement "SELECT 1 FROM x WHERE a = \'secret\'"'
+    expect(describeFault(coded('55P03', { where }))).toBe(
+      'from Postgres (while locking tuple (0,5) in relation "customers")',
+    )
+    expect(lockedPlace(coded('55P03', { where: 'SQL statement "SELECT \'secret\'"' }))).toBeNull()
   })
 
   test('what is said of it leaves the contents of a row out', () => {

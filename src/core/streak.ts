@@ -1,0 +1,52 @@
+/** So many rows that fail alone with one error, and none that passes between them: then it is not the rows. */
+const mostAlike = 5
+/** Rows that wait for locks often lie together, as the children of one parent do; each costs little. */
+const mostWaiting = 64
+/** After a wait that changed nothing, as many rows are tried as there were waits; but no more than this, and for locks a multiple of it. */
+const mostRetried = 16
+const waitingPerAttempt = 8
+
+/**
+ * Tells trouble that all rows meet alike from trouble of single rows: by rows that fail alone, one after the other, with one
+ * and the same error.
+ */
+export class Streak {
+  /** Waits in a row so far that ended in no row having passed. */
+  readonly #attempts: number
+  #anyPassed = false
+  #name = ''
+  #length = 0
+  #verdict: unknown = null
+
+  constructor(attempts: number) {
+    this.#attempts = attempts
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** The error that is not the rows', once it is known. */
+  get verdict(): unknown {
+    return this.#verdict
+  }
+
+  /** A row failed alone, with an error that goes by this name; or it waited for a lock. */
+  failed(error: unknown, name: string, waited: boolean): void {
+    this.#length = name === this.#name ? this.#length + 1 : 1
+    this.#name = name
+    if (this.#length >= this.#most(waited)) this.#verdict = error
+  }
+
+  /** A row passed. */
+  passed(): void {
+    this.#anyPassed = true
+    this.#length = 0
+    this.#name = ''
+  }
+
+  #most(waited: boolean): number {
+    if (this.#attempts === 0 || this.#anyPassed) return waited ? mostWaiting : mostAlike
+    return Math.min(mostRetried, this.#attempts) * (waited ? waitingPerAttempt : 1)
+  }
+}
