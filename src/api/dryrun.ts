@@ -99,7 +99,7 @@ async function rolledBack<T>({ engine }: Site, work: (client: PoolClient) => Pro
 async function rehearse(client: PoolClient, { control: { s, schema } }: Site, prepared: Prepared): Promise<Seen> {
   const { job, ranges, run: newRun } = prepared
   const { target, options } = newRun
-  await prepareSession(client, target, ranges[0]?.leaf ?? null, options.synchronousCommit)
+  await prepareSession(client, target, ranges[0]?.leaf ?? null, options.synchronousCommit, leaseSeconds)
   const author = <T>(work: () => Promise<T>) => asAuthor(client, s, target, work)
   const places = await author(() => findPlaces(client, target, job, ranges, windowsAtMost, rowsOfWindow))
   const windows = spread(places.windows)

@@ -107,7 +107,7 @@ export class Rehearsal {
         const values = [fault.key, fault.sqlstate, fault.message]
         const text = setAsideSql(this.#s, tableSql(this.#run.target, lease.leaf), bounds, 'running')
         result = unfenced(await runBatch(this.#client, { text, values }, input))
-        bisection.setAside()
+        bisection.passedOver()
       }
       cursor = result.cursor
       sums.scanned += result.scanned
