@@ -343,7 +343,7 @@ export const run = dashboard({
           stacked: true,
           noValue: 'no live run',
           alerts: ['BackfillRunDoesNotEnd'],
-          queries: [{ expr: `${ranges('stragglers|residual')} > 0`, legend: '{{kind}} {{state}} {{database}}' }],
+          queries: [{ expr: `${ranges('stragglers|residual|pages')} > 0`, legend: '{{kind}} {{state}} {{database}}' }],
         }),
         curves({
           title: 'Checks begun again',

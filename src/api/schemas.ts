@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { faultNames } from '../core/fault.ts'
 import { partialRunOptions, runOptions } from '../core/options.ts'
 import { pauseKinds } from '../core/pause.ts'
+import { rangeKinds } from '../core/ranges.ts'
 import { runStatuses } from '../core/run.ts'
 import { strictObject } from '../core/strict.ts'
 import { storable } from '../core/text.ts'
@@ -167,7 +168,7 @@ export const rangeSchema = z
   .object({
     database: databaseName.optional(),
     ordinal: z.int(),
-    kind: z.enum(['keys', 'stragglers', 'residual']),
+    kind: z.enum(rangeKinds),
     partition: z.string().nullable().describe('The partition that it is a slice of; null where the table has none'),
     lower: key,
     upper: key,

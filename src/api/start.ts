@@ -122,9 +122,9 @@ export async function currentFingerprint(deps: Site, run: Run, accept: boolean):
     )
   }
   const target = await withEngine(deps, (client) => inspectTarget(client, deps.control.s, job))
-  // Settings and the row lock are looked at with each lease.
-  const place = ({ estimatedRows: _rows, settings: _settings, rowLock: _rowLock, ...where }: Target) =>
-    hashParams(where)
+  // Each lease looks whether the columns of the key are what they were, and how strong a lock the rows need.
+  const place = ({ schema, table, oid, key, partitioned }: Target) =>
+    hashParams({ schema, table, oid, key: key.map(({ name }) => name), partitioned })
   if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
   throw new Problem(
     'conflict',

@@ -8,6 +8,8 @@ export interface RangeState {
   readonly done: boolean
   /** A worker holds it, or a ticket for it is out. */
   readonly taken: boolean
+  /** Some of it has been passed. */
+  readonly begun: boolean
   /** It met trouble, or was told to, and is not to be woken yet. */
   readonly waiting: boolean
 }
@@ -39,8 +41,8 @@ export type Step =
 export const mostVerifyRounds = 5
 
 /**
- * The order of a run: its key ranges, then the stragglers, then the residual check, and from there either to the end
- * or back to the ranges and stragglers that the check wrote down.
+ * The order of a run: its key ranges, then the stragglers, then the checks, by keys and by pages, and from there either to the end
+ * or back to the ranges and stragglers that a check wrote down.
  */
 export function nextStep(run: RunState): Step {
   const open = (kind: RangeKind) => run.ranges.filter((range) => range.kind === kind && !range.done)
@@ -56,6 +58,8 @@ export function nextStep(run: RunState): Step {
     const residual = open('residual')
     if (residual.length > 0) return dispatch(run, residual)
     const found = run.stragglers + run.leftovers
+    const pages = open('pages')
+    if (pages.length > 0 && goesByPages(run, found)) return dispatch(run, pages)
     if (found === 0) return endOf(run)
     if (run.verifyRounds < mostVerifyRounds) return event('leftover')
     return event(
@@ -64,6 +68,14 @@ export function nextStep(run: RunState): Step {
     )
   }
   return { kind: 'dispatch', ordinals: [] }
+}
+
+/**
+ * The check by pages follows one by keys that found nothing: else it would find the same rows again. Before the run is given up it is
+ * made all the same: it may be the index that is wrong, so that the rows are found and never done.
+ */
+function goesByPages({ ranges, verifyRounds }: RunState, found: number): boolean {
+  return found === 0 || verifyRounds >= mostVerifyRounds || ranges.some(({ kind, begun }) => kind === 'pages' && begun)
 }
 
 /** All is done and checked but what is in quarantine. */

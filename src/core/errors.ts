@@ -27,6 +27,9 @@ export class Problem extends Error {
   }
 }
 
+/** The index that windows are read by is gone: its run waits until there is one again. */
+export class IndexLost extends Problem {}
+
 /** The message of anything that was thrown, for places that only have room for words. */
 export function messageOf(error: unknown): string {
   // Node gives an AggregateError (a refused connection on both ::1 and 127.0.0.1) an empty message.

@@ -1,4 +1,4 @@
-import { messageOf, Problem } from './errors.ts'
+import { IndexLost, messageOf, Problem } from './errors.ts'
 
 /**
  * What is done about a fault in a batch.
@@ -24,6 +24,7 @@ export const faults = {
   resources: 'hold',
   authentication: 'hold',
   system: 'hold',
+  'no-index': 'hold',
   data: 'bisect',
   job: 'stop',
 } as const satisfies Readonly<Record<string, Answer>>
@@ -67,6 +68,7 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   44: 'data', // with_check_option_violation
   54: 'data', // program_limit_exceeded: this row's value is too large for an index, or nested too deep
   HV: 'data', // fdw_error: a trigger writes this row to a foreign table
+  EK001: 'job', // our own: halt() of the control schema
   P0: 'data', // plpgsql_error: a function or a trigger raises
 }
 
@@ -108,6 +110,7 @@ const sessionStart = new Set(['InitPostgres', 'CheckMyDatabase'])
 
 /** Tells what kind of fault was thrown. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
 export function faultOf(error: unknown): Fault {
+  if (error instanceof IndexLost) return 'no-index'
   if (error instanceof Problem || defects.some((defect) => error instanceof defect)) return 'job'
   const sqlstate = sqlstateOf(error)
   const { routine = '', position } = error as { routine?: string; position?: string }

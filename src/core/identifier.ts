@@ -52,3 +52,8 @@ export function quoteTableName(name: TableName): string {
   const table = quoteIdentifier(name.table)
   return name.schema === null ? table : `${quoteIdentifier(name.schema)}.${table}`
 }
+
+/** The one function that quotes a text into a statement; the same under every `standard_conforming_strings`. */
+export function quoteLiteral(text: string): string {
+  return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+}

@@ -27,6 +27,20 @@ export interface KeyOperators {
   readonly operand: string
 }
 
+/**
+ * What a key column was when the run was accepted. A cursor says where a range stands only as long as the column's values are
+ * ordered, and written, as they were then.
+ */
+export interface KeyShape {
+  /** Its number: a name may pass to another column. */
+  readonly attnum: number
+  readonly typid: string
+  readonly typmod: number
+  readonly collation: string
+  /** The definition and the version of the collation, where its order is a locale's and may change with a library; else null. */
+  readonly locale: string | null
+}
+
 /** A partition that holds rows itself. Its names may change, its oid does not. */
 export interface Leaf {
   readonly schema: string
@@ -41,6 +55,10 @@ export interface Target {
   /** Another table of the same name is another target. */
   readonly oid: string
   readonly key: readonly KeyColumn[]
+  /** In the order of the key. */
+  readonly shape: readonly KeyShape[]
+  /** The order of the key is a locale's: the index may be out of order after an upgrade of the system. */
+  readonly byLocale: boolean
   /** Its rows lie in partitions: each has ranges of its own. */
   readonly partitioned: boolean
   /**
@@ -55,4 +73,33 @@ export interface Target {
   readonly settings?: Settings
   /** Rows in the table by its statistics, or counted where it has none. */
   readonly estimatedRows: number
+}
+
+/** Types of Postgres' own whose values keep their order and their text when one is made of the other. */
+const bigint = '20'
+const smallint = '21'
+const integer = '23'
+const text = '25'
+const varchar = '1043'
+const numeric = '1700'
+const families: ReadonlyArray<readonly string[]> = [
+  [smallint, integer, bigint, numeric],
+  [varchar, text],
+]
+
+/** Whether a column that was `before` when the run was accepted still orders and writes each value as it did. */
+export function keepsOrder(before: KeyShape, now: KeyShape): boolean {
+  if (before.attnum !== now.attnum || before.collation !== now.collation) return false
+  if (before.locale !== null && before.locale !== now.locale) return false
+  if (before.typid === now.typid) return before.typmod === now.typmod || cutsNothing(before, now)
+  // A fraction would be rounded: its row has another key then.
+  if (before.typid === numeric) return false
+  return (
+    families.some((family) => family.includes(before.typid) && family.includes(now.typid)) && cutsNothing(before, now)
+  )
+}
+
+/** Without a length, or with a greater one. Of the other types a length may round values. */
+function cutsNothing(before: KeyShape, now: KeyShape): boolean {
+  return now.typmod === -1 || (now.typid === varchar && before.typmod !== -1 && now.typmod >= before.typmod)
 }

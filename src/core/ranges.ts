@@ -2,10 +2,16 @@ import type { Cursor, Leaf } from './key.ts'
 
 /**
  * What a range is for. `keys` is a slice of the key space; `stragglers` are the rows written down as locked by others;
- * `residual` is the reading pass that proves the end. They are worked off in this order.
+ * `residual` is the reading pass that proves the end; `pages` is a second one, which goes by the file and not by the key, and whose
+ * bounds are numbers of pages. They are worked off in this order.
  */
-export const rangeKinds = ['keys', 'stragglers', 'residual'] as const
+export const rangeKinds = ['keys', 'stragglers', 'residual', 'pages'] as const
 export type RangeKind = (typeof rangeKinds)[number]
+
+/** Whether ranges of a kind are read and not changed. */
+export function isCheck(kind: RangeKind): boolean {
+  return kind === 'residual' || kind === 'pages'
+}
 
 /** A slice of the key space: above `lower`, up to and including `upper`; null is unbounded. */
 export interface KeyRange {
@@ -40,4 +46,10 @@ export function residualRanges(ranges: readonly KeyRange[], hasPredicate: boolea
 /** Every third of them first, then those between: so that the first few are of all parts of a list. */
 export function spread<T>(items: readonly T[]): T[] {
   return [0, 1, 2].flatMap((first) => items.filter((_, index) => index % 3 === first))
+}
+
+/** The ranges of the check by pages: one for each file, to be split as it is worked on. */
+export function pageRanges(residual: readonly KeyRange[]): KeyRange[] {
+  const files = new Map(residual.map(({ leaf }) => [leaf?.oid, leaf]))
+  return [...files.values()].map((leaf) => ({ leaf, lower: null, upper: null }))
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ClientBase, QueryConfig } from 'pg'
+import { Problem } from '../core/errors.ts'
 import type { Cursor } from '../core/key.ts'
 import type { CompiledSql } from '../core/sql.ts'
 
@@ -62,9 +63,16 @@ export async function runBatch(
     values: batchValues(statement, input),
     ...(input.withinSeconds === undefined ? {} : { query_timeout: input.withinSeconds * 1000 }),
   }
-  const { rows } = await client.query<Omit<BatchResult, 'seconds'>>(query)
+  const { rows } = await client.query<Omit<BatchResult, 'seconds'>>(query).catch(raised)
   const [row] = rows
   return row ? { ...row, seconds: (performance.now() - began) / 1000 } : null
+}
+
+/** What the statement itself raises, by functions of the control schema: a problem to tell, or a fence that was shut. */
+function raised(error: { code?: string; message: string }): { rows: [] } {
+  if (error.code === 'EK001') throw new Problem('conflict', error.message, {}, { cause: error })
+  if (error.code === 'EK002') return { rows: [] }
+  throw error
 }
 
 /** The values of a batch statement in their order. */

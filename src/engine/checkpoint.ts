@@ -23,8 +23,8 @@ const p = batchParameters
 /**
  * The fence: the range's row, locked, if it is still ours and its run may be worked on: not stopped, and not held by pace. Pausing and cancelling raise the
  * epoch under this same lock, so they wait for a batch in flight, and a batch that comes after them finds no row here.
- * The cursor is compared as well: a batch that we gave up for lost may have committed after all. And so is what the table's name
- * means: another table may be put in its place between two batches, and Postgres then reads the statement anew.
+ * The cursor is compared as well: a batch that we gave up for lost may have committed after all. And so is what the table was
+ * when the lease began: see unchanged.ts.
  */
 export function fenceSql(s: string, table: TableSql, status: 'running' | 'verifying'): string {
   return `_ek_fence AS MATERIALIZED (
@@ -60,10 +60,11 @@ export interface CheckpointValues {
 
 /**
  * The checkpoint: cursor, counters and the renewed lease, in the batch's own statement; then the row that is returned,
- * or none when the fence was not passed. The rows of the last few seconds fade by the clock: their sum over all ranges of a
+ * or none when the fence was not passed. That is asked first of all, before any trigger fires: those that fire for a statement would do so
+ * without a row, and what they do would be committed. The rows of the last few seconds fade by the clock: their sum over all ranges of a
  * run tells its rate, whichever of them are worked on at the moment.
  */
-export function checkpointSql(s: string, values: CheckpointValues): string {
+export function checkpointSql(s: string, table: TableSql, values: CheckpointValues): string {
   const still = `pg_catalog.clock_timestamp() ${minus} coalesce(r.checkpointed_at, pg_catalog.clock_timestamp())`
   const quiet = `greatest('0'::pg_catalog.float8, extract(epoch FROM ${still})::pg_catalog.float8)`
   const fade = `pg_catalog.exp(${quiet} ${over} ('-${rateWindowSeconds}'::pg_catalog.float8))`
@@ -76,6 +77,7 @@ export function checkpointSql(s: string, values: CheckpointValues): string {
     UPDATE ${s}.ranges r SET
       cursor = coalesce(c.cursor, r.cursor), done = c.ended,
       rows_scanned = r.rows_scanned ${plus} c.scanned, rows_done = r.rows_done ${plus} c.done, rows_gone = r.rows_gone ${plus} c.gone,
+      rows_left = r.rows_left ${plus} c."left",
       batches = r.batches ${plus} 1, batch_size = ${p.limit},${values.trouble ? '' : ' attempts = 0, throttle = NULL,'}
       throttled_ms = r.throttled_ms ${plus} ${p.throttledMs},
       recent_rows = (r.recent_rows ${times} ${fade}) ${plus} ((${passed})::pg_catalog.float8),
@@ -85,5 +87,5 @@ export function checkpointSql(s: string, values: CheckpointValues): string {
     RETURNING r.cursor, _ek_fence._ek_version::int AS version
   )
   SELECT k.cursor, k.version, c.ended, c.scanned, c.matched, c.done, c."left", c.gone, c.still
-  FROM _ek_checkpoint k, _ek_counts c`
+  FROM _ek_checkpoint k, _ek_counts c WHERE CASE WHEN ${fencePassed} THEN true ELSE ${s}.fence_shut(${table.regclass}, (SELECT pg_catalog.count(*) FROM _ek_fence)) END`
 }

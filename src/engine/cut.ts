@@ -7,6 +7,7 @@ import type { TableSql } from './table.ts'
 const sampledPages = 500
 /** Where the slice turns out to be a small part of the table. */
 const moreSampledPages = 5000
+const leastPagesPerPart = 5000
 /** With fewer values in a part, parts of one size would be chance. */
 const leastPerPart = { histogram: 2, sample: 20 } as const
 
@@ -27,6 +28,17 @@ export async function cutSlice(client: ClientBase, table: TableSql, slice: Slice
   if (keys.length > 0) return keys
   const sampled = await sampledKeys(client, table, slice, parts, sampledPages)
   return sampled.length > 0 ? sampled : sampledKeys(client, table, slice, parts, moreSampledPages)
+}
+
+/** Numbers of pages that cut what is left of a file into so many equal parts; none where that is not worth it. */
+export async function cutPages(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+  const { rows } = await client.query<{ pages: number }>(
+    `SELECT (pg_catalog.pg_relation_size(${table.regclass}) ${over} pg_catalog.current_setting('block_size')::bigint)::pg_catalog.float8 AS pages`,
+  )
+  const from = Number(slice.lower?.[0] ?? 0)
+  const each = Math.floor((Number(slice.upper?.[0] ?? rows[0]?.pages ?? 0) - from) / parts)
+  if (each < leastPagesPerPart) return []
+  return Array.from({ length: parts - 1 }, (_, index) => [String(from + each * (index + 1))])
 }
 
 /** The keys at every so many rows ahead in a slice, so many of them or as many as it has: exact, by reading up to there. */

@@ -11,6 +11,8 @@ import { findMeant, kindFinding } from './kinds.ts'
 import { checkLeaves, type LeafRow, listLeaves } from './leaves.ts'
 import { checkRules } from './rules.ts'
 import { checkStatements } from './statements.ts'
+import { checkMoves } from './moves.ts'
+import { checkCollations, findUnfindable, outOfOrder, readOrder, shapeOf } from './order.ts'
 import { tableSql } from './table.ts'
 
 interface TableRow {
@@ -55,12 +57,15 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   const indexes = await listIndexes(client, table.oid)
   const written = job.set.map(([name]) => name)
   const leaves = table.kind === 'p' ? await listLeaves(client, s, table, written) : []
+  const order = await readOrder(client, table.oid, keyOf(job, indexes))
   const findings = [
     ...checkTable(table, s, job.table),
     ...checkLeaves(leaves),
     ...(await checkRules(client, [table, ...leaves])),
     ...checkSet(job, columns),
     ...checkKey(job, columns, indexes),
+    ...(await checkMoves(client, table.oid, written, keyOf(job, indexes))),
+    ...checkCollations(order, job.table),
   ]
   if (findings.length > 0) throw refusal(job, findings)
 
@@ -70,6 +75,8 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     table: table.table,
     oid: table.oid,
     key: await readKey(client, s, table.oid, key),
+    shape: order.map(shapeOf),
+    byLocale: order.some(({ locale }) => locale !== null),
     settings: settingsFor(await readOwnSettings(client), await readHeld(client, table.oid, key)),
     partitioned: table.kind === 'p',
     rowLock: touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
@@ -80,6 +87,9 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     return checkStatements(client, s, target, job, leaves)
   })
   if (faults.length > 0) throw refusal(job, faults)
+  if (target.byLocale && (await findUnfindable(client, tableSql(target)))) {
+    throw refusal(job, [`Of the key (${order.map(({ name }) => name).join(', ')}) ${outOfOrder}`])
+  }
   return { ...target, estimatedRows: await estimateRows(client, target) }
 }
 
@@ -136,7 +146,7 @@ async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]
   return rows
 }
 
-async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
+export async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
   const { rows } = await client.query<IndexRow>(
     `SELECT quote_ident(c.relname) AS name, i.indisprimary AS primary, k.columns,
        i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS identifies,
@@ -162,6 +172,15 @@ async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]>
     [oid],
   )
   return rows
+}
+
+/** Whether an index gives the rows in the order of exactly this key. */
+export function orders(index: IndexRow, key: readonly string[]): boolean {
+  return isOn(index, key) && index.faults.length === 0
+}
+
+function isOn({ columns }: IndexRow, key: readonly string[]): boolean {
+  return columns.length === key.length && key.every((name, i) => columns[i] === name)
 }
 
 function checkTable(table: TableRow, s: string, name: string): string[] {
@@ -236,14 +255,12 @@ function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: read
     )
   }
   const named = `(${key.join(', ')})`
-  const exact = indexes.filter(
-    (index) => index.columns.length === key.length && key.every((name, i) => index.columns[i] === name),
-  )
+  const exact = indexes.filter((index) => isOn(index, key))
   if (exact.length === 0) {
     findings.push(
       `No index is on exactly ${named}, in this order: CREATE UNIQUE INDEX CONCURRENTLY ON ${job.table} ${named}.`,
     )
-  } else if (!exact.some((index) => index.faults.length === 0)) {
+  } else if (!exact.some((index) => orders(index, key))) {
     findings.push(
       ...exact.map(
         (index) =>

@@ -25,7 +25,7 @@ export function leaveSql(s: string, table: TableSql, bounds: Bounds, status: 'ru
       INSERT INTO ${s}.stragglers (run_id, key, leaf, failures)
       SELECT ${p.runId}, ${table.keyArray('w')}, (SELECT _ek_leaf FROM _ek_fence), ${row.failures}
       FROM _ek_window w WHERE ${isMeant(table.keyArray('w'))} RETURNING key
-    ), ${leftSql(s, '(SELECT key FROM _ek_left)', countLeft)}`
+    ), ${leftSql(s, table, '(SELECT key FROM _ek_left)', countLeft)}`
 }
 
 /** Passes over a straggler that was tried alone, if it is still the next one. It waits longer each time. */
@@ -36,7 +36,7 @@ export function leaveStragglerSql(s: string, table: TableSql): string {
         retry_at = pg_catalog.clock_timestamp() ${plus} pg_catalog.make_interval(secs => least('${most}'::pg_catalog.float8,
           '${first}'::pg_catalog.float8 ${times} pg_catalog.power('2'::pg_catalog.float8, least(x.attempts, 32)::pg_catalog.float8)))
       WHERE ${fencePassed} AND x.id ${eq} (${nextStragglerSql(s)}) AND ${isMeant('x.key')} RETURNING x.id
-    ), ${leftSql(s, '(SELECT ARRAY[id::pg_catalog.text] FROM _ek_left)', '0')}`
+    ), ${leftSql(s, table, '(SELECT ARRAY[id::pg_catalog.text] FROM _ek_left)', '0')}`
 }
 
 /** Waiting for a lock can be told of a row without its key: it is only put off. */
@@ -65,7 +65,7 @@ export async function lockRow(client: ClientBase, table: TableSql, key: Cursor):
 }
 
 /** Leaving a row behind is no sign that the trouble is over: what is told of it stays. */
-function leftSql(s: string, cursor: string, scanned: string): string {
+function leftSql(s: string, table: TableSql, cursor: string, scanned: string): string {
   const nothing: Omit<CheckpointValues, 'cursor' | 'matched' | 'left' | 'scanned'> = {
     ended: 'false',
     done: '0',
@@ -73,5 +73,5 @@ function leftSql(s: string, cursor: string, scanned: string): string {
     still: "'[]'::jsonb",
     trouble: 'stays',
   }
-  return checkpointSql(s, { ...nothing, cursor, scanned, matched: `(${countLeft})`, left: countLeft })
+  return checkpointSql(s, table, { ...nothing, cursor, scanned, matched: `(${countLeft})`, left: countLeft })
 }

@@ -45,7 +45,7 @@ export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, 1, (SELECT _ek_leaf FROM _ek_fence)
       FROM _ek_window w WHERE ${table.keyArray('w')} ${eq} ${fault.key}
       ${onceMore} RETURNING 1
-    ), ${asideSql(s, `(SELECT ${fault.key} FROM _ek_aside)`)}`
+    ), ${asideSql(s, table, `(SELECT ${fault.key} FROM _ek_aside)`, status)}`
 }
 
 /** Sets a straggler aside, if it is still the next one of the sweep. */
@@ -58,7 +58,7 @@ export function setStragglerAsideSql(s: string, table: TableSql): string {
       INSERT INTO ${s}.quarantine AS q (run_id, key, sqlstate, message, attempts, since, leaf)
       SELECT ${p.runId}, ${fault.key}, ${fault.sqlstate}, ${fault.message}, pg_catalog.max(failures) ${plus} 1, pg_catalog.min(since), pg_catalog.max(leaf) FROM _ek_struck HAVING pg_catalog.count(*) ${more} 0
       ${onceMore} RETURNING 1
-    ), ${asideSql(s, '(SELECT ARRAY[id::pg_catalog.text] FROM _ek_struck)')}`
+    ), ${asideSql(s, table, '(SELECT ARRAY[id::pg_catalog.text] FROM _ek_struck)', 'running')}`
 }
 
 /**
@@ -79,10 +79,12 @@ export function setAwayAsideSql(s: string, table: TableSql): string {
 }
 
 /** The checkpoint of a statement that did nothing but set a row aside, if it did: `_ek_aside`. */
-function asideSql(s: string, cursor: string): string {
+function asideSql(s: string, table: TableSql, cursor: string, status: 'running' | 'verifying'): string {
   const aside = 'SELECT pg_catalog.count(*) FROM _ek_aside'
-  const nothing = { ended: 'false', done: '0', left: '0', gone: '0', still: "'[]'::pg_catalog.jsonb" }
-  return checkpointSql(s, { cursor, scanned: aside, matched: aside, ...nothing })
+  const nothing = { ended: 'false', done: '0', gone: '0', still: "'[]'::pg_catalog.jsonb" }
+  // A check has found it; of a window it was passed over.
+  const left = status === 'verifying' ? aside : '0'
+  return checkpointSql(s, table, { cursor, scanned: aside, matched: aside, left, ...nothing })
 }
 
 /** A row that was set aside before keeps its place, and is counted. */

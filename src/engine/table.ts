@@ -1,20 +1,26 @@
-import { quoteIdentifier, quoteTableName } from '../core/identifier.ts'
+import { quoteIdentifier, quoteLiteral, quoteTableName } from '../core/identifier.ts'
 import type { KeyColumn, KeyOperators, Leaf, Target } from '../core/key.ts'
 import { eq, item } from './operators.ts'
+import { unchangedSql } from './unchanged.ts'
 
 /**
  * A target table's names as statements need them. A job's author writes columns bare or by the table's own name, so no
  * statement may give the table an alias; our own names begin with `_ek_` to stay out of the author's way.
  */
 export interface TableSql {
-  /** `"schema"."table"`, or a partition under the table's name */
+  /**
+   * `ONLY "schema"."table"`, or a partition under the table's name. A place in the file names a row in each inheritance child;
+   * a table that is partitioned has rows in its partitions alone.
+   */
   readonly from: string
   /** Where the rows lie. */
   readonly place: Leaf
   /** The same as Postgres knows it: `'"schema"."table"'::pg_catalog.regclass` */
   readonly regclass: string
-  /** Whether that name still means the table, or partition, that it did; constant, so that it costs a batch nothing. */
+  /** Whether that is still the table, or partition, that it was, with the same key in the same order. */
   readonly isOurs: string
+  /** Of a row, whether the index does not find it by its key. */
+  readonly isUnfindable: string
   readonly columns: readonly KeyColumn[]
   /** The strength of the row lock. */
   readonly rowLock: Target['rowLock']
@@ -45,7 +51,9 @@ export interface TableSql {
 /** With a leaf, the statements see only this partition, and the author's SQL still finds the table's name. */
 export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
   const name = quoteIdentifier(target.table)
-  const keys = target.key.map((column) => `${name}.${quoteIdentifier(column.name)}`)
+  const source = `${leaf || !target.partitioned ? 'ONLY ' : ''}${quoteTableName(leaf ?? target)}`
+  const columns = target.key.map((column) => quoteIdentifier(column.name))
+  const keys = columns.map((column) => `${name}.${column}`)
   const keyNames = target.key.map((_, index) => `_ek_k${index + 1}`)
   const typedKeys = (array: string) => target.key.map((column, index) => `(${array})[${index + 1}]::${column.type}`)
   const regclass = `${quoteLiteral(quoteTableName(leaf ?? target))}::pg_catalog.regclass`
@@ -57,10 +65,15 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
       )
       .join(' AND ')
   return {
-    from: leaf ? `${quoteTableName(leaf)} AS ${name}` : quoteTableName(target),
+    from: leaf ? `${source} AS ${name}` : source,
     place: leaf ?? target,
     regclass,
-    isOurs: `${regclass} ${eq} '${(leaf ?? target).oid}'::pg_catalog.oid`,
+    isOurs: unchangedSql(target, leaf, regclass),
+    // As a value, not as EXISTS: that would be made a join, which reads the index whole.
+    isUnfindable: `(SELECT 1 FROM ${source} AS _ek_probe WHERE ${sameKey(
+      columns.map((column) => `_ek_probe.${column}`),
+      keys,
+    )} LIMIT 1) IS NULL`,
     columns: target.key,
     rowLock: target.rowLock,
     name,
@@ -117,11 +130,6 @@ export function isMixed(columns: readonly KeyColumn[]): boolean {
 /** An operator's name without its schema, which may itself hold any letter: operators have no dot in theirs. */
 export function bareName(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1)
-}
-
-/** The one function that quotes a text into a statement; the same under every `standard_conforming_strings`. */
-function quoteLiteral(text: string): string {
-  return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
 /** `(a, b)`, or plain `a`: what Postgres compares a key as. */

@@ -5,7 +5,9 @@ import type { Leaf, Target } from '../core/key.ts'
 import { type CompiledSql, compileSql } from '../core/sql.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
 import { dueSql } from './leave.ts'
-import { atLeast, atMost, eq, less, minus, more, plus, times } from './operators.ts'
+import { atLeast, atMost, concat, eq, less, minus, more, plus, times } from './operators.ts'
+import { outOfOrder } from './order.ts'
+import { pagesEnd, pagesSql } from './pages.ts'
 import { setAwayAsideSql } from './quarantine.ts'
 import { type TableSql, tableSql } from './table.ts'
 import { type Bounds, matched, windowEnd, windowSql, writeLeftoverSql, writeStragglersSql } from './window.ts'
@@ -23,6 +25,11 @@ export interface UpdateStatements {
   stragglers(wide?: boolean): BatchStatement
   /** Reads the next window and writes down what still matches and is not in quarantine, row by row or as a slice; changes nothing. */
   residual(bounds: Bounds): BatchStatement
+  /**
+   * The same for the rows of the next pages, whatever their keys. Where the order of the key is a locale's, each is looked up by its
+   * key besides, and one that its index does not find ends the run.
+   */
+  pages(): BatchStatement
   /** Which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
   stillMatching(): CompiledSql | null
 }
@@ -52,9 +59,9 @@ export function updateStatements(
       values,
       text: `WITH ${fenceSql(s, table, 'running')}, ${windowSql(table, matches, bounds)}, ${changeWindowSql(table, matches, change)},
         ${writeStragglersSql(s, table, `${matched} ${more} ${countDone} AND NOT EXISTS (SELECT FROM _ek_done d WHERE ${table.equal('d', 'w')})`)},
-        ${checkpointSql(s, {
+        ${checkpointSql(s, table, {
           ...windowEnd(table),
-          done: countDone,
+          done: doneInWindow(s, table),
           left: 'SELECT pg_catalog.count(*) FROM _ek_left',
           gone: '0',
           still: stillSql(table),
@@ -69,10 +76,22 @@ export function updateStatements(
       text: `WITH ${fenceSql(s, table, 'verifying')}, ${windowSql(table, where ? matches : 'false', bounds)},
         ${writeLeftoverSql(s, table, inQuarantine)},
         ${writeStragglersSql(s, table, `NOT (SELECT _ek_is_full FROM _ek_full) AND NOT EXISTS (${inQuarantine})`)},
-        ${checkpointSql(s, {
+        ${checkpointSql(s, table, {
           ...windowEnd(table),
           done: '0',
           left: `CASE WHEN (SELECT _ek_is_full FROM _ek_full) THEN ${matched} ELSE (SELECT pg_catalog.count(*) FROM _ek_left) END`,
+          gone: '0',
+          still: "'[]'::pg_catalog.jsonb",
+        })}`,
+    }),
+    pages: () => ({
+      values: whereValues,
+      text: `WITH ${fenceSql(s, table, 'verifying')}, ${pagesSql(s, table, where ? matches : 'false', target.byLocale)},
+        ${writeStragglersSql(s, table, 'true')},
+        ${checkpointSql(s, table, {
+          ...pagesEnd,
+          done: `coalesce(${s}.halt((SELECT ('Row '::pg_catalog.text ${concat} pg_catalog.array_to_json(${table.keyArray('w')})::pg_catalog.text) ${concat} ': ${outOfOrder}'::pg_catalog.text FROM _ek_window w WHERE w._ek_lost LIMIT 1)), 0)`,
+          left: 'SELECT pg_catalog.count(*) FROM _ek_left',
           gone: '0',
           still: "'[]'::pg_catalog.jsonb",
         })}`,
@@ -88,8 +107,15 @@ export function updateStatements(
       }
     },
   }
-  if (target.partitioned && !leaf) return { ...statements, window: refuseWhole, residual: refuseWhole }
-  return { ...statements, window: perBounds(statements.window), residual: perBounds(statements.residual) }
+  if (target.partitioned && !leaf)
+    return { ...statements, window: refuseWhole, residual: refuseWhole, pages: refuseWhole }
+  const pages = statements.pages()
+  return {
+    ...statements,
+    window: perBounds(statements.window),
+    residual: perBounds(statements.residual),
+    pages: () => pages,
+  }
 }
 
 /** A ctid names one row in each partition: there is no window over all of them. */
@@ -171,6 +197,41 @@ function changeSql(table: TableSql, matchesStill: string, assignments: string): 
 
 const countDone = '(SELECT pg_catalog.count(*) FROM _ek_done)'
 
+/** In windows of so few rows each key is looked for; in larger ones that would be felt. */
+const fewRows = 100
+
+/**
+ * The number of rows that were changed; the statement ends, and all that it has done, where one has moved out of the window. One that
+ * moves within a large one does no harm: the window is passed as a whole.
+ */
+function doneInWindow(s: string, table: TableSql): string {
+  const keysOf = (relation: string) => table.keyNames.map((name) => `${relation}.${name}`)
+  const end = (order: string) =>
+    `(SELECT ${table.keyNames.join(', ')} FROM _ek_window ORDER BY ${table.keyNames.map((name) => `${name} ${order}`).join(', ')} LIMIT 1)`
+  const ends = `, ${end('ASC')} AS first, ${end('DESC')} AS last`
+  const outside = ['first', 'last'].map((edge) =>
+    table.compare(keysOf('d'), edge === 'first' ? 'less' : 'more', keysOf(edge)),
+  )
+  return doneUnless(
+    s,
+    `CASE WHEN ${p.limit} ${atMost} ${fewRows} THEN ${movedSql(table, `NOT EXISTS (SELECT FROM _ek_window w WHERE ${table.equal('w', 'd')})`)}
+      ELSE ${movedSql(table, outside.join(' OR '), ends)} END`,
+  )
+}
+
+function doneUnless(s: string, moved: string): string {
+  const problem = `('Changing a row has moved its key, which is '::pg_catalog.text ${concat} ${moved}) ${concat} '${keyMoved}'::pg_catalog.text`
+  return `coalesce(${s}.halt(${problem}), ${countDone})`
+}
+
+/** The key of a row that was changed and for which the condition is true; null where there is none. */
+function movedSql(table: TableSql, condition: string, beside = ''): string {
+  return `(SELECT pg_catalog.array_to_json(${table.keyArray('d')})::pg_catalog.text FROM _ek_done d${beside} WHERE ${condition} LIMIT 1)`
+}
+
+const keyMoved =
+  ' now: a trigger does that. A row whose key moves can be done twice, or never. Nothing of this batch was written. Keep the trigger from changing the key, or use a key that stays, and start a new run.'
+
 /** Up to three keys of rows that match after they were changed. */
 function stillSql(table: TableSql): string {
   return `(SELECT coalesce(pg_catalog.jsonb_agg(${table.keyArray('d')}), '[]')
@@ -224,13 +285,13 @@ function stragglersSql(
     ), _ek_struck AS (
       DELETE FROM ${s}.stragglers x
       WHERE x.id ${eq} ANY (ARRAY(SELECT _ek_id FROM _ek_due WHERE ${reached} EXCEPT SELECT _ek_id FROM _ek_held)) RETURNING 1
-    ), ${mayBeAway ? `${setAwayAsideSql(s, table)}, ` : ''}${checkpointSql(s, {
+    ), ${mayBeAway ? `${setAwayAsideSql(s, table)}, ` : ''}${checkpointSql(s, table, {
       cursor: `CASE WHEN NOT (${atLimit}) AND ${count('_ek_due')} ${less} ${looked} THEN ARRAY['0'::pg_catalog.text]
         ELSE (SELECT ARRAY[_ek_id::pg_catalog.text] FROM _ek_reach) END`,
       ended: 'false',
       scanned: 'SELECT pg_catalog.count(*) FROM _ek_struck',
       matched: `${countDone} ${plus} ${count('_ek_held')}`,
-      done: countDone,
+      done: doneUnless(s, movedSql(table, `NOT EXISTS (SELECT FROM _ek_due w WHERE ${table.equal('w', 'd')})`)),
       left: 'SELECT pg_catalog.count(*) FROM _ek_held',
       gone: `(SELECT pg_catalog.count(*) FROM _ek_struck) ${minus} ${countDone}${mayBeAway ? ` ${minus} (SELECT pg_catalog.count(*) FROM _ek_away)` : ''}`,
       still: stillSql(table),

@@ -143,16 +143,19 @@ async function eventAfterPartitions(tx: Control, run: Run, event: RunEvent): Pro
 }
 
 /**
- * A job without a predicate leaves nothing in its rows to tell by: its proof is the count. Every row that windows have
- * passed over must have been done, have gone, or be in quarantine. Says what is wrong where that does not add up.
+ * What has become of rows against where they were met. A job without a predicate leaves nothing in its rows to tell by: its proof
+ * is the count, and every row that windows have passed over must have been done, have gone, or be in quarantine. With a predicate
+ * windows pass over others too, and checks find rows; but no more can have been done than were met. Says what is wrong where that does not
+ * add up.
  */
 async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<string | null> {
-  const totals = hasPredicate ? undefined : (await sumRanges(tx, [id])).get(id)
+  const totals = (await sumRanges(tx, [id])).get(id)
   if (!totals) return null
-  const { rowsScanned, rowsDone, rowsGone, quarantined, discarded } = totals
+  const { rowsScanned, rowsFound, rowsDone, rowsGone, quarantined, discarded } = totals
   const accounted = rowsDone + rowsGone + quarantined + discarded
-  if (accounted === rowsScanned) return null
-  return `The count does not add up: windows passed over ${rowsScanned} rows, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
+  if (hasPredicate ? accounted <= rowsScanned + rowsFound : accounted === rowsScanned) return null
+  const met = hasPredicate ? `, checks found ${rowsFound}` : ''
+  return `The count does not add up: windows passed over ${rowsScanned} rows${met}, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
 }
 
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */

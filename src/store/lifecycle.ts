@@ -1,7 +1,7 @@
 import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/options.ts'
 import type { Pause } from '../core/pause.ts'
-import type { KeyRange } from '../core/ranges.ts'
+import { type KeyRange, pageRanges } from '../core/ranges.ts'
 import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run.ts'
 import { storable } from '../core/text.ts'
 import { type Control, limitLockWait, waitForStandbys } from './control.ts'
@@ -44,7 +44,8 @@ export async function createRun(
   await waitForStandbys(tx)
   const inserted = await insertRun(tx, run)
   await insertRate(tx, inserted.id)
-  await insertRanges(tx, inserted.id, ranges, residual)
+  const { hasPredicate, target } = run
+  await insertRanges(tx, inserted.id, ranges, residual, hasPredicate || target.byLocale ? pageRanges(residual) : [])
   await insertEvent(tx, {
     runId: inserted.id,
     actor: run.createdBy,

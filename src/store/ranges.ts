@@ -30,18 +30,20 @@ export interface RangeRow {
   readonly checkpointedAt: Date | null
 }
 
-/** Writes a run's ranges: its slices of the key space, one for stragglers and those of the residual check. */
+/** Writes a run's ranges: its slices of the key space, one for stragglers and those of the checks. */
 export async function insertRanges(
   control: Control,
   runId: string,
   ranges: readonly KeyRange[],
   residual: readonly KeyRange[],
+  pages: readonly KeyRange[],
 ): Promise<void> {
   const stragglers = { leaf: null, lower: null, upper: null, kind: 'stragglers' as RangeKind }
   await appendRanges(control, runId, [
     ...ranges.map((range) => ({ ...range, kind: 'keys' as RangeKind })),
     stragglers,
     ...residual.map((range) => ({ ...range, kind: 'residual' as RangeKind })),
+    ...pages.map((range) => ({ ...range, kind: 'pages' as RangeKind })),
   ])
 }
 
@@ -97,7 +99,7 @@ export async function insertMissingLeaves(control: Control, runId: string, { sch
        AND r.leaf->>'oid' = l.oid::text)`,
     [runId, schema, table],
   )
-  const kinds: readonly RangeKind[] = ['keys', 'residual']
+  const kinds: readonly RangeKind[] = ['keys', 'residual', 'pages']
   await appendRanges(
     control,
     runId,
@@ -140,15 +142,16 @@ export async function listRanges({ db, s }: Control, runId: string): Promise<Ran
   return rows
 }
 
-/** Ranges as `nextStep` decides on them: those that are open, or in a worker's hand. A lease that has run out counts until the rescuer has taken it, and said so. */
+/** Ranges as `nextStep` decides on them: those that are open, or in a worker's hand, and all of the check by pages. A lease that has run out counts until the rescuer has taken it, and said so. */
 export async function listRangeStates(
   { db, s }: Control,
   runIds: readonly string[],
 ): Promise<Map<string, RangeState[]>> {
   const { rows } = await db.query<RangeState & { runId: string }>(
     `SELECT run_id AS "runId", ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken,
+       cursor IS DISTINCT FROM lower_key AS begun,
        coalesce(${wakesAt('r')} > clock_timestamp(), false) AS waiting
-     FROM ${s}.ranges r WHERE run_id = ANY($1) AND NOT (done AND ticket IS NULL AND lease_owner IS NULL) ORDER BY run_id, ordinal`,
+     FROM ${s}.ranges r WHERE run_id = ANY($1) AND NOT (done AND kind <> 'pages' AND ticket IS NULL AND lease_owner IS NULL) ORDER BY run_id, ordinal`,
     [runIds],
   )
   const states = new Map<string, RangeState[]>()
@@ -173,10 +176,10 @@ export async function fenceRanges({ db, s }: Control, runIds: readonly string[])
   )
 }
 
-/** Sends the residual check over the table once more. */
+/** Sends the checks over the table once more. */
 export async function reopenResidual({ db, s }: Control, runId: string): Promise<void> {
   await db.query(
-    `UPDATE ${s}.ranges SET done = false, gone = false, cursor = lower_key, rows_scanned = 0, recent_rows = 0 WHERE run_id = $1 AND kind = 'residual'`,
+    `UPDATE ${s}.ranges SET done = false, gone = false, cursor = lower_key, rows_scanned = 0, recent_rows = 0 WHERE run_id = $1 AND kind IN ('residual', 'pages')`,
     [runId],
   )
 }

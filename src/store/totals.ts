@@ -21,6 +21,8 @@ export interface RangeTotals extends Stillness {
   readonly recentRows: number
   readonly rowsChecked: number
   readonly recentChecked: number
+  /** By the checks, in all their rounds. */
+  readonly rowsFound: number
   readonly workedSeconds: number
   readonly sinceSeconds: number
   /** By waits for rows and for the load; the time that it was held is not among it. */
@@ -67,10 +69,11 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
          coalesce(sum(rows_scanned) FILTER (WHERE rows_again IS NOT NULL), 0)::float8 AS "rowsScannedAgain",
          coalesce(sum(rows_again), 0)::float8 AS "rowsAgain",
          count(*) FILTER (WHERE kind = 'keys' AND NOT done)::int AS "openSlices",
-         coalesce(sum(rows_done) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "rowsDone",
+         coalesce(sum(rows_done) FILTER (WHERE kind IN ('keys', 'stragglers')), 0)::float8 AS "rowsDone",
+         coalesce(sum(rows_left) FILTER (WHERE kind IN ('residual', 'pages')), 0)::float8 AS "rowsFound",
          sum(rows_gone)::float8 AS "rowsGone",
          coalesce(sum(CASE kind WHEN 'keys' THEN rows_scanned WHEN 'stragglers' THEN rows_done + rows_gone END), 0)::float8 AS "rowsPassed",
-         coalesce(sum(${recentSql}) FILTER (WHERE kind <> 'residual'), 0)::float8 AS "recentRows",
+         coalesce(sum(${recentSql}) FILTER (WHERE kind IN ('keys', 'stragglers')), 0)::float8 AS "recentRows",
          coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "rowsChecked",
          coalesce(sum(${recentSql}) FILTER (WHERE kind = 'residual'), 0)::float8 AS "recentChecked",
          sum(throttled_ms)::float8 AS "loadMs",

@@ -1,4 +1,5 @@
 import type { Duty } from '../core/pace.ts'
+import { isCheck } from '../core/ranges.ts'
 import { DrawnRows, type RowRate, rowRate } from '../core/rate.ts'
 import type { Lease } from '../store/leases.ts'
 import { drawRows, returnRows } from '../store/rates.ts'
@@ -132,8 +133,8 @@ export class Brake {
 
   /** The rate that rows are drawn at; null where there is none. */
   #rateOf({ options }: Run): RowRate | null {
-    // The residual check only reads: a rate is for what replicas and vacuum have to follow.
-    if (options.maxRowsPerSecond === null || this.#lease.kind === 'residual') return null
+    // A check only reads: a rate is for what replicas and vacuum have to follow.
+    if (options.maxRowsPerSecond === null || isCheck(this.#lease.kind)) return null
     return rowRate(options.maxRowsPerSecond, options.parallelism)
   }
 

@@ -3,6 +3,7 @@ import { Bisection } from '../core/bisection.ts'
 import { Problem } from '../core/errors.ts'
 import { answerTo, describeFault, endsItsSession, faultOf, isAboutValues, sqlstateOf } from '../core/fault.ts'
 import type { Cursor } from '../core/key.ts'
+import { isCheck } from '../core/ranges.ts'
 import { Streak } from '../core/streak.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../engine/batch.ts'
 import { leaveSql, leaveStragglerSql } from '../engine/leave.ts'
@@ -90,7 +91,8 @@ export class Isolation {
    */
   async run(target: Run['target'], input: BatchInput, wanted: number, work: () => Promise<BatchResult | null>) {
     this.#suspect = null
-    if (input.limit === 1 && (!this.#forLocks || this.#watch.due)) this.#suspect = await this.#next(target, input)
+    const alone = input.limit === 1 && this.#lease.kind !== 'pages'
+    if (alone && (!this.#forLocks || this.#watch.due)) this.#suspect = await this.#next(target, input)
     const watched = this.#suspect && this.#watch.due ? this.#suspect.key : null
     await this.#watch.setPatience(this.#forLocks && !watched ? 'short' : 'usual')
     const result = await (watched ? this.#watch.during(watched, work) : work())
@@ -101,7 +103,7 @@ export class Isolation {
   #passed({ scanned, done, left }: BatchResult, wanted: number): void {
     const { kind } = this.#lease
     this.#bisection.passed(scanned + (kind === 'stragglers' ? left : 0), wanted)
-    if (done > 0 || (kind === 'residual' && scanned > 0)) this.#streak.passed()
+    if (done > 0 || (isCheck(kind) && scanned > 0)) this.#streak.passed()
     this.#forLocks &&= this.#bisection.narrowed
   }
 
@@ -122,6 +124,8 @@ export class Isolation {
    * it fails without any row, and whatever Postgres throws.
    */
   async failed(error: unknown, input: BatchInput, run: Run): Promise<Isolated> {
+    // The check before this one passes such rows over: this one has come to fail since then, and the next check finds it.
+    if (this.#lease.kind === 'pages') throw error
     this.#sessionEnded = endsItsSession(error)
     const waits = answerTo(error) === 'leave'
     if (waits && input.limit === 1 && this.#forLocks && this.#suspect === null)
@@ -185,7 +189,7 @@ export class Isolation {
   }
 
   get #status(): 'running' | 'verifying' {
-    return this.#lease.kind === 'residual' ? 'verifying' : 'running'
+    return isCheck(this.#lease.kind) ? 'verifying' : 'running'
   }
 
   async #refuseOneTooMany(key: Cursor, error: unknown, { id, options }: Run): Promise<void> {

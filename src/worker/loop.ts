@@ -7,6 +7,7 @@ import type { ResolvedJob } from '../core/job.ts'
 import type { Cursor } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { BatchSizer, targetOf } from '../core/pace.ts'
+import { isCheck } from '../core/ranges.ts'
 import { type BatchInput, type BatchResult, longestBatch, runBatch, stillMatch } from '../engine/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
@@ -131,7 +132,7 @@ export class SliceLoop {
     for (;;) {
       const paid = await this.#brake.pay(this.#run, () => this.#keepLease(), stop)
       if (paid !== 'interrupted' || stop.aborted || this.#deps.pace.holdOf(this.#run)) return
-      this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
+      await this.#readAgain()
     }
   }
 
@@ -268,6 +269,8 @@ export class SliceLoop {
         return this.#statements.stragglers(this.#sweep.wide && limit > 1 && !this.#isolation.narrowed)
       case 'residual':
         return this.#statements.residual(bounds)
+      case 'pages':
+        return this.#statements.pages()
     }
   }
 
@@ -289,7 +292,7 @@ export class SliceLoop {
       this.#log.debug({ cursor: this.#cursor }, 'row set aside')
       return
     }
-    if (this.#lease.kind !== 'residual') {
+    if (!isCheck(this.#lease.kind)) {
       metrics.rows.inc({ job_name: job, outcome: 'done' }, result.done)
       metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
       metrics.rows.inc(
@@ -300,7 +303,7 @@ export class SliceLoop {
     }
     metrics.batchSeconds.observe({ job_name: job }, result.seconds)
     // A check that reads is cheap per row and says nothing about what changing a row costs.
-    const done = this.#lease.kind === 'residual' ? result.scanned : result.done
+    const done = isCheck(this.#lease.kind) ? result.scanned : result.done
     const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
     // Nor does one that found most of its stragglers held.
     if (!this.#isolation.narrowed && !(this.#lease.kind === 'stragglers' && result.left > result.scanned))
@@ -310,9 +313,15 @@ export class SliceLoop {
     if (result.still.length > 0) await this.#refuseEndless(result.still)
   }
 
+  /** The table stays what this lease has found it to be. */
+  async #readAgain(): Promise<void> {
+    const { target } = this.#run
+    this.#run = { ...((await findRun(this.#deps.control, this.#run.id)) ?? this.#run), target }
+  }
+
   /** Takes over options that have changed; true where they leave no room for this worker any more. */
   async #isTooMany(): Promise<boolean> {
-    this.#run = (await findRun(this.#deps.control, this.#run.id)) ?? this.#run
+    await this.#readAgain()
     return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
   }
 

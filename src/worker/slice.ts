@@ -105,8 +105,9 @@ async function workLease(
   log: Logger,
   counted: Faults,
 ): Promise<Worked> {
-  const run = await startedRun(deps, lease)
-  if (!run) return { release: atOnce }
+  const accepted = await startedRun(deps, lease)
+  if (!accepted) return { release: atOnce }
+  let run = accepted
   deps.metrics.know(run.job)
   const found = await findJob(deps, run)
   if ('problem' in found) return { release: await withoutJob(deps, run, lease, found, log) }
@@ -118,7 +119,7 @@ async function workLease(
   let leaf: Leaf | null = null
   try {
     client = await takeSession(deps.engine)
-    await checkIdentity(client, run.target)
+    run = { ...run, target: await checkIdentity(client, deps.control.s, run.target) }
     leaf = lease.leaf && (await findLeaf(client, deps.control.s, run.target, lease.leaf.oid))
     if (lease.leaf && !leaf) return { release: await closeGone(deps, lease, log) }
     const rowLock = await readRowLock(client, deps.control.s, run.target, leaf, job)

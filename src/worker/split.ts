@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg'
 import { answerTo } from '../core/fault.ts'
 import type { Cursor } from '../core/key.ts'
-import { cutSlice, keysAhead } from '../engine/cut.ts'
+import { cutPages, cutSlice, keysAhead } from '../engine/cut.ts'
 import { withTimeout } from '../engine/session.ts'
 import { tableSql } from '../engine/table.ts'
 import { splitLease } from '../store/handover.ts'
@@ -95,6 +95,7 @@ export class RangeSplitter {
   /** Into parts of about the same size; where nothing tells how large they are, the next rows into such of some seconds each. */
   async #cut({ cursor, upper, scanned }: Standing, parts: number): Promise<Cursor[]> {
     const table = tableSql(this.#run.target, this.#lease.leaf)
+    if (this.#lease.kind === 'pages') return cutPages(this.#client, table, { lower: cursor, upper }, parts)
     const rowsPerSecond = (scanned * 1000) / (performance.now() - this.#beganAt)
     const rows = (seconds: number) => Math.max(1, Math.ceil(rowsPerSecond * seconds))
     const [near] = await keysAhead(this.#client, table, { lower: cursor, upper }, rows(leastSeconds))

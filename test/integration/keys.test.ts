@@ -136,6 +136,7 @@ async function batch(
     keys: () => statements.window(bounds),
     stragglers: () => statements.stragglers(),
     residual: () => statements.residual(bounds),
+    pages: () => statements.pages(),
   }[lease.kind]()
   const client = await pool.connect()
   try {

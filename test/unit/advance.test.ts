@@ -12,14 +12,15 @@ import {
 } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { mostVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/advance.ts'
+import { isCheck, rangeKinds } from '../../src/core/ranges.ts'
 import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core/run.ts'
 
 /** Two slices of the key space, the stragglers, the residual check. */
 const ranges: readonly RangeState[] = [
-  { ordinal: 0, kind: 'keys', done: false, taken: false, waiting: false },
-  { ordinal: 1, kind: 'keys', done: false, taken: false, waiting: false },
-  { ordinal: 2, kind: 'stragglers', done: false, taken: false, waiting: false },
-  { ordinal: 3, kind: 'residual', done: false, taken: false, waiting: false },
+  { ordinal: 0, kind: 'keys', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 1, kind: 'keys', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 2, kind: 'stragglers', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 3, kind: 'residual', done: false, taken: false, waiting: false, begun: false },
 ]
 
 function run(change: Partial<RunState> = {}): RunState {
@@ -144,10 +145,11 @@ describe('parallelism', () => {
   })
 
   const anyRange = record({
-    kind: constantFrom('keys', 'stragglers', 'residual'),
+    kind: constantFrom(...rangeKinds),
     done: boolean(),
     taken: boolean(),
     waiting: boolean(),
+    begun: boolean(),
   })
   const anyRun = record({
     id: constantFrom('job-1'),
@@ -198,6 +200,34 @@ describe('parallelism', () => {
 
 type Writable = { -readonly [K in keyof RangeState]: RangeState[K] }
 
+describe('the check by pages', () => {
+  const withPages = (change: Partial<RangeState> = {}, keysChecked = true): RangeState[] => [
+    ...done(0, 1, ...(keysChecked ? [3] : [])),
+    { ordinal: 4, kind: 'pages', done: false, taken: false, waiting: false, begun: false, ...change },
+  ]
+  const verifying = (change: Partial<RunState>) => nextStep(run({ status: 'verifying', ...change }))
+
+  test('comes after the check by keys, and the run ends after it', () => {
+    expect(verifying({ ranges: withPages({}, false) })).toEqual(dispatch(3))
+    expect(verifying({ ranges: withPages() })).toEqual(dispatch(4))
+    expect(verifying({ ranges: withPages({ done: true, begun: true }) })).toMatchObject({ event: 'succeed' })
+  })
+
+  test('does not begin where the check by keys has found rows, for it would find them again', () => {
+    expect(verifying({ ranges: withPages(), stragglers: 1 })).toMatchObject({ event: 'leftover' })
+  })
+
+  test('is made all the same before the run is given up: it may be the index that is wrong', () => {
+    const last = { stragglers: 1, verifyRounds: mostVerifyRounds }
+    expect(verifying({ ranges: withPages(), ...last })).toEqual(dispatch(4))
+    expect(verifying({ ranges: withPages({ done: true, begun: true }), ...last })).toMatchObject({ event: 'fail' })
+  })
+
+  test('is gone through to its end once it has found a row', () => {
+    expect(verifying({ ranges: withPages({ begun: true }), stragglers: 1 })).toEqual(dispatch(4))
+  })
+})
+
 describe('a whole run', () => {
   /** A run driven as the store drives it; each worker's outcome is the next of the dice. */
   function simulate(
@@ -216,7 +246,8 @@ describe('a whole run', () => {
         ...Array.from({ length: keyRanges }, () => 'keys' as const),
         'stragglers' as const,
         'residual' as const,
-      ].map((kind, ordinal): Writable => ({ ordinal, kind, done: false, taken: false, waiting: false })),
+        'pages' as const,
+      ].map((kind, ordinal): Writable => ({ ordinal, kind, done: false, taken: false, waiting: false, begun: false })),
       stragglers: 0,
       leftovers: 0,
       quarantined: 0,
@@ -233,9 +264,16 @@ describe('a whole run', () => {
         state.verifyRounds += 1
         // A slice that the check sends back is a range from then on.
         if (state.leftovers > 0)
-          state.ranges.push({ ordinal: state.ranges.length, kind: 'keys', done: false, taken: false, waiting: false })
+          state.ranges.push({
+            ordinal: state.ranges.length,
+            kind: 'keys',
+            done: false,
+            taken: false,
+            waiting: false,
+            begun: false,
+          })
         state.leftovers = 0
-        for (const range of state.ranges) if (range.kind === 'residual') range.done = false
+        for (const range of state.ranges) if (isCheck(range.kind)) Object.assign(range, { done: false, begun: false })
         continue
       }
       for (const ordinal of step.ordinals) (state.ranges[ordinal] as { taken: boolean }).taken = true
@@ -243,6 +281,7 @@ describe('a whole run', () => {
       if (!busy) throw new Error(`stuck in ${state.status}: nothing is out and nothing is due`)
       if (state.status === 'queued') state.status = nextStatus('run', state.status, 'start')
       busy.taken = false
+      busy.begun = true
       if (busy.kind === 'stragglers') state.stragglers = Math.max(0, state.stragglers - roll())
       else {
         // A slice that ends before its range does comes again; rows it could not have are written down.

@@ -5,7 +5,7 @@ import type { StormRun, World } from './world.ts'
 
 interface RangeRow {
   readonly ordinal: number
-  readonly kind: 'keys' | 'stragglers' | 'residual'
+  readonly kind: 'keys' | 'stragglers' | 'residual' | 'pages'
   readonly leaf: string | null
   readonly lower: string[] | null
   readonly upper: string[] | null
