@@ -155,14 +155,16 @@ async function workRange(engine: Engine, run: Run, job: ResolvedJob, lease: Leas
     cursor = result.cursor
     if (result.ended || (lease.kind === 'stragglers' && result.scanned === 0)) break
   }
-  await releaseRange(engine.control, lease, {
-    wakeAfterSeconds: 0,
-    attempts: 0,
-    throttledMs: 0,
-    batchSize: null,
-    turnedAway: false,
-    throttle: null,
-  })
+  await releaseRange(engine.control, lease, idle)
+}
+
+const idle = {
+  wakeAfterSeconds: 0,
+  attempts: 0,
+  throttledMs: 0,
+  batchSize: null,
+  turnedAway: false,
+  throttle: null,
 }
 
 /** Works a run as workers do until nothing is left for them; the ranges from the last to the first. */
@@ -669,6 +671,9 @@ const count = { name: 'count', table: 'items', set: { touched: sql`touched + 1` 
 const partitioned = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text) PARTITION BY RANGE (id);
   CREATE TABLE items_0 PARTITION OF items FOR VALUES FROM (1) TO (11);
   CREATE TABLE items_1 PARTITION OF items DEFAULT`
+const nested = `CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text) PARTITION BY RANGE (id);
+  CREATE TABLE half PARTITION OF items FOR VALUES FROM (1) TO (11) PARTITION BY RANGE (id);
+  CREATE TABLE items_0 PARTITION OF half DEFAULT`
 const plain = 'CREATE TABLE items (id bigint PRIMARY KEY, touched int NOT NULL DEFAULT 0, note text)'
 
 /** A run over the items 1 to 10 in one range, leased and started. */
@@ -752,6 +757,73 @@ inDatabase('the fence', () => {
     },
   )
 
+  test.for([
+    ['its key has another type', plain, 'ALTER TABLE items ALTER id TYPE numeric'],
+    ['its index is gone', plain, 'ALTER TABLE items DROP CONSTRAINT items_pkey'],
+    [
+      'its index is one of another shape',
+      plain,
+      'ALTER TABLE items DROP CONSTRAINT items_pkey; CREATE UNIQUE INDEX ON items (id) WHERE id > 0',
+    ],
+    ['its partition is detached', partitioned, 'ALTER TABLE items DETACH PARTITION items_0'],
+    ['what its partition is a part of is detached', nested, 'ALTER TABLE items DETACH PARTITION half'],
+  ] as const)('a batch finds nothing in a table of which %s since its lease began', async ([, ddl, change]) => {
+    const engine = await openEngine()
+    const { batch } = await startItems(engine, count, ddl)
+    expect(await batch({ limit: 4 })).toMatchObject({ done: 4 })
+    await engine.database.query(change)
+    expect(await batch({ limit: 4, cursor: ['4'] })).toBe(null)
+    expect(await engine.database.value(`SELECT sum(touched)::int FROM ${ddl === plain ? 'items' : 'items_0'}`)).toBe(4)
+  })
+
+  test.for([
+    'REINDEX TABLE CONCURRENTLY items',
+    'VACUUM FULL items',
+    'CLUSTER items USING items_pkey',
+    'CREATE INDEX ON items (note)',
+  ])('a batch goes on in a table after %s', async (change) => {
+    const engine = await openEngine()
+    const { batch } = await startItems(engine, count)
+    expect(await batch({ limit: 4 })).toMatchObject({ done: 4 })
+    await engine.database.query(change)
+    expect(await batch({ cursor: ['4'] })).toMatchObject({ done: 6, ended: true })
+    expect(await touches(engine)).toEqual(times(1))
+  })
+
+  describe('of a table with triggers that fire for the statement', () => {
+    const noted = (ddl: string, table: string) => `${ddl};
+      CREATE TABLE notes (at text);
+      CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO notes VALUES (TG_WHEN); RETURN NULL; END $$;
+      CREATE TRIGGER before BEFORE UPDATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION note();
+      CREATE TRIGGER after AFTER UPDATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION note()`
+    const notes = ({ database }: Engine) => database.value<number>('SELECT count(*)::int FROM notes')
+
+    test.for([
+      ['a plain table', noted(plain, 'items')],
+      ['a partition', noted(partitioned, 'items_0')],
+    ])('nothing of what they do stays of a batch that does not pass: %s', async ([, ddl]) => {
+      const engine = await openEngine()
+      const { batch } = await startItems(engine, count, ddl)
+      expect(await batch({ epoch: '0' })).toBe(null)
+      expect(await notes(engine)).toBe(0)
+      expect(await batch()).toMatchObject({ done: 10 })
+      expect(await notes(engine)).toBeGreaterThan(0)
+    })
+
+    test('nor of one that waits while its run is stopped', async () => {
+      const engine = await openEngine({ lock_timeout: '30s', statement_timeout: '40s' })
+      const { batch } = await startItems(engine, count, noted(plain, 'items'))
+      const operator = await engine.database.session()
+      await operator.query('BEGIN; UPDATE evenkeel.ranges SET epoch = epoch + 1')
+      const waiting = batch()
+      await untilBlocked(engine)
+      await operator.query('COMMIT')
+      expect(await waiting).toBe(null)
+      expect(await notes(engine)).toBe(0)
+      expect(await touches(engine)).toEqual(times(0))
+    })
+  })
+
   test('a range that is done is not done again', async () => {
     const engine = await openEngine()
     const { batch } = await startItems(engine, count)
@@ -808,6 +880,92 @@ inDatabase('the fence', () => {
     expect(await batch(engine, run, job, lease)).toMatchObject({ scanned: 10, matched: 10, done: 0, left: 10 })
     expect(await touches(engine)).toEqual(times(0))
     expect(await countStragglers(engine.control, run.id)).toBe(10)
+  })
+})
+
+inDatabase('the check by pages', () => {
+  /** The first range of a kind, leased; the others before and beside it are worked off. */
+  async function leaseOf(engine: Engine, run: Run, job: ResolvedJob, kind: Lease['kind']): Promise<Lease> {
+    for (;;) {
+      const leases = await leaseAll(engine, run)
+      expect(leases.length).toBeGreaterThan(0)
+      const found = leases.find((lease) => lease.kind === kind)
+      for (const lease of leases) if (lease !== found) await workRange(engine, run, job, lease, 100)
+      if (found) return found
+    }
+  }
+  const resolved = resolveJob(defineJob(touch), {})
+
+  test.for([
+    ['a table', plain],
+    ['a partition', partitioned],
+  ])('finds a row whose key moves behind the check by keys, and its run does it: %s', async ([, ddl]) => {
+    const engine = await openEngine()
+    const { run, job } = await startItems(engine, touch, ddl)
+    // The run stays as startItems has leased it: its one range is worked off here.
+    const [range] = await listRanges(engine.control, run.id)
+    await workRange(engine, run, job, { ...range, runId: run.id } as unknown as Lease, 100)
+    const residual = await leaseOf(engine, run, job, 'residual')
+    await engine.database.query('UPDATE items SET touched = 0 WHERE id = 9')
+    expect(await batch(engine, run, job, residual, { limit: 8 })).toMatchObject({ scanned: 8, left: 0 })
+    await engine.database.query('DELETE FROM items WHERE id = 1')
+    await engine.database.query('UPDATE items SET id = 1 WHERE id = 9')
+    expect(await batch(engine, run, job, residual, { cursor: ['8'], limit: 8 })).toMatchObject({ left: 0, ended: true })
+    await releaseRange(engine.control, residual, idle)
+    expect(await work(engine, run, job, 100)).toMatchObject({ status: 'succeeded' })
+    expect(await touches(engine)).toEqual(times(1, 9))
+  })
+
+  test('reads each row once, however few pages a window has, and while the table grows', async () => {
+    const engine = await openEngine()
+    await engine.database.query(plain)
+    await engine.database.query("INSERT INTO items SELECT n, 0, repeat('x', 1000) FROM generate_series(1, 100) n")
+    await engine.database.query('ANALYZE items')
+    const target = await inspect(engine, resolved)
+    const run = await start(engine, target, resolved, rangesBetween([['100']]))
+    const lease = await leaseOf(engine, run, resolved, 'pages')
+    let cursor: Cursor | null = null
+    let scanned = 0
+    for (let ended = false; !ended; ) {
+      const result: BatchResult | null = await batch(engine, run, resolved, lease, { cursor, limit: 1 })
+      expect(result).toMatchObject({ left: 0 })
+      scanned += result?.scanned ?? 0
+      cursor = result?.cursor ?? null
+      ended = result?.ended ?? true
+      if (scanned < 20)
+        await engine.database.query("INSERT INTO items SELECT max(id) + 1, 1, repeat('x', 1000) FROM items")
+    }
+    expect(scanned).toBeGreaterThanOrEqual(100)
+    expect(await engine.database.value('SELECT count(*)::int FROM items')).toBe(scanned)
+  })
+
+  test.for([
+    ['touch', touch],
+    ['count', count],
+  ] as const)('%s: ends a run whose index does not find a row', async ([, definition]) => {
+    const engine = await openEngine()
+    await engine.database.query("CREATE COLLATION changing (provider = icu, locale = 'sv')")
+    await engine.database.query(
+      'CREATE TABLE items (id text COLLATE changing PRIMARY KEY, touched int NOT NULL DEFAULT 0)',
+    )
+    await engine.database.query(
+      "INSERT INTO items SELECT CASE WHEN n % 10 = 0 THEN 'å' ELSE 'k' END || lpad(n::text, 3, '0') FROM generate_series(1, 200) n",
+    )
+    const job = resolveJob(defineJob(definition), {})
+    const run = await start(engine, await inspect(engine, job), job, rangesBetween([]))
+    const lease = await leaseOf(engine, run, job, 'pages')
+    expect(await batch(engine, run, job, lease)).toMatchObject({ scanned: 200, left: 0 })
+    const locale = await engine.database.value<string>(
+      "SELECT attname FROM pg_attribute WHERE attrelid = 'pg_collation'::regclass AND attname IN ('colllocale', 'colliculocale', 'collcollate') ORDER BY attname DESC LIMIT 1",
+    )
+    await engine.database.query(`UPDATE pg_collation SET ${locale} = 'en' WHERE collname = 'changing'`)
+    // A session keeps the collations that it has used.
+    const pool = createPool(engine.database.url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
+    onTestFinished(() => pool.end())
+    await engine.database.query('UPDATE evenkeel.ranges SET cursor = NULL, done = false WHERE ordinal = $1', [
+      lease.ordinal,
+    ])
+    await expect(batch({ ...engine, pool }, run, job, lease)).rejects.toThrow('its index is out of order')
   })
 })
 
