@@ -9,10 +9,10 @@ import { asAuthor, readOwnSettings } from './author.ts'
 import { checkOperators, readHeld, readKey } from './key.ts'
 import { findMeant, kindFinding } from './kinds.ts'
 import { checkLeaves, type LeafRow, listLeaves } from './leaves.ts'
-import { checkRules } from './rules.ts'
-import { checkStatements } from './statements.ts'
 import { checkMoves } from './moves.ts'
 import { checkCollations, findUnfindable, outOfOrder, readOrder, shapeOf } from './order.ts'
+import { checkRules } from './rules.ts'
+import { checkStatements } from './statements.ts'
 import { tableSql } from './table.ts'
 
 interface TableRow {
