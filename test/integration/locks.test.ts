@@ -150,7 +150,7 @@ test('a counter that a trigger keeps holds up the rows that it counts alone, and
   await expectOnce(database, 'items', 1000)
 
   const all = await hold(database, 'UPDATE counters SET n = n')
-  const again = await client.start('count', { options: { parallelism: 1 } })
+  const again = await client.start('count', { again: true, options: { parallelism: 1 } })
   const waiting = await until(
     'the range to wait',
     () => client.run(again),

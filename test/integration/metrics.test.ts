@@ -414,7 +414,7 @@ describe('metrics', () => {
     const client = await startInProcess(database, await jobsFolder(Object.fromEntries(files)))
     const runAll = async () => {
       const ids = await Promise.all(
-        names.map((name) => client.start(name, { options: { ...unpaced, parallelism: 1 } })),
+        names.map((name) => client.start(name, { again: true, options: { ...unpaced, parallelism: 1 } })),
       )
       for (const id of ids) await client.reaches(id, ['succeeded'])
       // Of events there is one for each kind that happened of late, of signals one for each that is known; and what Node tells of
