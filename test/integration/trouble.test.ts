@@ -96,9 +96,10 @@ test.runIf(release >= 17)(
     const waiting = await until(
       'the range to wait',
       () => client.run(id),
-      ({ throttle, status }) => throttle?.signal === 'resources' || status === 'failed',
+      ({ throttle, status }) => throttle !== null || status === 'failed',
     )
-    expect(waiting.throttle?.reason).toContain('too many notifications in the NOTIFY queue [54000]')
+    // Tickets on Postgres need that queue, too: either may say so.
+    expect(waiting.throttle?.reason).toContain('too many notifications in the NOTIFY queue')
     expect(waiting.progress).toMatchObject({ quarantined: 0, stragglers: 0 })
     await listener.query('COMMIT')
     // What has been read is given free by the next that looks at the queue.
@@ -144,7 +145,9 @@ test('a row whose deferred trigger alone takes too long is set aside in the end'
   const jobs = await createItems(database, 4)
   await onCommit(database, 'IF NEW.id = 2 THEN PERFORM pg_sleep(5); END IF;')
   const client = await startWithTimings(database, jobs, { statementSeconds: 1 })
-  const id = await client.start('count', { options: { parallelism: 1, succeedWithQuarantined: true } })
+  const id = await client.start('count', {
+    options: { parallelism: 1, batchSize: 1, succeedWithQuarantined: true },
+  })
   const run = await client.reaches(id, ['succeeded'], 90)
   expect(run.proof).toMatchObject({ rowsDone: 3, quarantined: 1 })
   expect((await quarantineOf(client, id)).map(({ key }) => key)).toEqual([['2']])
