@@ -113,17 +113,18 @@ test('a run that fails wakes somebody until it is retried, and a run that is wel
   })
   const service = await startInProcess(database, jobs)
   const here = await watch({ service: service.url })
-  const start = () => service.start('divide', { options: { maxRowsPerSecond: 2000, batchSize: 50, maxQuarantined: 0 } })
+  const options = { maxRowsPerSecond: 2000, batchSize: 50, maxQuarantined: 0 }
+  const start = (again: boolean) => service.start('divide', { again, options })
 
   await database.query("UPDATE items SET label = ''")
-  const well = await start()
+  const well = await start(false)
   await here.prometheus.nextScrape()
   await service.reaches(well, ['succeeded'])
   await here.prometheus.nextScrape()
   expect(await everFired(here)).toEqual([])
 
   await database.query("UPDATE items SET label = 'x', touched = 0 WHERE id = 3000")
-  const id = await start()
+  const id = await start(true)
   await service.reaches(id, ['failed'])
   await untilAlert(here, 'BackfillRunFailed', 'firing')
   const notice = await untilNotice(here, 'BackfillRunFailed', 'firing')
