@@ -58,5 +58,5 @@ test(
       for (const selector of selectorsOf(expr)) if (!(await hasData(selector))) empty.push(`${name}: ${selector}`)
     expect([...new Set(empty)].sort()).toEqual(Object.keys(rightlyEmpty).sort())
   },
-  2000 * limits.test,
+  4000 * limits.test,
 )
