@@ -161,16 +161,17 @@ export async function listRunParts(
   const { job, status, limit } = filter
   const unnamed = sites[0]?.name === null
   const found: RunParts[] = []
-  let before: RunPlace | null = filter.before === null ? null : await findPlace(sites, filter.before)
+  let before: Place | null = filter.before === null ? null : await findPlace(sites, filter.before)
   if (filter.before !== null && before === null) return { runs: [], next: null, away: [] }
   for (;;) {
     // The status of the whole is none of its parts' and cannot be asked a database for.
     const count = unnamed || status === null ? limit : Math.max(limit, fewestAtOnce)
-    const query = { job, status: unnamed ? status : null, before, limit: count }
+    // The run at `before` may have namesakes in other databases, so it is read again, and left out below.
+    const query = { job, status: unnamed ? status : null, from: before, limit: count + 1 }
     const { answers, away } = await askEach(sites, ({ control }) => listRuns(control, query))
     const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
     // Among this many newest runs none is cut in two: each database has given at least as many.
-    const newest = gather(sites, rows, away)
+    const newest = gather(sites, rows, away).filter((run) => before === null || comparePlaces(placeOf(run), before) < 0)
     if (!unnamed) newest.sort((a, b) => compareAge(b, a))
     const window = newest.slice(0, count)
     found.push(...window.filter((run) => status === null || statusOf(run) === status))
@@ -180,13 +181,31 @@ export async function listRunParts(
       const end = runs.at(-1)
       return { runs, next: end && runs.length === limit ? pageAfter(end) : null, away }
     }
-    before = last.parts[0].run
+    before = placeOf(last)
   }
 }
 
+/** Where a run stands in the list of all: its databases tell it from a run of another database that has the same id. */
+interface Place extends RunPlace {
+  readonly span: string
+}
+
+function placeOf({ parts: [part] }: Pick<RunParts, 'parts'>): Place {
+  const { id, number } = part.run
+  return { id, number, span: part.site.name === null ? '' : spannedBy(part).join(' ') }
+}
+
+function comparePlaces(a: Place, b: Place): number {
+  return a.number - b.number || compareTexts(a.id, b.id) || compareTexts(a.span, b.span)
+}
+
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
 /** Below 0 where `a` is the older run. */
-export function compareAge({ parts: [a] }: RunParts, { parts: [b] }: RunParts): number {
-  return a.run.number - b.run.number || (a.run.id < b.run.id ? -1 : a.run.id > b.run.id ? 1 : 0)
+export function compareAge(a: RunParts, b: RunParts): number {
+  return comparePlaces(placeOf(a), placeOf(b))
 }
 
 /** An id alone may be that of two runs: the database says which. */
@@ -194,9 +213,10 @@ function pageAfter({ id, parts: [{ site }] }: RunParts): string {
   return site.name === null ? id : `${id}@${site.name}`
 }
 
-async function findPlace(sites: readonly Site[], before: string): Promise<RunPlace | null> {
+async function findPlace(sites: readonly Site[], before: string): Promise<Place | null> {
   const [id = '', database] = before.split('@')
   const asked = database === undefined ? sites : [siteNamed(sites, database)]
   const { answers } = await askEach(asked, ({ control }) => findRun(control, id))
-  return answers.find(({ answer }) => answer !== null)?.answer ?? null
+  const [part] = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
+  return part ? placeOf({ parts: [part] }) : null
 }

@@ -190,17 +190,17 @@ export async function readCreatedAt({ db, s }: Control, id: string): Promise<str
   return rows[0]?.at ?? null
 }
 
-/** Newest first, those after `before`: the last run of the previous page. */
+/** Newest first, beginning with the run at `from` where it is here. Ids are in one order in all databases, whatever their collations. */
 export async function listRuns(
   { db, s }: Control,
-  filter: { job: string | null; status: string | null; before: RunPlace | null; limit: number },
+  filter: { job: string | null; status: string | null; from: RunPlace | null; limit: number },
 ): Promise<Run[]> {
   const { rows } = await db.query<Run>(
     `SELECT ${columns} FROM ${s}.runs
       WHERE ($1::text IS NULL OR job = $1) AND ($2::text IS NULL OR status = $2)
-        AND ($3::bigint IS NULL OR (number, id) < ($3::bigint, $4::text))
-      ORDER BY number DESC, id DESC LIMIT $5`,
-    [filter.job, filter.status, filter.before?.number ?? null, filter.before?.id ?? null, filter.limit],
+        AND ($3::bigint IS NULL OR (number, id COLLATE "C") <= ($3::bigint, $4::text))
+      ORDER BY number DESC, id COLLATE "C" DESC LIMIT $5`,
+    [filter.job, filter.status, filter.from?.number ?? null, filter.from?.id ?? null, filter.limit],
   )
   return rows
 }
