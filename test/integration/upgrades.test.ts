@@ -48,12 +48,14 @@ async function putBack(database: TestDatabase, version: number): Promise<void> {
   await database.query('ALTER SCHEMA evenkeel RENAME TO newer')
   await createSchemaAt(database, version)
   await database.query('DELETE FROM evenkeel.instance')
-  for (const table of ['instance', 'runs', 'ranges', 'events']) {
-    const columns = await database.value<string>(
+  for (const table of ['instance', 'runs', 'rates', 'ranges', 'events']) {
+    const columns = await database.value<string | null>(
       `SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
        WHERE table_schema = 'evenkeel' AND table_name = $1`,
       [table],
     )
+    // A table of a later version.
+    if (columns === null) continue
     await database.query(
       `INSERT INTO evenkeel.${table} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM newer.${table}`,
     )
