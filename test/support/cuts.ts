@@ -135,5 +135,5 @@ export function phaseOf(sql: string): 'keys' | 'stragglers' | 'residual' | null 
   // What is explained when a run is accepted is no batch.
   if (!sql.startsWith('WITH') || !sql.includes('_ek_checkpoint')) return null
   if (sql.includes('_ek_due')) return 'stragglers'
-  return sql.includes("status = 'verifying'") ? 'residual' : 'keys'
+  return /n\.status \S+ 'verifying'/.test(sql) ? 'residual' : 'keys'
 }
