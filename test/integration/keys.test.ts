@@ -26,6 +26,7 @@ import type { Cursor, Leaf, Target } from '../../src/core/key.ts'
 import { defaultRunOptions } from '../../src/core/options.ts'
 import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/ranges.ts'
 import { type Sql, sql } from '../../src/core/sql.ts'
+import { asAuthor } from '../../src/engine/author.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../../src/engine/batch.ts'
 import { inspectTarget } from '../../src/engine/inspect.ts'
 import { planRanges } from '../../src/engine/plan.ts'
@@ -55,6 +56,7 @@ interface Engine {
   readonly database: TestDatabase
   readonly control: Control
   readonly pool: pg.Pool
+  /** With the names and operators of a job's SQL; values are written as the engine writes them. */
   query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<R[]>
 }
 
@@ -69,16 +71,33 @@ async function openEngine(settings: Readonly<Record<string, string>> = {}): Prom
   onTestFinished(() => pool.end())
   const control = createControl(pool, 'evenkeel')
   await migrate(control)
-  return { database, control, pool, query: async (text, values = []) => (await pool.query(text, [...values])).rows }
+  return withPool(database, control, pool)
 }
 
-async function inspect({ pool, control }: Engine, job: ResolvedJob): Promise<Target> {
+function withPool(database: TestDatabase, control: Control, pool: pg.Pool): Engine {
+  return {
+    database,
+    control,
+    pool,
+    query: (text, values = []) =>
+      inSession(
+        pool,
+        async (client) => (await asAuthor(client, control.s, {}, () => client.query(text, [...values]))).rows,
+      ),
+  }
+}
+
+async function inSession<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect()
   try {
-    return await inspectTarget(client, control.s, job)
+    return await work(client)
   } finally {
     client.release()
   }
+}
+
+async function inspect({ pool, control }: Engine, job: ResolvedJob): Promise<Target> {
+  return inSession(pool, (client) => inspectTarget(client, control.s, job))
 }
 
 async function start({ control }: Engine, target: Target, job: ResolvedJob, ranges: readonly KeyRange[]): Promise<Run> {
@@ -138,12 +157,7 @@ async function batch(
     residual: () => statements.residual(bounds),
     pages: () => statements.pages(),
   }[lease.kind]()
-  const client = await pool.connect()
-  try {
-    return await runBatch(client, statement, input)
-  } finally {
-    client.release()
-  }
+  return inSession(pool, (client) => asAuthor(client, control.s, run.target, () => runBatch(client, statement, input)))
 }
 
 /** Works a range to its end, or as long as stragglers are due. */
@@ -572,7 +586,7 @@ inDatabase('windows visit each key once and in order, whatever the size of batch
     )
   })
 
-  test('a cursor is written in the same words whatever the settings of the database are', async () => {
+  test('a cursor is an exact text whatever the settings of the database are', async () => {
     const engine = await openEngine()
     for (const setting of [
       "DateStyle = 'SQL, MDY'",
@@ -585,20 +599,17 @@ inDatabase('windows visit each key once and in order, whatever the size of batch
     }
     const pool = createPool(engine.database.url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
     onTestFinished(() => pool.end())
-    const session = { ...engine, pool }
-    await pool.query(
+    const session = withPool(engine.database, engine.control, pool)
+    await engine.database.query(
       `CREATE TABLE things (at timestamptz, f float8, b bytea, i interval, touched int NOT NULL DEFAULT 0, PRIMARY KEY (at, f, b, i));
        INSERT INTO things VALUES ('2026-02-01 12:00:00.000001+00', 0.1::float8 + 0.2::float8, '\\x00ff', '1 mon 2 days')`,
     )
     const job = resolveJob(defineJob({ name: 'count', table: 'things', set: { touched: sql`touched + 1` } }), {})
     const run = await start(session, await inspect(session, job), job, rangesBetween([]))
     const [lease] = (await leaseAll(session, run)) as [Lease]
-    expect((await batch(session, run, job, lease))?.cursor).toEqual([
-      '2026-02-01 12:00:00.000001+00',
-      '0.30000000000000004',
-      '\\x00ff',
-      '1 mon 2 days',
-    ])
+    // The settings of the database hold for the run, except those under which the texts of two keys could be the same.
+    const cursor = ['2026-02-01 17:30:00.000001+05:30', '0.30000000000000004', '\\000\\377', '1 mon 2 days']
+    expect((await batch(session, run, job, lease))?.cursor).toEqual(cursor)
   })
 
   test('the cases have the collation they name', async () => {
