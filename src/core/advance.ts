@@ -57,7 +57,8 @@ export function nextStep(run: RunState): Step {
   if (run.status === 'verifying') {
     const residual = open('residual')
     if (residual.length > 0) return dispatch(run, residual)
-    const found = run.stragglers + run.leftovers
+    // No sum: the check by pages finds as stragglers what the check by keys has found in slices.
+    const found = Math.max(run.stragglers, run.leftovers)
     const pages = open('pages')
     if (pages.length > 0 && goesByPages(run, found)) return dispatch(run, pages)
     if (found === 0) return endOf(run)

@@ -13,14 +13,17 @@ export interface StragglerSummary {
   readonly sample: readonly string[][]
 }
 
-/** How many each of these runs has, up to a thousand: it is asked for with the run's row locked, and there may be millions. */
+/**
+ * How many rows each of these runs has, up to a thousand: it is asked for with the run's row locked, and there may be millions. One
+ * that both checks have found is there twice, and counts once.
+ */
 export async function countStragglersOf(
   { db, s }: Control,
   runIds: readonly string[],
 ): Promise<ReadonlyMap<string, number>> {
   const { rows } = await db.query<{ runId: string; count: number }>(
     `SELECT asked.id AS "runId", counted.count FROM unnest($1::text[]) AS asked (id), LATERAL (
-       SELECT count(*)::int AS count FROM (SELECT FROM ${s}.stragglers WHERE run_id = asked.id LIMIT 1000) AS first) AS counted`,
+       SELECT count(DISTINCT key)::int AS count FROM (SELECT key FROM ${s}.stragglers WHERE run_id = asked.id LIMIT 1000) AS first) AS counted`,
     [runIds],
   )
   return new Map(rows.map(({ runId, count }) => [runId, count]))
