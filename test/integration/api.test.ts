@@ -52,19 +52,19 @@ describe('errors are problem+json that say what to do', () => {
     expectProblem(await post('{"job": ', 'application/json'), 400, 'JSON')
     expectProblem(await post('job=touch', 'application/x-www-form-urlencoded'), 415, 'content-type: application/json')
     expectProblem(await post(JSON.stringify({ job: 'x'.repeat(70_000) }), 'application/json'), 413, 'large')
-    expectProblem(await client.call('GET', '/runs/a%00b'), 400, 'NUL')
+    expectProblem(await client.call('GET', '/runs/a%00b'), 400, 'cannot store a character')
     expectProblem(
       await client.call('POST', '/runs', { job: 'touch' }, { 'idempotency-key': 'x'.repeat(300) }),
       400,
       'idempotency-key',
     )
     const id = await client.start('touch')
-    expectProblem(await client.call('POST', `/runs/${id}/pause`, { reason: 'a\u0000b' }), 422, 'NUL')
-    expectProblem(await client.call('POST', `/runs/${id}/pause`, { reason: 'a\ud800b' }), 422, 'surrogate')
+    expectProblem(await client.call('POST', `/runs/${id}/resume`, { reason: 'a\u0000b' }), 422, 'NUL')
+    expectProblem(await client.call('POST', `/runs/${id}/resume`, { reason: 'a\ud800b' }), 422, 'surrogate')
     expectProblem(await client.call('GET', '/runs/%zz'), 400, '%zz')
     expect((await client.run(id)).status).toBe('queued')
     expectProblem(await client.call('POST', `/runs/${id}/resume`), 409, `Run ${id} is queued`)
-    expectProblem(await client.call('PATCH', `/runs/${id}`, {}, { 'if-match': 'latest' }), 422, 'If-Match')
+    expectProblem(await client.call('PATCH', `/runs/${id}`, { batchSize: 10 }, { 'if-match': 'latest' }), 422, 'If-Match')
   })
 
   test('a defect of ours is a 500 that tells nothing but where to look', async () => {
@@ -259,6 +259,7 @@ describe('what one can look at', () => {
       'get /jobs',
       'get /jobs/{name}',
       'get /livez',
+      'get /pause',
       'get /readyz',
       'get /runs',
       'get /runs/{id}',
@@ -310,8 +311,12 @@ describe('what one can look at', () => {
 
   test('where each range stands', async () => {
     const database = await createDatabase()
-    const client = await startInProcess(database, await createItems(database, 20_000))
+    const jobs = await createItems(database, 20_000)
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
     const id = await client.start('touch')
+    // Planned for two workers, done by one: a free worker would split a range.
+    await client.call('PATCH', `/runs/${id}`, { parallelism: 1 })
+    await startInProcess(database, jobs, { ROLE: 'worker' })
     await client.reaches(id, ['succeeded'])
     const { body } = await client.call<{ ranges: Array<Record<string, unknown>> }>('GET', `/runs/${id}/ranges`)
     expect(body.ranges.map((range) => range.kind)).toEqual([
