@@ -64,7 +64,11 @@ describe('errors are problem+json that say what to do', () => {
     expectProblem(await client.call('GET', '/runs/%zz'), 400, '%zz')
     expect((await client.run(id)).status).toBe('queued')
     expectProblem(await client.call('POST', `/runs/${id}/resume`), 409, `Run ${id} is queued`)
-    expectProblem(await client.call('PATCH', `/runs/${id}`, { batchSize: 10 }, { 'if-match': 'latest' }), 422, 'If-Match')
+    expectProblem(
+      await client.call('PATCH', `/runs/${id}`, { batchSize: 10 }, { 'if-match': 'latest' }),
+      422,
+      'If-Match',
+    )
   })
 
   test('a defect of ours is a 500 that tells nothing but where to look', async () => {

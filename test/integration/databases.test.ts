@@ -312,7 +312,9 @@ describe('a run over several databases', () => {
     expect((await client.call('GET', `/runs/${id}/events?after=mars:1`)).status).toBe(422)
     const ranges = await client.call<{ ranges: Array<{ kind: string; database: string }> }>('GET', `/runs/${id}/ranges`)
     expect([...new Set(ranges.body.ranges.map(({ database, kind }) => `${database} ${kind}`))].sort()).toEqual(
-      ['eu', 'us'].flatMap((database) => ['keys', 'pages', 'residual', 'stragglers'].map((kind) => `${database} ${kind}`)),
+      ['eu', 'us'].flatMap((database) =>
+        ['keys', 'pages', 'residual', 'stragglers'].map((kind) => `${database} ${kind}`),
+      ),
     )
   })
 
@@ -488,7 +490,12 @@ describe('a database that is away', () => {
     await client.call('POST', '/resume')
     const pause = await client.call<Problem>('POST', `/runs/${id}/pause`)
     expect([pause.status, pause.body.detail]).toEqual([503, expect.stringContaining('Database us cannot be reached')])
-    const match = await client.call<Problem>('PATCH', `/runs/${id}`, { batchSize: 10 }, { 'if-match': `"${seen.version}"` })
+    const match = await client.call<Problem>(
+      'PATCH',
+      `/runs/${id}`,
+      { batchSize: 10 },
+      { 'if-match': `"${seen.version}"` },
+    )
     expect(match.status).toBe(503)
 
     await open()
