@@ -43,7 +43,7 @@ test('a worker whose lease is taken away changes nothing more, though nobody els
   await untilDone(database, 1000)
   // Somebody has them who does nothing: the epoch alone tells the workers that their ranges are not theirs any more.
   const taken = await database.query(
-    `UPDATE evenkeel.ranges SET epoch = epoch + 1, lease_owner = 'idle', lease_until = clock_timestamp() + interval '1 hour'
+    `UPDATE evenkeel.ranges SET epoch = epoch + 1, lease_owner = 'idle', lease_until = clock_timestamp() + interval '50 seconds'
      WHERE NOT done RETURNING ordinal`,
   )
   expect(taken.length).toBeGreaterThan(0)

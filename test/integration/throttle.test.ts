@@ -18,7 +18,7 @@ test('a run that no worker takes says so, and whether others have the slots', as
   )
   const other = await api.start('touch')
   await database.query(
-    "UPDATE evenkeel.ranges SET lease_until = clock_timestamp() + interval '1 hour' WHERE run_id = $1",
+    "UPDATE evenkeel.ranges SET lease_until = clock_timestamp() + interval '50 seconds' WHERE run_id = $1",
     [other],
   )
   expect((await api.run(id)).throttle?.reason).toContain("1 other run has the workers' slots")
@@ -58,7 +58,7 @@ test('a database that takes no writes is what holds a run back, whatever did bef
   const api = await startInProcess(database, await createItems(database, 100), { ROLE: 'api' })
   const id = await api.start('count', { options: { maxRowsPerSecond: 10 } })
   await database.query(
-    "UPDATE evenkeel.rates SET waiting_since = clock_timestamp(), waiting_until = clock_timestamp() + interval '1 hour'",
+    "UPDATE evenkeel.rates SET waiting_since = clock_timestamp(), waiting_until = clock_timestamp() + interval '50 seconds'",
   )
   const settle = (readOnly: string) =>
     database.query(`ALTER DATABASE ${database.name} SET default_transaction_read_only = ${readOnly}`)
