@@ -66,7 +66,6 @@ test('a parent row that is held in another table holds up its own children alone
     'all other orders to be done',
     () => countTouched(database, 'orders'),
     (done) => done === 4950,
-    30,
   )
   const reason = await reasonOf(client, id, /night report/)
   expect(reason).toMatch(/^50 rows are held by other sessions since \S+, or need what they hold; each is tried again/)
