@@ -180,7 +180,7 @@ test('a failed run that nobody wants any more is given up, at once and for good'
   const id = await client.start('touch', { options: { parallelism: 2 } })
   // Failing has to take it away: cancelling waits for nobody.
   await database.query(
-    `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '1 hour'
+    `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '50 seconds'
      WHERE run_id = $1 AND kind = 'stragglers'`,
     [id],
   )
@@ -320,7 +320,7 @@ test('a run that has ended has nobody’s lease on it, also where a worker could
   const id = await client.start('touch', { options: { batchSize: 100, parallelism: 2 } })
   await gate.untilShut()
   await database.query(
-    `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '1 hour'
+    `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '50 seconds'
      WHERE run_id = $1 AND kind = 'stragglers'`,
     [id],
   )
