@@ -169,6 +169,7 @@ export class Rehearsal {
 
   async #passed(lease: Lease, rows: number): Promise<TimedPair | null> {
     const small = await this.#timer(lease)(1, 1)
+    if (small.scanned === 0) return null
     const large = await this.#timer(lease, small.cursor)(rows, 1)
     // It makes no difference where every row matches for ever.
     return small.changed + large.changed === 0 ? { small, large } : null
@@ -177,15 +178,17 @@ export class Rehearsal {
   /** Runs batches one behind the other: each on rows that none has touched, for one that was taken back looks held. */
   #timer(lease: Lease, from: Cursor | null = lease.cursor) {
     let cursor = from
+    let ended = false
     return async (limit: number, tries: number): Promise<TimedBatch & { cursor: Cursor | null }> => {
       const timed: Array<TimedBatch & { cursor: Cursor | null }> = []
-      for (let attempt = 0; attempt < tries; attempt += 1) {
+      // The end of the window shuts the fence: a batch behind it would be taken back, and all of this with it.
+      for (let attempt = 0; attempt < tries && !ended; attempt += 1) {
         const bounds = { cursor: cursor !== null, upper: lease.upper !== null }
         const statement = this.#statements(lease).window(bounds)
         const result = await runBatch(this.#client, statement, this.#input(lease, cursor, limit))
-        // The end of the window has shut it.
         if (!result) break
         cursor = result.cursor
+        ended = result.ended
         timed.push({ scanned: result.scanned, changed: result.done, seconds: result.seconds, cursor })
         if (result.seconds > longTrySeconds) break
       }
