@@ -29,7 +29,7 @@ interface Refused {
 const standstill = z
   .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
   .nullable()
-  .describe('Who has paused everything; null while nobody has')
+  .describe('The actor that paused everything; null while no global pause is in force')
 
 const everything = {
   200: z.object({
