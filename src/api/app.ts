@@ -6,7 +6,7 @@ import { bodies } from './plugins/bodies.ts'
 import { Connections } from './plugins/connections.ts'
 import { Limits } from './plugins/limits.ts'
 import { openapi } from './plugins/openapi.ts'
-import { bodyLimitBytes, clientErrors, failExpectation, frameworkErrors, problems } from './plugins/problems.ts'
+import { bodyLimitBytes, clientErrors, frameworkErrors, problems } from './plugins/problems.ts'
 import { requests } from './plugins/requests.ts'
 import { actionRoutes } from './routes/actions.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -59,7 +59,8 @@ function createFastify(deps: ApiDeps) {
     // Dashboards ask every second: what is asked is not worth a line, what is done is, and has its own.
     logController: new LogController({ disableRequestLogging: true }),
   })
-  app.server.on('checkExpectation', failExpectation)
+  // What a request expects beyond an answer may be passed over (RFC 9110, 10.1.1), and a brake must be heard.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   return app.withTypeProvider<ZodTypeProvider>()

@@ -260,16 +260,21 @@ export const startRunSchema = strictObject({
 
 const longestReason = 1000
 
-/** Of a brake, which never fails for the words that come with it: what cannot be kept of them is replaced, and what is too long is cut. */
+/**
+ * Of a brake, which never fails for the words that come with it: what cannot be kept of them is replaced, what is too long
+ * is cut, and what is no reason is none.
+ */
 export const brakeBody = z
   .object({
     reason: z
       .string()
       .nullish()
+      .catch(null)
       .transform((reason) => (reason ? storable(reason.slice(0, longestReason)) : null))
       .describe('For those who read the events later'),
   })
   .nullish()
+  .catch(null)
 
 export const reasonBody = strictObject({
   reason: z.string().max(longestReason).optional().describe('For those who read the events later'),

@@ -69,14 +69,16 @@ function bearer(scope: 'read' | 'operate'): Array<[string, string]> {
   return [['authorization', `Bearer ${secretOf(scope)}`]]
 }
 
-/** Every row of every table of evenkeel's, of its queue's, and of the user's. */
+/** Every row of every table of evenkeel's, of its queue's, and of the user's; but for the probes, by which the queue is watched. */
 async function stateOf(database: TestDatabase): Promise<Record<string, string>> {
   const tables = await database.query<{ name: string }>(
     "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN ('evenkeel', 'evenkeel_queue', 'public') ORDER BY 1",
   )
   const rows = await Promise.all(
     tables.map(({ name }) =>
-      database.value<string>(`SELECT string_agg(t::text, chr(10) ORDER BY t::text) FROM ${name} t`),
+      database.value<string>(
+        `SELECT string_agg(t::text, chr(10) ORDER BY t::text) FROM ${name} t WHERE t::text NOT LIKE '%probe.%'`,
+      ),
     ),
   )
   return Object.fromEntries(tables.map(({ name }, index) => [name, rows[index] ?? '']))
@@ -281,18 +283,21 @@ describe('hostile input', () => {
       return reply.status
     }
     for (const { method, path } of routes) {
+      // This one does what it is for, whatever comes along.
+      const isBrake = path === '/pause'
       // A live run may be looked at; what it is told, it could do.
       const safe = method === 'GET' || method === 'HEAD'
       // What is right for one run is refused for a run that has ended; what is right for all of them would be done.
       const body = path.includes('{id}') ? acceptable : refusable
       const id = fc.oneof(fc.constantFrom(ended, ...(safe ? [live] : [])), hostileText.map(encoded))
       const request = fc.record({ id, other: hostileText, query, headers, type: contentType, body })
-      await fc.assert(
-        fc.asyncProperty(request, async ({ id, other, query, ...rest }) => {
-          await shoot('operate', method, pathOf(path, id, other) + query, rest)
-        }),
-        { seed, numRuns: rounds },
-      )
+      if (!isBrake)
+        await fc.assert(
+          fc.asyncProperty(request, async ({ id, other, query, ...rest }) => {
+            await shoot('operate', method, pathOf(path, id, other) + query, rest)
+          }),
+          { seed, numRuns: rounds },
+        )
       if (safe) continue
       // Who may only read is refused whatever he says, also of a run that lives and in words that are right.
       const right = fc.record({
@@ -304,7 +309,7 @@ describe('hostile input', () => {
       })
       await fc.assert(
         fc.asyncProperty(right, async ({ id, other, ...rest }) => {
-          expect([400, 403, 404, 417]).toContain(await shoot('read', method, pathOf(path, id, other), rest))
+          expect([400, 403, 404]).toContain(await shoot('read', method, pathOf(path, id, other), rest))
         }),
         { seed, numRuns: Math.ceil(rounds / 3) },
       )
@@ -315,6 +320,23 @@ describe('hostile input', () => {
     expect([...met].join()).not.toContain('429')
     const alive = await exchange(url, requestBytes('GET', `/runs/${live}`, bearer('read')))
     expect(JSON.parse(alive.body).status).toBe('queued')
+  })
+
+  test('on the brake: it takes effect all the same', { timeout: 400_000 }, async () => {
+    const { url } = await prepare()
+    const request = fc.record({ query, headers, type: contentType, body: acceptable })
+    await fc.assert(
+      fc.asyncProperty(request, async ({ query, headers, type, body }) => {
+        const more = [...bearer('operate'), ['content-type', type] as const, ...headers]
+        const bytes = requestBytes('POST', `/pause${query}`, more, body)
+        const reply = await exchange(url, bytes)
+        expectHarmless(reply, bytes.toString('latin1'))
+        // Only what is too much to be taken in at all has no effect.
+        expect(reply.status, reply.text).toBe(body.length > 64 * 1024 ? 413 : 200)
+        await exchange(url, requestBytes('POST', '/resume', bearer('operate')))
+      }),
+      { seed, numRuns: 4 * rounds },
+    )
   })
 
   test('where any text may stand: it is kept as it is, or refused in words', { timeout: 400_000 }, async () => {
@@ -385,8 +407,10 @@ describe('hostile input', () => {
         const { id } = JSON.parse((begun.status >= 400 ? await send('POST', '/runs', { job: 'touch' }) : begun).body)
         for (const event of ['pause', 'resume']) {
           const { status, text: answer } = await send('POST', `/runs/${id}/${event}`, { reason: text })
-          expect(status, answer).toBe(!storable(text) ? 422 : text.length <= 1000 ? 200 : 400)
-          if (status === 200 && text !== '') expect(await reasons(id)).toContain(text)
+          const fits = storable(text) && text.length <= 1000
+          // A brake takes what it can of it.
+          expect(status, answer).toBe(fits || event === 'pause' ? 200 : storable(text) ? 400 : 422)
+          if (fits && text !== '') expect(await reasons(id)).toContain(text)
         }
         const { status } = await send('POST', `/runs/${id}/overrides`, {
           signal: 'schedule',

@@ -140,7 +140,7 @@ describe('metrics', () => {
       value(before, 'backfill_wal_bytes_total') ?? Number.POSITIVE_INFINITY,
     )
     const ranges = during.get('backfill_run_ranges')?.samples ?? []
-    expect(ranges).toHaveLength(15)
+    expect(ranges).toHaveLength(20)
     expect(ranges.reduce((total, { value }) => total + value, 0)).toBe(
       await database.value<number>('SELECT count(*)::int FROM evenkeel.ranges'),
     )

@@ -56,7 +56,7 @@ test('a pace that cannot be stepped is told in throttle, and keeps no run from b
     () => client.run(id),
     ({ throttle }) => /no process can write its next step/.test(throttle?.reason ?? ''),
   )
-  const never = { cron: '0 0 29 2 *', timeZone: 'UTC' }
+  const never = { cron: '* * 29 2 *', timeZone: 'UTC' }
   await client.call('PATCH', `/runs/${id}`, { schedule: never })
   await until(
     'the run to be held by its schedule',

@@ -50,7 +50,7 @@ describe.runIf((await findRedis()) !== null)('a Redis', () => {
     ]
     for (const { words, begin, end } of troubles) {
       await begin()
-      const id = await client.start('count')
+      const id = await client.start('count', { again: true })
       const { throttle } = await until(
         'the run to say so',
         () => client.run(id),

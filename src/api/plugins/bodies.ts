@@ -10,15 +10,21 @@ const maxDiscardMs = 5000
 
 /**
  * Bodies are JSON, or there is none. An empty body is no body, whatever its content type: many clients send
- * `content-type: application/json` with every POST.
+ * `content-type: application/json` with every POST. To a brake, what cannot be read is no body either.
  */
 export function bodies(app: App): void {
   // Fastify's own parser of plain text would hand a text on as a body.
   app.removeContentTypeParser('text/plain')
+  app.addHook('onRequest', async ({ raw, routeOptions }) => {
+    // Also a content type that Fastify refuses before it looks for a parser.
+    if (routeOptions.config.brake && 'content-type' in raw.headers) raw.headers['content-type'] = 'application/json'
+  })
   const parseJson = app.getDefaultJsonParser('error', 'error')
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
     if (text === '') return done(null, undefined)
+    const isBrake = request.routeOptions.config.brake
     parseJson(request, text, (error, body) => {
+      if (isBrake) return done(null, error ? undefined : body)
       if (error) return done(error)
       try {
         refuseInexactNumbers(text)

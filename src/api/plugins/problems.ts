@@ -1,4 +1,4 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
@@ -30,7 +30,6 @@ const titles: Readonly<Record<number, string>> = {
   413: 'Body too large',
   414: 'Address too long',
   415: 'Unsupported media type',
-  417: 'Expectation failed',
   422: 'Cannot be accepted',
   429: 'Too many requests',
   431: 'Headers too large',
@@ -100,14 +99,6 @@ export function frameworkErrors(error: FastifyError, _request: unknown, reply: F
     .type('application/problem+json')
     .serializer(JSON.stringify)
     .send(body)
-}
-
-/** For a request that expects anything but 100-continue: Node answers it before anybody else sees it. */
-export function failExpectation(request: IncomingMessage, response: ServerResponse): void {
-  const body = problem(417, `The expectation ${clipped(request.headers.expect ?? '')} cannot be met. Leave out Expect.`)
-  const text = JSON.stringify(body)
-  const type = { 'content-type': 'application/problem+json', 'content-length': Buffer.byteLength(text) }
-  response.writeHead(417, { ...guardHeaders, ...type }).end(text)
 }
 
 /** For what is not HTTP, or too much or too slow to become a request: there is nobody but the socket to answer. */

@@ -137,7 +137,7 @@ export const operatorFaults: Readonly<Record<string, Fault>> = {
     () => null,
     async (world, drawn, calm) => {
       const path = `/runs/${runOf(world, drawn.run).id}`
-      await world.call('PATCH', path, { schedule: { cron: '0 0 29 2 *', timeZone: 'UTC' } })
+      await world.call('PATCH', path, { schedule: { cron: '* * 29 2 *', timeZone: 'UTC' } })
       await last(drawn.ms, calm)
       await world.call('PATCH', path, { schedule: null })
     },
