@@ -12,7 +12,7 @@ import { readPace, type SharedPace } from './pace.ts'
 import { countQuarantinedOf } from './quarantine.ts'
 import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
 import { rowWaits } from './rates.ts'
-import { listWorkableRuns, lockFreeRuns, lockRun, type Run } from './runs.ts'
+import { listWorkableRuns, lockFreeRuns, lockRunBriefly, type Run } from './runs.ts'
 import { countStragglersOf } from './stragglers.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
 import { sumRanges } from './totals.ts'
@@ -38,7 +38,7 @@ export interface Advance {
  */
 export async function advanceRun(control: Control, id: string, actor: string): Promise<Advance> {
   return control.transaction(async (tx) => {
-    let run = await lockRun(tx, id)
+    let run = await lockRunBriefly(tx, id)
     const moves: Move[] = []
     while (run) {
       const [step] = await nextSteps(tx, [run])

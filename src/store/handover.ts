@@ -3,20 +3,28 @@ import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { closeRange, type Lease, takeExpiredLeases } from './leases.ts'
 import { splitRange } from './ranges.ts'
-import { lockRun } from './runs.ts'
+import { lockRunBriefly } from './runs.ts'
 
-/** Gives away what is left of a leased range behind the first of these keys. False when the lease is not what it was. */
+/**
+ * Gives away what is left of a leased range behind the first of these keys. False when the lease is not what it was, or another
+ * session keeps its row.
+ */
 export async function splitLease(
   control: Control,
   lease: Parameters<typeof splitRange>[1],
   keys: readonly Cursor[],
   batchSize: number,
 ): Promise<boolean> {
-  return control.transaction(async (tx) => {
-    // The run before its ranges, as everywhere.
-    await lockRun(tx, lease.runId)
-    return splitRange(tx, lease, keys, batchSize)
-  })
+  try {
+    return await control.transaction(async (tx) => {
+      // The run before its ranges, as everywhere.
+      await lockRunBriefly(tx, lease.runId)
+      return splitRange(tx, lease, keys, batchSize)
+    })
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03') throw error
+    return false
+  }
 }
 
 /** Ends a leased range whose partition was dropped or detached: what is not in the table is not the run's to change. */

@@ -2,7 +2,7 @@ import { Problem } from '../core/errors.ts'
 import { liveStatuses } from '../core/run.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
-import { lockRun } from './runs.ts'
+import { lockRunBriefly } from './runs.ts'
 
 /** A run that has outlived its use in one database, and the named databases that it spans. */
 export interface ExpiredRun {
@@ -66,7 +66,7 @@ export async function listCrowdedRuns({ db, s }: Control): Promise<string[]> {
 export async function dropEvents(control: Control, runId: string, actor: string): Promise<number> {
   return control.transaction(async (tx) => {
     // The run's row, so that two processes do not drop twice as many.
-    await lockRun(tx, runId)
+    await lockRunBriefly(tx, runId)
     const { rows } = await tx.db.query<{ dropped: number; count: number; from: Date | null; to: Date | null }>(
       `WITH numbered AS (
          SELECT id, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS total FROM ${tx.s}.events WHERE run_id = $1

@@ -2,7 +2,7 @@ import type { Hold, Override } from '../core/hold.ts'
 import type { Target } from '../core/key.ts'
 import type { RunOptions } from '../core/options.ts'
 import { liveStatuses, type RunStatus, workableStatuses } from '../core/run.ts'
-import type { Control } from './control.ts'
+import { type Control, limitLockWait } from './control.ts'
 
 /** A hold that has been written: by whom, and since when. */
 export interface HoldRow extends Hold {
@@ -127,12 +127,26 @@ export async function lockRun({ db, s }: Control, id: string): Promise<Run | nul
   return rows[0] ?? null
 }
 
-/** Of these runs those whose rows no other session has locked, locked as by `lockRun`. */
-export async function lockFreeRuns({ db, s }: Control, ids: readonly string[]): Promise<Run[]> {
-  const { rows } = await db.query<Run>(
-    `SELECT ${columns} FROM ${s}.runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`,
+/** Whoever keeps a run's row while nobody has asked for it waits so long for other rows: a pause needs it. Seconds. */
+const keptSeconds = 1
+
+/**
+ * The same for what a process does by itself: from then on the transaction waits only a moment for any other lock, and fails with
+ * 55P03 behind one that is kept for longer.
+ */
+export async function lockRunBriefly(tx: Control, id: string): Promise<Run | null> {
+  const run = await lockRun(tx, id)
+  await limitLockWait(tx, keptSeconds)
+  return run
+}
+
+/** Of these runs those whose rows no other session has locked, locked as by `lockRunBriefly`. */
+export async function lockFreeRuns(tx: Control, ids: readonly string[]): Promise<Run[]> {
+  const { rows } = await tx.db.query<Run>(
+    `SELECT ${columns} FROM ${tx.s}.runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`,
     [ids],
   )
+  await limitLockWait(tx, keptSeconds)
   return rows
 }
 
