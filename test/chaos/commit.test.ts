@@ -126,7 +126,7 @@ test('connections for leases and changes of status that are cut around their com
       return /^WITH ours .*\n +UPDATE .*\.ranges .*lease_owner = NULL/.test(sql) ? 'release' : null
     },
     times: { commit: 5, lease: 3, release: 3 },
-    oneIn: 3,
+    oneIn: 2,
   })
   const proxy = await startProxy(database.url, (message, connection) => {
     const verdict = batches.watch(message, connection)
