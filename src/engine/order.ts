@@ -21,12 +21,20 @@ export interface OrderedColumn extends KeyShape {
 export async function readOrder(client: ClientBase, oid: string, names: readonly string[]): Promise<OrderedColumn[]> {
   // What a collation is made of has other names in each release, and the database's own lies in pg_database.
   const { rows } = await client.query<OrderedColumn>(
-    `WITH defined AS (
+    `WITH keys AS MATERIALIZED (
+       SELECT a.attname AS name, a.attnum, a.atttypid, a.atttypmod, a.attcollation, k.n
+       FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS k (name, n)
+       JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
+         AND a.attname OPERATOR(pg_catalog.=) k.name::pg_catalog.name AND NOT a.attisdropped
+     ), used AS MATERIALIZED (
+       SELECT c.* FROM pg_catalog.pg_collation c
+       WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT attcollation FROM keys))
+     ), defined AS (
        SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.collname) AS name, pg_catalog.to_jsonb(c) AS definition
-       FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.collnamespace
+       FROM used c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.collnamespace
        WHERE c.collprovider OPERATOR(pg_catalog.<>) 'd'
        UNION ALL
-       SELECT c.oid, NULL, pg_catalog.to_jsonb(d) FROM pg_catalog.pg_collation c, pg_catalog.pg_database d
+       SELECT c.oid, NULL, pg_catalog.to_jsonb(d) FROM used c, pg_catalog.pg_database d
        WHERE c.collprovider OPERATOR(pg_catalog.=) 'd' AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
      ), collations AS (
        SELECT d.oid, d.name, pg_catalog.pg_collation_actual_version(d.oid) AS actual,
@@ -35,13 +43,10 @@ export async function readOrder(client: ClientBase, oid: string, names: readonly
        WHERE e.key OPERATOR(pg_catalog.~) '^(dat|coll)(locprovider|provider|collate|ctype|locale|iculocale|icurules|collversion|version|isdeterministic)$'
        GROUP BY d.oid, d.name
      )
-     SELECT a.attname AS name, a.attnum, a.atttypid::pg_catalog.text AS typid,
-       a.atttypmod AS typmod, a.attcollation::pg_catalog.text AS collation, c.name AS "collationName",
+     SELECT k.name, k.attnum, k.atttypid::pg_catalog.text AS typid, k.atttypmod AS typmod,
+       k.attcollation::pg_catalog.text AS collation, c.name AS "collationName",
        coalesce(c.parts ${item} 'collversion', c.parts ${item} 'version') AS recorded, c.actual, c.parts, k.n
-     FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS k (name, n)
-     JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
-       AND a.attname OPERATOR(pg_catalog.=) k.name::pg_catalog.name AND NOT a.attisdropped
-     LEFT JOIN collations c ON c.oid OPERATOR(pg_catalog.=) a.attcollation
+     FROM keys k LEFT JOIN collations c ON c.oid OPERATOR(pg_catalog.=) k.attcollation
      ORDER BY k.n`,
     [oid, names],
   )
