@@ -10,8 +10,11 @@ import {
   findPromtool,
   findRedis,
 } from './src/embedded/index.ts'
+import { useMemory } from './test/support/memory.ts'
 import LongestFirst from './test/support/sequencer.ts'
 import { isNightly, limits, perCommit } from './test/support/tier.ts'
+
+useMemory()
 
 const monitoring = await Promise.all([findPrometheus(), findPromtool(), findAlertmanager(), findAmtool()])
 const has = {

@@ -4,6 +4,7 @@ import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'
 import { perCommit } from '../support/tier.ts'
+import { until } from '../support/until.ts'
 
 /**
  * Watched from outside, by Postgres' own commit timestamps: a row's last change is the transaction that is its xmin, and
@@ -27,6 +28,11 @@ test('promise 3: after a call has returned paused nothing of the run commits, at
   const never = new AbortController().signal
   const pauses: Array<{ from: string; to: string }> = []
   while (pauses.length < perCommit(10, { nightly: 50 })) {
+    await until('a batch to be in flight', () =>
+      database.value<boolean>(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')",
+      ),
+    )
     await waitSeconds(Math.random() * 0.06, never)
     const { status, body } = await client.call('POST', `/runs/${id}/pause`)
     expect([status, body.status]).toEqual([200, 'paused'])

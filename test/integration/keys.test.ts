@@ -965,7 +965,16 @@ inDatabase('the check by pages', () => {
     const job = resolveJob(defineJob(definition), {})
     const run = await start(engine, await inspect(engine, job), job, rangesBetween([]))
     const lease = await leaseOf(engine, run, job, 'pages')
-    expect(await batch(engine, run, job, lease)).toMatchObject({ scanned: 200, left: 0 })
+    let scanned = 0
+    let cursor: Cursor | null = null
+    for (let ended = false; !ended; ) {
+      const result: BatchResult | null = await batch(engine, run, job, lease, { cursor })
+      expect(result).toMatchObject({ left: 0 })
+      scanned += result?.scanned ?? 0
+      cursor = result?.cursor ?? null
+      ended = result?.ended ?? true
+    }
+    expect(scanned).toBe(200)
     const locale = await engine.database.value<string>(
       "SELECT attname FROM pg_attribute WHERE attrelid = 'pg_collation'::regclass AND attname IN ('colllocale', 'colliculocale', 'collcollate') ORDER BY attname DESC LIMIT 1",
     )

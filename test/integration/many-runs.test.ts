@@ -1,43 +1,60 @@
+import { defineJob, sql } from 'evenkeel'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { hashParams, resolveJob } from '../../src/core/job.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 const runs = process.env.TEST_TIER === 'nightly' ? 1000 : 200
 
-/** One run a tenant, all of them live, each at half a row a second: as many copies of the first as there are to be. */
+const job = defineJob({
+  name: 'many',
+  table: 'many',
+  params: z.object({ tenant: z.number() }),
+  options: unpaced,
+  where: ({ tenant }) => sql`tenant = ${tenant} AND n = 0`,
+  set: { n: sql`1` },
+})
+
+/** One run a tenant, all of them live, each at half a row a second. */
 async function startMany(database: TestDatabase): Promise<Client> {
   await database.query('CREATE TABLE many (id int PRIMARY KEY, tenant int, n int NOT NULL DEFAULT 0)')
   await database.query('INSERT INTO many SELECT n, n % $1::int FROM generate_series(1, 10 * $1::int) n', [runs])
   await database.query('CREATE INDEX ON many (tenant); ANALYZE many')
-  const jobs = await jobsFolder({
-    'many.ts': jobSource({
-      name: 'many',
-      table: 'many',
-      rest: 'params: z.object({ tenant: z.number() }), where: ({ tenant }) => sql`tenant = ${tenant} AND n = 0`, set: { n: sql`1` }',
-    }),
+  const source = jobSource({
+    name: 'many',
+    table: 'many',
+    rest: 'params: z.object({ tenant: z.number() }), where: ({ tenant }) => sql`tenant = ${tenant} AND n = 0`, set: { n: sql`1` }',
   })
-  const client = await startInProcess(database, jobs)
+  const jobs = await jobsFolder({ 'many.ts': source })
+  const starter = await startInProcess(database, jobs, { ROLE: 'api' })
   const options = { maxRowsPerSecond: 0.5, batchSize: 1 }
-  // Started one after the other they would take minutes: what a start writes is written for each of them instead.
-  const first = await client.start('many', { params: { tenant: 0 }, options })
-  await client.call('POST', `/runs/${first}/pause`)
+  // Started one after the other they would take minutes: what the start of the first has written is written for each instead.
+  const first = await starter.start('many', { params: { tenant: 0 }, options })
+  const copies = Array.from({ length: runs - 1 }, (_, index) => {
+    const params = { tenant: index + 1 }
+    return { params, fingerprint: resolveJob(job, params).fingerprint, params_hash: hashParams(params) }
+  })
   await database.query(
-    `INSERT INTO evenkeel.runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', 'many-' || 1000 + n, 'number', 1000 + n,
-       'params', jsonb_build_object('tenant', n), 'params_hash', 'h' || n, 'status', 'queued', 'reason', NULL))).* FROM evenkeel.runs r, generate_series(1, $1::int - 1) n`,
-    [runs],
+    `INSERT INTO evenkeel.runs SELECT (jsonb_populate_record(r, copy || jsonb_build_object('id', 'many-' || 1000 + n, 'number', 1000 + n))).*
+     FROM evenkeel.runs r, jsonb_array_elements($1::jsonb) WITH ORDINALITY AS copies (copy, n)`,
+    [JSON.stringify(copies)],
   )
-  await database.query(
-    `INSERT INTO evenkeel.ranges SELECT (jsonb_populate_record(r, jsonb_build_object('run_id', n.id, 'wake_at', NULL))).*
-     FROM evenkeel.ranges r, evenkeel.runs n WHERE n.id <> $1`,
-    [first],
-  )
+  for (const [table, change] of [
+    ['ranges', "jsonb_build_object('run_id', n.id, 'ticket', NULL)"],
+    ['rates', "jsonb_build_object('run_id', n.id)"],
+  ])
+    await database.query(
+      `INSERT INTO evenkeel.${table} SELECT (jsonb_populate_record(t, ${change})).*
+       FROM evenkeel.${table} t, evenkeel.runs n WHERE n.id <> $1`,
+      [first],
+    )
   await database.query(
     `INSERT INTO evenkeel.events (run_id, actor, kind) SELECT id, 'test', 'created' FROM evenkeel.runs WHERE id <> $1`,
     [first],
   )
-  await client.call('POST', `/runs/${first}/resume`)
-  return client
+  return startInProcess(database, jobs)
 }
 
 const timed = async <T>(act: () => Promise<T>): Promise<[T, number]> => {
