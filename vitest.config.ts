@@ -86,7 +86,8 @@ export default defineConfig({
       project('embedded', { include: embedded, globalSetup: programs }),
       project('sensing', {
         ...withCluster,
-        maxWorkers: Math.max(2, availableParallelism()),
+        // They wait for most of their time.
+        maxWorkers: 3 * availableParallelism(),
         sequence: { groupOrder: 1 },
         include: has.monitoring ? [...sensing, ...monitored] : sensing,
         env: onPostgres,
