@@ -71,7 +71,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/reporter.ts'],
     // Much of what they do is to wait: for Postgres, for a lease, for a process to start.
-    maxWorkers: Math.min(4, 2 * availableParallelism()),
+    maxWorkers: Math.min(6, 3 * availableParallelism()),
     // Modules are loaded once per worker: loading them anew for each file costs more than most files do by themselves.
     isolate: false,
     testTimeout: 1000 * limits.test,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject, onTestFinished } from 'vitest'
+import { release } from './postgres.ts'
 
 /** A database of its own for one test, dropped when the test ends. */
 export interface TestDatabase {
@@ -35,7 +36,8 @@ async function create(cluster: string, template: string): Promise<TestDatabase> 
   const admin = new pg.Client({ connectionString: cluster })
   await admin.connect()
   const name = `test_${randomBytes(6).toString('hex')}`
-  await admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
+  // A copy of files costs a third of one that is written to the WAL page by page. Before 15 there is no other.
+  await admin.query(`CREATE DATABASE ${name} TEMPLATE ${template} ${release < 15 ? '' : 'STRATEGY file_copy'}`)
   const url = new URL(cluster)
   url.pathname = `/${name}`
   const { close, ...database } = databaseAt(url.href)

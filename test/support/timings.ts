@@ -6,7 +6,7 @@ const short: Timings = Object.freeze({
   maxQuietSeconds: 2 / 3,
   sliceSeconds: 1.5,
   retryBackoff: Object.freeze({ first: 0.1, most: 2 }),
-  rescueEverySeconds: 0.25,
+  rescueEverySeconds: 0.5,
   ticketGraceSeconds: 0.75,
   holdStaleSeconds: 1,
   stalledAfterSeconds: 10,

@@ -25,7 +25,7 @@ export async function until<T>(
       const shown = last instanceof Error ? last.message : JSON.stringify(last)
       throw new Error(`waited ${seconds} s in vain for ${what}; last: ${shown}`)
     }
-    // What takes longer than a moment anyway is not asked for as often: asking costs, too.
-    await sleep(Math.min(50, 20 + (performance.now() - began) / 50))
+    // What takes longer than a moment anyway is not asked for as often: asking costs, too, and others test beside us.
+    await sleep(Math.min(200, 20 + (performance.now() - began) / 10))
   }
 }
