@@ -12,7 +12,7 @@ import {
 } from './src/embedded/index.ts'
 import { useMemory } from './test/support/memory.ts'
 import LongestFirst from './test/support/sequencer.ts'
-import { isNightly, limits, perCommit } from './test/support/tier.ts'
+import { inTurn, isNightly, limits, perCommit } from './test/support/tier.ts'
 
 useMemory()
 
@@ -54,8 +54,10 @@ const redis = perCommit([integration('{queue,exactly-once}'), chaos('{storm,lost
     chaos('{crowd,drain,failover,lost-leases,pause,storm,zombie}'),
   ],
 })
-/** On Postgres 14 as well: what asks most of the statements. At night all that a server takes part in. */
-const oldest = perCommit([integration('{exactly-once,inspect,space,stragglers}')], { nightly: all })
+/** On Postgres 14 as well: what asks most of the statements, each day another part. At night all that a server takes part in. */
+const oldest = perCommit(inTurn(['inspect', 'space', 'stragglers'], 1).concat('exactly-once').map(integration), {
+  nightly: all,
+})
 
 function project(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
   return { extends: true, test: { name, ...test } }

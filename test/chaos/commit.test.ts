@@ -6,7 +6,7 @@ import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { startProxy } from '../support/proxy.ts'
 import { seed } from '../support/seed.ts'
 import { type Answer, type Client, jobSource, jobsFolder, startInProcess } from '../support/service.ts'
-import { perCommit } from '../support/tier.ts'
+import { inTurn, perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 /** Each cut costs a connection and a plan. */
@@ -29,7 +29,7 @@ async function expectCounted(client: Client, id: string, rows: number): Promise<
   expect(sum('keys', 'rowsDone') + sum('stragglers', 'rowsDone')).toBe(rows)
 }
 
-test.each(['touch', 'count'])(
+test.each(inTurn(['touch', 'count'], 1))(
   'batches of %s whose connection is cut before, during and after their commit, again and again',
   async (job) => {
     // Enough for sixteen ranges: a range waits a moment after each cut.

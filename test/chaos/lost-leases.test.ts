@@ -17,7 +17,11 @@ import {
   startInProcess,
   unpaced,
 } from '../support/service.ts'
+import { isNightly } from '../support/tier.ts'
 import { until } from '../support/until.ts'
+
+/** What has nothing to do with the queue. */
+const ofEngine = test.runIf(queueKind === 'postgres' || isNightly)
 
 const rows = 20_000
 const worker = { ROLE: 'worker' }
@@ -48,7 +52,7 @@ async function finish(client: Client, database: TestDatabase, id: string): Promi
   await expectTouchedOnce(database, rows)
 }
 
-test('a worker whose only thread is busy for longer than its lease changes nothing more under it', async () => {
+ofEngine('a worker whose only thread is busy for longer than its lease changes nothing more under it', async () => {
   const database = await createDatabase()
   await createItems(database, rows)
   const jobs = await jobsFolder({})
@@ -81,7 +85,7 @@ export default defineJob({ name: 'count', table: 'items', params, options: ${JSO
   await finish(client, database, id)
 })
 
-test('a worker whose clock jumps by hours keeps its ranges, and takes none from others', async () => {
+ofEngine('a worker whose clock jumps by hours keeps its ranges, and takes none from others', async () => {
   const database = await createDatabase()
   const jobs = await createItems(database, rows)
   const client = await startInProcess(database, jobs, { ROLE: 'api' })
@@ -116,7 +120,7 @@ test('a worker whose clock jumps by hours keeps its ranges, and takes none from 
   await finish(client, database, id)
 })
 
-test('a worker that Postgres does not answer for longer than its lease changes nothing more under it', async () => {
+ofEngine('a worker that Postgres does not answer for longer than its lease changes nothing more under it', async () => {
   const database = await createDatabase()
   const jobs = await createItems(database, rows)
   const proxy = await startProxy(database.url)

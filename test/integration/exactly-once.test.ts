@@ -2,7 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
 import { Gate } from '../support/gate.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
-import { spawnService, startInProcess } from '../support/service.ts'
+import { queueKind, spawnService, startInProcess } from '../support/service.ts'
+import { inTurn } from '../support/tier.ts'
+
+/** Both on the queue and the release that all else is tested on, one of them on others. */
+const kinds = inTurn(['touch', 'count'], queueKind === 'postgres' && !process.env.TEST_POSTGRES ? 2 : 1)
 
 describe('promise 1: exactly once', () => {
   test('a run does every row once and proves it', async () => {
@@ -59,49 +63,43 @@ describe('promise 1: exactly once', () => {
     expect(run.progress).toMatchObject({ rowsDone: 0, rowsTotal: 0, ratio: 1 })
   })
 
-  test.for(['touch', 'count'])(
-    'workers killed with SIGKILL in the middle of %s: no row twice, none left out',
-    async (job) => {
-      const rows = 15_000
-      const database = await createDatabase()
-      const jobs = await createItems(database, rows)
-      const client = await startInProcess(database, jobs, { ROLE: 'api' })
-      const id = await client.start(job, { options: { maxRowsPerSecond: 4000 } })
-      for (const share of [0.1, 0.3, 0.5]) {
-        const worker = await spawnService(database, jobs, { ROLE: 'worker' })
-        await untilDone(database, rows * share)
-        await worker.kill()
-      }
-      await startInProcess(database, jobs, { ROLE: 'worker' })
-      await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
-      await client.reaches(id, ['succeeded'])
-      await expectTouchedOnce(database, rows)
-      const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-      expect(body.events.filter((event) => event.kind === 'rescued').length).toBeGreaterThanOrEqual(3)
-    },
-  )
+  test.for(kinds)('workers killed with SIGKILL in the middle of %s: no row twice, none left out', async (job) => {
+    const rows = 15_000
+    const database = await createDatabase()
+    const jobs = await createItems(database, rows)
+    const client = await startInProcess(database, jobs, { ROLE: 'api' })
+    const id = await client.start(job, { options: { maxRowsPerSecond: 4000 } })
+    for (const share of [0.1, 0.3, 0.5]) {
+      const worker = await spawnService(database, jobs, { ROLE: 'worker' })
+      await untilDone(database, rows * share)
+      await worker.kill()
+    }
+    await startInProcess(database, jobs, { ROLE: 'worker' })
+    await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, rows)
+    const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
+    expect(body.events.filter((event) => event.kind === 'rescued').length).toBeGreaterThanOrEqual(3)
+  })
 
-  test.for(['touch', 'count'])(
-    'connections lost while batches of %s commit: the outcome is read, not guessed',
-    async (job) => {
-      const rows = 30_000
-      const database = await createDatabase()
-      const jobs = await createItems(database, rows)
-      const client = await startInProcess(database, jobs)
-      const id = await client.start(job, { options: { batchSize: 50, parallelism: 4 } })
-      let lost = 0
-      for (let share = 0.05; share < 0.8; share += 0.05) {
-        await untilDone(database, rows * share)
-        // At whatever they are: in a batch, in its commit, or between two of them.
-        const killed = await database.query(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  test.for(kinds)('connections lost while batches of %s commit: the outcome is read, not guessed', async (job) => {
+    const rows = 30_000
+    const database = await createDatabase()
+    const jobs = await createItems(database, rows)
+    const client = await startInProcess(database, jobs)
+    const id = await client.start(job, { options: { batchSize: 50, parallelism: 4 } })
+    let lost = 0
+    for (let share = 0.05; share < 0.8; share += 0.05) {
+      await untilDone(database, rows * share)
+      // At whatever they are: in a batch, in its commit, or between two of them.
+      const killed = await database.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
            WHERE datname = current_database() AND application_name = 'evenkeel engine'`,
-        )
-        lost += killed.length
-      }
-      expect(lost).toBeGreaterThanOrEqual(15)
-      await client.reaches(id, ['succeeded'])
-      await expectTouchedOnce(database, rows)
-    },
-  )
+      )
+      lost += killed.length
+    }
+    expect(lost).toBeGreaterThanOrEqual(15)
+    await client.reaches(id, ['succeeded'])
+    await expectTouchedOnce(database, rows)
+  })
 })

@@ -3,6 +3,7 @@ import { type Fault, faults } from '../../src/core/fault.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, startInProcess } from '../support/service.ts'
+import { inTurn } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const rows = 2000
@@ -40,7 +41,7 @@ async function faultsOf(client: Client, id: string): Promise<Partial<Record<Faul
   return sums
 }
 
-test.for<[Fault, string]>([
+const codes: ReadonlyArray<[Fault, string]> = [
   ['serialization', '40001'],
   ['deadlock', '40P01'],
   ['lock-timeout', '55P03'],
@@ -53,7 +54,9 @@ test.for<[Fault, string]>([
   ['resources', '53400'],
   ['authentication', '28P01'],
   ['system', '58030'],
-])(
+]
+
+test.for(inTurn(codes, 5))(
   '%s (%s) never fails a run: its ranges wait, longer each time, and say why; then all goes on',
   async ([fault, code]) => {
     const { database, client } = await createTroubled()

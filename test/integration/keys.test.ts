@@ -42,7 +42,7 @@ import { findRun, type Run } from '../../src/store/runs.ts'
 import { countStragglers } from '../../src/store/stragglers.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { queueKind, unpaced } from '../support/service.ts'
-import { perCommit } from '../support/tier.ts'
+import { inTurn, perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 // Nothing here goes through the queue: once is enough.
@@ -569,7 +569,7 @@ const cases: readonly KeyCase[] = [
 ]
 
 inDatabase('windows visit each key once and in order, whatever the size of batches and the number of ranges', () => {
-  test.for(cases.map((keyCase) => [keyCase.title, keyCase] as const))('%s', async ([, keyCase]) => {
+  test.for(inTurn(cases, 8).map((keyCase) => [keyCase.title, keyCase] as const))('%s', async ([, keyCase]) => {
     const table = await KeyTable.create(await openEngine(), keyCase)
     const target = await inspect(table.engine, table.job)
     expect(target.partitioned).toBe(keyCase.partitions !== undefined)

@@ -2,52 +2,58 @@ import { describe, expect, test } from 'vitest'
 import { createDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { startInProcess } from '../support/service.ts'
+import { inTurn } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const rows = 5000
 
+const cases = [
+  { held: 1, job: 'touch' },
+  { held: rows, job: 'count' },
+  { held: 100, job: 'touch' },
+  { held: rows, job: 'touch' }, // every window
+  { held: 200, job: 'count' }, // a whole window
+]
+
 describe('promise 4: nothing is skipped in silence', () => {
-  test.for([
-    { held: 1, job: 'touch' },
-    { held: 100, job: 'touch' },
-    { held: 200, job: 'count' }, // a whole window
-    { held: rows, job: 'touch' }, // every window
-    { held: rows, job: 'count' },
-  ])('$held rows held by another session come back to $job and are done once', async ({ held, job }) => {
-    const database = await createDatabase()
-    const client = await startInProcess(database, await createItems(database, rows))
-    const other = await database.session()
-    await other.query('BEGIN')
-    await other.query('SELECT FROM items WHERE id BETWEEN 1001 AND 1000 + $1 OR $1 = 5000 FOR UPDATE', [held])
-    const id = await client.start(job, { options: { batchSize: 200 } })
-    const waiting = await until(
-      'the run to wait for them',
-      () => client.run(id),
-      (run) => run.reason !== null,
-    )
-    expect(waiting.status).toBe('running')
-    expect(waiting.reason).toContain(`${held} ${held === 1 ? 'row is' : 'rows are'} held by other sessions`)
-    expect(waiting.progress).toMatchObject({ rowsDone: rows - held, rowsScanned: rows, stragglers: held })
-    expect(waiting.progress.ratio).toBeLessThan(1)
-    expect(await countDone(database)).toBe(rows - held)
+  test.for(inTurn(cases, 3))(
+    '$held rows held by another session come back to $job and are done once',
+    async ({ held, job }) => {
+      const database = await createDatabase()
+      const client = await startInProcess(database, await createItems(database, rows))
+      const other = await database.session()
+      await other.query('BEGIN')
+      await other.query('SELECT FROM items WHERE id BETWEEN 1001 AND 1000 + $1 OR $1 = 5000 FOR UPDATE', [held])
+      const id = await client.start(job, { options: { batchSize: 200 } })
+      const waiting = await until(
+        'the run to wait for them',
+        () => client.run(id),
+        (run) => run.reason !== null,
+      )
+      expect(waiting.status).toBe('running')
+      expect(waiting.reason).toContain(`${held} ${held === 1 ? 'row is' : 'rows are'} held by other sessions`)
+      expect(waiting.progress).toMatchObject({ rowsDone: rows - held, rowsScanned: rows, stragglers: held })
+      expect(waiting.progress.ratio).toBeLessThan(1)
+      expect(await countDone(database)).toBe(rows - held)
 
-    // As long as they are held it asks again and again, and never says that it has succeeded.
-    const updates = () => database.value<number>('SELECT coalesce(sum(attempts), 0)::int FROM evenkeel.stragglers')
-    const sweeps = () => database.value<number>("SELECT batches::int FROM evenkeel.ranges WHERE kind = 'stragglers'")
-    const before = await sweeps()
-    await until('them to be tried again', sweeps, (batches) => batches >= before + 3)
-    // Nothing is written of a row that is only found held again: it could not be vacuumed as long as it is.
-    expect(await updates()).toBe(0)
-    expect((await client.run(id)).status).toBe('running')
+      // As long as they are held it asks again and again, and never says that it has succeeded.
+      const updates = () => database.value<number>('SELECT coalesce(sum(attempts), 0)::int FROM evenkeel.stragglers')
+      const sweeps = () => database.value<number>("SELECT batches::int FROM evenkeel.ranges WHERE kind = 'stragglers'")
+      const before = await sweeps()
+      await until('them to be tried again', sweeps, (batches) => batches >= before + 3)
+      // Nothing is written of a row that is only found held again: it could not be vacuumed as long as it is.
+      expect(await updates()).toBe(0)
+      expect((await client.run(id)).status).toBe('running')
 
-    await other.query('COMMIT')
-    const run = await client.reaches(id, ['succeeded'])
-    expect(run.progress).toMatchObject({ rowsDone: rows, stragglers: 0 })
-    await expectTouchedOnce(database, rows)
-    // Waiting for them is no trouble: no lease ran out meanwhile.
-    const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-    expect(body.events.map((event) => event.kind)).toEqual(['created', 'start', 'verify', 'succeed'])
-  })
+      await other.query('COMMIT')
+      const run = await client.reaches(id, ['succeeded'])
+      expect(run.progress).toMatchObject({ rowsDone: rows, stragglers: 0 })
+      await expectTouchedOnce(database, rows)
+      // Waiting for them is no trouble: no lease ran out meanwhile.
+      const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
+      expect(body.events.map((event) => event.kind)).toEqual(['created', 'start', 'verify', 'succeed'])
+    },
+  )
 
   test.for(['touch', 'count'])('a row that several sessions hold is left like any other, in %s', async (job) => {
     const database = await createDatabase()
