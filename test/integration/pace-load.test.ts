@@ -25,20 +25,23 @@ function pinLoad(database: TestDatabase): void {
 /** Statements of ours in flight, on average over some seconds: what the database feels. */
 async function inFlight(database: TestDatabase, seconds: number): Promise<number> {
   const began = performance.now()
-  let [sum, looks] = [0, 0]
+  let [sum, looked] = [0, began]
   await until(
     'seconds of looking',
     async () => {
-      sum += await database.value<number>(
+      const active = await database.value<number>(
         `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()
            AND application_name = 'evenkeel engine' AND state = 'active'`,
       )
-      looks += 1
-      return performance.now() - began
+      const now = performance.now()
+      // Each look stands for the time since the one before: they are not equally far apart.
+      sum += active * (now - looked)
+      looked = now
+      return now - began
     },
     (ms) => ms > seconds * 1000,
   )
-  return sum / looks
+  return sum / (looked - began)
 }
 
 /** Rows that take a while each, in partitions of a batch. */
