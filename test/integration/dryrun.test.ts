@@ -111,10 +111,13 @@ inDatabase('a dry run says what a run will', () => {
 })
 
 inDatabase('a dry run rehearses where rows match', () => {
-  test('at the end of the table, and tells the row there that fails by itself', async () => {
+  test.for([
+    { where: 'at the end', rows: 5000 },
+    { where: 'in the middle', rows: 40_000 },
+  ])('$where of the table, and tells the row there that fails by itself', async ({ rows }) => {
     const { database, client } = await scene(
       'where: sql`label IS NULL`, set: { label: sql`(1 / (id - 4995))::text`, touched: sql`1` }',
-      [filled(5000, "CASE WHEN n <= 4990 THEN 'done' END")],
+      [filled(rows, "CASE WHEN n NOT BETWEEN 4991 AND 5000 THEN 'done' END")],
     )
     const { rowsMatched, rowsChanged, failing, samples, wouldFail } = await dryRun(client)
     expect({ rowsMatched, rowsChanged }).toEqual({ rowsMatched: 10, rowsChanged: 9 })
