@@ -139,7 +139,11 @@ export const runSchema = z
       .object({
         rowsDone: z.number(),
         rowsScanned: z.number(),
-        rowsGone: z.number().describe('Stragglers that were deleted, or no longer matched, when their turn came'),
+        rowsGone: z
+          .number()
+          .describe(
+            'Stragglers that were deleted, or did not match, when their turn came. A row that a locked table kept from being asked is a straggler whether or not it matches',
+          ),
         rowsChecked: z.number().describe('Rows that the residual check read'),
         quarantined: z.number().describe('Rows that fail by themselves, which succeedWithQuarantined allowed'),
         discarded: z.number().describe('Rows that fail by themselves, and were given up by somebody'),

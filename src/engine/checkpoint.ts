@@ -50,7 +50,7 @@ export interface CheckpointValues {
   readonly done: string
   /** Rows written down as stragglers. */
   readonly left: string
-  /** Stragglers that no longer exist or no longer match. */
+  /** Stragglers that do not exist any more or do not match. */
   readonly gone: string
   /** jsonb: keys of rows that match even after they were changed. */
   readonly still: string

@@ -243,7 +243,7 @@ const wideLook = 20
 
 /**
  * The next stragglers of a sweep: found by key, locked if they are free now, changed, and struck off in the same statement.
- * One that is gone or no longer matches is struck off as gone. One that is still held is passed by and nothing is written of
+ * One that is gone or does not match is struck off as gone. One that is still held is passed by and nothing is written of
  * it: there may be a million of them, and what is written as long as their holder's transaction lasts cannot be vacuumed. A
  * wide look passes by many of them in one batch and changes no more rows than another.
  *

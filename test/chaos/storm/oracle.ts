@@ -90,7 +90,8 @@ async function judgeProof(world: World, { id, job }: StormRun, ranges: readonly 
     status: 'succeeded',
     rowsDone: due,
     rowsScanned: rows,
-    rowsGone: 0,
+    // A row that a lock kept from being asked is a straggler whether or not it is to be done. It is struck off then, as one of those.
+    rowsGone: some && (proof?.rowsGone ?? 0) <= rows - due - bad ? (proof?.rowsGone ?? 0) : 0,
     // Without a predicate the rows are counted, inside the frozen bound.
     rowsChecked: some ? rows : proof?.rowsChecked,
     quarantined: bad,
