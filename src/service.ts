@@ -4,6 +4,7 @@ import { buildApp } from './api/app.ts'
 import { type Catalogue, openCatalogue } from './catalogue/catalogue.ts'
 import type { Config } from './config.ts'
 import { messageOf, Problem } from './core/errors.ts'
+import { grantToCreate } from './core/grant.ts'
 import { keepRetention } from './retention.ts'
 import { within } from './signals/within.ts'
 import { type OpenSite, oneAtATime, openSite } from './site.ts'
@@ -104,7 +105,7 @@ async function openSites(
     if (only.reason.cause === undefined) throw only.reason
     throw new Problem(
       'unavailable',
-      `The database cannot be used: ${messageOf(only.reason)}. Check DATABASE_URL, ${rights}`,
+      `The database cannot be used: ${messageOf(only.reason)}. ${mayNotCreate(only.reason.cause, databaseUrl, controlSchema) ?? `Check DATABASE_URL, ${rights}`}`,
       {},
       { cause: only.reason.cause },
     )
@@ -113,6 +114,13 @@ async function openSites(
     'unavailable',
     `Of ${targets.length} DATABASES these cannot be used, and evenkeel starts on all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
   )
+}
+
+/** What to do where the role may not make its schemas; null where that is not the matter. */
+function mayNotCreate(cause: unknown, url: string, schema: string): string | null {
+  const refused = (cause as { code?: string }).code === '42501' && messageOf(cause).includes('for database')
+  const grant = refused ? grantToCreate(url) : null
+  return grant && `${grant}; or create the schemas ${schema} and ${schema}_queue, owned by that role.`
 }
 
 /** Two names for one control schema: each run would be there twice. */

@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg'
 import { type Backoff, backoffSeconds } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
 import { describeFault, endsItsSession, faultOf, faults, sqlstateOf } from '../core/fault.ts'
+import { adviceToGrant } from '../core/grant.ts'
 import { type ResolvedJob, readParams, resolveJob } from '../core/job.ts'
 import type { Leaf } from '../core/key.ts'
 import { becomeAuthor } from '../engine/author.ts'
@@ -244,7 +245,7 @@ async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown,
   const reason =
     error instanceof Problem
       ? error.message
-      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. Mend the data or the job, then retry.`
+      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. ${adviceToGrant(error as Error) ?? 'Mend the data or the job.'} Then retry.`
   log.error({ err: error }, 'run failed')
   try {
     await changeStatus(deps.control, run.id, 'fail', {

@@ -173,7 +173,7 @@ test('each of them that is missing is named, with what to do', async () => {
   }
   await database.query(`REVOKE CREATE ON DATABASE ${database.name} FROM ${role}`)
   await expect(startInProcess({ url }, jobs, { ROLE: 'api' })).rejects.toThrow(
-    /permission denied for database .* the role may create schemas/s,
+    `permission denied for database ${database.name}. GRANT CREATE ON DATABASE "${database.name}" TO "${role}"; or create the schemas evenkeel and evenkeel_queue`,
   )
   await database.query(`GRANT CREATE ON DATABASE ${database.name} TO ${role}`)
   await without('REVOKE SELECT ON users', 'GRANT SELECT ON users', 'GRANT SELECT ON')
@@ -181,4 +181,27 @@ test('each of them that is missing is named, with what to do', async () => {
   await without('REVOKE pg_monitor', 'GRANT pg_monitor', 'GRANT pg_monitor', 'auto')
   await database.query('REVOKE USAGE ON SCHEMA public FROM PUBLIC')
   await without('REVOKE USAGE ON SCHEMA public', 'GRANT USAGE ON SCHEMA public', 'GRANT USAGE on the schema')
+})
+
+test('one that is missing in the middle of a run, for a table that a trigger writes, is named as well', async () => {
+  const { database, role, url, jobs } = await prepare()
+  await database.query('CREATE TABLE log (id int)')
+  await database.query(
+    `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (NEW.id); RETURN NEW; END $$`,
+  )
+  await database.query('CREATE TRIGGER note BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION note()')
+  await database.query(`GRANT INSERT ON log TO ${role}`)
+  const client = await startInProcess({ url }, jobs)
+  const id = await client.start('fill', { options: { maxRowsPerSecond: 500 } })
+  await until('rows to be done', async () => (await client.run(id)).progress.rowsDone > 0)
+  await database.query(`REVOKE INSERT ON log FROM ${role}`)
+  const { reason } = await client.reaches(id, ['failed'])
+  expect(reason).toContain('permission denied for table log [42501]')
+  expect(reason).toContain(
+    'GRANT the role that evenkeel connects as a right on table log: SELECT (to read it), INSERT or',
+  )
+  await database.query(`GRANT INSERT ON log TO ${role}`)
+  await client.call('POST', `/runs/${id}/retry`)
+  await client.reaches(id, ['succeeded'])
+  expect(await database.value('SELECT count(*)::int FROM log')).toBe(rows)
 })
