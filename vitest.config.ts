@@ -89,7 +89,7 @@ export default defineConfig({
       project('sensing', {
         ...withCluster,
         // They wait for most of their time.
-        maxWorkers: 3 * availableParallelism(),
+        maxWorkers: 2 * availableParallelism(),
         sequence: { groupOrder: 1 },
         include: has.monitoring ? [...sensing, ...monitored] : sensing,
         env: onPostgres,
