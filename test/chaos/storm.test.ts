@@ -40,6 +40,7 @@ const history = (...moves: ReadonlyArray<readonly [kind: string, detail: Record<
 test.each([
   ['a status that the run was not in', ['verify', { from: 'paused', to: 'verifying' }]],
   ['an arrow that there is not', ['succeed', { from: 'running', to: 'succeeded' }]],
+  ['a resume that leads nowhere', ['resume', { from: 'running', to: 'running' }]],
   ['an end that is not the run’s', ['verify', { from: 'running', to: 'verifying' }]],
   ['a hold that was not begun', ['released', {}]],
   ['a hold that was not ended', ['held', {}]],

@@ -10,6 +10,10 @@ export interface EventRow {
 const isMove = (kind: string): kind is RunEvent => (runEvents as readonly string[]).includes(kind)
 const isWorkable = (status: RunStatus) => (workableStatuses as readonly string[]).includes(status)
 
+/** A run that is paused takes one more reason, or loses one of several, and stays paused. */
+const changesReasons = (kind: RunEvent, { from, to }: EventRow['detail']) =>
+  (kind === 'pause' || kind === 'resume') && from === to && (from === 'paused' || from === 'pausing')
+
 /** What in a run's events, oldest first, cannot have happened, or does not lead to where the run stands. */
 export function faultsOfHistory(
   events: readonly EventRow[],
@@ -25,7 +29,8 @@ export function faultsOfHistory(
     if (kind === 'created') options = detail.options
     if (isMove(kind)) {
       if (detail.from !== status) refuse(`the run was ${status}`)
-      if (transitions[detail.from as RunStatus]?.[kind] !== detail.to) refuse('there is no such arrow')
+      const isArrow = transitions[detail.from as RunStatus]?.[kind] === detail.to
+      if (!isArrow && !changesReasons(kind, detail)) refuse('there is no such arrow')
       status = detail.to as RunStatus
       // Whatever stops a run ends its hold with it.
       if (!isWorkable(status)) held = false
