@@ -14,13 +14,11 @@ export function inTurn<T>(all: readonly T[], some: number): T[] {
   return Array.from({ length: some }, (_, index) => all[(seed * some + index) % all.length] as T)
 }
 
-/** How long a test may take, and what is waited for in it: shorter, so that it fails with what it waited for. Seconds. */
-export const limits = {
-  test: slowness() * perCommit(60, { nightly: 300 }),
-  wait: slowness() * perCommit(50, { nightly: 200 }),
-}
+/** So many times as long is waited on a machine that has much else to do: TEST_PATIENCE. */
+export const patience = Number(process.env.TEST_PATIENCE || 1)
 
-/** So many times as much for a machine that has much else to do: TEST_PATIENCE. */
-function slowness(): number {
-  return Number(process.env.TEST_PATIENCE || 1)
+/** How long a test may take, and what `until` waits for in it: shorter, so that it fails with what it waited for. Seconds. */
+export const limits = {
+  test: patience * perCommit(60, { nightly: 300 }),
+  wait: perCommit(50, { nightly: 200 }),
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { limits } from './tier.ts'
+import { limits, patience } from './tier.ts'
 
 /**
  * Waits for a condition: asks until it is met, and returns what it gave. Throws, with the last answer, when it is not met
- * in time. A condition that throws is not met.
+ * in time, which is longer where TEST_PATIENCE says so. A condition that throws is not met.
  */
 export async function until<T>(
   what: string,
@@ -21,9 +21,9 @@ export async function until<T>(
     } catch (error) {
       last = error
     }
-    if (performance.now() > began + seconds * 1000) {
+    if (performance.now() > began + patience * seconds * 1000) {
       const shown = last instanceof Error ? last.message : JSON.stringify(last)
-      throw new Error(`waited ${seconds} s in vain for ${what}; last: ${shown}`)
+      throw new Error(`waited ${patience * seconds} s in vain for ${what}; last: ${shown}`)
     }
     // What takes longer than a moment anyway is not asked for as often: asking costs, too, and others test beside us.
     await sleep(Math.min(200, 20 + (performance.now() - began) / 10))
