@@ -179,7 +179,8 @@ inDatabase('a dry run rehearses where rows match', () => {
     expect(warnings.join()).toContain('could not be looked for all over the table: division by zero')
   })
 
-  test('and locks the rows of a window no longer than it takes', async () => {
+  // On a busy machine the windows that are timed keep their rows about as long.
+  test('and locks the rows of a window no longer than it takes', { tags: 'nightly' }, async () => {
     // A row that matches in each of many windows, and takes a while.
     const { database, client } = await scene(
       "where: sql`label IS NULL`, set: { label: sql`'x' || pg_sleep(0.2)::text` }",
