@@ -1,3 +1,4 @@
+import { faultOf } from '../core/fault.ts'
 import { advanceRun, dispatchRuns } from '../store/advance.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { WorkerDeps } from './deps.ts'
@@ -17,9 +18,19 @@ const atOnce = 50
 /** The same for many runs. One that is in trouble does not keep the others from being seen to. */
 export async function advanceAll(deps: WorkerDeps, runIds: readonly string[]): Promise<void> {
   for (let first = 0; first < runIds.length; first += atOnce) {
-    const { tickets, due } = await dispatchRuns(deps.control, runIds.slice(first, first + atOnce))
+    const { tickets, due } = await dispatchTogether(deps, runIds.slice(first, first + atOnce))
     await deps.queue.put(tickets)
     await eachRun(deps.log, due, (id) => advance(deps, id))
+  }
+}
+
+/** Where another session keeps a range of one of them, each is left to be seen to by itself. */
+async function dispatchTogether({ control }: WorkerDeps, runIds: readonly string[]): ReturnType<typeof dispatchRuns> {
+  try {
+    return await dispatchRuns(control, runIds)
+  } catch (error) {
+    if (faultOf(error) !== 'lock-timeout') throw error
+    return { tickets: [], due: runIds }
   }
 }
 

@@ -114,3 +114,21 @@ test('a pause answers within five seconds while another session keeps the row of
   await holder.query('ROLLBACK')
   await client.reaches(id, ['paused'])
 })
+
+test('a run whose range another session keeps holds up no other run', async () => {
+  const { database } = await createServer()
+  const jobs = await createItems(database, 1000)
+  const api = await startInProcess(database, jobs, { ROLE: 'api' })
+  const kept = await api.start('count')
+  const other = await api.start('touch')
+  // Both lack their tickets, and are given new ones together.
+  await database.query('UPDATE evenkeel.ranges SET ticket = NULL')
+  const holder = await database.session()
+  await holder.query(`BEGIN; SELECT FROM evenkeel.ranges WHERE run_id = '${kept}' FOR UPDATE`)
+  const worker = await startInProcess(database, jobs, { ROLE: 'worker' })
+  await api.reaches(other, ['succeeded'], 30)
+  expect((await api.run(kept)).progress.rowsDone).toBe(0)
+  await holder.query('ROLLBACK')
+  await api.reaches(kept, ['succeeded'])
+  await worker.service.close()
+})
