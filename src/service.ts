@@ -86,13 +86,17 @@ async function openSites(
 ): Promise<readonly OpenSite[]> {
   const { databaseUrl, databases, controlSchema } = config
   const targets = databaseUrl === null ? databases : [{ name: null, url: databaseUrl }]
+  const told = (reason: Error, url: string) =>
+    [messageOf(reason), mayNotCreate(reason.cause, url, controlSchema)].filter((words) => words !== null).join('. ')
   const opened = await Promise.allSettled(
     targets.map(({ name, url }) => openSite({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
   )
   const sites = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const faults = [
     ...opened.flatMap((outcome, index) =>
-      outcome.status === 'rejected' ? [`${targets[index]?.name}: ${messageOf(outcome.reason)}`] : [],
+      outcome.status === 'rejected'
+        ? [`${targets[index]?.name}: ${told(outcome.reason, targets[index]?.url ?? '')}`]
+        : [],
     ),
     ...twins(sites, controlSchema),
   ]
@@ -118,7 +122,8 @@ async function openSites(
 
 /** What to do where the role may not make its schemas; null where that is not the matter. */
 function mayNotCreate(cause: unknown, url: string, schema: string): string | null {
-  const refused = (cause as { code?: string }).code === '42501' && messageOf(cause).includes('for database')
+  const refused =
+    (cause as { code?: string } | undefined)?.code === '42501' && messageOf(cause).includes('for database')
   const grant = refused ? grantToCreate(url) : null
   return grant && `${grant}; or create the schemas ${schema} and ${schema}_queue, owned by that role.`
 }

@@ -1,3 +1,5 @@
+import { adviceToGrant } from '../core/grant.ts'
+
 /** What Postgres said when it refused a statement. */
 export interface Refused {
   readonly message: string
@@ -12,7 +14,7 @@ export interface Refused {
 const castParameter = `A parameter whose type Postgres cannot tell is cast: \${value}::int.`
 
 /** What to do about it, where that can be told; Postgres' own hint is given besides. `binds`: the piece of SQL has parameters. */
-export function adviceFor({ code, hint, routine, at }: Refused, binds: boolean): string | null {
+export function adviceFor({ message, code, hint, routine, at }: Refused, binds: boolean): string | null {
   switch (code) {
     case '42703': // undefined_column
       if (at === '"') return "Double quotes are for names; a text is written in single quotes: 'text'."
@@ -33,7 +35,7 @@ export function adviceFor({ code, hint, routine, at }: Refused, binds: boolean):
     case '42704': // undefined_object: a type
       return 'If it is there, its schema is not on the search_path: write it with its schema.'
     case '42501': // insufficient_privilege
-      return 'GRANT the right to the role evenkeel connects as.'
+      return adviceToGrant({ code, message }) ?? 'GRANT the right to the role that evenkeel connects as.'
     case '42P18': // indeterminate_datatype
     case '42P08': // ambiguous_parameter
     case '42725': // ambiguous_function

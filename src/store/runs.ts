@@ -127,12 +127,12 @@ export async function lockRun({ db, s }: Control, id: string): Promise<Run | nul
   return rows[0] ?? null
 }
 
-/** Whoever keeps a run's row while nobody has asked for it waits so long for other rows: a pause needs it. Seconds. */
+/** How long a process that keeps a run's row waits for another row. Seconds. */
 const keptSeconds = 1
 
 /**
- * The same for what a process does by itself: from then on the transaction waits only a moment for any other lock, and fails with
- * 55P03 behind one that is kept for longer.
+ * The same for what a process does by itself. A pause may need the row meanwhile, so the rest of the transaction waits only a
+ * moment for other locks. Behind one that is kept for longer it fails with 55P03.
  */
 export async function lockRunBriefly(tx: Control, id: string): Promise<Run | null> {
   const run = await lockRun(tx, id)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
 import { createEmptyDatabase, type TestDatabase } from '../support/database.ts'
-import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'
+import { jobSource, jobsFolder, startInProcess, startOnDatabases } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
 const rows = 3000
@@ -174,6 +174,9 @@ test('each of them that is missing is named, with what to do', async () => {
   await database.query(`REVOKE CREATE ON DATABASE ${database.name} FROM ${role}`)
   await expect(startInProcess({ url }, jobs, { ROLE: 'api' })).rejects.toThrow(
     `permission denied for database ${database.name}. GRANT CREATE ON DATABASE "${database.name}" TO "${role}"; or create the schemas evenkeel and evenkeel_queue`,
+  )
+  await expect(startOnDatabases({ eu: { url } }, jobs, { ROLE: 'api' })).rejects.toThrow(
+    `eu: permission denied for database ${database.name}. GRANT CREATE ON DATABASE`,
   )
   await database.query(`GRANT CREATE ON DATABASE ${database.name} TO ${role}`)
   await without('REVOKE SELECT ON users', 'GRANT SELECT ON users', 'GRANT SELECT ON')
