@@ -126,6 +126,15 @@ test('a run whose range another session keeps holds up no other run', async () =
   const holder = await database.session()
   await holder.query(`BEGIN; SELECT FROM evenkeel.ranges WHERE run_id = '${kept}' FOR UPDATE`)
   const worker = await startInProcess(database, jobs, { ROLE: 'worker' })
+  // Both runs' rows are kept meanwhile, by whoever waits for that range.
+  await until('somebody to wait for the range', () =>
+    database.value<boolean>(
+      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`,
+    ),
+  )
+  const paused = await timed(api.call('POST', `/runs/${other}/pause`))
+  expect([paused.status, paused.seconds < 5]).toEqual([200, true])
+  await api.call('POST', `/runs/${other}/resume`)
   await api.reaches(other, ['succeeded'], 30)
   expect((await api.run(kept)).progress.rowsDone).toBe(0)
   await holder.query('ROLLBACK')
