@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util'
 import pg from 'pg'
-import { takeCensus } from '../src/census.ts'
 import { timings } from '../src/core/timings.ts'
 import { startPostgres } from '../src/embedded/index.ts'
-import { type Control, createControl, createPool } from '../src/store/control.ts'
-import { migrate } from '../src/store/migrate.ts'
+import { createPool } from '../src/postgres/pool.ts'
+import { takeCensus } from '../src/runs/metrics-snapshot.ts'
+import { type Control, createControl } from '../src/store/control.ts'
+import { migrate } from '../src/store/schema/migrate.ts'
 import { median } from './support/statistics.ts'
 
 const { values } = parseArgs({

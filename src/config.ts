@@ -1,10 +1,10 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { addressFault, withHost } from './core/connection.ts'
 import { Problem } from './core/errors.ts'
-import type { Observe } from './core/observe.ts'
+import type { Observe } from './core/run/observe.ts'
 import { type Timings, timings } from './core/timings.ts'
 import type { Token } from './core/token.ts'
+import { addressFault, withHost } from './postgres/connection-string.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
 
 /** An address that begins as it should, with all its parts where they belong. */

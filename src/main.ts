@@ -1,4 +1,4 @@
 import { readConfig } from './config.ts'
-import { runProcess } from './process.ts'
+import { runProcess } from './service/process.ts'
 
 runProcess(() => readConfig(process.env))

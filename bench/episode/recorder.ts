@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { every, type Loop } from '../../src/signals/loop.ts'
+import { every, type Loop } from '../../src/util/every.ts'
 import type { Limits, Sample } from './recording.ts'
 import type { Service } from './service.ts'
 

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import type { RunBody } from '../../src/api/present.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
 import { call, listens } from '../peers/evenkeel.ts'
 import { Child } from '../support/child.ts'
 
@@ -42,7 +42,7 @@ export class Service {
     return (await call(this.#url, '/runs', { job, options })).id
   }
 
-  find(id: string): Promise<RunBody> {
+  find(id: string): Promise<RunView> {
     return call(this.#url, `/runs/${id}`)
   }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { RunBody } from '../../src/api/present.ts'
-import type { PartialRunOptions } from '../../src/core/options.ts'
+import type { PartialRunOptions } from '../../src/core/job/options.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
 import { Child } from '../support/child.ts'
 import type { Backfill, Peer } from './peer.ts'
 
@@ -36,7 +36,7 @@ export function evenkeel(name: string, options: PartialRunOptions): Peer {
   }
 }
 
-function follow(service: Child, read: () => Promise<RunBody>): Backfill {
+function follow(service: Child, read: () => Promise<RunView>): Backfill {
   const stopping = new AbortController()
   const done = Promise.race([service.failure, writes(read, stopping.signal)]).catch((error) => {
     if (!stopping.signal.aborted) throw error
@@ -50,7 +50,7 @@ function follow(service: Child, read: () => Promise<RunBody>): Backfill {
 }
 
 /** Resolves when the run writes no more: the residual check after it only reads. */
-async function writes(read: () => Promise<RunBody>, signal: AbortSignal): Promise<void> {
+async function writes(read: () => Promise<RunView>, signal: AbortSignal): Promise<void> {
   for (;;) {
     const { status, reason } = await read()
     if (status === 'verifying' || status === 'succeeded') return
@@ -70,12 +70,12 @@ export async function listens(service: Child): Promise<string> {
   }
 }
 
-export async function call(url: string, path: string, body?: object): Promise<RunBody> {
+export async function call(url: string, path: string, body?: object): Promise<RunView> {
   const response = await fetch(new URL(path, url), {
     method: body === undefined ? 'GET' : 'POST',
     headers: body === undefined ? {} : { 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${await response.text()}`)
-  return (await response.json()) as RunBody
+  return (await response.json()) as RunView
 }

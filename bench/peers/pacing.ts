@@ -1,5 +1,5 @@
-import type { PartialRunOptions } from '../../src/core/options.ts'
-import { signalNames } from '../../src/core/signal.ts'
+import type { PartialRunOptions } from '../../src/core/job/options.ts'
+import { signalNames } from '../../src/core/throttle/signal.ts'
 
 /** How a run of evenkeel is told to go: as nobody says anything. */
 export const defaults: PartialRunOptions = {}

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { RunBody } from '../../src/api/present.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
 import { call, listens } from '../peers/evenkeel.ts'
 import { Child } from '../support/child.ts'
 import type { Afterwards, Backfill } from './backfill.ts'
@@ -80,7 +80,7 @@ export class ServiceProcess implements Backfill {
     return this.#child.kill()
   }
 
-  async #until(statuses: readonly string[]): Promise<RunBody> {
+  async #until(statuses: readonly string[]): Promise<RunView> {
     for (;;) {
       const run = await call(this.#url, `/runs/${this.#run}`)
       if (statuses.includes(run.status)) return run

@@ -2,10 +2,10 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { listens } from '../../bench/peers/evenkeel.ts'
 import { Child } from '../../bench/support/child.ts'
-import type { RunBody } from '../../src/api/present.ts'
-import type { PartialRunOptions } from '../../src/core/options.ts'
+import type { PartialRunOptions } from '../../src/core/job/options.ts'
 import { startPostgres, startStandby } from '../../src/embedded/index.ts'
 import { freePort } from '../../src/embedded/port.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
 import { until } from '../../test/support/until.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url)
@@ -25,12 +25,12 @@ export class Api {
     this.#url = url
   }
 
-  async call(method: string, path: string, body?: unknown): Promise<{ status: number; body: RunBody }> {
+  async call(method: string, path: string, body?: unknown): Promise<{ status: number; body: RunView }> {
     const response = await fetch(new URL(path, this.#url), {
       method,
       ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     })
-    return { status: response.status, body: (await response.json()) as RunBody }
+    return { status: response.status, body: (await response.json()) as RunView }
   }
 
   /** Returns the run's id. */
@@ -47,7 +47,7 @@ export class Api {
   }
 
   /** Waits until a run is as it should be. */
-  reaches(id: string, what: string, met: (run: RunBody) => boolean, seconds = 60): Promise<RunBody> {
+  reaches(id: string, what: string, met: (run: RunView) => boolean, seconds = 60): Promise<RunView> {
     return until(`run ${id} to be ${what}`, () => this.#well('GET', `/runs/${id}`), met, seconds)
   }
 
@@ -57,7 +57,7 @@ export class Api {
     await this.reaches(id, 'moving', ({ progress }) => progress.rowsDone > rowsDone)
   }
 
-  async #well(method: string, path: string, body?: unknown): Promise<RunBody> {
+  async #well(method: string, path: string, body?: unknown): Promise<RunView> {
     const answer = await this.call(method, path, body)
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`)
     return answer.body

@@ -16,8 +16,7 @@ import { overrideRoutes } from './routes/overrides.ts'
 import { quarantineRoutes } from './routes/quarantine.ts'
 import { runRoutes } from './routes/runs.ts'
 import { standstillRoutes } from './routes/standstill.ts'
-
-export type App = ReturnType<typeof createFastify>
+import type { App } from './server.ts'
 
 const headerLimitBytes = 16 * 1024
 /** A request that is sent a byte at a time would hold its connection for ever. Milliseconds. */
@@ -46,7 +45,7 @@ export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'work
   return app as unknown as FastifyInstance
 }
 
-function createFastify(deps: ApiDeps) {
+function createFastify(deps: ApiDeps): App {
   const app = Fastify({
     loggerInstance: deps.log,
     bodyLimit: bodyLimitBytes,

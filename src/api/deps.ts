@@ -1,41 +1,8 @@
-import type { Pool } from 'pg'
-import type { Catalogue } from '../catalogue/catalogue.ts'
-import type { RunOptions } from '../core/options.ts'
-import type { Timings } from '../core/timings.ts'
 import type { Token } from '../core/token.ts'
-import type { TicketQueue } from '../queue/tickets.ts'
-import type { Control } from '../store/control.ts'
+import type { Catalogue } from '../registry/registry.ts'
+import type { Site } from '../runs/database.ts'
 import type { Exposition } from '../telemetry/exposition.ts'
 import type { Logger } from '../telemetry/logger.ts'
-
-/** One database, and what the API reaches it by. */
-export interface Site {
-  /** As DATABASES names it; null where there is but one, without a name. */
-  readonly name: string | null
-  readonly control: Control
-  /** The same, by sessions that nothing else uses: to pause and to cancel. */
-  readonly brake: Control
-  /** Sessions for users' tables: checks, plans and dry runs. */
-  readonly engine: Pool
-  readonly queue: TicketQueue
-  readonly catalogue: Catalogue
-  readonly log: Logger
-  readonly timings: Timings
-  readonly checkReplicas: (options: RunOptions) => Promise<ReplicaCheck>
-}
-
-/** What replicas there are for a run that shall start. */
-export interface ReplicaCheck {
-  /** What keeps them from being watched as its options demand, each with what to do; empty where nothing does. */
-  readonly findings: readonly string[]
-  /** Those that stream now, and how many by each name: to be missed when they go. Null where none is to be. */
-  readonly standbys: ReadonlyMap<string, number> | null
-}
-
-/** The sites as pause and cancel reach them. */
-export function brakesOf(sites: readonly Site[]): readonly Site[] {
-  return sites.map((site) => ({ ...site, control: site.brake }))
-}
 
 /** What the API is given by whoever composes it. */
 export interface ApiDeps {

@@ -1,13 +1,13 @@
 import type { ClientBase } from 'pg'
-import { quoteIdentifier } from '../core/identifier.ts'
-import type { ResolvedJob } from '../core/job.ts'
-import type { Cursor, Leaf, Target } from '../core/key.ts'
-import type { KeyRange } from '../core/ranges.ts'
-import { type CompiledSql, compileSql } from '../core/sql.ts'
-import { type BatchInput, batchValues } from './batch.ts'
-import { type PlanNode, planNodes } from './explain.ts'
-import { eq, more } from './operators.ts'
-import { type TableSql, tableSql } from './table.ts'
+import type { ResolvedJob } from '../core/job/job.ts'
+import type { Cursor, Leaf, Target } from '../core/range/key.ts'
+import type { KeyRange } from '../core/range/range.ts'
+import { quoteIdentifier } from '../core/sql/identifier.ts'
+import { type CompiledSql, compileSql } from '../core/sql/template.ts'
+import { type BatchInput, batchValues } from './batch/batch.ts'
+import { eq, more } from './batch/operators.ts'
+import { type TableSql, tableSql } from './batch/table.ts'
+import { type PlanNode, planNodes } from './inspect/explain.ts'
 
 /** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
 export interface ExplainedBatch {

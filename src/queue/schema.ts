@@ -1,9 +1,9 @@
 import { assertSchemaCompatibility, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
 import pg from 'pg'
-import { splitStartupOptions } from '../core/connection.ts'
 import { messageOf, Problem } from '../core/errors.ts'
-import { quoteIdentifier } from '../core/identifier.ts'
-import type { QueueLocation } from './tickets.ts'
+import { quoteIdentifier } from '../core/sql/identifier.ts'
+import { splitStartupOptions } from '../postgres/connection-string.ts'
+import type { QueueLocation } from './location.ts'
 
 export const sessionName = 'evenkeel queue'
 

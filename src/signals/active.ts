@@ -1,7 +1,7 @@
-import type { Reading } from '../core/signal.ts'
-import type { Ask } from './ask.ts'
-import { hidden, ours } from './sessions.ts'
-import { count, mayNotSee, unknown } from './words.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { hidden, ours } from './foreground-sessions.ts'
+import { count, mayNotSee, unknown } from './messages.ts'
 
 /** What the client sessions of others are doing; or why that cannot be told. */
 export type Activity =

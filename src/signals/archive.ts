@@ -1,7 +1,7 @@
-import type { Reading } from '../core/signal.ts'
-import type { Ask } from './ask.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { count, inRecovery, unknown } from './messages.ts'
 import { segmentsBetween } from './wal-file.ts'
-import { count, inRecovery, unknown } from './words.ts'
 
 interface Archiver {
   mode: string

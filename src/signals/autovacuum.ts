@@ -1,5 +1,5 @@
-import type { VacuumState } from '../core/autovacuum.ts'
-import type { Ask } from './ask.ts'
+import type { VacuumState } from '../core/space/autovacuum.ts'
+import type { Ask } from '../postgres/ask.ts'
 import { columnsOf, type WatchedTable, withParts } from './tables.ts'
 
 /** What a table or a partition says of itself goes before the server's settings. */

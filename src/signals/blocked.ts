@@ -1,7 +1,7 @@
-import type { Reading } from '../core/signal.ts'
-import type { Ask } from './ask.ts'
-import { engineName, hidden, ours } from './sessions.ts'
-import { count, mayNotSee, unknown } from './words.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { engineName, hidden, ours } from './foreground-sessions.ts'
+import { count, mayNotSee, unknown } from './messages.ts'
 
 interface Blocked {
   role: string

@@ -1,9 +1,9 @@
-import { type VacuumState, vacuumOutlook } from '../core/autovacuum.ts'
-import type { Reading } from '../core/signal.ts'
-import type { Ask } from './ask.ts'
+import { type VacuumState, vacuumOutlook } from '../core/space/autovacuum.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
 import { readVacuumStates } from './autovacuum.ts'
+import { unknown } from './messages.ts'
 import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
-import { unknown } from './words.ts'
 
 interface Tuples {
   number: number

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { messageOf } from '../core/errors.ts'
-import { LagTracker } from '../core/lag.ts'
-import type { Reading } from '../core/signal.ts'
-import { unknown } from './words.ts'
+import { LagTracker } from '../core/throttle/lag-tracker.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import { unknown } from './messages.ts'
 
 /** A replica that is read by its own URL. */
 export interface HeartbeatReplica {

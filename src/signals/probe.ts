@@ -1,8 +1,8 @@
 import type { Pool } from 'pg'
-import type { Reading } from '../core/signal.ts'
-import { type Ask, onConnection } from './ask.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import { type Ask, onConnection } from '../postgres/ask.ts'
 import { Baseline } from './baseline.ts'
-import { unknown } from './words.ts'
+import { unknown } from './messages.ts'
 
 export const probeIntervalMs = 250
 

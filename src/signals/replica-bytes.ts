@@ -1,4 +1,4 @@
-import type { Reading } from '../core/signal.ts'
+import type { Reading } from '../core/throttle/signal.ts'
 import { worstStandby } from './replica-lag.ts'
 import type { Standbys } from './standbys.ts'
 

@@ -1,6 +1,6 @@
-import type { Reading } from '../core/signal.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import { unknown } from './messages.ts'
 import type { Standbys } from './standbys.ts'
-import { unknown } from './words.ts'
 
 /** Seconds by which the furthest behind of the standbys is behind. */
 export function replicaLag(standbys: Standbys): Reading {

@@ -1,6 +1,6 @@
-import type { Reading } from '../core/signal.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import { count } from './messages.ts'
 import type { Standbys } from './standbys.ts'
-import { count } from './words.ts'
 
 /** Seconds for which a standby that should be streaming has not been; 0 while all are. */
 export function replicasMissing(standbys: Standbys): Reading {

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import { messageOf } from '../core/errors.ts'
-import { formatValue, signalSpecs } from '../core/signal.ts'
-import { askOver } from './ask.ts'
+import { formatValue, signalSpecs } from '../core/throttle/signal.ts'
+import { askOver } from '../postgres/ask.ts'
+import { within } from '../util/timeout.ts'
 import type { HeartbeatReplica } from './heartbeat.ts'
 import { countedBy, countNames, type ReplicaPolicy, readReplication, type Standby } from './replication.ts'
-import { within } from './within.ts'
 
 export interface ReplicaDemand {
   readonly policy: ReplicaPolicy

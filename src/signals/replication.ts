@@ -1,5 +1,5 @@
-import type { Ask } from './ask.ts'
-import { inRecovery, mayNotSee } from './words.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { inRecovery, mayNotSee } from './messages.ts'
 
 /** Which standbys count: none; all that stream; or those of these names, as often as a name is there. */
 export type ReplicaPolicy =

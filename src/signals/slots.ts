@@ -1,6 +1,6 @@
-import type { Reading } from '../core/signal.ts'
-import type { Ask } from './ask.ts'
-import { inRecovery, unknown } from './words.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { inRecovery, unknown } from './messages.ts'
 
 interface Slot {
   name: string

@@ -1,4 +1,4 @@
-import { LagTracker } from '../core/lag.ts'
+import { LagTracker } from '../core/throttle/lag-tracker.ts'
 import { countNames, type Standby } from './replication.ts'
 
 /** How far one standby is behind, streaming or vanished. */

@@ -1,4 +1,4 @@
-import { quoteTableName } from '../core/identifier.ts'
+import { quoteTableName } from '../core/sql/identifier.ts'
 
 export interface WatchedTable {
   readonly schema: string

@@ -1,7 +1,7 @@
-import type { Reading } from '../core/signal.ts'
-import type { Ask } from './ask.ts'
+import type { Reading } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { mayNotSee, unknown } from './messages.ts'
 import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
-import { mayNotSee, unknown } from './words.ts'
 
 interface Vacuums {
   number: number

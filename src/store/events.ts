@@ -1,6 +1,6 @@
-import type { PauseKind } from '../core/pause.ts'
-import type { RunEvent, RunStatus } from '../core/run.ts'
-import { storableJson } from '../core/text.ts'
+import type { PauseKind } from '../core/run/pause.ts'
+import type { RunEvent, RunStatus } from '../core/run/status.ts'
+import { storableJson } from '../core/sql/text.ts'
 import type { Control } from './control.ts'
 
 /** One thing that happened to a run, and who did it. */

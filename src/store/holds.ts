@@ -1,12 +1,12 @@
 import { Problem } from '../core/errors.ts'
-import { type Hold, type Override, overridesInForce } from '../core/hold.ts'
-import { isEnded, workableStatuses } from '../core/run.ts'
+import { isEnded, workableStatuses } from '../core/run/status.ts'
+import { type Hold, type Override, overridesInForce } from '../core/throttle/hold.ts'
 import { secondsFrom } from './clock.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
-import { noSuchRun } from './lifecycle.ts'
-import { readPace } from './pace.ts'
 import { type HoldRow, heldMsSql, lockRun, type Run, updateOverrides } from './runs.ts'
+import { readPace } from './throttle-state.ts'
+import { noSuchRun } from './transitions.ts'
 
 /**
  * Holds a run, with an event where it was not held before. True where it was not. Another process' hold is taken over once

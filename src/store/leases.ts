@@ -1,8 +1,8 @@
 import type { Fault } from '../core/fault.ts'
-import type { Cursor, Leaf } from '../core/key.ts'
-import type { RangeKind } from '../core/ranges.ts'
-import { workableStatuses } from '../core/run.ts'
-import type { Throttle } from '../core/throttle.ts'
+import type { Cursor, Leaf } from '../core/range/key.ts'
+import type { RangeKind } from '../core/range/range.ts'
+import { workableStatuses } from '../core/run/status.ts'
+import type { Throttle } from '../core/throttle/reasons.ts'
 import { leaseHolds } from './clock.ts'
 import type { Control } from './control.ts'
 

@@ -1,4 +1,4 @@
-import type { Pause, PauseKind } from '../core/pause.ts'
+import type { Pause, PauseKind } from '../core/run/pause.ts'
 import type { Control } from './control.ts'
 
 /** Adds a reason to pause a run. False where there is one of this kind already. */

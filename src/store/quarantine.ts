@@ -1,4 +1,4 @@
-import type { Cursor } from '../core/key.ts'
+import type { Cursor } from '../core/range/key.ts'
 import type { Control } from './control.ts'
 
 /** A row that failed by itself. */

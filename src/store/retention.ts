@@ -1,5 +1,5 @@
 import { Problem } from '../core/errors.ts'
-import { liveStatuses } from '../core/run.ts'
+import { liveStatuses } from '../core/run/status.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { lockRunBriefly } from './runs.ts'

@@ -1,7 +1,7 @@
-import type { Hold, Override } from '../core/hold.ts'
-import type { Target } from '../core/key.ts'
-import type { RunOptions } from '../core/options.ts'
-import { liveStatuses, type RunStatus, workableStatuses } from '../core/run.ts'
+import type { RunOptions } from '../core/job/options.ts'
+import type { Target } from '../core/range/key.ts'
+import { liveStatuses, type RunStatus, workableStatuses } from '../core/run/status.ts'
+import type { Hold, Override } from '../core/throttle/hold.ts'
 import { type Control, limitLockWait } from './control.ts'
 
 /** A hold that has been written: by whom, and since when. */

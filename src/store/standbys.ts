@@ -1,4 +1,4 @@
-import { liveStatuses } from '../core/run.ts'
+import { liveStatuses } from '../core/run/status.ts'
 import type { Control } from './control.ts'
 
 /** Standbys that have been seen to stream, and how many by each name. */

@@ -1,4 +1,4 @@
-import type { Cursor } from '../core/key.ts'
+import type { Cursor } from '../core/range/key.ts'
 import type { Control } from './control.ts'
 
 /** The rows a run still has to come back to. */

@@ -1,4 +1,4 @@
-import { workableStatuses } from '../core/run.ts'
+import { workableStatuses } from '../core/run/status.ts'
 import { isAhead, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 

@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Census } from '../core/census.ts'
 import { faultNames } from '../core/fault.ts'
-import { holders } from '../core/hold.ts'
-import { brakes } from '../core/throttle.ts'
-import { CensusGauges } from './census.ts'
+import type { Census } from '../core/run/metrics-snapshot.ts'
+import { holders } from '../core/throttle/hold.ts'
+import { brakes } from '../core/throttle/reasons.ts'
+import { CensusGauges } from './run-metrics.ts'
 
 /** Where the numbers of a database come from, each time that Prometheus asks. */
 export interface MetricSources {

@@ -1,4 +1,4 @@
-import { waitSeconds } from './wait.ts'
+import { waitSeconds } from '../util/sleep.ts'
 
 /** Wakes a loop before its time. Rung while the loop is busy, it ends the next wait at once. */
 export class Bell {

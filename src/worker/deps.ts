@@ -1,12 +1,12 @@
 import type { Pool } from 'pg'
-import type { Catalogue } from '../catalogue/catalogue.ts'
-import type { Observe } from '../core/observe.ts'
+import type { Observe } from '../core/run/observe.ts'
 import type { Timings } from '../core/timings.ts'
-import type { TicketQueue } from '../queue/tickets.ts'
+import type { TicketQueue } from '../queue/queue.ts'
+import type { Catalogue } from '../registry/registry.ts'
 import type { Control } from '../store/control.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { PaceKeeper } from './pace.ts'
+import type { PaceKeeper } from './throttle-controller.ts'
 
 /** What a worker is given by whoever composes it. */
 export interface WorkerDeps {

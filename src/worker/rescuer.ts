@@ -1,15 +1,15 @@
 import type { Timings } from '../core/timings.ts'
-import { seldom } from '../queue/seldom.ts'
-import { listLackingRuns } from '../store/advance.ts'
-import { settleIdleRuns } from '../store/everything.ts'
-import { rescueRanges } from '../store/handover.ts'
-import { settleRun } from '../store/lifecycle.ts'
+import { seldom } from '../queue/error-reports.ts'
+import { listLackingRuns } from '../store/dispatch.ts'
+import { settleIdleRuns } from '../store/pause-all.ts'
+import { rescueRanges } from '../store/rescue.ts'
 import { listRunIdsByStatus } from '../store/runs.ts'
 import { listOverdueTickets, withdrawTicket } from '../store/tickets.ts'
-import { advanceAll, eachRun } from './advance.ts'
+import { settleRun } from '../store/transitions.ts'
+import { waitSeconds } from '../util/sleep.ts'
 import { Bell } from './bell.ts'
 import type { WorkerDeps } from './deps.ts'
-import { waitSeconds } from './wait.ts'
+import { advanceAll, eachRun } from './dispatch.ts'
 
 /** How long a batch in flight is waited for in one round. */
 const settleSeconds = 1

@@ -1,10 +1,10 @@
 import { stragglerBackoff, sweepWait } from '../core/backoff.ts'
-import type { BatchResult } from '../engine/batch.ts'
+import type { BatchResult } from '../engine/batch/batch.ts'
 import type { Control } from '../store/control.ts'
 import type { Run } from '../store/runs.ts'
 import { updateReason } from '../store/runs.ts'
 import { isStraggler, type StragglerSummary, summariseStragglers, wakeStragglers } from '../store/stragglers.ts'
-import type { LockWatch } from './watch.ts'
+import type { LockWatch } from './lock-watch.ts'
 
 /** The cursor of the range of stragglers where a sweep over them is complete. */
 const sweepEnd = '0'

@@ -1,7 +1,7 @@
-import { Duty } from '../core/pace.ts'
-import { consumeTickets, type TicketQueueOptions } from '../queue/tickets.ts'
-import type { Slot } from './brake.ts'
+import { Duty } from '../core/throttle/batch-sizer.ts'
+import { consumeTickets, type TicketQueueOptions } from '../queue/queue.ts'
 import type { WorkerDeps } from './deps.ts'
+import type { Slot } from './limiter.ts'
 import { startRescuer } from './rescuer.ts'
 import { workSlice } from './slice.ts'
 

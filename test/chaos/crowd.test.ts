@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
-import { rescueRanges } from '../../src/store/handover.ts'
+import { rescueRanges } from '../../src/store/rescue.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { startInProcess } from '../support/service.ts'

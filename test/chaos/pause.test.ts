@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { waitSeconds } from '../../src/worker/wait.ts'
+import { waitSeconds } from '../../src/util/sleep.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
-import { rescueRanges } from '../../src/store/handover.ts'
+import { rescueRanges } from '../../src/store/rescue.ts'
 import { createDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { createPool } from '../../src/store/control.ts'
-import { takeSession } from '../../src/store/takeout.ts'
+import { createPool } from '../../src/postgres/pool.ts'
+import { takeSession } from '../../src/postgres/takeout.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { jobSource, jobsFolder, startInProcess } from '../support/service.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { overridesInForce } from '../../src/core/hold.ts'
-import { refuseClockAhead } from '../../src/retention.ts'
+import { overridesInForce } from '../../src/core/throttle/hold.ts'
+import { refuseClockAhead } from '../../src/runs/retention.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { type Client, startInProcess, unpaced } from '../support/service.ts'

@@ -1,8 +1,8 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import type { DryRunReports } from '../../src/api/dryrun.ts'
-import type { RunBody } from '../../src/api/present.ts'
+import type { DryRunReports } from '../../src/runs/dry-run.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, startOnDatabases } from '../support/service.ts'
@@ -17,7 +17,7 @@ interface Problem {
 }
 
 interface Page {
-  readonly runs: RunBody[]
+  readonly runs: RunView[]
   readonly next: string | null
   readonly unreached?: Array<{ database: string; detail: string }>
 }
@@ -35,7 +35,7 @@ async function createShards(rows: Readonly<Record<string, number>>): Promise<{ s
 }
 
 /** What each database of a run shows of it. */
-function statuses({ databases = {} }: RunBody): Record<string, string | null> {
+function statuses({ databases = {} }: RunView): Record<string, string | null> {
   return Object.fromEntries(Object.entries(databases).map(([name, part]) => [name, part.status]))
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { DryRunReport } from '../../src/api/dryrun.ts'
+import type { DryRunReport } from '../../src/runs/dry-run.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Client, jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 

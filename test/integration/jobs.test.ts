@@ -2,10 +2,10 @@ import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { openCatalogue } from '../../src/catalogue/catalogue.ts'
 import { Problem } from '../../src/core/errors.ts'
-import { readParams, resolveJob } from '../../src/core/job.ts'
-import { compileSql } from '../../src/core/sql.ts'
+import { readParams, resolveJob } from '../../src/core/job/job.ts'
+import { compileSql } from '../../src/core/sql/template.ts'
+import { openCatalogue } from '../../src/registry/registry.ts'
 import { jobSource, jobsFolder, queueKind } from '../support/service.ts'
 
 // Nothing here goes through the queue: once is enough.

@@ -1,7 +1,7 @@
 import { defineJob, sql } from 'evenkeel'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { hashParams, resolveJob } from '../../src/core/job.ts'
+import { hashParams, resolveJob } from '../../src/core/job/job.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'

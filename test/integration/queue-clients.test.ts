@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq'
 import type pg from 'pg'
 import { expect, test } from 'vitest'
-import { HeardClient, heardPostgresBackend } from '../../src/queue/backend.ts'
+import { HeardClient, heardPostgresBackend } from '../../src/queue/bullmq-postgres.ts'
 import { beginSession, prepareQueue } from '../../src/queue/schema.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { describe, expect, inject, test } from 'vitest'
+import { consumeTickets, openQueue } from '../../src/queue/queue.ts'
 import { prepareQueue } from '../../src/queue/schema.ts'
-import { consumeTickets, openQueue } from '../../src/queue/tickets.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { jobSource, jobsFolder, queueKind, spawnService, startInProcess } from '../support/service.ts'

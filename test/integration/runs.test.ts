@@ -1,7 +1,7 @@
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { DryRunReport } from '../../src/api/dryrun.ts'
+import type { DryRunReport } from '../../src/runs/dry-run.ts'
 import { createDatabase } from '../support/database.ts'
 import { Gate } from '../support/gate.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { createPool } from '../../src/postgres/pool.ts'
 import { checkReplicas } from '../../src/signals/replicas.ts'
-import { createPool } from '../../src/store/control.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { release } from '../support/postgres.ts'
 import { nextReading, othersOf, reading, sample, sessionNamed, untilReading } from '../support/sampler.ts'

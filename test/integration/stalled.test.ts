@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
-import { rescueRanges } from '../../src/store/handover.ts'
+import { rescueRanges } from '../../src/store/rescue.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, untilDone } from '../support/items.ts'
 import { type Client, spawnService, startInProcess, startOnDatabases } from '../support/service.ts'

@@ -1,16 +1,17 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { createControl, createPool } from '../../src/store/control.ts'
+import { createPool } from '../../src/postgres/pool.ts'
+import { createControl } from '../../src/store/control.ts'
 import { takeAllLeases } from '../../src/store/leases.ts'
-import { migrate } from '../../src/store/migrate.ts'
-import { lockVersion, underVersion } from '../../src/store/version.ts'
+import { migrate } from '../../src/store/schema/migrate.ts'
+import { lockVersion, underVersion } from '../../src/store/schema/version.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnProcess, spawnService, startInProcess, unpaced } from '../support/service.ts'
 import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
-const folder = new URL('../../src/store/migrations/', import.meta.url)
+const folder = new URL('../../src/store/schema/', import.meta.url)
 const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()
 const versions = files.map((file) => Number(file.slice(0, 3)))
 const newest = versions.at(-1) as number

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { DryRunReport } from '../../src/api/dryrun.ts'
-import type { RunBody } from '../../src/api/present.ts'
+import type { DryRunReport } from '../../src/runs/dry-run.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, queueKind, startInProcess } from '../support/service.ts'
@@ -12,7 +12,7 @@ const inDatabase = describe.skipIf(queueKind === 'redis')
 const rows = 40_000
 
 /** Over the limit, and not slowed by it, or waiting until it is well below. */
-function isHeld(throttle: RunBody['throttle']): boolean {
+function isHeld(throttle: RunView['throttle']): boolean {
   return throttle?.signal === 'dead-tuples' && throttle.reason.includes('the limit is')
 }
 

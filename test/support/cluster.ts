@@ -1,8 +1,9 @@
 import type { TestProject } from 'vitest/node'
 import { findRedis, startRedis } from '../../src/embedded/index.ts'
+import { createPool } from '../../src/postgres/pool.ts'
 import { prepareQueue } from '../../src/queue/schema.ts'
-import { createControl, createPool } from '../../src/store/control.ts'
-import { migrate } from '../../src/store/migrate.ts'
+import { createControl } from '../../src/store/control.ts'
+import { migrate } from '../../src/store/schema/migrate.ts'
 import { startPostgres, wrapperOf } from './postgres.ts'
 
 declare module 'vitest' {

@@ -1,4 +1,4 @@
-import type { Observe } from '../../src/core/observe.ts'
+import type { Observe } from '../../src/core/run/observe.ts'
 import { until } from './until.ts'
 
 /** Lets the workers of a service do so many batches, and keeps them before the next one until it is opened. */

@@ -1,9 +1,9 @@
-import { type Hold, holdOf } from '../../src/core/hold.ts'
-import { LagTracker } from '../../src/core/lag.ts'
-import { type Pace, shareOf, startPace, stepPace } from '../../src/core/load.ts'
-import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
-import { BatchSizer, Duty, targetOf } from '../../src/core/pace.ts'
-import type { Measured, SignalName } from '../../src/core/signal.ts'
+import { defaultRunOptions, type RunOptions } from '../../src/core/job/options.ts'
+import { BatchSizer, Duty, targetOf } from '../../src/core/throttle/batch-sizer.ts'
+import { type Pace, shareOf, startPace, stepPace } from '../../src/core/throttle/controller.ts'
+import { type Hold, holdOf } from '../../src/core/throttle/hold.ts'
+import { LagTracker } from '../../src/core/throttle/lag-tracker.ts'
+import type { Measured, SignalName } from '../../src/core/throttle/signal.ts'
 
 /** Something that changes with time. Seconds. */
 export type Over<T> = (t: number) => T

@@ -1,11 +1,11 @@
 import pg from 'pg'
 import { onTestFinished } from 'vitest'
-import type { Measured, SignalName } from '../../src/core/signal.ts'
+import type { Measured, SignalName } from '../../src/core/throttle/signal.ts'
+import { Destination } from '../../src/postgres/destination.ts'
+import { createPool } from '../../src/postgres/pool.ts'
 import { type Sampler, type SamplerOptions, startSampler } from '../../src/signals/sampler.ts'
-import { probeSettings, signalSettings } from '../../src/signals/session.ts'
+import { probeSettings, signalSettings } from '../../src/signals/session-settings.ts'
 import type { WatchedTable } from '../../src/signals/tables.ts'
-import { createPool } from '../../src/store/control.ts'
-import { Destination } from '../../src/store/destination.ts'
 import { until } from './until.ts'
 
 /** A sampler on a database, as on a primary alone where nothing else is said; closed when the test ends. */

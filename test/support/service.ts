@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
-import type { RunBody } from '../../src/api/present.ts'
 import { readConfig } from '../../src/config.ts'
-import { signalNames } from '../../src/core/signal.ts'
+import { signalNames } from '../../src/core/throttle/signal.ts'
 import type { Timings } from '../../src/core/timings.ts'
-import { type Service, startService } from '../../src/service.ts'
+import type { RunView } from '../../src/runs/run-schema.ts'
+import { type Service, startService } from '../../src/service/service.ts'
 import type { TestDatabase } from './database.ts'
 import type { Gate } from './gate.ts'
 import { limits } from './tier.ts'
@@ -76,7 +76,7 @@ export class Client {
     this.headers = headers
   }
 
-  async call<T = RunBody>(
+  async call<T = RunView>(
     method: string,
     path: string,
     body?: unknown,
@@ -99,12 +99,12 @@ export class Client {
     return body.id
   }
 
-  async run(id: string): Promise<RunBody> {
+  async run(id: string): Promise<RunView> {
     return (await this.call('GET', `/runs/${id}`)).body
   }
 
   /** Waits until a run reads one of these statuses. Fails at once when it has ended otherwise. */
-  async reaches(id: string, statuses: readonly string[], seconds = limits.wait): Promise<RunBody> {
+  async reaches(id: string, statuses: readonly string[], seconds = limits.wait): Promise<RunView> {
     const ended = ['succeeded', 'failed', 'cancelled']
     const run = await until(
       `run ${id} to be ${statuses.join(' or ')}`,

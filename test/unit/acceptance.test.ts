@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Acceptance, TicketsRefused } from '../../src/queue/acceptance.ts'
-import { seldom } from '../../src/queue/seldom.ts'
+import { seldom } from '../../src/queue/error-reports.ts'
 
 test('while tickets are refused the queue is asked once a second, and the words are said once', async () => {
   const said: string[] = []

@@ -11,9 +11,9 @@ import {
   type Stream,
 } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { mostVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/advance.ts'
-import { isCheck, rangeKinds } from '../../src/core/ranges.ts'
-import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core/run.ts'
+import { isCheck, rangeKinds } from '../../src/core/range/range.ts'
+import { mostVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/run/next-step.ts'
+import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core/run/status.ts'
 
 /** Two slices of the key space, the stragglers, the residual check. */
 const ranges: readonly RangeState[] = [

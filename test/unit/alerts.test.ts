@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { faults } from '../../src/core/fault.ts'
-import { signalNames, signalSpecs } from '../../src/core/signal.ts'
+import { signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 import { blocks, page } from '../support/pages.ts'
 
 interface Rule {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { networkOf } from '../../src/api/plugins/limits.ts'
-import { Allowance } from '../../src/core/allowance.ts'
+import { Allowance } from '../../src/core/token-bucket.ts'
 
 describe('an allowance', () => {
   test('gives the burst at once, then so many a second, and says how long to wait', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { withoutSchemas } from '../../src/core/search-path.ts'
-import { settingsFor, tellSettings } from '../../src/core/settings.ts'
+import { withoutSchemas } from '../../src/core/sql/search-path.ts'
+import { settingsFor, tellSettings } from '../../src/core/sql/settings.ts'
 
 describe('a search_path without our schemas', () => {
   const own = ['evenkeel', 'evenkeel_queue']

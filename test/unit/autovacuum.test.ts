@@ -8,7 +8,7 @@ import {
   vacuumOutlook,
   vacuumThreshold,
   vainLimit,
-} from '../../src/core/autovacuum.ts'
+} from '../../src/core/space/autovacuum.ts'
 
 const usual: VacuumState = { enabled: true, base: 50, scaleFactor: 0.2, most: null, rows: 1_000_000, dead: 0 }
 const off = { ...usual, enabled: false }

@@ -1,6 +1,6 @@
 import { assert, boolean, integer, property, uniqueArray } from 'fast-check'
 import { expect, test } from 'vitest'
-import { Bisection } from '../../src/core/bisection.ts'
+import { Bisection } from '../../src/core/range/bisection.ts'
 
 /** Works off rows 0 to n-1, of which some fail by themselves, as a worker does. */
 function workOff(

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { type CountedRun, censusOf } from '../../src/core/census.ts'
-import { progressOf } from '../../src/core/progress.ts'
+import { type CountedRun, censusOf } from '../../src/core/run/metrics-snapshot.ts'
+import { progressOf } from '../../src/core/run/progress.ts'
 
 const tally = {
   status: 'running',

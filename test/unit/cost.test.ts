@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { batchesOf, fitCost, fixedCostFinding, raiseCost, secondsOf, settledSize } from '../../src/core/cost.ts'
-import { defaultRunOptions, mergeOptions } from '../../src/core/options.ts'
+import { defaultRunOptions, mergeOptions } from '../../src/core/job/options.ts'
+import {
+  batchesOf,
+  fitCost,
+  fixedCostFinding,
+  raiseCost,
+  secondsOf,
+  settledSize,
+} from '../../src/core/throttle/batch-cost.ts'
 
 /** A batch as one that costs so much would be timed. */
 const timed = (

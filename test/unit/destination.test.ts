@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Destination } from '../../src/store/destination.ts'
+import { Destination } from '../../src/postgres/destination.ts'
 
 test('sessions of the server that was reached before are no longer given out, and it is known since when', () => {
   const destination = new Destination()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { adviceToGrant, grantToCreate } from '../../src/core/grant.ts'
+import { adviceToGrant, grantToCreate } from '../../src/core/sql/grant.ts'
 
 const denied = (message: string) => adviceToGrant({ code: '42501', message })
 

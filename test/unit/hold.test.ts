@@ -1,5 +1,6 @@
 import { array, assert, boolean, constantFrom, double, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { defaultRunOptions } from '../../src/core/job/options.ts'
 import {
   type HoldInput,
   holdOf,
@@ -7,10 +8,9 @@ import {
   optionsInForce,
   overridesInForce,
   releasePart,
-} from '../../src/core/hold.ts'
-import { limitOf } from '../../src/core/limits.ts'
-import { defaultRunOptions } from '../../src/core/options.ts'
-import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/signal.ts'
+} from '../../src/core/throttle/hold.ts'
+import { limitOf } from '../../src/core/throttle/limits.ts'
+import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const now = new Date('2026-01-15T12:00:00Z')
 const soon = new Date('2026-01-15T12:00:01Z')

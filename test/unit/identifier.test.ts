@@ -1,7 +1,7 @@
 import { assert, constantFrom, oneof, option, property, string } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../../src/core/errors.ts'
-import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/identifier.ts'
+import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/sql/identifier.ts'
 
 /** Any name Postgres allows: all but empty and NUL. */
 const anyName = oneof(

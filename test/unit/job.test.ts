@@ -2,8 +2,8 @@ import { assert, constantFrom, dictionary, jsonValue, property, shuffledSubarray
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { Problem } from '../../src/core/errors.ts'
-import { defineJob, hashParams, type JobDefinition, readParams, resolveJob } from '../../src/core/job.ts'
-import { compileSql, sql } from '../../src/core/sql.ts'
+import { defineJob, hashParams, type JobDefinition, readParams, resolveJob } from '../../src/core/job/job.ts'
+import { compileSql, sql } from '../../src/core/sql/template.ts'
 
 const good = { name: 'users-name', table: 'users', set: { name: sql`'x'` } }
 

@@ -1,6 +1,6 @@
 import { array, assert, bigInt, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { LagTracker } from '../../src/core/lag.ts'
+import { LagTracker } from '../../src/core/throttle/lag-tracker.ts'
 import { isNightly } from '../support/tier.ts'
 
 /** Looks every so often at one that grows by so much between two of them. */

@@ -1,7 +1,7 @@
 import { array, assert, boolean, constantFrom, dictionary, double, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { deadLimitOf, limitOf, strictestLimit } from '../../src/core/limits.ts'
-import { signalNames, signalSpecs } from '../../src/core/signal.ts'
+import { deadLimitOf, limitOf, strictestLimit } from '../../src/core/throttle/limits.ts'
+import { signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const lags = ['replica-lag', 'heartbeat'] as const
 const others = signalNames.filter((name) => !lags.some((lag) => lag === name))

@@ -8,8 +8,8 @@ import {
   shareOf,
   startPace,
   stepPace,
-} from '../../src/core/load.ts'
-import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/signal.ts'
+} from '../../src/core/throttle/controller.ts'
+import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const plain = { maxLagSeconds: 5, signals: {} }
 /** One that has been slowed down before, by four workers. */

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { Looks } from '../../src/api/looks.ts'
+import { Looks } from '../../src/util/coalescer.ts'
 
 const apartMs = 40
 

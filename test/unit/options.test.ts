@@ -17,8 +17,8 @@ import {
   partialRunOptions,
   type RunOptions,
   runOptions,
-} from '../../src/core/options.ts'
-import { signalNames } from '../../src/core/signal.ts'
+} from '../../src/core/job/options.ts'
+import { signalNames } from '../../src/core/throttle/signal.ts'
 
 const rows = integer({ min: 1, max: 100_000 })
 const seconds = double({ min: 0.001, max: 5, noNaN: true })

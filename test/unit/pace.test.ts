@@ -1,7 +1,7 @@
 import { array, assert, boolean, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { defaultRunOptions, type RunOptions } from '../../src/core/options.ts'
-import { type BatchOutcome, BatchSizer, boundsOf, Duty, targetOf } from '../../src/core/pace.ts'
+import { defaultRunOptions, type RunOptions } from '../../src/core/job/options.ts'
+import { type BatchOutcome, BatchSizer, boundsOf, Duty, targetOf } from '../../src/core/throttle/batch-sizer.ts'
 import { dice } from '../support/replica-model.ts'
 
 const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 } }

@@ -1,8 +1,8 @@
 import { assert, boolean, constantFrom, array as listOf, nat, option, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { noArrow, type PartState, progressOfParts, reasonOfParts, statusOfParts } from '../../src/core/parts.ts'
-import type { Progress } from '../../src/core/progress.ts'
-import { isEnded, legalEvents, type RunStatus, runStatuses, workableStatuses } from '../../src/core/run.ts'
+import type { Progress } from '../../src/core/run/progress.ts'
+import { noArrow, type PartState, progressOfParts, reasonOfParts, statusOfParts } from '../../src/core/run/shards.ts'
+import { isEnded, legalEvents, type RunStatus, runStatuses, workableStatuses } from '../../src/core/run/status.ts'
 
 const anyStatus = constantFrom(...runStatuses)
 const anyState = constantFrom<PartState>(...runStatuses, 'away', 'missing')

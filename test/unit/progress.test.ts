@@ -1,7 +1,7 @@
 import { assert, boolean, constantFrom, double, nat, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { progressOf, rateWindowSeconds, type Tally } from '../../src/core/progress.ts'
-import { isEnded, runStatuses } from '../../src/core/run.ts'
+import { progressOf, rateWindowSeconds, type Tally } from '../../src/core/run/progress.ts'
+import { isEnded, runStatuses } from '../../src/core/run/status.ts'
 
 /** Half way after a minute; 200 rows/s of late, and 100 rows/s on average. */
 const halfWay: Tally = {

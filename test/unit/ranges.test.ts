@@ -1,6 +1,6 @@
 import { assert, integer, property, uniqueArray } from 'fast-check'
 import { expect, test } from 'vitest'
-import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/ranges.ts'
+import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/range/range.ts'
 
 /** Above lower, up to and including upper; keys are whole numbers here. */
 function holds(range: KeyRange, key: number): boolean {

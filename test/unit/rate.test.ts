@@ -1,6 +1,6 @@
 import { assert, double, integer, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DrawnRows, rowRate } from '../../src/core/rate.ts'
+import { DrawnRows, rowRate } from '../../src/core/throttle/row-rate.ts'
 
 const anyLimit = double({ min: 1e-300, max: 1e300, noNaN: true })
 const anyParallelism = integer({ min: 1, max: 64 })

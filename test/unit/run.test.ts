@@ -13,7 +13,7 @@ import {
   runStatuses,
   transitions,
   workableStatuses,
-} from '../../src/core/run.ts'
+} from '../../src/core/run/status.ts'
 
 const anyStatus = constantFrom(...runStatuses)
 const anyEvent = constantFrom(...runEvents)
@@ -160,7 +160,7 @@ describe('what a status means', () => {
       const list = new RegExp(`${before.source}[^;\`]*?status IN \\(([^)]*)\\)`).exec(text)?.[1] ?? ''
       return [...list.matchAll(/'(\w+)'/g)].map((match) => match[1]).sort()
     }
-    expect(await listed('migrations/001_runs.sql', /INDEX runs_live/)).toEqual([...liveStatuses].sort())
+    expect(await listed('schema/001_runs.sql', /INDEX runs_live/)).toEqual([...liveStatuses].sort())
     expect(await listed('runs.ts', /params_hash = \$2/)).toEqual([...liveStatuses].sort())
   })
 })

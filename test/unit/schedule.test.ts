@@ -1,6 +1,6 @@
 import { assert, constantFrom, integer, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isOpen, opensAt, scheduleFault } from '../../src/core/schedule.ts'
+import { isOpen, opensAt, scheduleFault } from '../../src/core/throttle/schedule.ts'
 import { perCommit } from '../support/tier.ts'
 
 const minuteMs = 60_000

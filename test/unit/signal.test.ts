@@ -1,6 +1,6 @@
 import { assert, constantFrom, double, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { formatValue, type SignalUnit, signalNames, signalSpecs } from '../../src/core/signal.ts'
+import { formatValue, type SignalUnit, signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const units: SignalUnit[] = [
   'seconds',

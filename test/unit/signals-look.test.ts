@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Reading, SignalName } from '../../src/core/signal.ts'
-import { Look } from '../../src/signals/look.ts'
+import type { Reading, SignalName } from '../../src/core/throttle/signal.ts'
+import { Look } from '../../src/signals/sample.ts'
 
 /** A look that finds these, one after the other; an error is thrown, and a promise waited for. */
 function lookThat(

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { every } from '../../src/signals/loop.ts'
+import { every } from '../../src/util/every.ts'
 import { until } from '../support/until.ts'
 
 test('a loop that is slower than its interval leaves times out, and is never at it twice', async () => {

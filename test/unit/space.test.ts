@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { formatBytes, formatCount, formatShare, listOf } from '../../src/core/size.ts'
+import { formatBytes, formatCount, formatShare, listOf } from '../../src/core/format.ts'
+import { spaceFindings, spaceSummary } from '../../src/core/space/findings.ts'
 import {
   forecastSpace,
   type IndexFacts,
   matchingShare,
   type SpaceFacts,
   type SpaceSample,
-} from '../../src/core/space.ts'
-import { spaceFindings, spaceSummary } from '../../src/core/space-findings.ts'
+} from '../../src/core/space/forecast.ts'
 
 const index: IndexFacts = {
   name: 'public.orders_pkey',

@@ -1,6 +1,6 @@
 import { array as arrayOf, assert, constantFrom, integer, oneof, property, string, tuple } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compileSql, isSql, type Sql, type SqlValue, sql } from '../../src/core/sql.ts'
+import { compileSql, isSql, type Sql, type SqlValue, sql } from '../../src/core/sql/template.ts'
 
 /** What JavaScript can hand over, whatever the types say. */
 const unchecked = (value: unknown) => value as SqlValue

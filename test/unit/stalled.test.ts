@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { runStatuses } from '../../src/core/run.ts'
-import { stallOf } from '../../src/core/stalled.ts'
+import { stallOf } from '../../src/core/run/stall.ts'
+import { runStatuses } from '../../src/core/run/status.ts'
 import { timings } from '../../src/core/timings.ts'
 
 const { stalledAfterSeconds } = timings

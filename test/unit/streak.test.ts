@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Streak } from '../../src/core/streak.ts'
+import { Streak } from '../../src/core/range/streak.ts'
 
 /** After how many rows that fail alike there is a verdict. */
 function rowsUntilVerdict(streak: Streak, waited = false): number {

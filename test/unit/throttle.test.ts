@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { runStatuses, workableStatuses } from '../../src/core/run.ts'
-import { type Brakes, throttleOf } from '../../src/core/throttle.ts'
+import { runStatuses, workableStatuses } from '../../src/core/run/status.ts'
+import { type Brakes, throttleOf } from '../../src/core/throttle/reasons.ts'
 
 const since = new Date('2026-11-30T11:49:18Z')
 const free: Brakes = {

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { Problem } from '../../core/errors.ts'
 import type { Token } from '../../core/token.ts'
-import type { App } from '../app.ts'
+import type { App } from '../server.ts'
 import type { Connections } from './connections.ts'
 import type { Limits } from './limits.ts'
 

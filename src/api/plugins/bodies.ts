@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isSafeNumber } from 'lossless-json'
 import { Problem } from '../../core/errors.ts'
-import type { App } from '../app.ts'
+import type { App } from '../server.ts'
 
 /** How much of a body that is too large is taken in and thrown away, so that its sender reads the answer. Bytes. */
 const maxDiscardedBytes = 16 * 1024 * 1024

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Allowance } from '../../core/allowance.ts'
 import { Problem } from '../../core/errors.ts'
+import { Allowance } from '../../core/token-bucket.ts'
 
 /** Of one address. With the 16 characters of a secret at least, this makes guessing hopeless; a slip of the hand is none. */
 const wrongTokens = { burst: 30, perSecond: 0.5 }

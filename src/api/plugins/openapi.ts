@@ -1,8 +1,8 @@
 import swagger from '@fastify/swagger'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { version } from '../../version.ts'
-import type { App } from '../app.ts'
 import { problemSchema } from '../schemas.ts'
+import type { App } from '../server.ts'
 
 /** What any call may be answered with. */
 const anyCall = { 400: problemSchema }

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
 import { describeFault, isOutage, sqlstateOf } from '../../core/fault.ts'
-import type { App } from '../app.ts'
+import type { App } from '../server.ts'
 import { discardBody } from './bodies.ts'
 
 const statuses: Readonly<Record<ProblemKind, number>> = {

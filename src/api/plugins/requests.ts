@@ -1,5 +1,5 @@
-import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
+import type { App } from '../server.ts'
 
 /** Counts answers by route, as the route is written: what somebody asks for that is none is one series, not thousands. */
 export function requests(app: App, { exposition }: ApiDeps): void {

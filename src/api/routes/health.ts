@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { messageOf } from '../../core/errors.ts'
 import { TicketsRefused } from '../../queue/acceptance.ts'
-import { within } from '../../signals/within.ts'
-import { pingStore } from '../../store/instance.ts'
-import type { App } from '../app.ts'
-import type { ApiDeps, Site } from '../deps.ts'
+import type { Site } from '../../runs/database.ts'
+import { pingStore } from '../../store/schema/instance.ts'
+import { within } from '../../util/timeout.ts'
+import type { ApiDeps } from '../deps.ts'
+import type { App } from '../server.ts'
 
 /** A probe that waits longer takes the process for dead. Milliseconds. */
 const answerWithinMs = 3000

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import type { JobDefinition } from '../../core/job.ts'
-import type { App } from '../app.ts'
+import type { JobDefinition } from '../../core/job/job.ts'
 import type { ApiDeps } from '../deps.ts'
 import { brokenFileSchema, jobSchema, problemSchema } from '../schemas.ts'
+import type { App } from '../server.ts'
 
 /** Definitions, as they are in the jobs folder now. */
 export function jobRoutes(app: App, { catalogue }: ApiDeps): void {

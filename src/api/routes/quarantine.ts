@@ -1,25 +1,19 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import { discardFromQuarantine } from '../../store/lifecycle.ts'
+import { retryQuarantineParts } from '../../runs/control.ts'
+import { sitesOf, together } from '../../runs/databases.ts'
+import { PageCursor, pageAfter, readPage } from '../../runs/paging.ts'
+import { quarantinedRowSchema } from '../../runs/record-schemas.ts'
+import { discardRowsBody, retryRowsBody } from '../../runs/request-schemas.ts'
+import { runSchema, unreachedSchema } from '../../runs/run-schema.ts'
+import { findRunParts, meant, type Part } from '../../runs/shards.ts'
+import { iso, presentRun } from '../../runs/view.ts'
 import { listQuarantine } from '../../store/quarantine.ts'
-import type { App } from '../app.ts'
+import { discardFromQuarantine } from '../../store/transitions.ts'
 import type { ApiDeps } from '../deps.ts'
-import { PageCursor, pageAfter, readPage } from '../paging.ts'
-import { findRunParts, meant, type Part } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
-import { iso, presentRun } from '../present.ts'
-import {
-  discardRowsBody,
-  partQuery,
-  problemSchema,
-  quarantinedRowSchema,
-  retryRowsBody,
-  runIdParams,
-  runSchema,
-  unreachedSchema,
-} from '../schemas.ts'
-import { sitesOf, together } from '../sites.ts'
-import { retryQuarantineParts } from '../tell.ts'
+import { partQuery, problemSchema, runIdParams } from '../schemas.ts'
+import type { App } from '../server.ts'
 import { awayOf, named } from './history.ts'
 import { unreached } from './runs.ts'
 

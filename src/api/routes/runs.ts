@@ -1,20 +1,22 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import { patchedRunOptions } from '../../core/options.ts'
-import { isEnded, runStatuses } from '../../core/run.ts'
-import { changeOptions, staleVersion } from '../../store/lifecycle.ts'
-import { startRun } from '../accept.ts'
-import type { App } from '../app.ts'
+import { patchedRunOptions } from '../../core/job/options.ts'
+import { isEnded, runStatuses } from '../../core/run/status.ts'
+import { type Away, askEach, sitesOf, together } from '../../runs/databases.ts'
+import { dryRunAll } from '../../runs/dry-run.ts'
+import { dryRunSchema, dryRunsSchema } from '../../runs/dry-run-schemas.ts'
+import { dispatch } from '../../runs/prepare.ts'
+import { startRunSchema } from '../../runs/request-schemas.ts'
+import { type RunView, runSchema, unreachedSchema } from '../../runs/run-schema.ts'
+import { findRunParts, listRunParts, meant, type Part, type RunParts, versionOf } from '../../runs/shards.ts'
+import { startRun } from '../../runs/start.ts'
+import { presentRun, presentRuns } from '../../runs/view.ts'
+import { changeOptions, staleVersion } from '../../store/transitions.ts'
+import { Looks } from '../../util/coalescer.ts'
 import type { ApiDeps } from '../deps.ts'
-import { dryRunAll } from '../dryrun.ts'
-import { dryRunSchema, dryRunsSchema } from '../dryrun-schemas.ts'
-import { Looks } from '../looks.ts'
-import { findRunParts, listRunParts, meant, type Part, type RunParts, versionOf } from '../parts.ts'
 import { actorOf } from '../plugins/authentication.ts'
-import { presentRun, presentRuns, type RunBody } from '../present.ts'
-import { partQuery, problemSchema, runIdParams, runSchema, startRunSchema, unreachedSchema } from '../schemas.ts'
-import { type Away, askEach, sitesOf, together } from '../sites.ts'
-import { dispatch } from '../start.ts'
+import { partQuery, problemSchema, runIdParams } from '../schemas.ts'
+import type { App } from '../server.ts'
 
 const listQuery = z.object({
   job: z.string().optional(),
@@ -29,7 +31,7 @@ const looksApartMs = 100
 /** Starting, looking at and adjusting runs. */
 export function runRoutes(app: App, deps: ApiDeps): void {
   const { sites, log } = deps
-  const looks = new Looks<RunBody>(looksApartMs)
+  const looks = new Looks<RunView>(looksApartMs)
 
   app.post(
     '/runs',
@@ -50,7 +52,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       },
     },
     async (request, reply) => {
-      if (request.body.dryRun) return reply.code(200).send(await dryRunAll(deps, request.body))
+      if (request.body.dryRun) return reply.code(200).send(await dryRunAll(deps.sites, request.body))
       const key = request.headers['idempotency-key'] ?? null
       const { run, created } = await startRun(sites, request.body, key, actorOf(request))
       // A repeated key gets what the first call got; that it was not created anew is in the header.

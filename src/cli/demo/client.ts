@@ -1,9 +1,9 @@
 import type { z } from 'zod'
-import type { DryRunReport } from '../../api/dryrun.ts'
-import type { RunBody } from '../../api/present.ts'
-import type { eventSchema, rangeSchema } from '../../api/schemas.ts'
+import type { DryRunReport } from '../../runs/dry-run.ts'
+import type { eventSchema, rangeSchema } from '../../runs/record-schemas.ts'
+import type { RunView } from '../../runs/run-schema.ts'
 
-export type { DryRunReport, RunBody }
+export type { DryRunReport, RunView }
 export type EventBody = z.output<typeof eventSchema>
 export type RangeBody = z.output<typeof rangeSchema>
 
@@ -23,19 +23,19 @@ export class Client {
     return this.#call('POST', '/runs', { ...body, dryRun: true })
   }
 
-  start(body: object): Promise<RunBody> {
+  start(body: object): Promise<RunView> {
     return this.#call('POST', '/runs', body)
   }
 
-  run(id: string): Promise<RunBody> {
+  run(id: string): Promise<RunView> {
     return this.#call('GET', `/runs/${id}`)
   }
 
-  tell(id: string, what: 'pause' | 'resume', reason?: string): Promise<RunBody> {
+  tell(id: string, what: 'pause' | 'resume', reason?: string): Promise<RunView> {
     return this.#call('POST', `/runs/${id}/${what}`, { reason })
   }
 
-  change(id: string, options: object): Promise<RunBody> {
+  change(id: string, options: object): Promise<RunView> {
     return this.#call('PATCH', `/runs/${id}`, options)
   }
 

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Pool } from 'pg'
-import { formatBytes } from '../../core/size.ts'
-import type { DryRunReport, RunBody } from './client.ts'
+import { formatBytes } from '../../core/format.ts'
+import type { DryRunReport, RunView } from './client.ts'
 import type { House, RunningService } from './house.ts'
 import { allThePackageNames, type FetchOptions, fetchPackage, type NpmPackage } from './package.ts'
 import { type LoadedPackages, loadPackages, packageCounts } from './packages.ts'
@@ -82,7 +82,7 @@ async function rehearse({ screen }: House, { client }: RunningService): Promise<
   return space
 }
 
-async function runAll({ screen, signal }: House, { client, fleet }: RunningService): Promise<RunBody> {
+async function runAll({ screen, signal }: House, { client, fleet }: RunningService): Promise<RunView> {
   screen.step(2, 'Run', 'In one go, with four workers.')
   screen.typed(`POST /runs ${JSON.stringify({ job, options })}`)
   const { id } = await client.start({ job, options })
@@ -95,7 +95,7 @@ async function runAll({ screen, signal }: House, { client, fleet }: RunningServi
   return run
 }
 
-async function conclude({ screen }: House, pool: Pool, run: RunBody, loaded: LoadedPackages): Promise<string[]> {
+async function conclude({ screen }: House, pool: Pool, run: RunView, loaded: LoadedPackages): Promise<string[]> {
   screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
   const { rows } = await pool.query<{ name: string; scope: string | null; bare: string }>(
     'SELECT name, scope, bare_name AS bare FROM packages WHERE name = ANY($1) ORDER BY name',
@@ -122,7 +122,7 @@ async function sizes(pool: Pool): Promise<Sizes> {
 
 function summarize(
   { screen }: House,
-  run: RunBody,
+  run: RunView,
   forecast: DryRunReport['space'],
   before: Sizes,
   after: Sizes,

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg'
-import type { EventBody, RunBody } from './client.ts'
+import type { EventBody, RunView } from './client.ts'
 import type { Screen } from './screen.ts'
 import { count, seconds } from './words.ts'
 
@@ -14,7 +14,7 @@ export interface Count {
 export async function proveCounts(
   pool: Pool,
   screen: Screen,
-  run: RunBody,
+  run: RunView,
   counts: readonly Count[],
 ): Promise<string[]> {
   const wrong: string[] = []
@@ -36,7 +36,7 @@ export async function prove(
   pool: Pool,
   standby: Pool,
   screen: Screen,
-  run: RunBody,
+  run: RunView,
   loaded: number,
 ): Promise<string[]> {
   const counts: Count[] = [

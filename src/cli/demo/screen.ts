@@ -1,4 +1,4 @@
-import type { RunBody } from '../../api/present.ts'
+import type { RunView } from '../../runs/run-schema.ts'
 import { renderBar } from './bar.ts'
 import { count, seconds } from './words.ts'
 
@@ -56,7 +56,7 @@ export class Screen {
   }
 
   /** Where the run stands now. */
-  progress(run: RunBody): void {
+  progress(run: RunView): void {
     const colour = run.status === 'running' ? '36' : '33'
     this.#stand(run.status, run.progress.ratio, colour, [state(run), hindrances(run)])
   }
@@ -124,7 +124,7 @@ function percent(ratio: number): string {
 }
 
 /** What is nothing is not said. */
-function state({ status, progress }: RunBody): string[] {
+function state({ status, progress }: RunView): string[] {
   const { rowsScanned, rowsTotal, rowsTotalIsEstimate, rowsPerSecond, etaSeconds, check } = progress
   return [
     status,
@@ -137,7 +137,7 @@ function state({ status, progress }: RunBody): string[] {
   ]
 }
 
-function hindrances({ progress, throttle }: RunBody): string[] {
+function hindrances({ progress, throttle }: RunView): string[] {
   return [
     ...(progress.stragglers > 0 ? [`${count(progress.stragglers)} stragglers`] : []),
     ...(throttle ? [`held back: ${throttle.reason}`] : []),

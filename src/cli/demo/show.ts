@@ -1,8 +1,8 @@
 import type { Pool } from 'pg'
-import { formatBytes } from '../../core/size.ts'
+import { formatBytes } from '../../core/format.ts'
 import { timings } from '../../core/timings.ts'
-import { engineName } from '../../signals/sessions.ts'
-import type { Client, EventBody, RunBody } from './client.ts'
+import { engineName } from '../../signals/foreground-sessions.ts'
+import type { Client, EventBody, RunView } from './client.ts'
 import type { Fleet, Member } from './fleet.ts'
 import { type HeldLocks, lockRowsAhead, lockSql } from './lock.ts'
 import { prove, showEvents } from './proof.ts'
@@ -94,7 +94,7 @@ async function fallBehind({ screen, client, pool, standby }: Stage, watch: Watch
   screen.typed(`on the standby: ${pauseReplaySql};`)
   await standby.query(pauseReplaySql)
   let shown = 0
-  const tellLag = ({ throttle }: RunBody) => {
+  const tellLag = ({ throttle }: RunView) => {
     if (throttle?.signal !== 'replica-lag' || throttle.value === null) return
     if (Math.abs(throttle.value - shown) < 0.5) return
     shown = throttle.value
@@ -184,7 +184,7 @@ async function waitAndRelease({ screen, client }: Stage, watch: Watch, locks: He
   screen.fact('the limit is lifted while it runs, and the rows are free')
 }
 
-async function finish({ screen }: Stage, watch: Watch): Promise<RunBody> {
+async function finish({ screen }: Stage, watch: Watch): Promise<RunView> {
   await watch.until('the stragglers', (run) => run.status === 'verifying' || run.status === 'succeeded')
   screen.step(8, 'Check', 'The whole table is read once more for rows that still match the job.')
   const run = await watch.until('the end', ({ status }) => status === 'succeeded')
@@ -195,7 +195,7 @@ async function finish({ screen }: Stage, watch: Watch): Promise<RunBody> {
   return run
 }
 
-async function concludes(stage: Stage, run: RunBody): Promise<string[]> {
+async function concludes(stage: Stage, run: RunView): Promise<string[]> {
   const { screen, client, pool, standby, workers, rowsLoaded, signal } = stage
   screen.step(9, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
   await untilCaughtUp(pool, standby, signal)
@@ -227,7 +227,7 @@ async function batchesInFlight(pool: Pool): Promise<number> {
   return rows[0]?.count ?? Number.NaN
 }
 
-function isOverLag({ throttle }: RunBody): boolean {
+function isOverLag({ throttle }: RunView): boolean {
   return throttle?.signal === 'replica-lag' && (throttle.value ?? 0) >= options.maxLagSeconds
 }
 

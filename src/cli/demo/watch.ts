@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Client, RunBody } from './client.ts'
+import type { Client, RunView } from './client.ts'
 import type { Screen } from './screen.ts'
 
 const everyMs = 200
@@ -22,7 +22,7 @@ export class Watch {
   }
 
   /** Until `met` says so. Throws when the run has ended otherwise, when nothing moves, and when a process dies. */
-  async until(what: string, met: (run: RunBody) => boolean | Promise<boolean>): Promise<RunBody> {
+  async until(what: string, met: (run: RunView) => boolean | Promise<boolean>): Promise<RunView> {
     let movedAt = performance.now()
     let last = ''
     for (;;) {

@@ -1,5 +1,5 @@
 import type { Arbitrary } from 'fast-check'
-import { waitSeconds } from '../../../src/worker/wait.ts'
+import { waitSeconds } from '../../../src/util/sleep.ts'
 import type { World } from './world.ts'
 
 /** Something that goes wrong for a while, and is put right again. */

@@ -1,5 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type RunEvent, type RunStatus, runEvents, transitions, workableStatuses } from '../../../src/core/run.ts'
+import {
+  type RunEvent,
+  type RunStatus,
+  runEvents,
+  transitions,
+  workableStatuses,
+} from '../../../src/core/run/status.ts'
 
 export interface EventRow {
   readonly id: string

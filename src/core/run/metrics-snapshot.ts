@@ -1,0 +1,164 @@
+import type { RangeKind } from '../range/range.ts'
+import type { Progress } from './progress.ts'
+import { type RunStatus, runEvents, workableStatuses } from './status.ts'
+
+/** What people want to see marked in a picture of a run: each change of status but `settle`, and what changes its pace. */
+export const markedEvents = [...runEvents.filter((event) => event !== 'settle'), 'held', 'released', 'options'] as const
+
+/** An event stays marked for so long after its run has ended: longer than any scrape interval. Seconds. */
+export const markedForSeconds = 900
+
+/** For so long is told how the last run of a job has ended; that it has failed, until it is run again or cancelled. Seconds. */
+export const toldForSeconds = 30 * 86_400
+
+/** What a range is doing: `leased` to a worker, `queued` with its ticket out, `waiting` until a time, or none of these. */
+export const rangeStates = ['done', 'leased', 'queued', 'waiting', 'idle'] as const
+export type RangeState = (typeof rangeStates)[number]
+
+export interface RangeCount {
+  readonly kind: RangeKind
+  readonly state: RangeState
+  readonly count: number
+}
+
+/** A live run as it is counted. */
+export interface CountedRun {
+  readonly job: string
+  readonly status: RunStatus
+  readonly progress: Progress
+  /** `maxRowsPerSecond`. */
+  readonly rateLimit: number | null
+  readonly maxQuarantined: number
+  readonly verifyRounds: number
+  readonly stalled: boolean
+  readonly lastCheckpointAt: Date | null
+  /** The signal of the hold that it is under. */
+  readonly heldBy: string | null
+  /** What makes it slower than it could be; null while it is held. */
+  readonly slowedBy: string | null
+  readonly ranges: readonly RangeCount[]
+}
+
+/** What is counted of one database. */
+export interface Counted {
+  readonly live: readonly CountedRun[]
+  /** Of each job of which one ended of late. */
+  readonly lastEnded: ReadonlyArray<{ readonly job: string; readonly status: RunStatus }>
+  /** Jobs with runs that have failed and were not run again. */
+  readonly failed: ReadonlyArray<{ readonly job: string; readonly quarantined: number }>
+}
+
+/** All that is told of one database at one look. */
+export interface Census {
+  readonly runsByStatus: ReadonlyMap<RunStatus, number>
+  readonly jobs: readonly JobCensus[]
+  /** When each kind of event last happened to a run that is live, or was a moment ago. */
+  readonly lastEvents: ReadonlyArray<{ readonly job: string; readonly event: string; readonly at: Date }>
+  readonly pace: { readonly load: number; readonly leases: number; readonly targetSeconds: number }
+  /** For how long the ticket that has waited longest could have been taken up; 0 where none waits. */
+  readonly oldestTicketSeconds: number
+  /** WAL that the cluster has written since it was made; null on a server that only replays. */
+  readonly walBytes: number | null
+}
+
+/** The runs of one job together. */
+export interface JobCensus {
+  readonly job: string
+  /** Of live runs, of those that failed and were not run again, and where none is live of the last that ended. */
+  readonly statuses: ReadonlySet<RunStatus>
+  /** Of the live run that is nearest to its limit; where none is live, of those that failed and were not run again. */
+  readonly quarantined: number
+  /** Of that run. Null where none is live. */
+  readonly maxQuarantined: number | null
+  /** Null where no run is live. */
+  readonly live: LiveCensus | null
+}
+
+export interface LiveCensus {
+  /** The least. */
+  readonly progressRatio: number
+  readonly rowsPerSecond: number
+  /** Null where one of them may go as fast as it likes. */
+  readonly rateLimit: number | null
+  /** The longest; null where none can be told. */
+  readonly etaSeconds: number | null
+  readonly stragglers: number
+  /** The most. */
+  readonly verifyRounds: number
+  /** Null where no run is to be worked on. */
+  readonly stalled: boolean | null
+  /** Of runs that are to be worked on. */
+  readonly lastCheckpointAt: Date | null
+  readonly held: ReadonlyMap<string, number>
+  readonly slowed: ReadonlyMap<string, number>
+  readonly ranges: readonly RangeCount[]
+}
+
+/** Adds the runs of each job up, or takes the worst of them where a sum would say nothing. */
+export function censusOf({ live, lastEnded, failed }: Counted): JobCensus[] {
+  const jobs = new Set([...live, ...lastEnded, ...failed].map(({ job }) => job))
+  return [...jobs].map((job) => {
+    const runs = live.filter((run) => run.job === job)
+    const failures = failed.filter((run) => run.job === job)
+    const nearest = nearestToLimit(runs)
+    return {
+      job,
+      statuses: new Set([
+        ...runs.map(({ status }) => status),
+        ...failures.map((): RunStatus => 'failed'),
+        ...lastEnded
+          .filter((run) => run.job === job && runs.length === 0 && run.status !== 'failed')
+          .map(({ status }) => status),
+      ]),
+      quarantined: nearest?.progress.quarantined ?? sum(failures.map(({ quarantined }) => quarantined)),
+      maxQuarantined: nearest?.maxQuarantined ?? null,
+      live: liveCensus(runs),
+    }
+  })
+}
+
+/** The one with the least room for more rows in quarantine, as a part of what it may have. */
+function nearestToLimit(runs: readonly CountedRun[]): CountedRun | null {
+  const share = ({ progress, maxQuarantined }: CountedRun) => progress.quarantined / Math.max(1, maxQuarantined)
+  return runs.reduce<CountedRun | null>((most, run) => (most === null || share(run) > share(most) ? run : most), null)
+}
+
+function liveCensus(runs: readonly CountedRun[]): LiveCensus | null {
+  if (runs.length === 0) return null
+  const workable = runs.filter(({ status }) => (workableStatuses as readonly RunStatus[]).includes(status))
+  const limits = runs.flatMap(({ rateLimit }) => (rateLimit === null ? [] : [rateLimit]))
+  const etas = runs.flatMap(({ progress }) => (progress.etaSeconds === null ? [] : [progress.etaSeconds]))
+  const checkpoints = workable.flatMap(({ lastCheckpointAt }) => (lastCheckpointAt ? [lastCheckpointAt.getTime()] : []))
+  return {
+    progressRatio: Math.min(...runs.map(({ progress }) => progress.ratio)),
+    rowsPerSecond: sum(runs.map(({ progress }) => progress.rowsPerSecond)),
+    rateLimit: limits.length === runs.length ? sum(limits) : null,
+    etaSeconds: etas.length > 0 ? Math.max(...etas) : null,
+    stragglers: sum(runs.map(({ progress }) => progress.stragglers)),
+    verifyRounds: Math.max(...runs.map((run) => run.verifyRounds)),
+    stalled: workable.length > 0 ? workable.some(({ stalled }) => stalled) : null,
+    lastCheckpointAt: checkpoints.length > 0 ? new Date(Math.max(...checkpoints)) : null,
+    held: countBy(runs.map(({ heldBy }) => heldBy)),
+    slowed: countBy(runs.map(({ slowedBy }) => slowedBy)),
+    ranges: addUp(runs.flatMap(({ ranges }) => ranges)),
+  }
+}
+
+function addUp(ranges: readonly RangeCount[]): RangeCount[] {
+  const sums = new Map<string, RangeCount>()
+  for (const { kind, state, count } of ranges) {
+    const key = `${kind} ${state}`
+    sums.set(key, { kind, state, count: count + (sums.get(key)?.count ?? 0) })
+  }
+  return [...sums.values()]
+}
+
+function countBy(names: ReadonlyArray<string | null>): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const name of names) if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return counts
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

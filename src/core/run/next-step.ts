@@ -1,0 +1,107 @@
+import type { RangeKind } from '../range/range.ts'
+import type { RunEvent, RunStatus } from './status.ts'
+
+/** A range as the decision sees it. */
+export interface RangeState {
+  readonly ordinal: number
+  readonly kind: RangeKind
+  readonly done: boolean
+  /** A worker holds it, or a ticket for it is out. */
+  readonly taken: boolean
+  /** Some of it has been passed. */
+  readonly begun: boolean
+  /** It met trouble, or was told to, and is not to be woken yet. */
+  readonly waiting: boolean
+}
+
+export interface RunState {
+  readonly id: string
+  readonly status: RunStatus
+  readonly parallelism: number
+  /** Something keeps it from working at this moment: its ranges get no tickets. */
+  readonly held: boolean
+  readonly ranges: readonly RangeState[]
+  /** Rows to come back to; where there are very many, at least so many. */
+  readonly stragglers: number
+  /** Rows in slices that the residual check will send back as ranges. */
+  readonly leftovers: number
+  /** Rows in quarantine, those that were discarded left out. */
+  readonly quarantined: number
+  readonly succeedWithQuarantined: boolean
+  /** How often the residual check has found rows so far. */
+  readonly verifyRounds: number
+}
+
+/** What a run needs next: tickets for ranges, or a change of status (after which it is asked again). */
+export type Step =
+  | { readonly kind: 'dispatch'; readonly ordinals: readonly number[] }
+  | { readonly kind: 'event'; readonly event: RunEvent; readonly reason: string | null }
+
+/** Rows that turn up at the end are done and looked for again; this often before it is said that somebody keeps adding them. */
+export const mostVerifyRounds = 5
+
+/**
+ * The order of a run: its key ranges, then the stragglers, then the checks, by keys and by pages, and from there either to the end
+ * or back to the ranges and stragglers that a check wrote down.
+ */
+export function nextStep(run: RunState): Step {
+  const open = (kind: RangeKind) => run.ranges.filter((range) => range.kind === kind && !range.done)
+  const working = run.status === 'queued' || run.status === 'running'
+  if (working) {
+    const keys = open('keys')
+    if (keys.length > 0) return dispatch(run, keys)
+    if (run.stragglers > 0) return dispatch(run, open('stragglers'))
+    // Nothing is left that a worker could lease, so no worker will say start: a run resumed at its very end.
+    return event(run.status === 'queued' ? 'start' : 'verify')
+  }
+  if (run.status === 'verifying') {
+    const residual = open('residual')
+    if (residual.length > 0) return dispatch(run, residual)
+    // No sum: the check by pages finds as stragglers what the check by keys has found in slices.
+    const found = Math.max(run.stragglers, run.leftovers)
+    const pages = open('pages')
+    if (pages.length > 0 && goesByPages(run, found)) return dispatch(run, pages)
+    if (found === 0) return endOf(run)
+    if (run.verifyRounds < mostVerifyRounds) return event('leftover')
+    return event(
+      'fail',
+      `After ${mostVerifyRounds} rounds at least ${found} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
+    )
+  }
+  return { kind: 'dispatch', ordinals: [] }
+}
+
+/**
+ * The check by pages follows one by keys that found nothing: else it would find the same rows again. Before the run is given up it is
+ * made all the same: it may be the index that is wrong, so that the rows are found and never done.
+ */
+function goesByPages({ ranges, verifyRounds }: RunState, found: number): boolean {
+  return found === 0 || verifyRounds >= mostVerifyRounds || ranges.some(({ kind, begun }) => kind === 'pages' && begun)
+}
+
+/** All is done and checked but what is in quarantine. */
+function endOf({ id, quarantined, succeedWithQuarantined }: RunState): Step {
+  if (quarantined === 0) return event('succeed')
+  const rows = `${quarantined} ${quarantined === 1 ? 'row that fails by itself is' : 'rows that fail by themselves are'} in quarantine`
+  if (succeedWithQuarantined)
+    return event('succeed', `Every other row is done: ${rows}, which succeedWithQuarantined allows.`)
+  return event(
+    'fail',
+    `Every other row is done and checked, but ${rows}. Look at GET /runs/${id}/quarantine, mend them and POST /runs/${id}/quarantine/retry, or give them up with POST /runs/${id}/quarantine/discard and then POST /runs/${id}/retry.`,
+  )
+}
+
+function dispatch(run: RunState, ranges: readonly RangeState[]): Step {
+  if (run.held) return { kind: 'dispatch', ordinals: [] }
+  const taken = run.ranges.filter((range) => range.taken).length
+  // One that waits does not keep from working those that could, where there is room for one only.
+  const free = ranges.filter((range) => !range.taken).sort((a, b) => Number(a.waiting) - Number(b.waiting))
+  return {
+    kind: 'dispatch',
+    ordinals: free.slice(0, Math.max(0, run.parallelism - taken)).map((range) => range.ordinal),
+  }
+}
+
+function event(name: RunEvent, reason: string | null = null): Step {
+  return { kind: 'event', event: name, reason }
+}

@@ -1,0 +1,127 @@
+import { Problem } from '../errors.ts'
+import { type CheckProgress, type Progress, ratioOf, roundRate } from './progress.ts'
+import { explainRefusal, isEnded, legalEvents, type RunEvent, type RunStatus, workableStatuses } from './status.ts'
+
+/**
+ * How the part of a run in one database stands: its status there, or why it has none to show. `away`: the database cannot
+ * be read, and anything may be the case there. `missing`: it can, and the part is not in it.
+ */
+export type PartState = RunStatus | 'away' | 'missing'
+
+/** The part of a run in one database, as far as the whole is told from it. */
+export interface PartOfRun {
+  readonly database: string
+  readonly state: PartState
+  readonly reason: string | null
+}
+
+/**
+ * The one status of a run from those of its parts, for every combination of them.
+ * A whole that rests (`paused`, `cancelled`, `failed`, `succeeded`) says that nothing of it is in flight and nothing can
+ * commit. So it rests only when every part is seen to; and it has succeeded only when every part has.
+ */
+export function statusOfParts(states: readonly PartState[]): RunStatus {
+  const any = (state: PartState) => states.includes(state)
+  const working = states.filter((state) => (workableStatuses as readonly PartState[]).includes(state)) as RunStatus[]
+  const [first] = working
+  if (first !== undefined) return working.every((state) => state === first) ? first : 'running'
+  if (any('pausing')) return 'pausing'
+  if (any('cancelling')) return 'cancelling'
+  // Out of sight it may be working: workers nearer to that database may well reach it.
+  if (any('away')) return 'running'
+  if (any('failed')) return 'failed'
+  if (any('paused')) return 'paused'
+  if (any('cancelled')) return 'cancelled'
+  // A part that was never written can neither work nor succeed.
+  return states.length > 0 && states.every((state) => state === 'succeeded') ? 'succeeded' : 'failed'
+}
+
+const notable: readonly PartState[] = ['pausing', 'paused', 'cancelling', 'cancelled', 'failed']
+
+/** Why the whole stands where it stands: what its parts say, and each one that has come to stand elsewhere. */
+export function reasonOfParts(status: RunStatus, parts: readonly PartOfRun[]): string | null {
+  const [first] = parts
+  if (first && parts.every(({ state, reason }) => state === status && reason === first.reason)) return first.reason
+  const sentences = parts.flatMap(({ database, state, reason }) => {
+    if (state === 'away' || state === 'missing') return reason === null ? [] : [reason]
+    if (reason === null && (state === status || !notable.includes(state))) return []
+    return [`Database ${database} is ${state}${reason === null ? '.' : `: ${reason}`}`]
+  })
+  return sentences.length === 0 ? null : sentences.join(' ')
+}
+
+/** Progress over all parts that can be seen; `unseen` where there are others. */
+export function progressOfParts(
+  status: RunStatus,
+  parts: ReadonlyArray<{ readonly status: RunStatus; readonly progress: Progress }>,
+  unseen: boolean,
+): Progress {
+  const sum = (of: (progress: Progress) => number) => parts.reduce((total, { progress }) => total + of(progress), 0)
+  const rowsScanned = sum((progress) => progress.rowsScanned)
+  const rowsTotal = sum((progress) => progress.rowsTotal)
+  const stragglers = sum((progress) => progress.stragglers)
+  return {
+    rowsDone: sum((progress) => progress.rowsDone),
+    rowsScanned,
+    rowsTotal,
+    rowsTotalIsEstimate: parts.some(({ progress }) => progress.rowsTotalIsEstimate),
+    ratio: status === 'succeeded' ? 1 : ratioOf(rowsScanned - stragglers, rowsTotal),
+    rowsPerSecond: isEnded(status)
+      ? meanOfParts(parts)
+      : parts.reduce((total, part) => total + (isEnded(part.status) ? 0 : part.progress.rowsPerSecond), 0),
+    overallRowsPerSecond: meanOfParts(parts),
+    etaSeconds: unseen ? null : etaOfParts(parts),
+    check: checkOfParts(parts),
+    stragglers,
+    quarantined: sum((progress) => progress.quarantined),
+    // They work side by side: added up, a minute would hold more than a minute.
+    throttledSeconds: Math.max(0, ...parts.map(({ progress }) => progress.throttledSeconds)),
+  }
+}
+
+/** They work side by side: all rows in the time of the part that has taken longest. */
+function meanOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): number {
+  const rows = parts.reduce((total, { progress }) => total + progress.rowsScanned, 0)
+  const seconds = parts.map(({ progress: { rowsScanned, overallRowsPerSecond: mean } }) =>
+    mean > 0 ? rowsScanned / mean : 0,
+  )
+  return roundRate(rows === 0 ? 0 : rows / Math.max(1e-3, ...seconds))
+}
+
+/** Of the parts that are checked, together; null where none is. */
+function checkOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): CheckProgress | null {
+  const checks = parts.flatMap(({ progress }) => progress.check ?? [])
+  if (checks.length === 0) return null
+  const sum = (of: (check: CheckProgress) => number) => checks.reduce((total, check) => total + of(check), 0)
+  const rowsChecked = sum((check) => check.rowsChecked)
+  const rowsTotal = sum((check) => check.rowsTotal)
+  const etas = checks.map(({ etaSeconds }) => etaSeconds)
+  return {
+    rowsChecked,
+    rowsTotal,
+    ratio: ratioOf(rowsChecked, rowsTotal),
+    rowsPerSecond: sum((check) => check.rowsPerSecond),
+    etaSeconds: etas.includes(null) ? null : Math.max(...(etas as number[])),
+  }
+}
+
+/** Of the parts that still pass over rows the longest; null while one of them cannot tell, or stands still. */
+function etaOfParts(parts: ReadonlyArray<{ readonly status: RunStatus; readonly progress: Progress }>): number | null {
+  const passed: readonly RunStatus[] = ['verifying', 'succeeded', 'failed', 'cancelled']
+  const etas = parts.filter(({ status }) => !passed.includes(status)).map(({ progress }) => progress.etaSeconds)
+  return etas.length === 0 || etas.includes(null) ? null : Math.max(...(etas as number[]))
+}
+
+/** The conflict when an event leads nowhere from where any of these parts stands. */
+export function noArrow(
+  runId: string,
+  parts: ReadonlyArray<{ readonly database: string; readonly status: RunStatus }>,
+  event: RunEvent,
+): Problem {
+  const legal = (['pause', 'resume', 'cancel', 'retry'] as const).filter((operators) =>
+    parts.some(({ status }) => legalEvents(status).includes(operators)),
+  )
+  const from = Object.fromEntries(parts.map(({ database, status }) => [database, status]))
+  const standing = parts.map(({ database, status }) => `${status} in ${database}`).join(', ')
+  return new Problem('conflict', explainRefusal(`Run ${runId} is ${standing}`, event, legal), { from, event, legal })
+}

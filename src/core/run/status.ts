@@ -1,0 +1,199 @@
+import { Problem } from '../errors.ts'
+
+/** Where a run stands. `undoing` and `undone` join when undo is built. */
+export const runStatuses = [
+  'queued', // accepted; no worker has taken it up yet
+  'running', // batches commit
+  'pausing', // no batch begins any more; those in flight are waited for
+  'paused', // nothing is in flight and nothing can commit
+  'cancelling', // as pausing, for good
+  'cancelled', // nothing is in flight and nothing can commit, for good
+  'verifying', // all ranges and stragglers are done; the residual check reads the table
+  'succeeded', // the residual check found nothing left to do
+  'failed', // stopped by itself, with a reason; nothing can commit until it is retried
+] as const
+export type RunStatus = (typeof runStatuses)[number]
+
+/** What can happen to a run. */
+export const runEvents = [
+  'start', // a worker took up its first range
+  'pause', // an operator
+  'resume', // an operator
+  'cancel', // an operator
+  'retry', // an operator
+  'settle', // the store, once no batch is in flight
+  'verify', // the store, when the last range and the last straggler are done
+  'leftover', // the store, when the residual check found rows
+  'succeed', // the store, when the residual check found none
+  'fail', // a worker or the store, on what cannot be gone on from
+] as const
+export type RunEvent = (typeof runEvents)[number]
+
+/**
+ * Every status against every event: the next status, or null where the arrow is illegal.
+ * The type makes the table total: a new status or event does not compile until each of its arrows is decided.
+ */
+export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, RunStatus | null>>>> = {
+  queued: {
+    start: 'running', // a worker leased one of its ranges
+    pause: 'pausing', // an operator, before any worker came; a lease may be under way all the same
+    resume: null,
+    cancel: 'cancelling', // an operator; as for pause
+    retry: null,
+    settle: null,
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: 'failed', // a worker whose job file is missing or differs
+  },
+  running: {
+    start: null,
+    pause: 'pausing', // an operator, or a worker that finds the job changed
+    resume: null,
+    cancel: 'cancelling', // an operator
+    retry: null,
+    settle: null,
+    verify: 'verifying', // nothing is left of ranges and stragglers
+    leftover: null,
+    succeed: null,
+    fail: 'failed', // a batch failed on its job, too many rows on their data, or the predicate stays true
+  },
+  pausing: {
+    start: null,
+    pause: null,
+    resume: 'queued', // an operator who thought again before it had settled
+    cancel: 'cancelling', // an operator who wants more than a pause
+    retry: null,
+    settle: 'paused', // the last batch in flight has ended and every epoch is raised
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: 'failed', // the last batch in flight ended by failing
+  },
+  paused: {
+    start: null,
+    pause: null,
+    resume: 'queued', // an operator
+    cancel: 'cancelling', // an operator; it settles at once
+    retry: null,
+    settle: null,
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: null,
+  },
+  cancelling: {
+    start: null,
+    pause: null,
+    resume: null,
+    cancel: null,
+    retry: null,
+    settle: 'cancelled', // the last batch in flight has ended and every epoch is raised
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: null, // an operator gave it up: how its last batch ended no longer matters
+  },
+  cancelled: {
+    start: null,
+    pause: null,
+    resume: null,
+    cancel: null,
+    retry: null,
+    settle: null,
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: null,
+  },
+  verifying: {
+    start: null,
+    pause: 'pausing', // an operator; resumed, the check starts again
+    resume: null,
+    cancel: 'cancelling', // an operator
+    retry: null,
+    settle: null,
+    verify: null,
+    leftover: 'running', // the residual check found rows: they are ranges or stragglers now
+    succeed: 'succeeded', // it found none
+    fail: 'failed', // rows that match keep coming, rows are in quarantine, or the check itself cannot run
+  },
+  succeeded: {
+    start: null,
+    pause: null,
+    resume: null,
+    cancel: null,
+    retry: null,
+    settle: null,
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: null,
+  },
+  failed: {
+    start: null,
+    pause: null,
+    resume: null,
+    cancel: 'cancelled', // an operator who gives it up; failing raised every epoch, so there is nothing to settle
+    retry: 'queued', // an operator who has removed the reason; it goes on from its cursors
+    settle: null,
+    verify: null,
+    leftover: null,
+    succeed: null,
+    fail: null,
+  },
+}
+
+/** A run in one of these holds its job and parameters: no second one may start. */
+export const liveStatuses = ['queued', 'running', 'pausing', 'paused', 'cancelling', 'verifying'] as const
+
+/** A worker may lease ranges of a run in one of these. */
+export const workableStatuses = ['queued', 'running', 'verifying'] as const
+
+/** Whether a run has ended for now: nothing of it will move by itself. */
+export function isEnded(status: RunStatus): boolean {
+  return !(liveStatuses as readonly string[]).includes(status)
+}
+
+/** Whether nothing of a run is ever tried again: not even rows that are in quarantine. */
+export function isOver(status: RunStatus): boolean {
+  return ['succeeded', 'cancelled', 'cancelling'].includes(status)
+}
+
+/** The events that are legal from a status: what an operator may do next. */
+export function legalEvents(status: RunStatus): RunEvent[] {
+  return runEvents.filter((event) => transitions[status][event] !== null)
+}
+
+const participles: Readonly<Partial<Record<RunEvent, string>>> = {
+  pause: 'paused',
+  resume: 'resumed',
+  cancel: 'cancelled',
+  retry: 'retried',
+}
+
+/** Why an event is refused from a status, and what an operator may do instead. */
+export function explainRefusal(run: string, event: RunEvent, legal: readonly RunEvent[]): string {
+  const actions = legal.filter((one) => one in participles)
+  const next =
+    actions.length > 0
+      ? `It can be ${actions.map((one) => participles[one]).join(' or ')}.`
+      : 'It has ended: start a new run instead.'
+  return `${run} and cannot ${event in participles ? `be ${participles[event]}` : event}. ${next}`
+}
+
+/** The status after an event. Throws a Problem (`conflict`) that says from where to where when there is no such arrow. */
+export function nextStatus(runId: string, status: RunStatus, event: RunEvent): RunStatus {
+  const next = transitions[status][event]
+  if (next === null) {
+    const operators = legalEvents(status).filter((legal) =>
+      (['pause', 'resume', 'cancel', 'retry'] as string[]).includes(legal),
+    )
+    throw new Problem('conflict', explainRefusal(`Run ${runId} is ${status}`, event, operators), {
+      from: status,
+      event,
+      legal: operators,
+    })
+  }
+  return next
+}

@@ -1,0 +1,263 @@
+import type { RunOptions } from '../job/options.ts'
+import { strictestLimit } from './limits.ts'
+import { kindOf, type PaceCause, type Wish, wishOf } from './response.ts'
+import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
+
+/**
+ * How much evenkeel may do on one database, all processes and runs together. It is counted in batches in flight, on
+ * average: 0.5 is one worker that works half of its time, or two that work a quarter. Rows per second would be the wrong
+ * measure for it: a row that is only looked at, one that is updated in place and one with five indexes cost the database a
+ * hundred times differently, and a limit found in a sparse stretch would be far too high in the dense one behind it.
+ */
+export interface Pace {
+  /** Batches in flight, on average; never above the number of workers. */
+  readonly load: number
+  /** How long one batch shall take where the run's options leave it open. Seconds. */
+  readonly targetSeconds: number
+  /** Why the load is below what the workers could do; null where it is not. */
+  readonly cause: PaceCause | null
+  /** Since when that has been the cause; null without one. Seconds, on the database's clock. */
+  readonly causeSince: number | null
+  /** What has slowed it down and is over, or may be; null once the load has come back. */
+  readonly slowed: Slowdown | null
+  /** When the load was last brought down; 0 as long as it never was. Seconds, on the database's clock. */
+  readonly loweredAt: number
+  /** Ranges that workers held at the last few steps: between two slices one may hold none for a moment. */
+  readonly crew: readonly number[]
+  /** Of late, newest last: the values of each signal that counts, and the load while there was work. */
+  readonly trail: Trail
+}
+
+/** A signal that has brought the load down: since when, and the worst that it was. */
+export interface Slowdown {
+  readonly signal: SignalName
+  readonly since: number
+  readonly value: number
+}
+
+type Trail = Readonly<Partial<Record<SignalName | 'load', readonly number[]>>>
+
+/** What a step is decided on. Steps are about a second apart. */
+export interface PaceInput {
+  /** Seconds, on the database's clock. */
+  readonly now: number
+  /** Ranges that workers hold. */
+  readonly workers: number
+  readonly measured: readonly Measured[]
+  /** Of the runs that are live. */
+  readonly options: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>
+}
+
+const startLoad = 0.02
+/** So little that even a replica in trouble keeps up with it, and enough to learn from. */
+const leastLoad = 0.002
+/** Of each worker's time, while others are at work or may be: the gaps between batches are theirs. */
+const politePart = 0.4
+/**
+ * The same, below which no pressure brings the load: what others feel may be their own doing, and would then bring us
+ * to a standstill for nothing.
+ */
+const pressedPart = 0.1
+const usualGrowth = 1.15
+/** As long as nothing has ever been in the way. */
+const startGrowth = 1.35
+/** The same where nothing is watched that adds up, and so would show too late that it was too much. */
+const boldGrowth = 3
+/** And where, on top of that, nobody is there to feel it: at once. */
+const aloneGrowth = 50
+const startTargetSeconds = 0.02
+const shortestSeconds = 0.001
+const longestSeconds = 0.3
+/** What a batch and its wait may take together: rarer and larger ones would reach a slow replica in lumps. */
+const turnSeconds = 0.25
+/** With more, a replica that has become slow is found out too late. */
+const trailLength = 3
+/** Where a lag is longer than this many steps, what the load was then is not known any more. */
+const loadsLength = 64
+const crewLength = 5
+/** Where a database begins: gently, and found out from there. */
+export const startPace: Pace = {
+  load: startLoad,
+  targetSeconds: startTargetSeconds,
+  cause: null,
+  causeSince: null,
+  slowed: null,
+  loweredAt: 0,
+  crew: [],
+  trail: {},
+}
+
+/**
+ * One step of the control law. The load follows the signal that asks for least, grows by at most 1.15 a second (faster as
+ * long as nothing has ever been in the way), and comes to rest where that signal is at its soft limit.
+ *
+ * What a replica can bear it tells itself: when its lag grows by s seconds a second, it replays 1 - s of what is sent to
+ * it. What it replays now, though, was sent when the lag began: counted from the load of that time, and not from the
+ * present one, nothing is done twice for one cause, however long its effect takes to be seen.
+ *
+ * While no worker holds a range, or has just given it back, nothing is learned: what is measured then is not our doing.
+ */
+export function stepPace(pace: Pace, input: PaceInput): Pace {
+  const loads = pace.trail.load ?? [pace.load]
+  const trail: Partial<Record<SignalName | 'load', readonly number[]>> = { load: loads }
+  const wishes: Wish[] = []
+  const company = companyOf(input)
+  const growth = growthOf(pace, input, company)
+  const crew = [...pace.crew, input.workers].slice(-crewLength)
+  const workers = Math.max(...crew)
+  for (const signal of signalNames) {
+    const limit = strictestLimit(signal, input.options)
+    const measured = limit && worstOf(signal, input.measured)
+    if (!limit || !measured || measured.value === null || signal === 'others') continue
+    // Slower than when it is quiet, and nobody there to feel it: that is ourselves.
+    if (signal === 'probe' && !company) continue
+    const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
+    trail[signal] = values
+    // Below what it could bring the load down to, it does not keep it from growing up to there either.
+    if (kindOf[signal] === 'pressure' && pace.load < pressedPart * workers) continue
+    wishes.push(wishOf(measured, values, limit, pace.load, loads))
+  }
+  const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
+  if (input.workers === 0 && !pace.crew.at(-1)) return seen
+
+  const lowest = wishes.reduce<Wish>((least, wish) => (least.factor <= wish.factor ? least : wish), {
+    signal: null,
+    factor: growth,
+    cause: null,
+  })
+  const most = ceilingOf(workers, company)
+  const least = lowest.signal !== null && kindOf[lowest.signal] === 'pressure' ? pressedPart * workers : leastLoad
+  const wanted = Math.max(Math.min(pace.load, least), pace.load * lowest.factor)
+  const load = Math.min(wanted, most.load)
+  const recovered = wanted >= most.load
+  const slowed = recovered ? null : slowdownOf(pace.slowed, lowest.cause, input.now)
+  const cause =
+    load >= workers ? null : (lowest.cause ?? (recovered ? most.cause : growingBack(slowed, input, load, workers)))
+  return {
+    ...seen,
+    load,
+    cause,
+    causeSince: cause && (cause.signal === pace.cause?.signal ? (pace.causeSince ?? input.now) : input.now),
+    slowed,
+    trail: { ...trail, load: [...loads, Number(load.toPrecision(4))].slice(-loadsLength) },
+    loweredAt: wanted < pace.load ? input.now : pace.loweredAt,
+  }
+}
+
+/**
+ * Of its time, the part that each of so many workers may spend in batches. Those between two slices are counted as well:
+ * they are back before the others could be told that there are more of them.
+ */
+export function shareOf({ load, crew }: Pace, workers: number): number {
+  return Math.min(1, load / Math.max(1, workers, ...crew))
+}
+
+/** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
+const leastShare = 0.01
+
+/** For how many workers the load is enough: a small one for a few that work, not for sixteen that wait. */
+export function crewFor({ load }: Pace): number {
+  return Math.ceil(load / leastShare)
+}
+
+/** After so long without work there is nothing left of what was learned. */
+const forgottenAfterSeconds = 60
+
+/** What the last step, so many seconds ago, is worth now. */
+export function rememberedPace(pace: Pace, age: number): Pace {
+  return age > forgottenAfterSeconds ? startPace : pace
+}
+
+function growthOf({ loweredAt }: Pace, { measured }: PaceInput, company: PaceCause | null): number {
+  if (loweredAt > 0) return usualGrowth
+  if (measured.some(({ signal }) => kindOf[signal] === 'lag')) return startGrowth
+  return company ? boldGrowth : aloneGrowth
+}
+
+/** What slows the load at this step, or has slowed it before and is not made up for yet. */
+function slowdownOf(before: Slowdown | null, cause: PaceCause | null, now: number): Slowdown | null {
+  if (!cause || cause.signal === 'start' || cause.value === null) return before ?? null
+  const { signal, value } = cause
+  const same = before?.signal === signal ? before : { signal, since: now, value }
+  return { ...same, value: Math.max(same.value, value) }
+}
+
+/** Nothing is in the way any more: what was is told as past, with what it is now. */
+function growingBack(
+  slowed: Slowdown | null,
+  { measured, options }: PaceInput,
+  load: number,
+  workers: number,
+): PaceCause {
+  const limit = slowed && strictestLimit(slowed.signal, options)
+  if (!slowed || !limit)
+    return {
+      reason: 'The pace grows step by step while nothing is in its way.',
+      signal: 'start',
+      value: round(load),
+      limit: workers,
+    }
+  const { signal, since, value } = slowed
+  const { unit } = signalSpecs[signal]
+  const now = worstOf(signal, measured)?.value ?? null
+  const is = now === null ? 'it is not known now' : `it is ${formatValue(unit, now)} now`
+  const from = new Date(since * 1000).toISOString()
+  return {
+    reason: `Slow since ${from} because ${signal} was ${formatValue(unit, value)}; ${is}, and the pace grows again.`,
+    signal,
+    value: now,
+    limit: limit.hard ?? limit.soft,
+  }
+}
+
+/**
+ * Others that are at work, or may be: a signal that counts and cannot be read is taken for their presence. Null where
+ * nobody is there, or nobody asked for their sake.
+ */
+function companyOf({ measured, options }: PaceInput): PaceCause | null {
+  for (const reading of measured) {
+    const limit = strictestLimit(reading.signal, options)
+    // The probe tells how others fare, and not whether there are any: at first it does not know yet what is usual.
+    if (!limit || reading.signal === 'probe') continue
+    const { signal, value, detail } = reading
+    const cause = { signal, value, limit: limit.hard ?? limit.soft }
+    if (value === null)
+      return {
+        ...cause,
+        reason: `${signal} is not known, so workers leave the larger part of the time to others. ${detail}`,
+      }
+    if (signal === 'others' && value > 0)
+      return { ...cause, reason: `Others are at work (${detail}): workers leave them the larger part of the time.` }
+  }
+  return null
+}
+
+/** The most that may be, whatever the other signals say. */
+function ceilingOf(workers: number, company: PaceCause | null): { load: number; cause: PaceCause | null } {
+  return { load: company ? workers * politePart : workers, cause: company }
+}
+
+/** Short in company, for what others feel is how long one batch runs at a stretch; long while nobody is there. */
+function nextTarget({ targetSeconds, load }: Pace, workers: number, { measured }: PaceInput, company: unknown): number {
+  const blocking = measured.some(({ signal, value }) => signal === 'blocked' && value !== null && value > 0)
+  if (company || blocking) return Math.max(shortestSeconds, targetSeconds / 2)
+  const turn = (turnSeconds * load) / Math.max(1, workers)
+  return Math.max(shortestSeconds, Math.min(longestSeconds, turn, targetSeconds * 1.3))
+}
+
+/** The worst reading of a signal; an unknown one before any number. */
+function worstOf(signal: SignalName, measured: readonly Measured[]): Measured | null {
+  const all = measured.filter((reading) => reading.signal === signal)
+  const unknown = all.find(({ value }) => value === null)
+  return (
+    unknown ??
+    all.reduce<Measured | null>(
+      (worst, each) => (Number(worst?.value ?? -1) >= Number(each.value) ? worst : each),
+      null,
+    )
+  )
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}

@@ -1,0 +1,133 @@
+import type { RunOptions } from '../job/options.ts'
+import { limitOf } from './limits.ts'
+import { isOpen, opensAt } from './schedule.ts'
+import { formatValue, type Measured, type SignalName, type SignalUnit, signalNames, signalSpecs } from './signal.ts'
+
+/** What a run can be held by. */
+export const holders = [...signalNames, 'schedule', 'standstill'] as const
+
+/** Why a run does not work at this moment though nobody has paused it. */
+export interface Hold {
+  readonly reason: string
+  readonly signal: (typeof holders)[number]
+  /** Null where there is none: an unknown signal, a time. */
+  readonly value: number | null
+  readonly limit: number | null
+}
+
+/** A signal that a run need not heed until a time, who said so and why. */
+export interface Override {
+  readonly signal: SignalName | 'schedule'
+  readonly reason: string
+  readonly by: string
+  readonly since: string
+  readonly until: string
+}
+
+/** Everything is held: `POST /pause`. */
+export interface Standstill {
+  readonly reason: string | null
+  readonly actor: string
+  readonly since: Date
+}
+
+export interface HoldInput {
+  /** With the overrides that are in force. */
+  readonly options: RunOptions
+  /** What holds it already: that signal must be well below its limit for the run to go on. */
+  readonly heldBy: Hold['signal'] | null
+  readonly measured: readonly Measured[]
+  readonly standstill: Standstill | null
+  readonly now: Date
+}
+
+/** Of its hard limit, the part that a signal must have come down to, three looks in a row, before a held run goes on. */
+export const releasePart = 0.5
+
+/** What holds a run now, the gravest first; null where it may work. */
+export function holdOf(input: HoldInput): Hold | null {
+  return (input.standstill && standstillHold(input.standstill)) ?? scheduleHold(input) ?? signalHold(input)
+}
+
+/** A process works out the time of the database a little late or early. Milliseconds. */
+const clockSlackMs = 1000
+
+/** The overrides that are still in force. One that begins later was written before the clock went back: its end is not known. */
+export function overridesInForce(overrides: readonly Override[], now: Date): Override[] {
+  return overrides.filter(
+    ({ since, until }) => new Date(until) > now && new Date(since).getTime() <= now.getTime() + clockSlackMs,
+  )
+}
+
+/** A run's options as its overrides leave them at this time. */
+export function optionsInForce(options: RunOptions, overrides: readonly Override[], now: Date): RunOptions {
+  const ignored = overridesInForce(overrides, now).map(({ signal }) => signal)
+  const signals = ignored.filter((signal) => signal !== 'schedule').map((signal) => [signal, false] as const)
+  return {
+    ...options,
+    schedule: ignored.includes('schedule') ? null : options.schedule,
+    signals: { ...options.signals, ...Object.fromEntries(signals) },
+  }
+}
+
+export function standstillHold({ actor, since, reason }: Standstill): Hold {
+  return {
+    reason: `${actor} has paused everything at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets all runs go on.`,
+    signal: 'standstill',
+    value: null,
+    limit: null,
+  }
+}
+
+function scheduleHold({ options: { schedule }, now }: HoldInput): Hold | null {
+  if (!schedule || isOpen(schedule, now)) return null
+  return {
+    reason: `It is outside its schedule (${schedule.cron}, ${schedule.timeZone}) and goes on by itself at ${opensAt(schedule, now).toISOString()}.`,
+    signal: 'schedule',
+    value: null,
+    limit: null,
+  }
+}
+
+function signalHold(input: HoldInput): Hold | null {
+  const holds = input.measured.flatMap((measured) => judge(measured, input) ?? [])
+  // Not known is graver than any number; and a standby that is gone says more than how far it is behind.
+  const gravity = ({ signal, value, limit }: Hold) =>
+    value === null ? Number.POSITIVE_INFINITY : signal === 'replicas-missing' ? Number.MAX_VALUE : value / (limit ?? 1)
+  return holds.reduce<Hold | null>((worst, hold) => (worst && gravity(worst) >= gravity(hold) ? worst : hold), null)
+}
+
+function judge(measured: Measured, { options, heldBy }: HoldInput): Hold | null {
+  const { signal, value, detail } = measured
+  const limit = limitOf(signal, options)
+  if (!limit) return null
+  const { unit, essential } = signalSpecs[signal]
+  if (value === null) {
+    if (!essential) return null
+    return { reason: `${signal} is not known, so nothing is written. ${detail}`, signal, value, limit: limit.hard }
+  }
+  if (limit.rows !== undefined) return judgeValue(inRows(measured), 'rows', limit.rows, heldBy === signal)
+  if (limit.hard === null) return null
+  return judgeValue({ ...measured, value }, unit, limit.hard, heldBy === signal)
+}
+
+function judgeValue(
+  { signal, value, detail, worst, outlook }: Measured & { readonly value: number },
+  unit: SignalUnit,
+  limit: number,
+  held: boolean,
+): Hold | null {
+  const is = `${signal} is ${formatValue(unit, value)} (${detail})`
+  const more = outlook === undefined ? '' : ` ${outlook}`
+  if (value >= limit) return { reason: `${is}; the limit is ${formatValue(unit, limit)}.${more}`, signal, value, limit }
+  if (!held || (worst !== null && worst < releasePart * limit)) return null
+  const under = formatValue(unit, releasePart * limit)
+  return { reason: `${is}; it goes on once that has stayed under ${under} for a moment.${more}`, signal, value, limit }
+}
+
+/** The table hardly changes its size within three looks: the worst part of it is the worst in rows as well. */
+function inRows(measured: Measured): Measured & { readonly value: number } {
+  const { value, worst, rows = 0 } = measured
+  if (!worst) return { ...measured, value: rows }
+  return { ...measured, value: rows, worst: value ? (worst / value) * rows : Number.POSITIVE_INFINITY }
+}

@@ -1,0 +1,121 @@
+import { type RunStatus, workableStatuses } from '../run/status.ts'
+import type { PaceCause } from './response.ts'
+import { signalNames } from './signal.ts'
+
+/**
+ * What slows a run that is not held, troubles aside: a signal, `maxRowsPerSecond`, the pace that is still finding out, or workers
+ * that do not come.
+ */
+export const brakes = [...signalNames, 'rate', 'start', 'workers'] as const
+
+/** What holds a run back, as people are told. */
+export interface Throttle {
+  readonly reason: string
+  readonly signal: string
+  readonly value: number | null
+  readonly limit: number | null
+  readonly since: string
+}
+
+/** What a run can be held back by, as it stands at this moment. */
+export interface Brakes {
+  readonly status: RunStatus
+  readonly hold: Throttle | null
+  /** Commits of evenkeel that wait for a synchronous standby; null where none does. */
+  readonly standbyWait: { readonly sessions: number; readonly since: Date } | null
+  /** The trouble that one of its ranges waits for. */
+  readonly trouble: Throttle | null
+  /** The last sign of a run whose database takes no writes now; null where it does. */
+  readonly readOnlySince: Date | null
+  /** `maxRowsPerSecond`, and since when its workers wait for it; null where none does now. */
+  readonly rate: { readonly limit: number; readonly rowsPerSecond: number; readonly since: Date } | null
+  /** Why the load is not higher; null where the run does not heed it, or no process has looked for some seconds. */
+  readonly pace: { readonly cause: PaceCause; readonly since: Date } | null
+  /** The last step of the pace, where workers have waited for the next one for seconds; null where the run does not heed it. */
+  readonly paceStuckSince: Date | null
+  /** Since when no worker has taken any of its tickets; null where one works on it. */
+  readonly untaken: Untaken | null
+}
+
+export interface Untaken {
+  readonly since: Date
+  readonly seconds: number
+  /** Other runs that workers are at. */
+  readonly othersAtWork: number
+}
+
+/** A worker that is free takes a ticket within this. Seconds. */
+const promptSeconds = 5
+
+/** What holds a run back now, the gravest of it; null while nothing does. */
+export function throttleOf(brakes: Brakes): Throttle | null {
+  const { status, hold, standbyWait, trouble, readOnlySince, rate, pace, paceStuckSince, untaken } = brakes
+  if (hold) {
+    const { reason, signal, value, limit, since } = hold
+    return { reason, signal, value, limit, since }
+  }
+  if (!(workableStatuses as readonly RunStatus[]).includes(status)) return null
+  if (readOnlySince) return readOnly(readOnlySince)
+  if (standbyWait) return withoutStandby(standbyWait)
+  if (trouble) return trouble
+  if (untaken && untaken.seconds > promptSeconds) return withoutWorker(untaken)
+  if (status === 'queued') return null
+  if (rate)
+    return {
+      reason: 'maxRowsPerSecond is reached.',
+      signal: 'rate',
+      value: Math.round(rate.rowsPerSecond),
+      limit: rate.limit,
+      since: rate.since.toISOString(),
+    }
+  if (paceStuckSince) return withoutPace(paceStuckSince)
+  return pace && { ...pace.cause, since: pace.since.toISOString() }
+}
+
+function readOnly(since: Date): Throttle {
+  return {
+    reason:
+      'The database takes no writes at the moment: it is read-only, or a standby. The run goes on by itself once it does.',
+    signal: 'read-only',
+    value: null,
+    limit: null,
+    since: since.toISOString(),
+  }
+}
+
+function withoutStandby({ sessions, since }: NonNullable<Brakes['standbyWait']>): Throttle {
+  const from = since.toISOString()
+  return {
+    reason: `Commits wait for a synchronous standby: ${sessions} ${sessions === 1 ? 'session' : 'sessions'} of evenkeel since ${from}. Bring the standby back, or take it out of synchronous_standby_names.`,
+    signal: 'synchronous-standby',
+    value: sessions,
+    limit: null,
+    since: from,
+  }
+}
+
+function withoutPace(since: Date): Throttle {
+  const from = since.toISOString()
+  return {
+    reason: `The pace stays as it was at ${from}, because no process can write its next step. The log of the workers says why.`,
+    signal: 'start',
+    value: null,
+    limit: null,
+    since: from,
+  }
+}
+
+function withoutWorker({ since, othersAtWork }: Untaken): Throttle {
+  const from = since.toISOString()
+  const others = othersAtWork === 1 ? '1 other run has' : `${othersAtWork} other runs have`
+  return {
+    reason:
+      othersAtWork === 0
+        ? `No worker has taken this run's tickets since ${from}: start a process with ROLE=worker or ROLE=both. If one runs, its log says why it takes none.`
+        : `No worker has taken this run's tickets since ${from}: ${others} the workers' slots. It waits for a free one; another process with ROLE=worker brings more.`,
+    signal: 'workers',
+    value: null,
+    limit: null,
+    since: from,
+  }
+}

@@ -1,0 +1,80 @@
+import { type CronExpression, CronExpressionParser } from 'cron-parser'
+import { messageOf } from '../errors.ts'
+
+/** The times at which a run may work: every minute that the cron expression names, in this time zone. */
+export interface Schedule {
+  readonly cron: string
+  readonly timeZone: string
+}
+
+const minuteMs = 60_000
+const shortestMinutes = 5
+
+/** Whether a run may work at this time. */
+export function isOpen(schedule: Schedule, at: Date): boolean {
+  return parse(schedule).includesDate(startOfMinute(at))
+}
+
+/** When it may work next; `at` itself where it may work then. */
+export function opensAt(schedule: Schedule, at: Date): Date {
+  if (isOpen(schedule, at)) return at
+  const expression = parse(schedule)
+  expression.reset(at)
+  let opens: Date
+  // An hour that the clocks leave out in spring is offered as the one behind it, in which it is not open.
+  do opens = expression.next().toDate()
+  while (!isOpen(schedule, opens))
+  return opens
+}
+
+/** What is wrong with a schedule, in words; null where nothing is. */
+export function scheduleFault(schedule: Schedule): string | null {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: schedule.timeZone })
+  } catch {
+    return `there is no time zone ${JSON.stringify(schedule.timeZone)}: use a name such as Europe/Vienna`
+  }
+  if (schedule.cron.trim().split(/\s+/).length !== 5) {
+    return 'cron has not five fields: minute, hour, day of the month, month, day of the week'
+  }
+  if (/\bH\b/i.test(schedule.cron)) {
+    return 'cron has H, which stands for another time in every process: say which is meant'
+  }
+  try {
+    const opens = opensAt(schedule, new Date(0))
+    const minutes = openMinutes(schedule, opens, -1) + 1 + openMinutes(schedule, opens, 1)
+    if (minutes >= shortestMinutes) return null
+    // Who writes "0 22 * * *" means from ten o'clock on, and would get one minute a day.
+    return `it names every minute in which the run may work, and this one is open for ${minutes} min at a time: for ten at night to six, write "* 22-23,0-5 * * *"`
+  } catch (error) {
+    return `cron cannot be read: ${messageOf(error)}`
+  }
+}
+
+/** How many minutes before or after this one it is open as well, as far as it matters. */
+function openMinutes(schedule: Schedule, at: Date, direction: 1 | -1): number {
+  let minutes = 0
+  while (minutes < shortestMinutes) {
+    if (!isOpen(schedule, new Date(at.getTime() + direction * (minutes + 1) * minuteMs))) break
+    minutes += 1
+  }
+  return minutes
+}
+
+function startOfMinute(at: Date): Date {
+  return new Date(Math.floor(at.getTime() / minuteMs) * minuteMs)
+}
+
+const mostKept = 100
+const kept = new Map<string, CronExpression>()
+
+/** Parsed once, for it is asked before every batch. */
+function parse({ cron, timeZone }: Schedule): CronExpression {
+  const key = JSON.stringify([cron, timeZone])
+  const known = kept.get(key)
+  if (known) return known
+  const expression = CronExpressionParser.parse(cron.trim(), { tz: timeZone })
+  if (kept.size >= mostKept) kept.clear()
+  kept.set(key, expression)
+  return expression
+}

@@ -1,0 +1,174 @@
+import { formatCount } from '../format.ts'
+
+/** What can be measured on a database under a backfill. */
+export const signalNames = [
+  'replica-lag',
+  'replica-bytes',
+  'replicas-missing',
+  'heartbeat',
+  'slots',
+  'archive',
+  'blocked',
+  'active',
+  'others',
+  'probe',
+  'dead-tuples',
+  'vacuum',
+  'snapshot',
+] as const
+export type SignalName = (typeof signalNames)[number]
+
+export type SignalUnit =
+  | 'seconds'
+  | 'bytes'
+  | 'segments'
+  | 'samples'
+  | 'sessions'
+  | 'per core'
+  | 'times the quiet'
+  | 'ratio'
+  | 'rows'
+
+export interface SignalSpec {
+  readonly unit: SignalUnit
+  /** From here on the pace no longer grows. */
+  readonly soft: number
+  /** From here on nothing is written, until it is well below again. Null: it slows runs down and never holds them. */
+  readonly hard: number | null
+  /** Whether a run is held while it should be there and cannot be read; otherwise the pace only stops growing. */
+  readonly essential: boolean
+  /** What a value says, after the name of what it was measured on. */
+  readonly meaning: string
+}
+
+/** Every signal with its limits where nobody has said otherwise. */
+export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
+  'replica-lag': {
+    unit: 'seconds',
+    soft: 2,
+    hard: 5,
+    essential: true,
+    meaning: 'replays what the primary wrote so long ago',
+  },
+  'replica-bytes': {
+    unit: 'bytes',
+    soft: 64 * 1024 ** 2,
+    hard: 256 * 1024 ** 2,
+    essential: true,
+    meaning: 'has so much WAL still to replay',
+  },
+  'replicas-missing': {
+    unit: 'seconds',
+    soft: 0.001,
+    hard: 15,
+    essential: true,
+    meaning: 'should be streaming and is not, for so long',
+  },
+  heartbeat: {
+    unit: 'seconds',
+    soft: 2,
+    hard: 5,
+    essential: true,
+    meaning: 'shows the heartbeat of so long ago',
+  },
+  slots: {
+    unit: 'bytes',
+    soft: 256 * 1024 ** 2,
+    hard: 1024 ** 3,
+    essential: true,
+    meaning: 'keeps so much WAL for its consumer',
+  },
+  archive: {
+    unit: 'segments',
+    soft: 20,
+    hard: 42,
+    essential: false,
+    meaning: 'has so many WAL segments still to archive',
+  },
+  blocked: {
+    unit: 'samples',
+    soft: 1,
+    hard: 3,
+    essential: false,
+    meaning: 'waits for a lock of ours, for so many looks in a row',
+  },
+  active: {
+    unit: 'per core',
+    soft: 0.7,
+    hard: 1,
+    essential: false,
+    meaning: 'sessions of others are at work',
+  },
+  others: {
+    unit: 'sessions',
+    soft: 1,
+    hard: null,
+    essential: false,
+    meaning: 'sessions of others have done something within the last second',
+  },
+  probe: {
+    unit: 'times the quiet',
+    soft: 1.5,
+    hard: null,
+    essential: false,
+    meaning: 'takes so many times as long as when it is quiet',
+  },
+  'dead-tuples': {
+    unit: 'ratio',
+    soft: 0.5,
+    hard: null,
+    essential: false,
+    meaning: 'is dead tuples to this part',
+  },
+  vacuum: { unit: 'samples', soft: 1, hard: null, essential: false, meaning: 'is being vacuumed' },
+  snapshot: {
+    unit: 'seconds',
+    soft: 900,
+    hard: null,
+    essential: false,
+    meaning: 'has been open so long, and keeps vacuum from removing what we replace',
+  },
+}
+
+/** From here on a limit of `dead-tuples` is a number of rows: as a part of the table it would never be reached. */
+export const fewestDeadRows = 1000
+
+/** One look at one signal. Unknown is a value of its own, and never zero. */
+export interface Reading {
+  readonly signal: SignalName
+  /** In the signal's unit; null where it is unknown. */
+  readonly value: number | null
+  /** What it was measured on ("standby s1"); where it is unknown, why, and what to do. */
+  readonly detail: string
+  /** The value as a number of rows, where a limit may be given as one. */
+  readonly rows?: number
+  /** What somebody who is held by it should know: whether it gets better by itself, and what to do where it does not. */
+  readonly outlook?: string
+}
+
+/** What the sampler knows of a signal now. */
+export interface Measured extends Reading {
+  /** The worst of the last three looks, this one included; null where any of them was unknown. */
+  readonly worst: number | null
+  /** When it was read, on the monotonic clock of this process. Milliseconds. */
+  readonly at: number
+}
+
+const mebibyte = 1024 ** 2
+
+/** A value with its unit, short enough for a sentence. */
+export function formatValue(unit: SignalUnit, value: number): string {
+  const rounded = Math.round(value * 100) / 100
+  switch (unit) {
+    case 'seconds':
+      return `${Math.round(value * 10) / 10} s`
+    case 'bytes':
+      return `${Math.round((value / mebibyte) * 10) / 10} MiB`
+    case 'ratio':
+      return `${Math.round(value * 100)} %`
+    case 'rows':
+      return `${formatCount(value)} rows`
+    default:
+      return `${rounded} ${unit}`
+  }
+}

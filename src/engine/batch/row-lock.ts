@@ -1,0 +1,30 @@
+import type { ClientBase } from 'pg'
+import type { ResolvedJob } from '../../core/job/job.ts'
+import type { Leaf, Target } from '../../core/range/key.ts'
+import { eq, minus } from './operators.ts'
+
+/**
+ * How rows must be locked before this job changes them, by the indexes that the table has now: one may have come, or gone, since
+ * the run was accepted. Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key
+ * is, and does so from the moment that an index is there, valid or not. Of a partitioned table as a whole the indexes of all
+ * partitions count.
+ */
+export async function readRowLock(
+  client: ClientBase,
+  s: string,
+  target: Target,
+  leaf: Leaf | null,
+  job: ResolvedJob,
+): Promise<Target['rowLock']> {
+  const { rows } = await client.query<{ unique: boolean }>(
+    `SELECT EXISTS (
+       SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a
+         ON a.attrelid ${eq} i.indrelid AND a.attnum ${eq} ANY ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts ${minus} 1])
+       WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND a.attname ${eq} ANY ($2::pg_catalog.name[])
+         AND (i.indrelid ${eq} $1::pg_catalog.oid
+           OR ($3::pg_catalog.bool AND i.indrelid ${eq} ANY (ARRAY(SELECT l.oid FROM ${s}.leaves($4, $5) AS l))))
+     ) AS unique`,
+    [(leaf ?? target).oid, job.set.map(([name]) => name), target.partitioned && !leaf, target.schema, target.table],
+  )
+  return rows[0]?.unique ? 'UPDATE' : 'NO KEY UPDATE'
+}

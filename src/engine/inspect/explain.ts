@@ -1,0 +1,54 @@
+import type { ClientBase } from 'pg'
+import type { TableSql } from '../batch/table.ts'
+
+/** A node of a plan as EXPLAIN (FORMAT JSON) gives it. */
+export interface PlanNode {
+  readonly 'Node Type': string
+  readonly 'Index Cond'?: string
+  readonly 'WAL Bytes'?: number
+  readonly 'Parent Relationship'?: string
+  readonly 'Subplan Name'?: string
+  readonly 'Actual Loops'?: number
+  readonly 'Actual Rows'?: number
+  readonly Schema?: string
+  readonly 'Relation Name'?: string
+  readonly Plans?: readonly PlanNode[]
+}
+
+/** All nodes of a plan, the root first. */
+export function planNodes(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(planNodes)]
+}
+
+/**
+ * Checks that a window is an index range scan in key order, as the sessions of the engine plan it (the same for every
+ * cursor): otherwise each batch would read and sort the table. Null when it is, else what is wrong.
+ */
+export async function explainWindow(client: ClientBase, table: TableSql): Promise<string | null> {
+  const order = table.keys.join(', ')
+  const plan = await explainGeneric(
+    client,
+    `SELECT ${order} FROM ${table.from} WHERE ${table.compare(table.keys, 'more', table.typedKeys('$1'))} AND ${table.compare(table.keys, 'atMost', table.typedKeys('$2'))} ORDER BY ${order} LIMIT $3`,
+    ['pg_catalog.text[]', 'pg_catalog.text[]', 'int'],
+  )
+  const nodes = planNodes(plan)
+  const scans = nodes.filter((node) => node['Node Type'].endsWith('Scan'))
+  const ranged = scans.every(
+    (node) => /^Index (Only )?Scan/.test(node['Node Type']) && node['Index Cond'] !== undefined,
+  )
+  if (ranged && !nodes.some((node) => node['Node Type'].includes('Sort'))) return null
+  return `A window is not an index range scan but ${nodes.map((node) => node['Node Type']).join(' over ')}: give the key a plain unique btree index, and ANALYZE the table.`
+}
+
+/** The generic plan of a statement: EXPLAIN has an option for it only since Postgres 16. */
+async function explainGeneric(client: ClientBase, statement: string, types: readonly string[]): Promise<PlanNode> {
+  await client.query(`PREPARE _ek_explained (${types.join(', ')}) AS ${statement}`)
+  try {
+    const { rows } = await client.query<{ 'QUERY PLAN': Array<{ Plan: PlanNode }> }>(
+      `EXPLAIN (FORMAT JSON) EXECUTE _ek_explained (${types.map(() => 'NULL').join(', ')})`,
+    )
+    return rows[0]?.['QUERY PLAN'][0]?.Plan as PlanNode
+  } finally {
+    await client.query('DEALLOCATE _ek_explained')
+  }
+}

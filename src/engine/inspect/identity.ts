@@ -1,0 +1,48 @@
+import type { ClientBase } from 'pg'
+import { IndexLost, Problem } from '../../core/errors.ts'
+import { type KeyShape, keepsOrder, type Target } from '../../core/range/key.ts'
+import { quoteTableName } from '../../core/sql/identifier.ts'
+import { listIndexes, orders } from './inspect.ts'
+import { readKey } from './key.ts'
+import { readOrder, shapeOf } from './order.ts'
+
+/**
+ * Looks at the table of a run once more, and returns it with the types that its key has now. Throws a Problem where it is not what the
+ * run was accepted for: another table, or one whose key has another order, so that cursors and bounds say nothing any more; IndexLost
+ * where no index gives the rows in that order.
+ */
+export async function checkIdentity(client: ClientBase, s: string, target: Target): Promise<Target> {
+  const name = quoteTableName(target)
+  const { rows } = await client.query<{ same: boolean | null; children: boolean }>(
+    `SELECT pg_catalog.to_regclass($1)::pg_catalog.oid OPERATOR(pg_catalog.=) $2::pg_catalog.oid AS same,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent OPERATOR(pg_catalog.=) $2::pg_catalog.oid) AS children`,
+    [name, target.oid],
+  )
+  if (!rows[0]?.same)
+    throw changed(`${name} is not the table that this run was accepted for: that one was dropped or renamed.`)
+  if (!target.partitioned && rows[0].children) {
+    throw changed(`${name} has an inheritance child since this run was accepted: their keys are not unique together.`)
+  }
+  const names = target.key.map((column) => column.name)
+  const now = await readOrder(client, target.oid, names)
+  for (const [index, before] of target.key.entries()) {
+    const column = now.find((candidate) => candidate.name === before.name)
+    if (column && keepsOrder(target.shape[index] as KeyShape, column)) continue
+    throw changed(
+      column
+        ? `Key column ${before.name} of ${name} is not what it was when this run was accepted: its type, its length, its collation or the version of that has changed, or another column bears its name. The order of the rows may be another one.`
+        : `Key column ${before.name} of ${name} is gone since this run was accepted.`,
+    )
+  }
+  if ((await listIndexes(client, target.oid)).some((index) => orders(index, names)))
+    return { ...target, key: await readKey(client, s, target.oid, names), shape: now.map(shapeOf) }
+  const columns = `(${names.join(', ')})`
+  throw new IndexLost(
+    'conflict',
+    `No valid, plain, unique index is on exactly ${columns} of ${name} any more, and without it each batch would read and sort the whole table. CREATE UNIQUE INDEX CONCURRENTLY ON ${name} ${columns}, and the run goes on`,
+  )
+}
+
+function changed(what: string): Problem {
+  return new Problem('conflict', `${what} What was done so far stays done. Cancel this run and start a new one.`)
+}

@@ -1,0 +1,286 @@
+import type { ClientBase } from 'pg'
+import { Problem } from '../../core/errors.ts'
+import type { ResolvedJob } from '../../core/job/job.ts'
+import type { Target } from '../../core/range/key.ts'
+import { parseTableName, quoteIdentifier, quoteTableName } from '../../core/sql/identifier.ts'
+import { ownSchemas } from '../../core/sql/search-path.ts'
+import { settingsFor } from '../../core/sql/settings.ts'
+import { asAuthor, readOwnSettings } from '../batch/author.ts'
+import { tableSql } from '../batch/table.ts'
+import { checkOperators, readHeld, readKey } from './key.ts'
+import { checkMoves } from './moves.ts'
+import { checkCollations, findUnfindable, outOfOrder, readOrder, shapeOf } from './order.ts'
+import { checkLeaves, type LeafRow, listLeaves } from './partitions.ts'
+import { findMeant, kindFinding } from './relation-kind.ts'
+import { checkRules } from './rules.ts'
+import { checkStatements } from './statements.ts'
+
+interface TableRow {
+  readonly oid: string
+  readonly schema: string
+  readonly table: string
+  readonly kind: string
+  readonly hasChildren: boolean
+  readonly maySelect: boolean
+  readonly rowSecurity: boolean
+  /** Triggers that fire once a statement, when rows are updated. */
+  readonly statementTriggers: readonly string[]
+}
+
+interface ColumnRow {
+  readonly name: string
+  readonly notNull: boolean
+  readonly generated: boolean
+  readonly mayUpdate: boolean
+}
+
+interface IndexRow {
+  readonly name: string
+  readonly primary: boolean
+  readonly columns: readonly string[]
+  /** Unique, on plain columns, of all rows. */
+  readonly identifies: boolean
+  /** Anything that keeps it from ordering and identifying rows, in words. */
+  readonly faults: readonly string[]
+}
+
+/**
+ * Looks a job's table up in the catalogue and checks all that can be checked before a row is touched.
+ * Throws a Problem (`invalid`) with every finding at once, each saying what to do.
+ */
+export async function inspectTarget(client: ClientBase, s: string, job: ResolvedJob): Promise<Target> {
+  const table = await findTable(client, s, job.table)
+  // What is asked of a table cannot be asked of anything else.
+  const other = kindFinding(table.kind, job.table)
+  if (other) throw refusal(job, [other])
+  const columns = await listColumns(client, table.oid)
+  const indexes = await listIndexes(client, table.oid)
+  const written = job.set.map(([name]) => name)
+  const leaves = table.kind === 'p' ? await listLeaves(client, s, table, written) : []
+  const order = await readOrder(client, table.oid, keyOf(job, indexes))
+  const findings = [
+    ...checkTable(table, s, job.table),
+    ...checkLeaves(leaves),
+    ...(await checkRules(client, [table, ...leaves])),
+    ...checkSet(job, columns),
+    ...checkKey(job, columns, indexes),
+    ...(await checkMoves(client, table.oid, written, keyOf(job, indexes))),
+    ...checkCollations(order, job.table),
+  ]
+  if (findings.length > 0) throw refusal(job, findings)
+
+  const key = keyOf(job, indexes)
+  const target: Target = {
+    schema: table.schema,
+    table: table.table,
+    oid: table.oid,
+    key: await readKey(client, s, table.oid, key),
+    shape: order.map(shapeOf),
+    byLocale: order.some(({ locale }) => locale !== null),
+    settings: settingsFor(await readOwnSettings(client), await readHeld(client, table.oid, key)),
+    partitioned: table.kind === 'p',
+    rowLock: touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
+    estimatedRows: 0,
+  }
+  const faults = await asAuthor(client, s, target, async () => {
+    await checkOperators(client, target)
+    return checkStatements(client, s, target, job, leaves)
+  })
+  if (faults.length > 0) throw refusal(job, faults)
+  if (target.byLocale && (await findUnfindable(client, tableSql(target)))) {
+    throw refusal(job, [`Of the key (${order.map(({ name }) => name).join(', ')}) ${outOfOrder}`])
+  }
+  return { ...target, estimatedRows: await estimateRows(client, target) }
+}
+
+function refusal(job: ResolvedJob, findings: readonly string[]): Problem {
+  return new Problem('invalid', `Job ${job.name} cannot run on ${job.table}. ${findings.join(' ')}`, { findings })
+}
+
+async function findTable(client: ClientBase, s: string, name: string): Promise<TableRow> {
+  const { rows } = await client.query<TableRow>(
+    `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
+       has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity",
+       ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('O', 'A') AND tgtype & 17 = 16) AS "statementTriggers"
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`,
+    [await asAuthor(client, s, {}, () => resolveTable(client, name))],
+  )
+  if (rows[0]) return rows[0]
+  const meant = await findMeant(client, parseTableName(name))
+  const finding = `There is no table ${name}${meant.length > 0 ? `. Did you mean ${meant.join(' or ')}?` : '.'}`
+  throw new Problem(
+    'invalid',
+    meant.length > 0
+      ? finding
+      : `There is no table ${name} in this database, or no right to see its schema. Check the name (write it as in SQL) and GRANT USAGE on the schema.`,
+    { findings: [finding] },
+  )
+}
+
+/** The table that a name means under the session's search_path; null where that is none. */
+async function resolveTable(client: ClientBase, name: string): Promise<string | null> {
+  try {
+    const { rows } = await client.query<{ oid: string | null }>(
+      'SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text AS oid',
+      [quoteTableName(parseTableName(name))],
+    )
+    return rows[0]?.oid ?? null
+  } catch (error) {
+    // to_regclass knows a table that is not there, but not a schema that may not be used.
+    if ((error as { code?: string }).code === '42501') return null
+    throw error
+  }
+}
+
+async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]> {
+  const { rows } = await client.query<ColumnRow>(
+    // A NOT NULL that was never validated (contype n, since Postgres 18) lets the nulls that were there stay.
+    `SELECT attname AS name,
+       attnotnull AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n'
+         AND attnum = ANY(conkey) AND NOT convalidated) AS "notNull",
+       attgenerated <> '' OR attidentity = 'a' AS generated, has_column_privilege(attrelid, attnum, 'UPDATE') AS "mayUpdate"
+     FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
+    [oid],
+  )
+  return rows
+}
+
+export async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
+  const { rows } = await client.query<IndexRow>(
+    `SELECT quote_ident(c.relname) AS name, i.indisprimary AS primary, k.columns,
+       i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS identifies,
+       array_remove(ARRAY[
+         CASE WHEN NOT i.indisunique THEN 'is not unique' END,
+         CASE WHEN NOT i.indisvalid OR NOT i.indisready THEN 'is not valid: a concurrent build failed or still runs' END,
+         CASE WHEN i.indpred IS NOT NULL THEN 'is partial' END,
+         CASE WHEN i.indexprs IS NOT NULL THEN 'is on an expression' END,
+         CASE WHEN am.amname <> 'btree' THEN 'is not a btree' END,
+         CASE WHEN NOT k.ordered THEN 'does not order its columns as ORDER BY does (all ascending or all descending, default nulls, opclass and collation)' END
+       ], NULL) AS faults
+     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam,
+       LATERAL (SELECT array_agg(a.attname::text ORDER BY u.n) AS columns,
+           (bool_and(o.option = 0) OR bool_and(o.option = 3)) AND bool_and(oc.opcdefault) AND bool_and(cl.coll = a.attcollation) AS ordered
+         FROM unnest(i.indkey) WITH ORDINALITY AS u (attnum, n)
+         JOIN unnest(i.indoption) WITH ORDINALITY AS o (option, n) USING (n)
+         JOIN unnest(i.indclass) WITH ORDINALITY AS ic (opclass, n) USING (n)
+         JOIN unnest(i.indcollation) WITH ORDINALITY AS cl (coll, n) USING (n)
+         JOIN pg_opclass oc ON oc.oid = ic.opclass
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.attnum
+         WHERE u.n <= i.indnkeyatts) AS k
+     WHERE i.indrelid = $1 AND k.columns IS NOT NULL ORDER BY i.indisprimary DESC, name`,
+    [oid],
+  )
+  return rows
+}
+
+/** Whether an index gives the rows in the order of exactly this key. */
+export function orders(index: IndexRow, key: readonly string[]): boolean {
+  return isOn(index, key) && index.faults.length === 0
+}
+
+function isOn({ columns }: IndexRow, key: readonly string[]): boolean {
+  return columns.length === key.length && key.every((name, i) => columns[i] === name)
+}
+
+function checkTable(table: TableRow, s: string, name: string): string[] {
+  const findings: string[] = []
+  if (ownSchemas(parseTableName(s).table).includes(table.schema)) {
+    findings.push(
+      `${name} is ${quoteTableName(table)}, a table of evenkeel itself: a job cannot change those. Name the schema of the table that you mean: public.${quoteIdentifier(table.table)}.`,
+    )
+  }
+  if (table.hasChildren)
+    findings.push(`${name} has inheritance children, whose keys are not unique together: run the job on each child.`)
+  if (table.kind === 'p' && table.statementTriggers.length > 0) {
+    findings.push(
+      `Its statement-level triggers (${table.statementTriggers.join(', ')}) do not fire for changes in its partitions, which are made one by one: make them row-level, or, if they may miss the backfill, ALTER TABLE ${name} DISABLE TRIGGER for as long as it lasts.`,
+    )
+  }
+  if (!table.maySelect)
+    findings.push(`There is no right to read it: GRANT SELECT ON ${name} to the role evenkeel connects as.`)
+  if (table.rowSecurity) {
+    findings.push(
+      `Row-level security hides rows of ${name} from this role, and they would be left out: use its owner, or a role with BYPASSRLS.`,
+    )
+  }
+  return findings
+}
+
+function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
+  return job.set.flatMap(([name]) => {
+    const column = columns.find((candidate) => candidate.name === name)
+    if (!column) {
+      return [
+        `set names column ${name}, which does not exist: it has ${columns.map((c) => c.name).join(', ')}. Add the column first.`,
+      ]
+    }
+    if (column.generated) return [`set names column ${name}, which Postgres generates itself: it cannot be written.`]
+    if (!column.mayUpdate)
+      return [
+        `There is no right to write column ${name}: GRANT UPDATE (${name}) ON ${job.table} to the role evenkeel connects as.`,
+      ]
+    return []
+  })
+}
+
+/** Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key is. */
+function touchesUniqueIndex(job: ResolvedJob, indexes: readonly IndexRow[], leaves: readonly LeafRow[]): boolean {
+  const columns = [
+    ...indexes.filter(({ identifies }) => identifies).flatMap((index) => index.columns),
+    ...leaves.flatMap(({ uniqueColumns }) => uniqueColumns),
+  ]
+  return job.set.some(([name]) => columns.includes(name))
+}
+
+function keyOf(job: ResolvedJob, indexes: readonly IndexRow[]): readonly string[] {
+  return job.key ?? indexes.find((index) => index.primary)?.columns ?? []
+}
+
+function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: readonly IndexRow[]): string[] {
+  const key = keyOf(job, indexes)
+  if (key.length === 0)
+    return ['It has no primary key: name a key of unique, not null columns in the job (key: [...]).']
+  if (key.length > 4)
+    return [`Its primary key has ${key.length} columns, and four are the most: name a shorter unique key in the job.`]
+  const unknown = key.filter((name) => !columns.some((column) => column.name === name))
+  if (unknown.length > 0) return [`key names ${unknown.join(', ')}, which the table does not have.`]
+  const findings = key
+    .filter((name) => !columns.find((column) => column.name === name)?.notNull)
+    .map((name) => `Key column ${name} may be null, and such rows would be left out: SET NOT NULL, or use another key.`)
+  const written = job.set.map(([name]) => name).filter((name) => key.includes(name))
+  if (written.length > 0) {
+    findings.push(
+      `set writes key column ${written.join(', ')}: a row whose key moves can be done twice. Use a key that stays.`,
+    )
+  }
+  const named = `(${key.join(', ')})`
+  const exact = indexes.filter((index) => isOn(index, key))
+  if (exact.length === 0) {
+    findings.push(
+      `No index is on exactly ${named}, in this order: CREATE UNIQUE INDEX CONCURRENTLY ON ${job.table} ${named}.`,
+    )
+  } else if (!exact.some((index) => orders(index, key))) {
+    findings.push(
+      ...exact.map(
+        (index) =>
+          `Index ${index.name} on ${named} ${index.faults.join(' and ')}: CREATE UNIQUE INDEX CONCURRENTLY ON ${job.table} ${named}.`,
+      ),
+    )
+  }
+  return findings
+}
+
+/** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */
+async function estimateRows(client: ClientBase, target: Target): Promise<number> {
+  const { from } = tableSql(target)
+  const explained = await client.query<{ 'QUERY PLAN': Array<{ Plan: { 'Plan Rows': number } }> }>(
+    `EXPLAIN (FORMAT JSON) SELECT FROM ${from}`,
+  )
+  const estimate = explained.rows[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? 0
+  if (estimate > 200_000) return Math.round(estimate)
+  const counted = await client.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM (SELECT FROM ${from} LIMIT 400000) AS counted`,
+  )
+  return Math.max(counted.rows[0]?.count ?? 0, counted.rows[0]?.count === 400_000 ? estimate : 0)
+}

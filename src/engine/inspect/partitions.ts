@@ -1,0 +1,69 @@
+import type { ClientBase } from 'pg'
+import type { Leaf, Target } from '../../core/range/key.ts'
+import { quoteTableName } from '../../core/sql/identifier.ts'
+import { eq } from '../batch/operators.ts'
+
+/** A leaf as the catalogue has it, and what this role may do with it. */
+export interface LeafRow extends Leaf {
+  readonly ordinary: boolean
+  readonly maySelect: boolean
+  /** The columns of those asked for that may not be written. */
+  readonly readOnly: readonly string[]
+  readonly rowSecurity: boolean
+  /** Of plain unique indexes, those that the table has and its own. */
+  readonly uniqueColumns: readonly string[]
+  /** By its statistics; 0 where it has none. */
+  readonly estimatedRows: number
+}
+
+/** The partitions that hold the rows of a table, in the order of their names; none where it is not partitioned. */
+export async function listLeaves(
+  client: ClientBase,
+  s: string,
+  target: Pick<Target, 'schema' | 'table'>,
+  written: readonly string[] = [],
+): Promise<LeafRow[]> {
+  const { rows } = await client.query<LeafRow>(
+    `SELECT l.schema, l.name AS table, l.oid::text, l.kind = 'r' AS ordinary, has_table_privilege(l.oid, 'SELECT') AS "maySelect",
+       ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = l.oid AND attname = ANY($3)
+         AND NOT has_column_privilege(l.oid, attnum, 'UPDATE')) AS "readOnly",
+       row_security_active(l.oid) AS "rowSecurity",
+       ARRAY(SELECT DISTINCT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+         WHERE i.indrelid = l.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL) AS "uniqueColumns", greatest(0, c.reltuples)::float8 AS "estimatedRows"
+     FROM ${s}.leaves($1, $2) AS l JOIN pg_class c ON c.oid = l.oid ORDER BY l.schema, l.name`,
+    [target.schema, target.table, written],
+  )
+  return rows
+}
+
+/** A leaf under the names that it has now; null where it does not belong to the table any more. */
+export async function findLeaf(client: ClientBase, s: string, target: Target, oid: string): Promise<Leaf | null> {
+  const { rows } = await client.query<Leaf>(
+    `SELECT schema, name AS table, oid::pg_catalog.text FROM ${s}.leaves($1, $2) WHERE oid ${eq} $3::pg_catalog.oid`,
+    [target.schema, target.table, oid],
+  )
+  return rows[0] ?? null
+}
+
+/** What keeps the leaves from being worked on one by one, in words. */
+export function checkLeaves(leaves: readonly LeafRow[]): string[] {
+  return leaves.flatMap((leaf) => {
+    const name = quoteTableName(leaf)
+    const findings: string[] = []
+    if (!leaf.ordinary) findings.push(`Partition ${name} is a foreign table: run the job where its rows are.`)
+    // A right to the partitioned table is none to its partitions, which have ranges of their own.
+    if (!leaf.maySelect)
+      findings.push(`There is no right to read partition ${name}: GRANT SELECT ON it to the role evenkeel connects as.`)
+    if (leaf.readOnly.length > 0) {
+      const columns = leaf.readOnly.join(', ')
+      findings.push(
+        `There is no right to write ${columns} of partition ${name}: GRANT UPDATE (${columns}) ON it to the role evenkeel connects as.`,
+      )
+    }
+    if (leaf.rowSecurity)
+      findings.push(
+        `Row-level security hides rows of partition ${name} from this role: use its owner, or a role with BYPASSRLS.`,
+      )
+    return findings
+  })
+}

@@ -1,0 +1,177 @@
+import type { ClientBase } from 'pg'
+import { answerTo, describeFault, faultOf } from '../../core/fault.ts'
+import type { ResolvedJob } from '../../core/job/job.ts'
+import type { Cursor, Leaf, Target } from '../../core/range/key.ts'
+import type { KeyRange } from '../../core/range/range.ts'
+import { compileSql } from '../../core/sql/template.ts'
+import { over, times } from '../batch/operators.ts'
+import { undone } from '../batch/savepoint.ts'
+import { tableSql } from '../batch/table.ts'
+
+/** Pages of the table that are looked at for rows that match, wherever they lie. */
+const pagesSampled = 200
+const searchMs = 3000
+
+/** Where to rehearse: windows that begin at rows that match, apart from one another, in the order of the key. */
+export interface Places {
+  readonly windows: readonly KeyRange[]
+  /** Whether a row that matches was found. Where none is, the windows are at both ends of the table. */
+  readonly matching: boolean
+  /** Why no row that matches could be looked for: then the windows are anywhere. Null where one could. */
+  readonly fault: string | null
+}
+
+/**
+ * Finds rows that match: on some pages of the table, and where these hold too few by the predicate itself, for a few seconds.
+ * `ranges`: the run's own, in their order.
+ */
+export async function findPlaces(
+  client: ClientBase,
+  target: Target,
+  job: ResolvedJob,
+  ranges: readonly KeyRange[],
+  most: number,
+  rowsAtEnd: number,
+): Promise<Places> {
+  let found: Found[] = []
+  let fault: string | null = null
+  for (const search of [sampledSql, firstSql]) {
+    try {
+      found = await undone(client, () => searchRows(client, search(target, job, most)))
+      fault = null
+      if (found.length >= most) break
+    } catch (error) {
+      if (answerTo(error) !== 'bisect' && faultOf(error) !== 'statement-timeout') throw error
+      fault = describeFault(error)
+    }
+  }
+  const matching = found.length > 0
+  // Where the predicate cannot be asked, any rows do: those that it fails for are among them.
+  if (!matching && fault !== null)
+    found = await undone(client, () => searchRows(client, sampledSql(target, { ...job, where: null }, most)))
+  const windows =
+    found.length > 0
+      ? await windowsAt(client, target, leavesOf(target, ranges), found)
+      : await windowsAtEnds(client, target, ranges, rowsAtEnd)
+  return { windows, matching, fault: matching ? null : fault }
+}
+
+interface Found {
+  /** The table's, or that of the partition that holds the row. */
+  readonly oid: string
+  readonly key: Cursor
+}
+
+interface Search {
+  readonly text: string
+  readonly values: readonly unknown[]
+}
+
+async function searchRows(client: ClientBase, { text, values }: Search): Promise<Found[]> {
+  // As the planner would have it: what a window must not do, one look may.
+  await client.query(
+    `SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('statement_timeout', '${searchMs}ms'), ('enable_seqscan', 'on'),
+       ('enable_bitmapscan', 'on'), ('plan_cache_mode', 'force_custom_plan')) AS settings (name, value)`,
+  )
+  return (await client.query<Found>(text, [...values])).rows
+}
+
+/** Rows that match on pages at random, but the same ones each time: the first of each of `most` equal parts of them. */
+function sampledSql(target: Target, job: ResolvedJob, most: number): Search {
+  const table = tableSql(target)
+  const bytes = `(SELECT pg_catalog.sum(pg_catalog.pg_relation_size(relid)) FROM (SELECT ${table.regclass} AS relid
+      UNION SELECT relid FROM pg_catalog.pg_partition_tree(${table.regclass})) AS parts)::pg_catalog.float8`
+  const part = `('${100 * pagesSampled}'::pg_catalog.float8 ${times} pg_catalog.current_setting('block_size')::pg_catalog.float8)
+      ${over} greatest('1'::pg_catalog.float8, ${bytes})`
+  const percent = `(SELECT least('100'::pg_catalog.float8, ${part})::pg_catalog.float4)`
+  return partsOf(target, job, most, `TABLESAMPLE SYSTEM (${percent}) REPEATABLE (1)`, '')
+}
+
+/** The first rows that match, wherever Postgres finds them. */
+function firstSql(target: Target, job: ResolvedJob, most: number): Search {
+  return partsOf(target, job, most, '', `LIMIT ${most}`)
+}
+
+function partsOf(target: Target, job: ResolvedJob, most: number, sample: string, limit: string): Search {
+  const table = tableSql(target)
+  const where = job.where && compileSql(job.where, 2)
+  const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
+  const order = ['_ek_oid', ...table.keyNames].join(', ')
+  return {
+    values: [most, ...(where?.values ?? [])],
+    text: `SELECT DISTINCT ON (_ek_part) _ek_oid::pg_catalog.text AS oid, ${table.keyArray('_ek_parted')} AS key
+      FROM (
+        SELECT *, pg_catalog.ntile($1::int) OVER (ORDER BY ${order}) AS _ek_part FROM (
+          SELECT ${table.name}.tableoid AS _ek_oid, ${names.join(', ')} FROM ${table.from} ${sample}
+          WHERE ${where ? `((${where.text}\n) IS TRUE)` : 'true'} ${limit}
+        ) AS _ek_matching
+      ) AS _ek_parted ORDER BY _ek_part, ${order}`,
+  }
+}
+
+function leavesOf(target: Target, ranges: readonly KeyRange[]): Map<string, Leaf | null> {
+  return new Map(ranges.map(({ leaf }) => [leaf?.oid ?? target.oid, leaf]))
+}
+
+/** Each from the row that was found up to the next one. */
+async function windowsAt(
+  client: ClientBase,
+  target: Target,
+  leaves: ReadonlyMap<string, Leaf | null>,
+  found: readonly Found[],
+): Promise<KeyRange[]> {
+  const begun: Array<Found & { readonly leaf: Leaf | null; readonly lower: Cursor | null }> = []
+  for (const row of found) {
+    // A partition that came after the ranges were cut is none of theirs.
+    const leaf = leaves.get(row.oid)
+    if (leaf !== undefined) begun.push({ ...row, leaf, lower: await keyBefore(client, target, leaf, row.key) })
+  }
+  return begun.map(({ leaf, lower, oid }, index) => {
+    const next = begun[index + 1]
+    return { leaf, lower, upper: next?.oid === oid ? next.lower : null }
+  })
+}
+
+/** The first rows and the last ones: where new rows come, and those that the rest of the table says nothing of. */
+async function windowsAtEnds(
+  client: ClientBase,
+  target: Target,
+  ranges: readonly KeyRange[],
+  rows: number,
+): Promise<KeyRange[]> {
+  const [first] = ranges
+  const last = ranges.at(-1)
+  if (!first || !last) return []
+  const lower = await keyBeforeLast(client, target, last.leaf, rows)
+  const atStart = { leaf: first.leaf, lower: null, upper: last.leaf?.oid === first.leaf?.oid ? lower : null }
+  // A table that is no longer than that is one window.
+  return lower === null && last.leaf?.oid === first.leaf?.oid
+    ? [atStart]
+    : [atStart, { leaf: last.leaf, lower, upper: null }]
+}
+
+async function keyBefore(client: ClientBase, target: Target, leaf: Leaf | null, key: Cursor): Promise<Cursor | null> {
+  const table = tableSql(target, leaf)
+  const { rows } = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyText} AS key FROM ${table.from} WHERE ${table.compare(table.keys, 'less', table.typedKeys('$1::pg_catalog.text[]'))}
+     ORDER BY ${table.keys.map((column) => `${column} DESC`).join(', ')} LIMIT 1`,
+    [key],
+  )
+  return rows[0]?.key ?? null
+}
+
+/** The key in front of the last so many rows; null where there are no more than that. */
+async function keyBeforeLast(
+  client: ClientBase,
+  target: Target,
+  leaf: Leaf | null,
+  rows: number,
+): Promise<Cursor | null> {
+  const table = tableSql(target, leaf)
+  const found = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyText} AS key FROM ${table.from}
+     ORDER BY ${table.keys.map((column) => `${column} DESC`).join(', ')} OFFSET $1::int LIMIT 1`,
+    [rows],
+  )
+  return found.rows[0]?.key ?? null
+}

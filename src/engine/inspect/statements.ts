@@ -1,0 +1,97 @@
+import type { ClientBase } from 'pg'
+import { messageOf } from '../../core/errors.ts'
+import { concernsJob } from '../../core/fault.ts'
+import type { ResolvedJob } from '../../core/job/job.ts'
+import type { Leaf, Target } from '../../core/range/key.ts'
+import { quoteIdentifier, quoteTableName } from '../../core/sql/identifier.ts'
+import { type CompiledSql, compileSql } from '../../core/sql/template.ts'
+import { batchValues } from '../batch/batch.ts'
+import { tableSql } from '../batch/table.ts'
+import { updateStatements } from '../kinds/update/update.ts'
+import { adviceFor, type Refused } from './advice.ts'
+import { explainWindow } from './explain.ts'
+
+/**
+ * Lets Postgres parse and plan each statement that the run will use: wrong columns, types and rights show here, not at row one.
+ * Each piece of the job that is refused is told by itself.
+ */
+export async function checkStatements(
+  client: ClientBase,
+  s: string,
+  target: Target,
+  job: ResolvedJob,
+  leaves: readonly Leaf[],
+): Promise<string[]> {
+  const places = target.partitioned ? leaves : [null]
+  const windows = places.slice(0, 1).map((leaf) => updateStatements(s, target, job, leaf))
+  const input = {
+    runId: '',
+    ordinal: 0,
+    epoch: '0',
+    cursor: null,
+    upper: null,
+    limit: 1000,
+    leaseSeconds: 1,
+    throttledMs: 0,
+  }
+  const bounds = { cursor: true, upper: true }
+  for (const statement of [
+    ...windows.flatMap((statements) => [statements.window(bounds), statements.residual(bounds)]),
+    updateStatements(s, target, job).stragglers(),
+  ]) {
+    const refused = await explain(client, { text: statement.text, values: batchValues(statement, input) })
+    if (!refused) continue
+    const pieces = await checkPieces(client, target, job, places[0] ?? null)
+    return pieces.length > 0 ? pieces : [describe('its where or set', refused, statement.values.length > 0)]
+  }
+  for (const leaf of places) {
+    const fault = await explainWindow(client, tableSql(target, leaf))
+    if (fault) return [leaf ? `Partition ${quoteTableName(leaf)}: ${fault}` : fault]
+  }
+  return []
+}
+
+/** What Postgres refuses of `where` and of each value of `set`, each asked by itself. The same words are said once. */
+async function checkPieces(client: ClientBase, target: Target, job: ResolvedJob, leaf: Leaf | null): Promise<string[]> {
+  const { from } = tableSql(target, leaf)
+  const where = job.where && compileSql(job.where, 1)
+  const pieces: Array<readonly [name: string, statement: CompiledSql]> = [
+    ...(where ? [['where', { ...where, text: `SELECT FROM ${from} WHERE ((${where.text}\n) IS TRUE)` }] as const] : []),
+    ...job.set.map(([column, value]) => {
+      const { text, values } = compileSql(value, 1)
+      return [`set.${column}`, { values, text: `UPDATE ${from} SET ${quoteIdentifier(column)} = (${text}\n)` }] as const
+    }),
+  ]
+  const refusals: Array<{ readonly names: string[]; readonly refused: Refused; readonly binds: boolean }> = []
+  for (const [name, statement] of pieces) {
+    const refused = await explain(client, statement)
+    if (!refused) continue
+    const same = refusals.find((known) => known.refused.message === refused.message)
+    if (same) same.names.push(name)
+    else refusals.push({ names: [name], refused, binds: statement.values.length > 0 })
+  }
+  return refusals.map(({ names, refused, binds }) => describe(names.join(', '), refused, binds))
+}
+
+/** What Postgres refuses a statement for; null where it takes it. Throws where it is Postgres that cannot. */
+async function explain(client: ClientBase, { text, values }: CompiledSql): Promise<Refused | null> {
+  try {
+    await client.query(`EXPLAIN ${text}`, [...values])
+    return null
+  } catch (error) {
+    const { code, hint, routine = '', position } = error as Record<'code' | 'hint' | 'routine' | 'position', string>
+    if (code === undefined || !concernsJob(error)) throw error
+    // Counted from 1, in characters and not in UTF-16.
+    const at = position === undefined ? '' : ([...`EXPLAIN ${text}`][Number(position) - 1] ?? '')
+    return { message: messageOf(error), code, hint: hint ?? null, routine, at }
+  }
+}
+
+function describe(what: string, refused: Refused, binds: boolean): string {
+  const advice = adviceFor(refused, binds)
+  return [
+    `Postgres refuses ${what}: ${refused.message}.`,
+    ...(refused.hint ? [refused.hint] : []),
+    ...(advice ? [advice] : []),
+  ].join(' ')
+}

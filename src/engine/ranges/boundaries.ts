@@ -1,0 +1,133 @@
+import type { ClientBase } from 'pg'
+import type { Cursor } from '../../core/range/key.ts'
+import { quoteTableName } from '../../core/sql/identifier.ts'
+import { atLeast, eq, less, minus, more, over, rest, times } from '../batch/operators.ts'
+import type { TableSql } from '../batch/table.ts'
+
+const sampledPages = 500
+/** Where the slice turns out to be a small part of the table. */
+const moreSampledPages = 5000
+const leastPagesPerPart = 5000
+/** With fewer values in a part, parts of one size would be chance. */
+const leastPerPart = { histogram: 2, sample: 20 } as const
+
+/** A slice of the key space, both ends of which are outside; null is unbounded. */
+export interface Slice {
+  readonly lower: Cursor | null
+  readonly upper: Cursor | null
+}
+
+/**
+ * Keys that cut a slice into so many parts of about the same number of rows, ascending. By the histogram that ANALYZE has left,
+ * which costs nothing; where there is none (keys of several columns or of text, a table that is new), by a sample of the
+ * table's pages. Empty where neither tells.
+ */
+export async function cutSlice(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+  if (parts < 2) return []
+  const keys = await histogramKeys(client, table, slice, parts)
+  if (keys.length > 0) return keys
+  const sampled = await sampledKeys(client, table, slice, parts, sampledPages)
+  return sampled.length > 0 ? sampled : sampledKeys(client, table, slice, parts, moreSampledPages)
+}
+
+/** Numbers of pages that cut what is left of a file into so many equal parts; none where that is not worth it. */
+export async function cutPages(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+  const { rows } = await client.query<{ pages: number }>(
+    `SELECT (pg_catalog.pg_relation_size(${table.regclass}) ${over} pg_catalog.current_setting('block_size')::bigint)::pg_catalog.float8 AS pages`,
+  )
+  const from = Number(slice.lower?.[0] ?? 0)
+  const each = Math.floor((Number(slice.upper?.[0] ?? rows[0]?.pages ?? 0) - from) / parts)
+  if (each < leastPagesPerPart) return []
+  return Array.from({ length: parts - 1 }, (_, index) => [String(from + each * (index + 1))])
+}
+
+/** The keys at every so many rows ahead in a slice, so many of them or as many as it has: exact, by reading up to there. */
+export async function keysAhead(
+  client: ClientBase,
+  table: TableSql,
+  slice: Slice,
+  rows: number,
+  most = 1,
+): Promise<Cursor[]> {
+  const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
+  const found = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyArray('ahead')} AS key FROM (
+       SELECT ${names.join(', ')}, pg_catalog.row_number() OVER (ORDER BY ${table.keys.join(', ')}) AS n
+       FROM ${table.from} WHERE ${insideSql(table, table.keys, slice)}
+       ORDER BY ${table.keys.join(', ')} LIMIT $3::bigint ${times} $4::int
+     ) AS ahead WHERE (n ${rest} $3::bigint) ${eq} 0 ORDER BY n`,
+    [slice.lower, slice.upper, rows, most],
+  )
+  return found.rows.map(({ key }) => key)
+}
+
+/** The largest key of this moment; null where there is no row. */
+export async function lastKey(client: ClientBase, table: TableSql): Promise<Cursor | null> {
+  const { rows } = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyText} AS key FROM ${table.from} ORDER BY ${table.keys.map((key) => `${key} DESC`).join(', ')} LIMIT 1`,
+  )
+  return rows[0]?.key ?? null
+}
+
+async function histogramKeys(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+  const [only, second] = table.columns
+  if (!only || second) return []
+  // What has a collation would be compared here under another one than the column's.
+  const bounds = `SELECT pg_catalog.unnest(s.histogram_bounds::pg_catalog.text::pg_catalog.text[])::${only.type} AS _ek_k1
+    FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_attribute a
+      ON a.attrelid ${eq} $5::pg_catalog.regclass AND a.attname ${eq} s.attname AND a.attcollation ${eq} 0::pg_catalog.oid
+    WHERE s.schemaname ${eq} $6::pg_catalog.name AND s.tablename ${eq} $7::pg_catalog.name AND s.attname ${eq} $8::pg_catalog.name AND NOT s.inherited`
+  const { schema, table: name } = table.place
+  return partEnds(
+    client,
+    table,
+    `SELECT _ek_k1 FROM (${bounds}) AS bounds WHERE ${insideSql(table, ['_ek_k1'], slice)}`,
+    [slice.lower, slice.upper, parts, leastPerPart.histogram, quoteTableName(table.place), schema, name, only.name],
+  )
+}
+
+async function sampledKeys(
+  client: ClientBase,
+  table: TableSql,
+  slice: Slice,
+  parts: number,
+  pages: number,
+): Promise<Cursor[]> {
+  const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
+  return partEnds(
+    client,
+    table,
+    `SELECT ${names.join(', ')} FROM ${table.from}
+     TABLESAMPLE SYSTEM (least('100'::pg_catalog.float8, (('100'::pg_catalog.float8 ${times} $5::int) ${times} pg_catalog.current_setting('block_size')::int)
+       ${over} greatest(1, pg_catalog.pg_relation_size($6::pg_catalog.regclass))::pg_catalog.float8))
+     WHERE ${insideSql(table, table.keys, slice)}`,
+    [slice.lower, slice.upper, parts, leastPerPart.sample, pages, quoteTableName(table.place)],
+  )
+}
+
+/** The last key of each of `$3` equal parts of the keys that a statement gives, but for the last part. */
+async function partEnds(client: ClientBase, table: TableSql, keys: string, values: unknown[]): Promise<Cursor[]> {
+  const { rows } = await client.query<{ key: Cursor }>(
+    `SELECT ${table.keyArray('numbered')} AS key
+     FROM (SELECT *, pg_catalog.row_number() OVER (ORDER BY ${table.keyNames.join(', ')}) AS n, pg_catalog.count(*) OVER () AS total
+       FROM (${keys}) AS given) AS numbered
+     WHERE total ${atLeast} ($3::int ${times} $4::int) AND n ${less} total
+       AND ((n ${times} $3::int) ${over} total) ${more} (((n ${minus} 1) ${times} $3::int) ${over} total) ORDER BY n`,
+    values,
+  )
+  return rows.map((row) => row.key)
+}
+
+/**
+ * Between `$1` and `$2`, the keys of the table or of what stands for them. A bound that is not there leaves no condition
+ * on the key: with one that is true for null, a generic plan would read the index from its beginning.
+ */
+function insideSql(table: TableSql, keys: readonly string[], { lower, upper }: Slice): string {
+  const above = lower
+    ? table.compare(keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
+    : '$1::pg_catalog.text[] IS NULL'
+  const below = upper
+    ? table.compare(keys, 'less', table.typedKeys('$2::pg_catalog.text[]'))
+    : '$2::pg_catalog.text[] IS NULL'
+  return `${above} AND ${below}`
+}

@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { messageOf } from '../core/errors.ts'
+import { splitStartupOptions } from './connection-string.ts'
+
+/** What stands between us and Postgres cannot be worked through as it is: somebody has to change something. */
+export class PoolerError extends Error {
+  override readonly name = 'PoolerError'
+}
+
+const answerWithinMs = 5000
+const rounds = 5
+
+const instead =
+  'Give evenkeel the address of Postgres itself, or of a pool in session mode; the application may stay where it is'
+const optionsLost =
+  'The address leads to a pooler, which does not pass on the `options` in a URL. Take them out, and give the role its settings by ALTER ROLE … SET'
+const shared = `The address leads to a pooler in transaction mode: sessions take turns on its connections, and the timeouts and planner settings of ours would be in force for others instead. ${instead}`
+const noTransactions = `The address leads to a pooler in statement mode, in which there are no transactions. ${instead}`
+const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Let its pool (default_pool_size) have room for evenkeel: 22 sessions a process and database`
+const leftBehind = `The address leads to a pooler that leaves the settings of a session to whoever comes next. Let it clear them (server_reset_query = DISCARD ALL), or give evenkeel the address of Postgres itself`
+
+/**
+ * Whether a pooler can be worked through: each session of ours is one of Postgres' until it ends, and leaves nothing
+ * behind. Throws a PoolerError that says what is not so, and what the driver throws where it cannot be asked.
+ *
+ * Nothing may be set before that is known. A setting that is left on a connection (`lock_timeout`, a scan that is ruled
+ * out) would be in force for the application, which gets it next.
+ */
+export async function checkPooler(connectionString: string): Promise<void> {
+  if (splitStartupOptions(connectionString).startupOptions !== '') throw new PoolerError(optionsLost)
+  try {
+    await checkOwnBackend(connectionString)
+    await checkReset(connectionString)
+  } catch (error) {
+    throw /^Query read timeout/.test(messageOf(error)) ? new PoolerError(tooSmall) : (asPoolerError(error) ?? error)
+  }
+}
+
+/** What a pooler has refused in its own words (PgBouncer's), in ours; null for any other error. */
+export function asPoolerError(error: unknown): PoolerError | null {
+  if (error instanceof PoolerError) return error
+  const message = messageOf(error)
+  if (/^unsupported startup parameter(:| in) options/.test(message)) return new PoolerError(optionsLost)
+  return /statement pooling mode/.test(message) ? new PoolerError(noTransactions) : null
+}
+
+/**
+ * In transaction mode two sessions meet on one backend, or one wanders between several. An idle pooler gives out the
+ * connection that came back last, and shows it at once; a busy one within a few rounds.
+ */
+async function checkOwnBackend(connectionString: string): Promise<void> {
+  await withSessions(connectionString, 2, async ([one, other]) => {
+    const backend = await backendOf(one)
+    for (let round = 1; round <= rounds; round++) {
+      await other.query('BEGIN')
+      const apart = (await backendOf(other)) !== backend && (await backendOf(one)) === backend
+      await other.query('ROLLBACK')
+      if (!apart) throw new PoolerError(shared)
+    }
+  })
+}
+
+/**
+ * Tried out with a setting that means nothing to anybody. Not every session meets the connection of the one before; where none
+ * does, nothing is said against the pooler.
+ */
+async function checkReset(connectionString: string): Promise<void> {
+  const mark = randomUUID()
+  const marked = await withSessions(connectionString, 1, async ([client]) => {
+    await client.query("SELECT pg_catalog.set_config('evenkeel.mark', $1, false)", [mark])
+    return backendOf(client)
+  })
+  for (let round = 1; round <= rounds; round++) {
+    const backend = await withSessions(connectionString, 1, async ([client]) => {
+      const { rows } = await client.query("SELECT pg_catalog.current_setting('evenkeel.mark', true) AS mark")
+      if (rows[0]?.mark === mark) throw new PoolerError(leftBehind)
+      return backendOf(client)
+    })
+    if (backend === marked) return
+  }
+}
+
+/** The process that serves a session. Behind a pooler the number that came with the connection is another. */
+export async function backendOf(client: pg.ClientBase): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_catalog.pg_backend_pid() AS pid')
+  return rows[0]?.pid as number
+}
+
+async function withSessions<T>(
+  connectionString: string,
+  count: 1 | 2,
+  work: (clients: [pg.Client, pg.Client]) => Promise<T>,
+): Promise<T> {
+  const clients = Array.from({ length: count }, () => {
+    const client = new pg.Client({
+      connectionString: splitStartupOptions(connectionString).url,
+      application_name: 'evenkeel control',
+      connectionTimeoutMillis: answerWithinMs,
+      query_timeout: answerWithinMs,
+    })
+    // A connection that breaks fails the statement it is in; unheard, its event would end the process as well.
+    return client.on('error', () => undefined)
+  })
+  try {
+    for (const client of clients) await client.connect()
+    return await work(clients as [pg.Client, pg.Client])
+  } finally {
+    await Promise.all(clients.map((client) => client.end().catch(() => undefined)))
+  }
+}

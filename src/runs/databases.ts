@@ -1,0 +1,202 @@
+import { messageOf, Problem, type ProblemKind } from '../core/errors.ts'
+import { answerTo } from '../core/fault.ts'
+import type { Control } from '../store/control.ts'
+import { within } from '../util/timeout.ts'
+import type { Site } from './database.ts'
+
+/** What has a site: the site itself, or a part of a run in it. */
+export interface InSite {
+  readonly site: Site
+}
+
+/** A named database that could not be read, and why. */
+export interface Away {
+  readonly database: string
+  readonly reason: string
+}
+
+/** How long one of several databases may take to answer before the others' answers are given without it. Milliseconds. */
+const answerWithinMs = 5000
+
+/** The site of a name. Throws a Problem that says which names there are. */
+export function siteNamed(sites: readonly Site[], name: string): Site {
+  return chooseSites(sites, [name])[0] as Site
+}
+
+/** The sites of these names, or all, in the order of DATABASES. Throws a Problem that says which names there are. */
+export function chooseSites(sites: readonly Site[], names: readonly string[] | undefined): readonly Site[] {
+  if (names === undefined) return sites
+  const known = sites.flatMap(({ name }) => name ?? [])
+  if (known.length === 0) {
+    throw new Problem(
+      'invalid',
+      'This service works on one database, without a name (DATABASES is not set): leave the name of the database out.',
+    )
+  }
+  const unknown = names.filter((name) => !known.includes(name))
+  if (unknown.length > 0) {
+    throw new Problem('invalid', `There is no database ${unknown.join(', ')}. DATABASES names ${known.join(', ')}.`, {
+      databases: known,
+    })
+  }
+  return sites.filter(({ name }) => name !== null && names.includes(name))
+}
+
+export function sitesOf(places: readonly InSite[]): readonly Site[] {
+  return places.map(({ site }) => site)
+}
+
+/**
+ * Asks every site at once. One of several that cannot answer, or not in time, keeps nobody from the answers of the others:
+ * it is `away`. Where none answers, and for a Problem, throws what was thrown.
+ */
+export async function askEach<T>(
+  sites: readonly Site[],
+  question: (site: Site) => Promise<T>,
+  withinMs = answerWithinMs,
+): Promise<{ answers: Array<{ site: Site; answer: T }>; away: Away[] }> {
+  const asked = await Promise.allSettled(
+    sites.map((site) => (site.name === null ? question(site) : within(question(site), withinMs))),
+  )
+  const answers: Array<{ site: Site; answer: T }> = []
+  const away: Away[] = []
+  for (const [index, outcome] of asked.entries()) {
+    const site = sites[index] as Site
+    if (outcome.status === 'fulfilled') answers.push({ site, answer: outcome.value })
+    else if (outcome.reason instanceof Problem) throw outcome.reason
+    else away.push(describeAway(site, outcome.reason))
+  }
+  const [first] = asked
+  if (answers.length === 0 && first?.status === 'rejected') throw nameOutage(sites[0] as Site, first.reason)
+  return { answers, away }
+}
+
+/** Says it in words, and has the log say it in full. */
+function describeAway(site: Site, error: unknown): Away {
+  site.log.warn({ err: error }, 'the database could not be read; the others are answered for without it')
+  return { database: String(site.name), reason: awayReason(site, error) }
+}
+
+/** Why a named database could not be asked or told something, in words that hold nothing of our own defects. */
+export function awayReason({ name }: Site, error: unknown): string {
+  return answerTo(error) === 'hold'
+    ? `Database ${name} cannot be reached: ${messageOf(error)}.`
+    : `Database ${name} cannot be used; the log says why.`
+}
+
+/** An error as the caller is told it: an outage says which database it is about, where there are several. */
+function nameOutage(site: Site, error: unknown): unknown {
+  if (site.name === null || error instanceof Problem || answerTo(error) !== 'hold') return error
+  return new Problem(
+    'unavailable',
+    `${awayReason(site, error)} Read how things stand, then try again.`,
+    {},
+    { cause: error },
+  )
+}
+
+/** What its caller has to mend first. */
+const kindsByWeight: readonly ProblemKind[] = ['invalid', 'not-found', 'conflict', 'stale', 'unavailable']
+
+/** Does something in every site at once that can be refused there. Throws one Problem with the findings of all that do. */
+export async function eachOrRefuse<P extends InSite, R>(
+  places: readonly P[],
+  what: string,
+  work: (place: P) => Promise<R>,
+): Promise<Array<P & { readonly result: R }>> {
+  const outcomes = await Promise.allSettled(places.map(work))
+  const refused: Array<{ site: Site; error: unknown }> = []
+  const done = outcomes.flatMap((outcome, index) => {
+    const place = places[index] as P
+    if (outcome.status === 'fulfilled') return [{ ...place, result: outcome.value }]
+    refused.push({ site: place.site, error: nameOutage(place.site, outcome.reason) })
+    return []
+  })
+  const [first] = refused
+  if (!first) return done
+  const defect = refused.find(({ error }) => !(error instanceof Problem))
+  if (defect) throw defect.error
+  const problems = refused.map(({ site, error }) => ({ database: String(site.name), problem: error as Problem }))
+  const { message } = first.error as Problem
+  // What is wrong with the request is wrong everywhere, and is said once.
+  if (refused.length === places.length && problems.every(({ problem }) => problem.message === message))
+    throw first.error
+  throw new Problem(
+    kindsByWeight.find((kind) => problems.some(({ problem }) => problem.kind === kind)) ?? 'unavailable',
+    `${what} in ${problems.map(({ database }) => database).join(', ')}, and so in none of its databases. ${problems.map(({ database, problem }) => `${database}: ${problem.message}`).join(' ')}`,
+    {
+      databases: Object.fromEntries(
+        problems.map(({ database, problem }) => [database, { detail: problem.message, ...problem.details }]),
+      ),
+    },
+  )
+}
+
+/** Some databases have committed, and one of the others then did not. */
+export class PartlyDone<P extends InSite = InSite> extends Problem {
+  readonly done: readonly P[]
+  constructor(done: readonly P[], undone: Site, error: unknown) {
+    const names = done.map(({ site }) => String(site.name))
+    super(
+      'unavailable',
+      `It was done in ${names.join(', ')}, and then could not be committed in ${undone.name}: ${messageOf(error)}. Do it again; GET the run to see where it stands.`,
+      { done: names },
+      { cause: error },
+    )
+    this.done = done
+  }
+}
+
+/**
+ * Changes several databases as one, as nearly as that can be: a transaction in each, in the order of their names, none of
+ * which commits before the work is done in all; the first one begun is the last to commit. What one refuses is refused for all. Only a database that goes away between the first commit and its own
+ * can leave the others changed without it: that is a PartlyDone. Where the work in one depends on what another holds, `look` reads
+ * and locks that in all of them before the work begins in any.
+ */
+export async function together<P extends InSite, R>(
+  places: readonly P[],
+  work: (place: P, tx: Control) => Promise<R>,
+  look: (place: P, tx: Control) => Promise<void> = async () => undefined,
+): Promise<R[]> {
+  // Two callers that went through them in different orders would each wait for what the other has locked.
+  const ordered = [...places].sort((a, b) => (String(a.site.name) < String(b.site.name) ? -1 : 1))
+  const committed: P[] = []
+  let culprit: Site | null = null
+  const blame = async <T>(place: P, act: () => Promise<T>): Promise<T> => {
+    try {
+      return await act()
+    } catch (error) {
+      culprit ??= place.site
+      throw error
+    }
+  }
+  const opened: Control[] = []
+  const workInAll = async (): Promise<R[]> => {
+    const results: R[] = []
+    for (const [index, place] of ordered.entries())
+      results.push(await blame(place, () => work(place, opened[index] as Control)))
+    return results
+  }
+  const open = async (index: number): Promise<R[]> => {
+    const place = ordered[index]
+    if (!place) return workInAll()
+    return blame(place, async () => {
+      const results = await place.site.control.transaction(async (tx) => {
+        opened.push(tx)
+        await look(place, tx)
+        return open(index + 1)
+      })
+      committed.unshift(place)
+      return results
+    })
+  }
+  try {
+    return await open(0)
+  } catch (error) {
+    const site = culprit as unknown as Site
+    if (committed.length > 0) throw new PartlyDone(committed, site, error)
+    if (error instanceof Problem && places.length > 1)
+      throw new Problem(error.kind, `${site.name}: ${error.message}`, { ...error.details, database: site.name })
+    throw nameOutage(site, error)
+  }
+}

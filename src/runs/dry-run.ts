@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import type { PoolClient } from 'pg'
+import type { z } from 'zod'
+import { Problem } from '../core/errors.ts'
+import { answerTo, concernsJob, describeFault } from '../core/fault.ts'
+import { type KeyRange, spread } from '../core/range/range.ts'
+import { quoteTableName } from '../core/sql/identifier.ts'
+import { boundsOf } from '../core/throttle/batch-sizer.ts'
+import { limitOf } from '../core/throttle/limits.ts'
+import { asAuthor } from '../engine/batch/author.ts'
+import { undone, undoneIfFailed } from '../engine/batch/savepoint.ts'
+import { checkConstraintsAtOnce, prepareSession } from '../engine/batch/session.ts'
+import { findPlaces } from '../engine/inspect/places.ts'
+import { type SampleRow, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
+import { readHotUpdates } from '../engine/space/measure.ts'
+import { takeSession } from '../postgres/takeout.ts'
+import { sightFault } from '../signals/visibility.ts'
+import type { Control } from '../store/control.ts'
+import { type Lease, leaseRange } from '../store/leases.ts'
+import { findPartlyDone, findSucceeded, type Run } from '../store/runs.ts'
+import { assignTickets } from '../store/tickets.ts'
+import { changeStatus, createRun } from '../store/transitions.ts'
+import type { Site } from './database.ts'
+import { chooseSites, eachOrRefuse } from './databases.ts'
+import { type Sample, type Seen, tellDryRun } from './dry-run-report.ts'
+import type { dryRunSchema, dryRunsSchema } from './dry-run-schemas.ts'
+import { type Prepared, prepareRun, type StartRequest } from './prepare.ts'
+import { type FailingRow, Rehearsal, type RehearsedWindow } from './rehearsal.ts'
+import { askBy } from './space.ts'
+
+export type DryRunReport = z.output<typeof dryRunSchema>
+export type DryRunReports = z.output<typeof dryRunsSchema>
+
+const windowsAtMost = 10
+const rowsOfWindow = 1000
+/** With so many rows gone through there is no need for more windows. */
+const rowsEnough = 3000
+const secondsAtMost = 10
+const failingAtMost = 200
+const samplesAtMost = 5
+const leaseSeconds = 60
+const actor = 'dry run'
+
+/** A dry run in each database that the run would span; where there is but one, without a name, its report alone. */
+export async function dryRunAll(sites: readonly Site[], request: StartRequest): Promise<DryRunReport | DryRunReports> {
+  const places = chooseSites(sites, request.databases).map((site) => ({ site }))
+  const done = await eachOrRefuse(places, `The dry run of ${request.job} was refused`, ({ site }) =>
+    dryRun(site, request),
+  )
+  const [only] = done
+  if (only && only.site.name === null) return only.result
+  return { job: request.job, databases: Object.fromEntries(done.map(({ site, result }) => [site.name, result])) }
+}
+
+/**
+ * Does what a run would do, by the very statements that it would use, for a few batches in one transaction, and rolls it all
+ * back: the run itself, its ranges, and the rows.
+ */
+async function dryRun(site: Site, request: StartRequest): Promise<DryRunReport> {
+  // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
+  const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
+  const prepared = await prepareRun(site, request, identity)
+  const { findings: refusals } = await site.checkReplicas(prepared.run.options)
+  const repeats = await repeatWarnings(site.control, prepared.run, request.again ?? false)
+  try {
+    const { seen, blind } = await rolledBack(site, async (client) => ({
+      seen: await rehearse(client, site, prepared),
+      blind: limitOf('others', prepared.run.options) && (await sightFault(askBy(client))),
+    }))
+    const report = tellDryRun(prepared, seen, { refusals, repeats, blind })
+    return request.plan ? { ...report, plan: seen.explained?.plan ?? null } : report
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code === undefined || error instanceof Problem || !concernsJob(error)) throw error
+    throw new Problem(
+      'invalid',
+      `The dry run failed: ${describeFault(error)} [${code}]. So would a run. Mend the job.`,
+      { sqlstate: code },
+    )
+  }
+}
+
+/** Does something in a transaction of a session as batches have them, and takes all of it back. */
+async function rolledBack<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await takeSession(engine)
+  let broken: Error | undefined
+  try {
+    await client.query('BEGIN')
+    return await work(client)
+  } finally {
+    // A connection that cannot even roll back must not go back to the pool: its next user would be in our transaction.
+    await client.query('ROLLBACK').catch((failed: Error) => {
+      broken = failed
+    })
+    client.release(broken)
+  }
+}
+
+async function rehearse(client: PoolClient, { control: { s, schema } }: Site, prepared: Prepared): Promise<Seen> {
+  const { job, ranges, run: newRun } = prepared
+  const { target, options } = newRun
+  await prepareSession(client, target, ranges[0]?.leaf ?? null, options.synchronousCommit, leaseSeconds)
+  const author = <T>(work: () => Promise<T>) => asAuthor(client, s, target, work)
+  const places = await author(() => findPlaces(client, target, job, ranges, windowsAtMost, rowsOfWindow))
+  const windows = spread(places.windows)
+  // Those that are gone through last, if at all: what was touched before is not as a run finds it.
+  const [timed, explored] = [windows.at(-1), windows.at(-2) ?? windows.at(-1)]
+  if (!timed || !explored)
+    throw new Problem('conflict', `${quoteTableName(target)} has no row yet: there is nothing to rehearse.`)
+
+  const id = `dry-run-${randomUUID()}`
+  const tx: Control = { db: client, s, schema, transaction: (work) => work(tx) }
+  const unplaced = { id, paramsHash: id, createdAt: new Date().toISOString(), databases: null }
+  const run = await createRun(tx, { ...newRun, ...unplaced }, [...windows, explored, timed, timed], [])
+  await changeStatus(tx, run.id, 'start', { actor })
+  await checkConstraintsAtOnce(client)
+
+  const rehearsal = new Rehearsal(client, s, run, job)
+  const hot = new HotUpdates(client, run)
+  const most = Math.min(boundsOf(options).max, rowsOfWindow)
+  const leases: Lease[] = []
+  for (let ordinal = 0; ordinal < windows.length + 3; ordinal += 1) leases.push(await leaseOf(tx, run, ordinal))
+  const [exploring, timing, again] = leases.slice(-3) as [Lease, Lease, Lease]
+  const { limit, cost } = await author(async () => {
+    await rehearsal.prepare(timing)
+    return rehearsal.time(timing, job.where && again, most)
+  })
+  const explained = await hot.counting(() => author(() => rehearsal.explain(exploring, limit)))
+
+  const endsAt = performance.now() + secondsAtMost * 1000
+  const done: RehearsedWindow[] = []
+  const samples: Sample[] = []
+  for (const [index, window] of windows.entries()) {
+    const failing = done.reduce((sum, seen) => sum + seen.failing.length, 0)
+    const gone = done.reduce((sum, seen) => sum + seen.done + seen.left, failing)
+    const mostFailing = Math.min(failingAtMost, options.maxQuarantined) - failing
+    const last = done.at(-1)
+    if (last?.endless || last?.stopped || mostFailing < 0 || gone >= rowsEnough) break
+    // Each is taken back at once: its rows are locked no longer than that.
+    await undone(client, async () => {
+      const lease = leases[index] as Lease
+      const before = await author(() => samplesOf(client, prepared, window, samplesAtMost - samples.length))
+      const work = () => author(() => rehearsal.work(lease, { limit, rows: rowsOfWindow, mostFailing, endsAt }))
+      const seen = window === explored || window === timed ? await work() : await hot.counting(work)
+      const keys = before.map(({ key }) => key)
+      const after = await author(() => sampleByKey(client, target, job, keys, window.leaf))
+      samples.push(...pairs(before, after, seen.failing))
+      done.push(seen)
+    })
+  }
+  return {
+    places,
+    windows: done,
+    samples,
+    explained: explained && { ...explained, oid: explored.leaf?.oid ?? target.oid },
+    cost,
+    hot: hot.counts,
+    deadRows: (await readHotUpdates(client, target)).updated,
+  }
+}
+
+/** None where the predicate fails for a row of the window: that row is told as one that fails. */
+async function samplesOf(client: PoolClient, prepared: Prepared, window: KeyRange, most: number): Promise<SampleRow[]> {
+  const { job, run } = prepared
+  try {
+    return await undoneIfFailed(client, () => sampleMatching(client, run.target, job, window, rowsOfWindow, most))
+  } catch (error) {
+    if (answerTo(error) === 'bisect') return []
+    throw error
+  }
+}
+
+/** A run of a job without a predicate does rows once more that runs with the same parameters have done. */
+async function repeatWarnings(
+  control: Site['control'],
+  { job, paramsHash, hasPredicate }: Prepared['run'],
+  again: boolean,
+) {
+  if (hasPredicate) return []
+  const done = await findSucceeded(control, job, paramsHash)
+  if (done !== null) {
+    const refused = again ? '' : ' A run is refused unless "again" is true.'
+    return [
+      `Job ${job} has no predicate, and run ${done} has done every row with these parameters: a run does each of them once more.${refused}`,
+    ]
+  }
+  const partly = await findPartlyDone(control, job, paramsHash)
+  if (!partly) return []
+  return [
+    `Job ${job} has no predicate, and run ${partly.id}, which is ${partly.status}, has done ${partly.rows} rows with these parameters: a new run does them once more.`,
+  ]
+}
+
+/** By itself, whatever holds the run or is at work: all of it is taken back. */
+async function leaseOf(tx: Control, run: Run, ordinal: number): Promise<Lease> {
+  const [ticket] = await assignTickets(tx, [{ runId: run.id, ordinal, id: `${run.id} ${ordinal}`, afterSeconds: 0 }])
+  const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
+  if (!lease) throw new Error('the dry run could not lease its own range')
+  return lease
+}
+
+/** A row that fails keeps its old version, which is none that a run would give it. */
+function pairs(before: readonly SampleRow[], after: readonly SampleRow[], failing: readonly FailingRow[]): Sample[] {
+  const failed = new Set(failing.map(({ key }) => JSON.stringify(key)))
+  const changed = new Map(after.map(({ key, columns }) => [JSON.stringify(key), columns]))
+  return before.map(({ key, columns }) => {
+    const name = JSON.stringify(key)
+    return { before: columns, after: failed.has(name) ? null : (changed.get(name) ?? null) }
+  })
+}
+
+/** Updates of the table within the transaction; only where a page is touched for the first time is it as a run finds it. */
+class HotUpdates {
+  readonly #client: PoolClient
+  readonly #run: Run
+  counts = { updated: 0, hot: 0 }
+
+  constructor(client: PoolClient, run: Run) {
+    this.#client = client
+    this.#run = run
+  }
+
+  async counting<T>(work: () => Promise<T>): Promise<T> {
+    const before = await readHotUpdates(this.#client, this.#run.target)
+    const result = await work()
+    const after = await readHotUpdates(this.#client, this.#run.target)
+    const { updated, hot } = this.counts
+    this.counts = { updated: updated + after.updated - before.updated, hot: hot + after.hot - before.hot }
+    return result
+  }
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod'
+import { Problem } from '../core/errors.ts'
+import type { Site } from './database.ts'
+import { type Away, askEach } from './databases.ts'
+
+/** What a run has a list of, in the order of its ids: events, rows in quarantine. */
+export interface Listed {
+  readonly id: string
+  readonly at: Date
+}
+
+/** An item and the database that has it; null where that has no name. */
+export type Placed<T extends Listed> = T & { readonly database: string | null }
+
+/** The text of a cursor, as a request may hold it. */
+export const pageAfter = z
+  .string()
+  .max(5000)
+  .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a page before')
+  .default('0')
+  .describe('`next` of the page before')
+
+/** How far a list has been read: the last id in each database. As text `12`, or `eu:12.us:7`. */
+export class PageCursor {
+  readonly #ids: ReadonlyMap<string | null, string>
+
+  private constructor(ids: ReadonlyMap<string | null, string>) {
+    this.#ids = ids
+  }
+
+  /** Throws a Problem where the text is none of these sites'. */
+  static read(text: string, sites: readonly Site[]): PageCursor {
+    if (text === '0') return new PageCursor(new Map())
+    const entries = text.split('.').map((entry) => entry.split(':'))
+    if (sites[0]?.name === null && /^\d{1,18}$/.test(text)) return new PageCursor(new Map([[null, text]]))
+    if (entries.every(([name, id]) => id !== undefined && sites.some((site) => site.name === name)))
+      return new PageCursor(new Map(entries as Array<[string, string]>))
+    throw new Problem(
+      'invalid',
+      `after ${JSON.stringify(text)} does not name the databases of this service: send the next of a page before.`,
+    )
+  }
+
+  in(database: string | null): string {
+    return this.#ids.get(database) ?? '0'
+  }
+
+  /** The cursor after these items, which are in the order in which each database has them. */
+  past(items: ReadonlyArray<Placed<Listed>>): PageCursor {
+    return new PageCursor(new Map([...this.#ids, ...items.map(({ database, id }) => [database, id] as const)]))
+  }
+
+  get text(): string {
+    return [...this.#ids].map(([database, id]) => (database === null ? id : `${database}:${id}`)).join('.')
+  }
+}
+
+/** A page of what these sites have, put together; `next` is the cursor after it, null where it is the last. */
+export async function readPage<T extends Listed>(
+  sites: readonly Site[],
+  cursor: PageCursor,
+  limit: number,
+  list: (site: Site, after: string) => Promise<T[]>,
+): Promise<{ items: Array<Placed<T>>; next: string | null; away: readonly Away[] }> {
+  const { answers, away } = await askEach(sites, (site) => list(site, cursor.in(site.name)))
+  const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
+  const items = mergeLists(lists).slice(0, limit)
+  return { items, next: items.length === limit ? cursor.past(items).text : null, away }
+}
+
+/**
+ * Oldest first by each database's own clock. The items of one database stay in the order of their ids, also where its
+ * clock was set back between two of them: a page that ends between them must not lose one.
+ */
+function mergeLists<T extends Listed>(
+  lists: ReadonlyArray<{ readonly database: string | null; readonly items: readonly T[] }>,
+): Array<Placed<T>> {
+  const queues = lists.map(({ database, items }) => items.map((item) => ({ ...item, database })))
+  const merged: Array<Placed<T>> = []
+  for (;;) {
+    let oldest: Array<Placed<T>> | undefined
+    for (const queue of queues) if (queue[0] && (!oldest?.[0] || queue[0].at < oldest[0].at)) oldest = queue
+    const next = oldest?.shift()
+    if (!next) return merged
+    merged.push(next)
+  }
+}

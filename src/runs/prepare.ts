@@ -1,0 +1,143 @@
+import type { PoolClient } from 'pg'
+import type { z } from 'zod'
+import { Problem } from '../core/errors.ts'
+import { hashParams, type JobDefinition, type ResolvedJob, readParams, resolveJob } from '../core/job/job.ts'
+import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/job/options.ts'
+import type { Target } from '../core/range/key.ts'
+import { type KeyRange, residualRanges } from '../core/range/range.ts'
+import { tellSettings } from '../core/sql/settings.ts'
+import { readOwnSettings } from '../engine/batch/author.ts'
+import { inspectTarget } from '../engine/inspect/inspect.ts'
+import { planRanges } from '../engine/ranges/plan.ts'
+import { takeSession } from '../postgres/takeout.ts'
+import { advanceRun } from '../store/dispatch.ts'
+import type { NewRun, Run } from '../store/runs.ts'
+import type { ReplicaCheck, Site } from './database.ts'
+import type { startRunSchema } from './request-schemas.ts'
+import { lookAtSpace, type SpaceLook, type SpaceReport, tellSpace } from './space.ts'
+
+export type StartRequest = z.output<typeof startRunSchema>
+
+/** A request that has been looked into: the job put together, the table checked, the ranges cut. */
+export interface Prepared {
+  readonly job: ResolvedJob
+  readonly run: Omit<NewRun, 'id' | 'createdAt' | 'databases'>
+  readonly ranges: readonly KeyRange[]
+  readonly residual: readonly KeyRange[]
+  /** What decides how much the table will grow; null where that cannot be told. */
+  readonly space: SpaceLook | null
+  /** What in the job's SQL does not mean what it means in psql, in words. */
+  readonly settings: readonly string[]
+}
+
+/** What the first event of a run keeps of what was foretold. */
+export function foretold({ space, run, settings }: Prepared): {
+  space?: string
+  findings: SpaceReport['findings']
+} {
+  const report = space && tellSpace(space, run.options)
+  if (!report) return { findings: [...settings] }
+  return { space: report.summary, findings: [...settings, ...report.findings] }
+}
+
+/** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
+export async function prepareRun(
+  deps: Site,
+  request: StartRequest,
+  identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
+): Promise<Prepared> {
+  const definition: JobDefinition = await deps.catalogue.find(request.job)
+  const read = async () => resolveJob(definition, await readParams(definition, request.params))
+  const job = await read()
+  refuseUnstable(job, await read())
+  const options: RunOptions = mergeOptions(defaultRunOptions, definition.options ?? {}, request.options ?? {})
+  return withEngine(deps, async (client) => {
+    const target = await inspectTarget(client, deps.control.s, job)
+    const ranges = await planRanges(client, deps.control.s, target, options.parallelism)
+    return {
+      job,
+      ranges,
+      residual: residualRanges(ranges, job.where !== null),
+      space: await lookAtSpace(deps, client, target, job),
+      settings: tellSettings(await readOwnSettings(client), target.settings ?? {}),
+      run: {
+        ...identity,
+        job: job.name,
+        params: request.params ?? {},
+        paramsHash: hashParams(job.params),
+        fingerprint: job.fingerprint,
+        target,
+        hasPredicate: job.where !== null,
+        options,
+      },
+    }
+  })
+}
+
+/** A replica that should be watched and cannot be refuses the run now, instead of holding it at its first batch. */
+export async function refuseUnwatched(
+  { checkReplicas }: Site,
+  { job, options }: Prepared['run'],
+): Promise<ReplicaCheck['standbys']> {
+  const { findings, standbys } = await checkReplicas(options)
+  if (findings.length === 0) return standbys
+  throw new Problem('conflict', `Job ${job} cannot start: its replicas cannot be watched. ${findings.join(' ')}`, {
+    findings,
+  })
+}
+
+/** A job that is another one each time it is looked at would be paused as changed by the first worker that sees it. */
+function refuseUnstable(job: ResolvedJob, again: ResolvedJob): void {
+  if (job.fingerprint === again.fingerprint && hashParams(job.params) === hashParams(again.params)) return
+  throw new Problem(
+    'invalid',
+    `Job ${job.name} comes out differently each time it is read: a clock or a random value is in its where, set or defaults. Make it a parameter, or let Postgres do it (now(), random()).`,
+  )
+}
+
+/**
+ * Puts out the tickets that a run needs next. A queue that cannot be reached is not the caller's trouble: the run stands
+ * in Postgres, and the rescuer writes its tickets once the queue is back.
+ */
+export async function dispatch({ control, queue, log }: Site, runId: string, actor: string): Promise<void> {
+  const { tickets } = await advanceRun(control, runId, actor)
+  await queue.put(tickets).catch((error: unknown) => {
+    log.warn({ err: error, run: runId }, 'tickets could not be put on the queue; the rescuer will write them again')
+  })
+}
+
+/**
+ * The fingerprint of a run's job as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted
+ * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
+ */
+export async function currentFingerprint(deps: Site, run: Run, accept: boolean): Promise<string> {
+  const definition = await deps.catalogue.find(run.job)
+  const job = resolveJob(definition, await readParams(definition, run.params))
+  if (job.fingerprint === run.fingerprint) return job.fingerprint
+  if (!accept) {
+    throw new Problem(
+      'conflict',
+      `Job ${run.job} has changed since run ${run.id} was accepted: rows done so far were done by another definition. Send {"acceptJobChange": true} to go on with the job as it is now, or cancel this run and start a new one.`,
+      { accepted: run.fingerprint, current: job.fingerprint },
+    )
+  }
+  const target = await withEngine(deps, (client) => inspectTarget(client, deps.control.s, job))
+  // Each lease looks whether the columns of the key are what they were, and how strong a lock the rows need.
+  const place = ({ schema, table, oid, key, partitioned }: Target) =>
+    hashParams({ schema, table, oid, key: key.map(({ name }) => name), partitioned })
+  if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
+  throw new Problem(
+    'conflict',
+    `Job ${run.job} now works on another table or key, or has a predicate where it had none (or the reverse): run ${run.id} cannot go on with it. Cancel this run and start a new one.`,
+    { accepted: run.target, current: target },
+  )
+}
+
+async function withEngine<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await takeSession(engine)
+  try {
+    return await work(client)
+  } finally {
+    client.release()
+  }
+}

@@ -1,0 +1,257 @@
+import type { PoolClient } from 'pg'
+import { answerTo, describeFault, sqlstateOf } from '../core/fault.ts'
+import type { ResolvedJob } from '../core/job/job.ts'
+import { Bisection } from '../core/range/bisection.ts'
+import type { Cursor } from '../core/range/key.ts'
+import { type BatchCost, fitCost, type TimedBatch, type TimedPair } from '../core/throttle/batch-cost.ts'
+import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch/batch.ts'
+import { firstKey, setAsideSql } from '../engine/batch/quarantine.ts'
+import { undone, undoneIfFailed } from '../engine/batch/savepoint.ts'
+import { tableSql } from '../engine/batch/table.ts'
+import { type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
+import { type ExplainedBatch, explainBatch } from '../engine/rehearse.ts'
+import type { Lease } from '../store/leases.ts'
+import type { Run } from '../store/runs.ts'
+
+/** A row that fails by itself, with what Postgres says of it. */
+export interface FailingRow {
+  readonly key: Cursor
+  readonly sqlstate: string
+  readonly message: string
+}
+
+/** What batches in one window have shown. */
+export interface RehearsedWindow {
+  readonly batches: number
+  readonly scanned: number
+  readonly done: number
+  /** Rows that others hold. */
+  readonly left: number
+  readonly seconds: number
+  readonly failing: readonly FailingRow[]
+  /** A row that matches even after it was changed. */
+  readonly endless: Cursor | null
+  /** Why it was not gone through to its end. */
+  readonly stopped: string | null
+}
+
+/** How far a window is gone through. */
+export interface Budget {
+  readonly limit: number
+  readonly rows: number
+  /** More rows that fail by themselves are not looked for. */
+  readonly mostFailing: number
+  /** By `performance.now()`. */
+  readonly endsAt: number
+}
+
+/** Batches of a run in a transaction that is rolled back, by the statements that a worker would use. */
+export class Rehearsal {
+  readonly #client: PoolClient
+  readonly #s: string
+  readonly #run: Run
+  readonly #job: ResolvedJob
+
+  constructor(client: PoolClient, s: string, run: Run, job: ResolvedJob) {
+    this.#client = client
+    this.#s = s
+    this.#run = run
+    this.#job = job
+  }
+
+  /** Goes through a window as a worker does: batch after batch, and where a row fails by itself it is set aside. */
+  async work(lease: Lease, { limit: most, rows, mostFailing, endsAt }: Budget): Promise<RehearsedWindow> {
+    const statements = this.#statements(lease)
+    const bisection = new Bisection()
+    const failing: FailingRow[] = []
+    const sums = { batches: 0, scanned: 0, done: 0, left: 0, seconds: 0 }
+    let endless: Cursor | null = null
+    let stopped: string | null = null
+    let { cursor } = lease
+    let wanted = most
+    while (sums.scanned < rows && endless === null) {
+      if (performance.now() > endsAt)
+        stopped = 'The time for a dry run was over before all of its windows were gone through.'
+      if (stopped !== null || failing.length > mostFailing) break
+      const limit = bisection.limit(wanted)
+      const input = this.#input(lease, cursor, limit)
+      const bounds = { cursor: cursor !== null, upper: lease.upper !== null }
+      const suspect =
+        limit === 1 ? await firstKey(this.#client, tableSql(this.#run.target, lease.leaf), cursor, lease.upper) : null
+      let result: BatchResult
+      try {
+        result = await this.#batch(statements, input)
+        bisection.passed(result.scanned, wanted)
+        sums.batches += 1
+        sums.seconds += result.seconds
+        endless = await this.#stillMatching(statements, result)
+      } catch (error) {
+        const answer = answerTo(error)
+        if (answer === 'halve' && limit > 1) {
+          wanted = Math.floor(limit / 2)
+          continue
+        }
+        if (answer === 'halve') {
+          stopped = `The row with key ${JSON.stringify(suspect)} could not be changed: ${describeFault(error)}. A run tries it again until it can.`
+          break
+        }
+        if (answer !== 'bisect') throw error
+        if (suspect === null) {
+          // Nothing of it is a row's fault: a trigger for each statement, for instance.
+          if (limit === 1) throw error
+          bisection.failed(limit)
+          continue
+        }
+        const fault = { key: suspect, sqlstate: String(sqlstateOf(error)), message: describeFault(error) }
+        failing.push(fault)
+        const values = [fault.key, fault.sqlstate, fault.message]
+        const text = setAsideSql(this.#s, tableSql(this.#run.target, lease.leaf), bounds, 'running')
+        result = unfenced(await runBatch(this.#client, { text, values }, input))
+        bisection.passedOver()
+      }
+      cursor = result.cursor
+      sums.scanned += result.scanned
+      sums.done += result.done
+      sums.left += result.left
+      if (result.ended) break
+    }
+    return { ...sums, failing, endless, stopped }
+  }
+
+  /**
+   * Executes one batch under EXPLAIN and takes it back; with half the rows where some of them fail. Null where even one row
+   * does.
+   */
+  async explain(lease: Lease, limit: number): Promise<ExplainedBatch | null> {
+    const { place } = tableSql(this.#run.target, lease.leaf)
+    const statement = this.#window(lease)
+    for (let rows = limit; rows >= 1; rows = Math.floor(rows / 2)) {
+      try {
+        return await undone(this.#client, () =>
+          explainBatch(this.#client, place, statement, this.#input(lease, lease.cursor, rows)),
+        )
+      } catch (error) {
+        if (!['bisect', 'halve'].includes(answerTo(error))) throw error
+      }
+    }
+    return null
+  }
+
+  /**
+   * What batches cost, by some of one row and larger ones behind them, taken back; `again` is the same window once more, in
+   * which no row matches any longer; null for a job without a predicate. Also how many rows, at most `most`, a batch may have
+   * so that it is short.
+   */
+  async time(lease: Lease, again: Lease | null, most: number): Promise<{ limit: number; cost: BatchCost | null }> {
+    let limit = 1
+    try {
+      return await undone(this.#client, async () => {
+        const timer = this.#timer(lease)
+        const small = await timer(1, 3)
+        let large = await timer(Math.min(most, 30, Math.max(3, Math.floor(longestBatchSeconds / 2 / small.seconds))), 2)
+        for (;;) {
+          limit = shortBatch(small, large, most)
+          if (limit <= 1.5 * large.scanned) break
+          const larger = await timer(limit, 1)
+          // The window has come to its end.
+          if (larger.scanned <= large.scanned) break
+          large = larger
+        }
+        const pair = { small, large }
+        return { limit, cost: fitCost(pair, again && (await this.#passed(again, pair.large.scanned))) }
+      })
+    } catch (error) {
+      const answer = answerTo(error)
+      if (answer !== 'bisect' && answer !== 'halve') throw error
+      return { limit: answer === 'bisect' ? most : limit, cost: null }
+    }
+  }
+
+  async #passed(lease: Lease, rows: number): Promise<TimedPair | null> {
+    const small = await this.#timer(lease)(1, 1)
+    if (small.scanned === 0) return null
+    const large = await this.#timer(lease, small.cursor)(rows, 1)
+    // It makes no difference where every row matches for ever.
+    return small.changed + large.changed === 0 ? { small, large } : null
+  }
+
+  /** Runs batches one behind the other: each on rows that none has touched, for one that was taken back looks held. */
+  #timer(lease: Lease, from: Cursor | null = lease.cursor) {
+    let cursor = from
+    let ended = false
+    return async (limit: number, tries: number): Promise<TimedBatch & { cursor: Cursor | null }> => {
+      const timed: Array<TimedBatch & { cursor: Cursor | null }> = []
+      // The end of the window shuts the fence: a batch behind it would be taken back, and all of this with it.
+      for (let attempt = 0; attempt < tries && !ended; attempt += 1) {
+        const bounds = { cursor: cursor !== null, upper: lease.upper !== null }
+        const statement = this.#statements(lease).window(bounds)
+        const result = await runBatch(this.#client, statement, this.#input(lease, cursor, limit))
+        if (!result) break
+        cursor = result.cursor
+        ended = result.ended
+        timed.push({ scanned: result.scanned, changed: result.done, seconds: result.seconds, cursor })
+        if (result.seconds > longTrySeconds) break
+      }
+      // The shortest of those that changed most: what comes on top is the machine's.
+      timed.sort((a, b) => b.changed - a.changed || a.seconds - b.seconds)
+      return timed[0] ?? { scanned: 0, changed: 0, seconds: 0, cursor }
+    }
+  }
+
+  /** Has the statements parsed and planned, as it is once in a session, without passing over a row. */
+  async prepare(lease: Lease): Promise<void> {
+    const input = { ...this.#input(lease, lease.cursor, 1), epoch: '-1' }
+    // Where the table has statement triggers, the fence that is shut takes the statement back by an error.
+    for (const cursor of [true, lease.cursor !== null]) {
+      const statement = this.#statements(lease).window({ cursor, upper: lease.upper !== null })
+      await undone(this.#client, () => runBatch(this.#client, statement, input))
+    }
+  }
+
+  #batch(statements: UpdateStatements, input: BatchInput): Promise<BatchResult> {
+    const bounds = { cursor: input.cursor !== null, upper: input.upper !== null }
+    return undoneIfFailed(this.#client, async () =>
+      unfenced(await runBatch(this.#client, statements.window(bounds), input)),
+    )
+  }
+
+  async #stillMatching(statements: UpdateStatements, { still }: BatchResult): Promise<Cursor | null> {
+    const check = statements.stillMatching()
+    return check && still[0] && (await stillMatch(this.#client, check, still)) ? still[0] : null
+  }
+
+  readonly #written = new Map<string, UpdateStatements>()
+
+  #statements({ leaf }: Lease): UpdateStatements {
+    const place = leaf?.oid ?? ''
+    const statements = this.#written.get(place) ?? updateStatements(this.#s, this.#run.target, this.#job, leaf)
+    this.#written.set(place, statements)
+    return statements
+  }
+
+  #window(lease: Lease) {
+    return this.#statements(lease).window({ cursor: lease.cursor !== null, upper: lease.upper !== null })
+  }
+
+  #input({ runId, ordinal, epoch, upper }: Lease, cursor: Cursor | null, limit: number): BatchInput {
+    return { runId, ordinal, epoch, cursor, upper, limit, leaseSeconds: 60, throttledMs: 0 }
+  }
+}
+
+const longestBatchSeconds = 2
+/** A try that took so long is not repeated: what the machine adds is little beside it. */
+const longTrySeconds = 0.5
+
+/** Rows of a larger batch that will not take long, by two that have been timed. Each step tells the next one better. */
+function shortBatch(small: TimedBatch, large: TimedBatch, most: number): number {
+  const each = (large.seconds - small.seconds) / Math.max(1, large.scanned - small.scanned)
+  const left = Math.max(longestBatchSeconds, 1.5 * small.seconds) - small.seconds
+  const rows = each > 0 ? Math.floor(left / each) : most
+  return Math.max(1, Math.min(most, 8 * large.scanned, Math.max(large.scanned, rows)))
+}
+
+/** Nothing else knows of the run: the fence is open for as long as its transaction lasts. */
+function unfenced(result: BatchResult | null): BatchResult {
+  if (!result) throw new Error('the dry run was fenced out of its own range')
+  return result
+}

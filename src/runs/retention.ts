@@ -1,0 +1,122 @@
+import { Problem } from '../core/errors.ts'
+import {
+  deleteExpiredRun,
+  dropEvents,
+  type ExpiredRun,
+  listCrowdedRuns,
+  listExpiredRuns,
+  readClock,
+} from '../store/retention.ts'
+import { findRun } from '../store/runs.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { waitSeconds } from '../util/sleep.ts'
+import type { Site } from './database.ts'
+import { together } from './databases.ts'
+
+/**
+ * Keeps the control schemas small, at once and then every `everySeconds`, until the signal says stop. Any number of processes may do
+ * it: whatever one has deleted is not there for the next.
+ */
+export async function keepRetention(
+  sites: readonly Site[],
+  days: number,
+  actor: string,
+  stop: AbortSignal,
+  everySeconds: number,
+): Promise<void> {
+  while (!stop.aborted) {
+    const expired = await listExpired(sites, days)
+    for (const site of sites) {
+      await attempt(site.log, () => deleteRuns(site, expired, days, stop))
+      await attempt(site.log, () => thinEvents(site, actor, stop))
+    }
+    await waitSeconds(everySeconds, stop)
+  }
+}
+
+/** Clocks of different machines may differ by so much and both be right enough. Milliseconds. */
+const clocksApartMs = 3_600_000
+
+/** A clock of the database that has jumped forward makes every run look old. Throws where it is ahead of this machine's. */
+export function refuseClockAhead(database: Date, own: Date): void {
+  if (database.getTime() - own.getTime() <= clocksApartMs) return
+  throw new Error(
+    `the database's clock says ${database.toISOString()} and this machine's ${own.toISOString()}: nothing is deleted until they agree`,
+  )
+}
+
+type ExpiredBySite = ReadonlyMap<Site, readonly ExpiredRun[]>
+
+/** Of the databases that can be read. */
+async function listExpired(sites: readonly Site[], days: number): Promise<ExpiredBySite> {
+  const lists = new Map<Site, readonly ExpiredRun[]>()
+  await Promise.all(
+    sites.map((site) =>
+      attempt(site.log, async () => {
+        refuseClockAhead(await readClock(site.control), new Date())
+        lists.set(site, await listExpiredRuns(site.control, days))
+      }),
+    ),
+  )
+  return lists
+}
+
+async function deleteRuns(site: Site, expired: ExpiredBySite, days: number, stop: AbortSignal): Promise<void> {
+  let deleted = 0
+  for (const run of expired.get(site) ?? []) {
+    if (stop.aborted) break
+    if (await deleteWhole(run.id, await placesOf(site, run, expired), days)) deleted += 1
+  }
+  if (deleted > 0) site.log.info({ runs: deleted, days }, 'runs deleted: they ended longer ago than RETENTION_DAYS')
+}
+
+/**
+ * Where a run is deleted: in all of its databases. One of several parts alone would look like a run that was never written
+ * whole, so it stays where this process does not see them all, or one of them is still of use.
+ */
+async function placesOf(site: Site, { id, databases }: ExpiredRun, expired: ExpiredBySite): Promise<readonly Site[]> {
+  if (databases === null || databases.length === 1) return [site]
+  const places: Site[] = []
+  for (const name of databases) {
+    const [place, runs] = [...expired].find(([known]) => known.name === name) ?? []
+    if (!place || !runs) return []
+    const isPart = (run: { databases: readonly string[] | null }) => String(run.databases) === String(databases)
+    if (runs.some((run) => run.id === id && isPart(run))) places.push(place)
+    else {
+      // Not there: it was never written, or the databases parted at the commit. Another run of the same id is no part of it.
+      const part = await findRun(place.control, id)
+      if (part && isPart(part)) return []
+    }
+  }
+  return places
+}
+
+/** False where the run stays: another process was faster, or somebody has retried it. */
+async function deleteWhole(id: string, places: readonly Site[], days: number): Promise<boolean> {
+  try {
+    await together(
+      places.map((site) => ({ site })),
+      (_, tx) => deleteExpiredRun(tx, id, days),
+    )
+    return places.length > 0
+  } catch (error) {
+    if (error instanceof Problem && error.kind === 'conflict') return false
+    throw error
+  }
+}
+
+async function thinEvents(site: Site, actor: string, stop: AbortSignal): Promise<void> {
+  for (const run of await listCrowdedRuns(site.control)) {
+    if (stop.aborted) break
+    const dropped = await dropEvents(site.control, run, actor)
+    if (dropped > 0) site.log.info({ run, dropped }, 'events dropped: the run has more than are kept of one')
+  }
+}
+
+async function attempt(log: Logger, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    log.warn({ err: error }, 'what is old could not be deleted; it is tried again in an hour')
+  }
+}

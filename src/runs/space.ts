@@ -1,0 +1,67 @@
+import type { PoolClient, QueryResultRow } from 'pg'
+import type { z } from 'zod'
+import type { ResolvedJob } from '../core/job/job.ts'
+import type { RunOptions } from '../core/job/options.ts'
+import type { Target } from '../core/range/key.ts'
+import { deadRowsAt, mostUnvacuumed, type VacuumState, vacuumComes, vainLimit } from '../core/space/autovacuum.ts'
+import { spaceFindings, spaceSummary } from '../core/space/findings.ts'
+import { forecastSpace, matchingShare, type Rehearsed, type SpaceFacts } from '../core/space/forecast.ts'
+import { deadLimitOf } from '../core/throttle/limits.ts'
+import { readSpace } from '../engine/space/measure.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { readVacuumStates } from '../signals/autovacuum.ts'
+import type { Site } from './database.ts'
+import type { spaceSchema } from './dry-run-schemas.ts'
+
+export type SpaceReport = z.output<typeof spaceSchema>
+
+/** What there is to know of a table's space before a run. */
+export interface SpaceLook {
+  readonly facts: SpaceFacts
+  readonly vacuum: readonly VacuumState[]
+}
+
+/** For what signals read, in a session that is there already. */
+export function askBy(client: PoolClient): Ask {
+  return async <R extends QueryResultRow>({ text, values = [] }: Parameters<Ask>[0]) =>
+    (await client.query<R>(text, [...values])).rows
+}
+
+/** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */
+export async function lookAtSpace(
+  { log, control }: Site,
+  client: PoolClient,
+  target: Target,
+  job: ResolvedJob,
+): Promise<SpaceLook | null> {
+  const ask = askBy(client)
+  try {
+    const facts = await readSpace(client, control.s, target, job)
+    const [vacuum = []] = await readVacuumStates(ask, [target])
+    return { facts, vacuum }
+  } catch (error) {
+    if ((error as { code?: string }).code === undefined) throw error
+    log.warn({ err: error, job: job.name }, 'how much the table will grow cannot be told')
+    return null
+  }
+}
+
+/** The forecast for a run with these options; `rehearsed` is what batches have shown that were rolled back. */
+export function tellSpace(
+  { facts, vacuum }: SpaceLook,
+  options: RunOptions,
+  rehearsed: Rehearsed | null = null,
+): SpaceReport {
+  const share = matchingShare(facts)
+  const limit = deadLimitOf(options)
+  const unvacuumed = vacuumComes(vacuum, share) ? mostUnvacuumed(vacuum, share) : Infinity
+  const most = Math.min(unvacuumed, limit ? deadRowsAt(limit, facts.rows) : Infinity)
+  const forecast = forecastSpace(facts, { rehearsed, mostDeadRows: most < share * facts.rows ? most : null })
+  const vain = limit && vainLimit(facts.table, vacuum, limit, share)
+  return {
+    summary: spaceSummary(facts, forecast),
+    ...forecast,
+    indexes: facts.indexes.map(({ name, method, bytes }) => ({ name, method, bytes })),
+    findings: [...(vain ? [vain] : []), ...spaceFindings(facts, forecast, limit !== null, rehearsed)],
+  }
+}

@@ -1,0 +1,223 @@
+import { messageOf, Problem } from '../core/errors.ts'
+import { hashParams } from '../core/job/job.ts'
+import type { Pause } from '../core/run/pause.ts'
+import { transitions } from '../core/run/status.ts'
+import type { Control } from '../store/control.ts'
+import { listPauses } from '../store/pauses.ts'
+import { drawRunNumber, lockRun, type NewRun, type Run, readCreatedAt } from '../store/runs.ts'
+import { expectStandbys } from '../store/standbys.ts'
+import { createRun, explainConflict, findRepeated, noSuchRun, pauseNewRun, refuseAgain } from '../store/transitions.ts'
+import { stopRunParts } from './control.ts'
+import type { ReplicaCheck, Site } from './database.ts'
+import { askEach, chooseSites, eachOrRefuse, PartlyDone, together } from './databases.ts'
+import { dispatch, foretold, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './prepare.ts'
+import { findRunParts, gather, type Part, type RunParts } from './shards.ts'
+
+/** Who asks, and what tells a repeated call from a new one. */
+interface Identity {
+  readonly requestHash: string
+  readonly idempotencyKey: string | null
+  readonly createdBy: string
+}
+
+/** A database that lacks its part of the run, and the part as it shall be. */
+interface Place {
+  readonly site: Site
+  readonly result: Prepared & { readonly standbys: ReplicaCheck['standbys'] }
+}
+
+/** What has been told meanwhile to the parts of a run that is being completed. */
+type Standing = ReadonlyArray<{ readonly run: Run; readonly pauses: readonly Pause[] }>
+
+/**
+ * Accepts a run in all of its databases or in none, or finds the one that the same Idempotency-Key has started; where the
+ * start of that one was cut short, it is completed.
+ */
+export async function startRun(
+  sites: readonly Site[],
+  request: StartRequest,
+  idempotencyKey: string | null,
+  actor: string,
+): Promise<{ run: RunParts; created: boolean }> {
+  const identity = { requestHash: hashParams(request), idempotencyKey, createdBy: actor }
+  const chosen = chooseSites(sites, request.databases)
+  const repeated = await findRepeatedParts(sites, chosen, identity)
+  const [known] = repeated
+  const spanned = known ? spannedBy(sites, known) : chosen
+  const lacking = spanned.filter((site) => !repeated.some((part) => part.site === site))
+  const asItIs = async (part: Part) => ({
+    run: await findRunParts(sites, part.run.id, part.site.name),
+    created: false,
+  })
+  if (known && (lacking.length === 0 || isGivenUp(repeated))) return asItIs(known)
+
+  const places: readonly Place[] = await eachOrRefuse(
+    lacking.map((site) => ({ site })),
+    `Job ${request.job} cannot start`,
+    async ({ site }) => {
+      const prepared = await prepareRun(site, request, identity)
+      return { ...prepared, standbys: await refuseUnwatched(site, prepared.run) }
+    },
+  )
+  const birth = known ? await birthOf(known) : await drawBirth(sites, spanned, request.job)
+  try {
+    if (!(await writeParts(places, repeated, birth, request.again ?? false)) && known) return asItIs(known)
+  } catch (error) {
+    // A run that is being completed works already: what it lacks now, the same call writes once more.
+    if (error instanceof PartlyDone) throw known ? error : await undo(sites, birth.id, actor, error)
+    if ((error as { code?: string }).code !== '23505') throw error
+    // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
+    const now = await findRepeatedParts(sites, chosen, identity)
+    if (now.length > repeated.length) return startRun(sites, request, idempotencyKey, actor)
+    await refuseSecondLiveRun(places, request.job, error)
+    throw error
+  }
+  await askEach(lacking, (site) => dispatch(site, birth.id, actor))
+  for (const { site, result } of places) {
+    site.log.info({ run: birth.id, actor, ranges: result.ranges.length, ...foretold(result) }, 'run accepted')
+  }
+  return { run: await findRunParts(sites, birth.id, spanned[0]?.name), created: !known }
+}
+
+/**
+ * Writes the missing parts of a run, all or none. Preparing them took its time: the parts that there are may have been told to stop
+ * since, so they are locked and looked at once more. Of one that was given up nothing is written, and false returned; where all are
+ * paused, the missing ones are paused for the same reasons.
+ */
+async function writeParts(
+  places: readonly Place[],
+  known: readonly Part[],
+  birth: Birth,
+  again: boolean,
+): Promise<boolean> {
+  const standing: Array<Standing[number]> = []
+  let written = true
+  await together<Place | Part, void>(
+    [...known, ...places],
+    async (place, tx) => {
+      if (!('result' in place)) return
+      written = !isGivenUp(standing)
+      if (!written) return
+      const { run, ranges, residual, standbys } = place.result
+      if (standbys) await expectStandbys(tx, standbys)
+      const created = await createRun(tx, { ...run, ...birth }, ranges, residual, foretold(place.result))
+      if (!again) await refuseAgain(tx, created)
+      await pauseLike(tx, created, standing)
+    },
+    async (place, tx) => {
+      if ('result' in place) return
+      const run = await lockRun(tx, birth.id)
+      if (run) standing.push({ run, pauses: (await listPauses(tx, [run.id])).get(run.id) ?? [] })
+    },
+  )
+  return written
+}
+
+function isGivenUp(parts: ReadonlyArray<{ readonly run: Run }>): boolean {
+  return parts.some(({ run: { status } }) => status === 'cancelling' || status === 'cancelled')
+}
+
+async function pauseLike(tx: Control, run: Run, standing: Standing): Promise<void> {
+  const [first] = standing
+  if (!first || !standing.every(({ run: { status } }) => status === 'paused' || status === 'pausing')) return
+  await pauseNewRun(tx, run, first.pauses)
+}
+
+/** The parts of the run that the same key has started before; throws a Problem where that was another request. */
+async function findRepeatedParts(
+  sites: readonly Site[],
+  chosen: readonly Site[],
+  { idempotencyKey, requestHash }: Identity,
+): Promise<Part[]> {
+  if (idempotencyKey === null) return []
+  const { answers, away } = await askEach(sites, ({ control }) => findRepeated(control, idempotencyKey, requestHash))
+  const unread = away.filter(({ database }) => chosen.some(({ name }) => name === database))
+  if (unread.length > 0) {
+    throw new Problem(
+      'unavailable',
+      `Whether the run has been started already cannot be said. ${unread.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
+    )
+  }
+  const parts = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
+  if (gather(sites, parts, away).length > 1) {
+    const places = parts.map(({ site, run }) => `${run.id} in ${site.name}`)
+    throw new Problem(
+      'invalid',
+      `Idempotency-Key ${JSON.stringify(idempotencyKey)} was used in these databases apart, for ${places.join(' and ')}. Use a new key.`,
+    )
+  }
+  return parts
+}
+
+function spannedBy(sites: readonly Site[], { site, run }: Part): readonly Site[] {
+  return sites.filter((other) => other === site || run.databases?.includes(String(other.name)))
+}
+
+/** What makes a row a part of a run: the same in each of its databases. */
+type Birth = Pick<NewRun, 'id' | 'createdAt' | 'databases'>
+
+async function birthOf({ site, run }: Part): Promise<Birth> {
+  const createdAt = await readCreatedAt(site.control, run.id)
+  if (createdAt === null) throw noSuchRun(run.id)
+  return { id: run.id, createdAt, databases: run.databases }
+}
+
+/**
+ * An id that no run has in any database. Each one that answers draws a number at least as high as the one before it, so
+ * that the last one's is new to all; and as all processes ask in the order of the names, the last is the same for all.
+ */
+async function drawBirth(sites: readonly Site[], spanned: readonly Site[], job: string): Promise<Birth> {
+  const byName = [...sites].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1))
+  const draws = new Map<Site, number>()
+  let last = { number: 0, at: '' }
+  const draw = async (site: Site, atLeast: number) => {
+    try {
+      const { answers } = await askEach([site], ({ control }) => drawRunNumber(control, atLeast))
+      return answers[0]?.answer ?? null
+    } catch (error) {
+      // One that the run does not span need not answer for it.
+      if (spanned.includes(site)) throw error
+      return null
+    }
+  }
+  for (const site of byName) {
+    const drawn = await draw(site, last.number)
+    if (!drawn) continue
+    draws.set(site, drawn.number)
+    last = drawn
+  }
+  // Each goes on above it by itself: while others are away, or when it is worked on alone again.
+  const behind = [...draws].filter(([, number]) => number < last.number)
+  await Promise.all(behind.map(([site]) => draw(site, last.number)))
+  const databases = spanned.flatMap(({ name }) => name ?? [])
+  return { id: `${job}-${last.number}`, createdAt: last.at, databases: databases.length === 0 ? null : databases }
+}
+
+async function refuseSecondLiveRun(places: readonly Place[], job: string, error: unknown): Promise<void> {
+  await eachOrRefuse(places, `Job ${job} cannot start`, async ({ site, result }) => {
+    const explained = await explainConflict(site.control, result.run, error)
+    if (explained !== error) throw explained
+  })
+}
+
+/** Gives up, wherever it stands, a run that could not be committed in all of its databases; says so in a Problem. */
+async function undo(sites: readonly Site[], id: string, actor: string, failure: PartlyDone): Promise<Problem> {
+  const committed = failure.done[0]?.site.name
+  const why = messageOf(failure.cause)
+  const run = await findRunParts(sites, id, committed)
+  const open = run.parts.filter((part) => transitions[part.run.status].cancel !== null)
+  if (open.length > 0) await stopRunParts(run, open, 'cancel', { actor, reason: `Its start failed: ${why}.` })
+  const { parts, unseen } = await findRunParts(sites, id, committed)
+  const standing = [
+    ...parts.map((part) => `${part.site.name}: ${part.run.status}.`),
+    ...unseen
+      .filter(({ state }) => state === 'away')
+      .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),
+  ]
+  return new Problem(
+    'unavailable',
+    `Run ${id} could not be accepted in all of its databases (${why}), and was given up where it had been. ${standing.join(' ')} Start a new one, under a new Idempotency-Key.`,
+    { run: id },
+    { cause: failure.cause },
+  )
+}

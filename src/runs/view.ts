@@ -1,0 +1,103 @@
+import type { Pause } from '../core/run/pause.ts'
+import { stallOf } from '../core/run/stall.ts'
+import { quoteTableName } from '../core/sql/identifier.ts'
+import { overridesInForce } from '../core/throttle/hold.ts'
+import type { Timings } from '../core/timings.ts'
+import { listPauses } from '../store/pauses.ts'
+import { type RangeTotals, sumRanges } from '../store/range-totals.ts'
+import { progressOfRun, throttleOfRun } from '../store/run-progress.ts'
+import type { Run } from '../store/runs.ts'
+import { findStandbyWait, type StandbyWait } from '../store/standby-wait.ts'
+import type { Site } from './database.ts'
+import { type Away, askEach } from './databases.ts'
+import { mergeParts, type PartBody } from './merge.ts'
+import type { RunView } from './run-schema.ts'
+import type { RunParts, Unseen } from './shards.ts'
+
+/** Runs as the API shows them, with the progress that their checkpoints tell; and the databases that did not tell it. */
+export async function presentRuns(runs: readonly RunParts[]): Promise<{ runs: RunView[]; away: readonly Away[] }> {
+  const sites = new Map<Site, string[]>()
+  for (const { site, run } of runs.flatMap(({ parts }) => parts)) {
+    const ids = sites.get(site) ?? []
+    sites.set(site, [...ids, run.id])
+  }
+  if (sites.size === 0) return { runs: [], away: [] }
+  const { answers, away } = await askEach([...sites.keys()], (site) => look(site, sites.get(site) as string[]))
+  const looks = new Map(answers.map(({ site, answer }) => [site, answer]))
+  const bodies = runs.flatMap(({ parts, unseen }) => {
+    const shown: PartBody[] = parts.flatMap(({ site, run }) => {
+      const seen = looks.get(site)
+      const sums = seen?.totals.get(run.id)
+      if (!seen || !sums) return []
+      const around = { pauses: seen.pauses.get(run.id) ?? [], standbyWait: seen.standbyWait }
+      return [{ database: site.name, body: present(run, sums, around, site.timings) }]
+    })
+    const gone = away.filter(({ database }) => parts.some(({ site }) => site.name === database))
+    return mergeParts(shown, [...unseen, ...gone.map((one): Unseen => ({ ...one, state: 'away' }))])
+  })
+  return { runs: bodies, away }
+}
+
+export async function presentRun(run: RunParts): Promise<RunView> {
+  return (await presentRuns([run])).runs[0] as RunView
+}
+
+/** What is shown of runs beside their rows. */
+async function look({ control }: Site, ids: readonly string[]) {
+  return {
+    totals: await sumRanges(control, ids),
+    pauses: await listPauses(control, ids),
+    standbyWait: await findStandbyWait(control),
+  }
+}
+
+/** What is so around a run that its own rows do not say. */
+interface Around {
+  readonly pauses: readonly Pause[]
+  readonly standbyWait: StandbyWait | null
+}
+
+/** ISO 8601 UTC, or null. */
+export function iso(date: Date | null): string | null {
+  return date?.toISOString() ?? null
+}
+
+function stalledOf({ status }: Run, totals: RangeTotals, timings: Timings): RunView['stalled'] {
+  const stall = stallOf(status, totals, timings.stalledAfterSeconds)
+  return stall && { since: stall.since.toISOString(), lastCheckpointAt: iso(stall.lastCheckpointAt) }
+}
+
+function present(run: Run, totals: RangeTotals, { pauses, standbyWait }: Around, timings: Timings): RunView {
+  return {
+    id: run.id,
+    job: run.job,
+    params: run.params,
+    table: quoteTableName(run.target),
+    status: run.status,
+    reason: run.reason,
+    pauses: pauses.map((pause) => ({ ...pause, since: pause.since.toISOString() })),
+    progress: progressOfRun(run, totals),
+    throttle: throttleOfRun(run, totals, pauses, standbyWait),
+    stalled: stalledOf(run, totals, timings),
+    proof:
+      run.status === 'succeeded'
+        ? {
+            rowsDone: totals.rowsDone,
+            rowsScanned: totals.rowsScanned,
+            rowsGone: totals.rowsGone,
+            rowsChecked: totals.rowsChecked,
+            quarantined: totals.quarantined,
+            discarded: totals.discarded,
+            residual: run.hasPredicate ? totals.stragglers : null,
+          }
+        : null,
+    overrides: overridesInForce(run.overrides, totals.readAt),
+    options: run.options,
+    version: run.version,
+    createdBy: run.createdBy,
+    createdAt: run.createdAt.toISOString(),
+    startedAt: iso(run.startedAt),
+    endedAt: iso(run.endedAt),
+    lastCheckpointAt: iso(totals.lastCheckpointAt),
+  }
+}

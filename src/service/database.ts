@@ -1,0 +1,223 @@
+import type { Pool } from 'pg'
+import type { Config } from '../config.ts'
+import { Problem } from '../core/errors.ts'
+import { ownSchemas } from '../core/sql/search-path.ts'
+import { engineSettings } from '../engine/batch/session.ts'
+import { explainConnection } from '../postgres/connection-string.ts'
+import { Destination } from '../postgres/destination.ts'
+import { createPool } from '../postgres/pool.ts'
+import { asPoolerError } from '../postgres/pooler.ts'
+import { seldom } from '../queue/error-reports.ts'
+import type { QueueLocation } from '../queue/location.ts'
+import { openQueue, type TicketQueueOptions } from '../queue/queue.ts'
+import { prepareQueue } from '../queue/schema.ts'
+import type { Catalogue } from '../registry/registry.ts'
+import type { Site } from '../runs/database.ts'
+import { takeCensus } from '../runs/metrics-snapshot.ts'
+import { type Control, createControl } from '../store/control.ts'
+import { refuseEncoding } from '../store/schema/encoding.ts'
+import { pingStore, readInstance } from '../store/schema/instance.ts'
+import { migrate } from '../store/schema/migrate.ts'
+import { underVersion } from '../store/schema/version.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { createMetrics, type MetricSources, type Metrics, type PoolUse } from '../telemetry/metrics.ts'
+import { within } from '../util/timeout.ts'
+import { PaceKeeper } from '../worker/throttle-controller.ts'
+import { startWorker, type Worker } from '../worker/worker.ts'
+import { openSampling } from './sampling.ts'
+import { openTicketing } from './ticketing.ts'
+
+/** Tickets of one database that one process works on at once. */
+const slots = 4
+/**
+ * Postgres keeps the statements that a session has prepared, and their plans, until the session ends: about 1.5 MB for each
+ * partition that it has worked on.
+ */
+const leasesOfASession = 32
+/**
+ * A database that does not answer must not keep the numbers of the others from being read: well within the shortest scrape timeout
+ * that people set. Milliseconds.
+ */
+const numberWithinMs = 2000
+
+/** What is counted for others to see is not worth more of the database's time. */
+const countingSettings = { lock_timeout: '1s', statement_timeout: '3s', idle_in_transaction_session_timeout: '5s' }
+const controlSettings = {
+  lock_timeout: '10s',
+  statement_timeout: '30s',
+  idle_in_transaction_session_timeout: '30s',
+  // Whatever the database says. What has to wait for standbys as well says so itself.
+  synchronous_commit: 'local',
+}
+
+/** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
+export interface OpenSite extends Site {
+  /** The control schema's own identity: no two sites may have the same. */
+  readonly instance: string
+  readonly metrics: Metrics
+  /** Begins to work on tickets, where the process' role is to work. */
+  startWorking(name: string): Promise<void>
+  /** Ends each batch in flight and gives ranges back; the API goes on. */
+  stopWorking(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * What one process does with one database: `config.databaseUrl`, under a name where there are several. `onOutdated` hears
+ * of it when a newer release has taken the control schema over: nothing can be written there any more.
+ */
+export async function openSite(
+  config: Config & { readonly databaseUrl: string },
+  name: string | null,
+  catalogue: Catalogue,
+  parentLog: Logger,
+  onOutdated: (problem: Problem) => void,
+): Promise<OpenSite> {
+  const log = name === null ? parentLog : parentLog.child({ database: name })
+  const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
+  // One for all its pools: what is measured is what is written to.
+  const destination = new Destination()
+  const controlPool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000, destination },
+    broke,
+  )
+  // Of their own: what waits for a standby or a lock, however much of it, takes no session from those who want to stop something.
+  const brakePool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel control', max: 2, settings: controlSettings, queryTimeoutMs: 45_000, destination },
+    broke,
+  )
+  const engine = createPool(
+    config.databaseUrl,
+    {
+      name: 'evenkeel engine',
+      max: slots + 2,
+      settings: { ...engineSettings, statement_timeout: `${config.timings.statementSeconds}s` },
+      queryTimeoutMs: 2000 * config.timings.statementSeconds,
+      maxUses: leasesOfASession,
+      destination,
+    },
+    broke,
+  )
+  // Of its own: whoever looks, and however slow that is, takes no connection from those who work.
+  const countingPool = createPool(
+    config.databaseUrl,
+    { name: 'evenkeel metrics', max: 2, settings: countingSettings, queryTimeoutMs: 5000, destination },
+    broke,
+  )
+  const counting = createControl(countingPool, config.controlSchema)
+  const schema = createControl(controlPool, config.controlSchema)
+  const location: QueueLocation = config.redisUrl
+    ? { kind: 'redis', url: config.redisUrl }
+    : { kind: 'postgres', url: config.databaseUrl, schema: ownSchemas(config.controlSchema)[1] }
+  const { instance, version } = await prepare(schema, location, [controlPool, brakePool, engine, countingPool])
+  const control = underVersion(schema, version, onOutdated)
+  const brake = underVersion(createControl(brakePool, config.controlSchema), version, onOutdated)
+
+  const queueOptions: TicketQueueOptions = {
+    location,
+    instance,
+    onMoved: (listener) => destination.onMoved(listener),
+    onError: seldom((error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back')),
+  }
+  const queue = openTicketing(openQueue(queueOptions), control)
+  // Said now, and not when the first run stands still; the service starts all the same.
+  queue.probe().catch((error: unknown) => log.debug({ err: error }, 'the queue has refused the first ticket'))
+  const sampling = openSampling(config, control, destination, broke)
+  const sampler =
+    config.role === 'api'
+      ? null
+      : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
+  // Once, where people look first: a run says it as well, as long as it is slowed by it.
+  void sampler?.ready.then(() => {
+    const blind = sampler.readings().find(({ signal, value }) => signal === 'others' && value === null)
+    if (blind)
+      log.warn(`whether others are at work cannot be seen, so runs leave them most of the time: ${blind.detail}`)
+  })
+  let pace: PaceKeeper | null = null
+  let worker: Worker | null = null
+  const ping = oneAtATime(() => pingStore(counting))
+  const census = oneAtATime(() => takeCensus(counting, config.timings))
+  const inTime = <T>(answer: Promise<T>) => within(answer, numberWithinMs)
+  const sources: MetricSources = {
+    ping: () => inTime(ping()),
+    census: () => inTime(census()),
+    queueDepth: () => inTime(queue.depth()),
+    signals: () => pace?.measured() ?? [],
+    slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
+    pools: () => [usedOf('control', controlPool), usedOf('engine', engine), usedOf('metrics', countingPool)],
+    onError: (what, error) => log.warn({ err: error }, `metrics of ${what} cannot be read and are left out`),
+  }
+  const metrics = createMetrics(sources, name === null ? {} : { database: name })
+
+  async function stopWorking(): Promise<void> {
+    const working = worker
+    worker = null
+    await working?.close()
+  }
+
+  return {
+    name,
+    instance,
+    control,
+    brake,
+    engine,
+    queue,
+    catalogue,
+    log,
+    metrics,
+    timings: config.timings,
+    checkReplicas: sampling.checkReplicas,
+    async startWorking(worksAs) {
+      if (!sampler) return
+      pace = await PaceKeeper.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
+      const { timings, observe } = config
+      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs, timings, observe }
+      worker = startWorker(deps, queueOptions, slots)
+    },
+    stopWorking,
+    async close() {
+      await stopWorking()
+      await queue.close()
+      await sampler?.close()
+      await sampling.close()
+      await Promise.all([controlPool, brakePool, engine, countingPool].map((pool) => pool.end()))
+    },
+  }
+}
+
+/** Whoever asks while an answer is under way gets that one: what takes longer than anybody waits does not pile up. */
+export function oneAtATime<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asked: Promise<T> | null = null
+  return () => {
+    asked ??= ask().finally(() => {
+      asked = null
+    })
+    return asked
+  }
+}
+
+function usedOf(pool: string, { totalCount, idleCount, waitingCount, options }: Pool): PoolUse {
+  return { pool, busy: totalCount - idleCount, idle: idleCount, limit: options.max, waiting: waitingCount }
+}
+
+/** Brings the schemas up to date; gives the control schema's identity and version. Ends the pools where that cannot be done. */
+async function prepare(
+  control: Control,
+  location: QueueLocation,
+  pools: readonly Pool[],
+): Promise<{ instance: string; version: number }> {
+  try {
+    await refuseEncoding(control)
+    const version = await migrate(control)
+    await prepareQueue(location)
+    return { instance: await readInstance(control), version }
+  } catch (error) {
+    await Promise.all(pools.map((pool) => pool.end()))
+    if (error instanceof Problem) throw error
+    const pooler = asPoolerError(error)
+    if (pooler) throw new Problem('unavailable', `${pooler.message}. See docs/poolers.md.`)
+    throw new Problem('unavailable', explainConnection(error), {}, { cause: error })
+  }
+}

@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { buildApp } from '../api/app.ts'
+import type { Config } from '../config.ts'
+import { messageOf, Problem } from '../core/errors.ts'
+import { grantToCreate } from '../core/sql/grant.ts'
+import { type Catalogue, openCatalogue } from '../registry/registry.ts'
+import { keepRetention } from '../runs/retention.ts'
+import { createExposition } from '../telemetry/exposition.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { within } from '../util/timeout.ts'
+import { version } from '../version.ts'
+import { type OpenSite, oneAtATime, openSite } from './database.ts'
+
+/** A folder that does not answer must not keep the numbers from being read. Milliseconds. */
+const jobsWithinMs = 2000
+
+export interface Service {
+  /** Where the API, or a worker's health, is. */
+  readonly url: string
+  /** Settles when a newer release has taken a control schema over, with what to say: there is nothing left to do but to end. */
+  readonly outdated: Promise<Problem>
+  /** Stops taking work, ends each batch in flight, gives ranges back, and closes every connection. */
+  close(): Promise<void>
+}
+
+/** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
+export async function startService(config: Config, log: Logger): Promise<Service> {
+  const catalogue = openCatalogue(config.jobsDir, ({ file, line, error }) =>
+    log.warn({ file, line, error }, `the job file ${file} does not load`),
+  )
+  let outdate: (problem: Problem) => void = () => undefined
+  const outdated = new Promise<Problem>((resolve) => {
+    outdate = resolve
+  })
+  const sites = await openSites(config, catalogue, log, outdate)
+  await loadJobs(catalogue, log)
+  // Containers may share a host's name and each call its process 1: what one of them holds no other one may take for its own.
+  const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
+  await Promise.all(sites.map((site) => site.startWorking(name)))
+  const tidying = new AbortController()
+  const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal, config.timings.retentionEverySeconds)
+  const exposition = createExposition(
+    sites.map((site) => site.metrics),
+    version,
+    config.role === 'api' ? async () => [] : jobNames(catalogue, log),
+  )
+  const app = await buildApp(
+    { sites, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
+    { role: config.role === 'worker' ? 'worker' : 'control' },
+  )
+  const closeAll = async () => {
+    tidying.abort()
+    await Promise.all(sites.map((site) => site.stopWorking()))
+    await app.close()
+    await tidied
+    await Promise.all(sites.map((site) => site.close()))
+  }
+  let closing: Promise<void> | undefined
+  const close = () => {
+    closing ??= closeAll()
+    return closing
+  }
+  try {
+    const url = await app.listen({ host: config.host, port: config.port })
+    return { url, outdated, close }
+  } catch (error) {
+    await close()
+    const taken = (error as { code?: string }).code === 'EADDRINUSE'
+    throw new Problem(
+      'unavailable',
+      `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is taken. Set PORT to another one.' : messageOf(error)}`,
+    )
+  }
+}
+
+/**
+ * All databases, or a Problem that names each one that cannot be used. A process that started without one of them would
+ * look like a whole service, and leave that one without workers.
+ */
+async function openSites(
+  config: Config,
+  catalogue: Catalogue,
+  log: Logger,
+  onOutdated: (problem: Problem) => void,
+): Promise<readonly OpenSite[]> {
+  const { databaseUrl, databases, controlSchema } = config
+  const targets = databaseUrl === null ? databases : [{ name: null, url: databaseUrl }]
+  const told = (reason: Error, url: string) =>
+    [messageOf(reason), mayNotCreate(reason.cause, url, controlSchema)].filter((words) => words !== null).join('. ')
+  const opened = await Promise.allSettled(
+    targets.map(({ name, url }) => openSite({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
+  )
+  const sites = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const faults = [
+    ...opened.flatMap((outcome, index) =>
+      outcome.status === 'rejected'
+        ? [`${targets[index]?.name}: ${told(outcome.reason, targets[index]?.url ?? '')}`]
+        : [],
+    ),
+    ...twins(sites, controlSchema),
+  ]
+  if (faults.length === 0) return sites
+  await Promise.all(sites.map((site) => site.close()))
+  const rights = `that Postgres runs, and that the role may create schemas in it, or owns ${controlSchema} and ${controlSchema}_queue.`
+  const [only] = opened
+  if (databaseUrl !== null && only?.status === 'rejected') {
+    // A control schema that is newer than this program is no matter of rights.
+    if (only.reason.cause === undefined) throw only.reason
+    throw new Problem(
+      'unavailable',
+      `The database cannot be used: ${messageOf(only.reason)}. ${mayNotCreate(only.reason.cause, databaseUrl, controlSchema) ?? `Check DATABASE_URL, ${rights}`}`,
+      {},
+      { cause: only.reason.cause },
+    )
+  }
+  throw new Problem(
+    'unavailable',
+    `Of ${targets.length} DATABASES these cannot be used, and evenkeel starts on all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
+  )
+}
+
+/** What to do where the role may not make its schemas; null where that is not the matter. */
+function mayNotCreate(cause: unknown, url: string, schema: string): string | null {
+  const refused =
+    (cause as { code?: string } | undefined)?.code === '42501' && messageOf(cause).includes('for database')
+  const grant = refused ? grantToCreate(url) : null
+  return grant && `${grant}; or create the schemas ${schema} and ${schema}_queue, owned by that role.`
+}
+
+/** Two names for one control schema: each run would be there twice. */
+function twins(sites: readonly OpenSite[], schema: string): string[] {
+  return sites.flatMap((site, index) =>
+    sites
+      .slice(0, index)
+      .filter((before) => before.instance === site.instance)
+      .map(
+        (before) =>
+          `${before.name} and ${site.name}: both have the control schema ${site.instance}. They are one database under two names, or one is a copy of the other; in the copy, DROP SCHEMA ${schema}, ${schema}_queue CASCADE.`,
+      ),
+  )
+}
+
+/**
+ * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
+ * hear what the database says.
+ */
+async function loadJobs(catalogue: Catalogue, log: Logger): Promise<void> {
+  try {
+    await catalogue.read()
+  } catch (error) {
+    log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
+  }
+}
+
+/** The jobs that there are at each look; none where the folder cannot be read, or not in time for a scrape. */
+function jobNames(catalogue: Catalogue, log: Logger): () => Promise<readonly string[]> {
+  const read = oneAtATime(() => catalogue.read())
+  return async () => {
+    try {
+      const { jobs } = await within(read(), jobsWithinMs)
+      return jobs.map(({ job }) => job.name)
+    } catch (error) {
+      log.debug({ err: error }, 'the jobs folder cannot be read, so new jobs are not counted yet')
+      return []
+    }
+  }
+}

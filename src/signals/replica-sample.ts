@@ -1,0 +1,71 @@
+import type { Reading, SignalName } from '../core/throttle/signal.ts'
+import type { Ask } from '../postgres/ask.ts'
+import { unknown } from './messages.ts'
+import { replicaBytes } from './replica-bytes.ts'
+import { replicaLag } from './replica-lag.ts'
+import { replicasMissing } from './replicas-missing.ts'
+import { countedBy, countNames, type ReplicaPolicy, readReplication, type Standby } from './replication.ts'
+import { Standbys } from './standbys.ts'
+
+export const replicaSignals = ['replica-lag', 'replica-bytes', 'replicas-missing'] as const satisfies SignalName[]
+
+/** Standbys known so far, and how new ones are remembered for all processes. */
+export interface KnownStandbys {
+  list(): Promise<ReadonlyMap<string, number>>
+  remember(seen: ReadonlyMap<string, number>): Promise<void>
+}
+
+/** What is read of the replicas in one statement. */
+export class ReplicaLook {
+  readonly #ask: Ask
+  readonly #policy: ReplicaPolicy
+  readonly #store: KnownStandbys
+  readonly #onError: (error: unknown) => void
+  readonly #standbys = new Standbys()
+  /** How many of which name have been seen; null until the first time it was asked for. */
+  #known: ReadonlyMap<string, number> | null = null
+
+  constructor(ask: Ask, policy: ReplicaPolicy, store: KnownStandbys, onError: (error: unknown) => void) {
+    this.#ask = ask
+    this.#policy = policy
+    this.#store = store
+    this.#onError = onError
+  }
+
+  /** Learns what other processes have seen, and what has been forgotten. What was known counts until it can be asked. */
+  async learn(): Promise<void> {
+    if (this.#policy.kind === 'auto') this.#known = await this.#store.list()
+  }
+
+  async read(): Promise<Reading[]> {
+    // Else a standby that died before this process began would not be missed at the first look.
+    if (this.#known === null) await this.learn()
+    const asked = performance.now()
+    const replication = await readReplication(this.#ask)
+    // The statement read it somewhere between the two.
+    const at = (asked + performance.now()) / 2
+    if (replication.unknown !== null) {
+      const cause = replication.unknown
+      return replicaSignals.map((signal) => unknown(signal, cause))
+    }
+    const counted = countedBy(this.#policy, replication.standbys)
+    if (this.#policy.kind === 'auto') this.#remember(counted)
+    this.#standbys.observe(at, replication.position, counted, this.#expected())
+    if (!this.#standbys.any) return []
+    return [replicaLag(this.#standbys), replicaBytes(this.#standbys), replicasMissing(this.#standbys)]
+  }
+
+  #expected(): ReadonlyMap<string, number> {
+    return this.#policy.kind === 'named' ? countNames(this.#policy.names) : (this.#known ?? new Map())
+  }
+
+  /** Nobody waits for it: what was not written down is not in the next list, and is then fresh again. */
+  #remember(standbys: readonly Standby[]): void {
+    const known = this.#known ?? new Map<string, number>()
+    const seen = countNames(standbys.map(({ name }) => name))
+    const fresh = [...seen].filter(([name, number]) => number > (known.get(name) ?? 0))
+    if (fresh.length === 0) return
+    this.#known = new Map([...known, ...fresh])
+    this.#store.remember(new Map(fresh)).catch(this.#onError)
+  }
+}

@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import { nextStep, type Step } from '../core/run/next-step.ts'
+import type { RunEvent, RunStatus } from '../core/run/status.ts'
+import { crewFor, rememberedPace } from '../core/throttle/controller.ts'
+import { optionsInForce } from '../core/throttle/hold.ts'
+import { isPaced } from '../core/throttle/limits.ts'
+import { rowRate } from '../core/throttle/row-rate.ts'
+import type { Control } from './control.ts'
+import { countLeftovers } from './leftovers.ts'
+import { countQuarantinedOf } from './quarantine.ts'
+import { sumRanges } from './range-totals.ts'
+import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
+import { rowWaits } from './row-rates.ts'
+import { listWorkableRuns, lockFreeRuns, lockRunBriefly, type Run } from './runs.ts'
+import { countStragglersOf } from './stragglers.ts'
+import { readPace, type SharedPace } from './throttle-state.ts'
+import { assignTickets, type Ticket } from './tickets.ts'
+import { moveRun } from './transitions.ts'
+
+/** A delay that is shorter is not worth a delayed ticket: its worker waits. Seconds. */
+const leastDelaySeconds = 1
+
+/** A change of status that was due by itself. */
+export interface Move {
+  readonly event: RunEvent
+  readonly status: RunStatus
+  readonly reason: string | null
+}
+
+export interface Advance {
+  readonly tickets: Ticket[]
+  readonly moves: readonly Move[]
+}
+
+/**
+ * Gives a run what it needs next: changes of status that are due by themselves, and tickets for ranges that nobody has.
+ * The caller puts the tickets on the queue after this has committed; one that gets lost there is found by the rescuer.
+ */
+export async function advanceRun(control: Control, id: string, actor: string): Promise<Advance> {
+  return control.transaction(async (tx) => {
+    let run = await lockRunBriefly(tx, id)
+    const moves: Move[] = []
+    while (run) {
+      const [step] = await nextSteps(tx, [run])
+      if (!step) break
+      if (step.kind === 'dispatch') return { tickets: await handOut(tx, [run], [step]), moves }
+      const event = await eventAfterPartitions(tx, run, step.event)
+      if (event === null) continue
+      const missing = event === 'succeed' ? await whatIsMissing(tx, run) : null
+      const due = missing === null ? { event, reason: step.reason } : { event: 'fail' as const, reason: missing }
+      run = await moveRun(tx, run, due.event, { actor, reason: due.reason })
+      moves.push({ event: due.event, status: run.status, reason: run.reason })
+    }
+    return { tickets: [], moves }
+  })
+}
+
+/** Which of the runs that may be worked on lack something: tickets, or a change of status. A look that locks nothing. */
+export async function listLackingRuns(control: Control): Promise<string[]> {
+  const runs = await listWorkableRuns(control)
+  const steps = await nextSteps(control, runs)
+  return runs.filter((_, index) => isSomething(steps[index])).map(({ id }) => id)
+}
+
+/**
+ * Gives several runs the tickets that they lack, in one transaction; those whose rows are locked are left out. Returns the tickets,
+ * and the runs that lack a change of status instead: `advanceRun` makes it.
+ */
+export async function dispatchRuns(
+  control: Control,
+  ids: readonly string[],
+): Promise<{ readonly tickets: Ticket[]; readonly due: readonly string[] }> {
+  return control.transaction(async (tx) => {
+    const runs = await lockFreeRuns(tx, ids)
+    const steps = await nextSteps(tx, runs)
+    const due = runs.filter((_, index) => steps[index]?.kind === 'event').map(({ id }) => id)
+    return { tickets: await handOut(tx, runs, steps), due }
+  })
+}
+
+function isSomething(step: Step | undefined): boolean {
+  return step?.kind === 'event' || (step?.kind === 'dispatch' && step.ordinals.length > 0)
+}
+
+/** What each of these runs needs next, in their order. */
+async function nextSteps(control: Control, runs: readonly Run[]): Promise<Step[]> {
+  if (runs.length === 0) return []
+  const ids = runs.map(({ id }) => id)
+  const shared = await readPace(control)
+  const ranges = await listRangeStates(control, ids)
+  const stragglers = await countStragglersOf(control, ids)
+  const leftovers = await countLeftovers(control, ids)
+  const quarantined = await countQuarantinedOf(control, ids)
+  return runs.map((run) =>
+    nextStep({
+      id: run.id,
+      status: run.status,
+      parallelism: workersFor(run, shared),
+      // A standstill holds from its first moment; the hold that says so to people is written a moment later.
+      held: run.hold !== null || shared.standstill !== null,
+      ranges: ranges.get(run.id) ?? [],
+      stragglers: stragglers.get(run.id) ?? 0,
+      leftovers: leftovers.get(run.id) ?? 0,
+      quarantined: quarantined.get(run.id) ?? 0,
+      succeedWithQuarantined: run.options.succeedWithQuarantined,
+      verifyRounds: run.verifyRounds,
+    }),
+  )
+}
+
+/** Writes the tickets that these steps ask for, each step of its run. */
+async function handOut(tx: Control, runs: readonly Run[], steps: readonly Step[]): Promise<Ticket[]> {
+  const waits = await rowWaits(tx, runs.flatMap(rateOf))
+  const tickets = runs.flatMap(({ id }, index) => {
+    const step = steps[index]
+    const wait = waits.get(id) ?? 0
+    // Until then a ticket would only be given back, for want of rows under the run's rate; a short wait is the worker's own.
+    const afterSeconds = wait > leastDelaySeconds ? wait : 0
+    return step?.kind === 'dispatch'
+      ? step.ordinals.map((ordinal) => ({ runId: id, ordinal, id: ticketId(id, ordinal), afterSeconds }))
+      : []
+  })
+  return assignTickets(tx, tickets)
+}
+
+/** The rate that the run's workers draw rows by. The residual check only reads: a rate is for what replicas and vacuum have to follow. */
+function rateOf({ id, status, options }: Run): Array<{ runId: string; rowsPerSecond: number }> {
+  if (options.maxRowsPerSecond === null || status === 'verifying') return []
+  return [{ runId: id, rowsPerSecond: rowRate(options.maxRowsPerSecond, options.parallelism).rowsPerSecond }]
+}
+
+/**
+ * What comes of an event that says that nothing is left to do, once partitions have been looked for that came, or came
+ * back, since the run was planned; null where they are just to be worked off first.
+ */
+async function eventAfterPartitions(tx: Control, run: Run, event: RunEvent): Promise<RunEvent | null> {
+  if (!run.target.partitioned || (event !== 'verify' && event !== 'succeed')) return event
+  const back = await reopenReturnedLeaves(tx, run.id, run.target)
+  // Without a predicate what came later is the application's own, as everywhere.
+  const come = run.hasPredicate ? await insertMissingLeaves(tx, run.id, run.target) : 0
+  if (back.length + come === 0) return event
+  return event === 'succeed' && (come > 0 || back.includes('keys')) ? 'leftover' : null
+}
+
+/**
+ * What has become of rows against where they were met. A job without a predicate leaves nothing in its rows to tell by: its proof
+ * is the count, and every row that windows have passed over must have been done, have gone, or be in quarantine. With a predicate
+ * windows pass over others too, and checks find rows; but no more can have been done than were met. Says what is wrong where that does not
+ * add up.
+ */
+async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<string | null> {
+  const totals = (await sumRanges(tx, [id])).get(id)
+  if (!totals) return null
+  const { rowsScanned, rowsFound, rowsDone, rowsGone, quarantined, discarded } = totals
+  const accounted = rowsDone + rowsGone + quarantined + discarded
+  if (hasPredicate ? accounted <= rowsScanned + rowsFound : accounted === rowsScanned) return null
+  const met = hasPredicate ? `, checks found ${rowsFound}` : ''
+  return `The count does not add up: windows passed over ${rowsScanned} rows${met}, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
+}
+
+/** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
+function workersFor({ options, overrides }: Run, { pace, age, now }: SharedPace): number {
+  if (!isPaced(optionsInForce(options, overrides, new Date(now * 1000)))) return options.parallelism
+  return Math.min(options.parallelism, crewFor(rememberedPace(pace, age)))
+}
+
+// A fresh id for every wake-up: a queue that remembers an id refuses it the second time.
+function ticketId(runId: string, ordinal: number): string {
+  return `${runId}.${ordinal}.${randomBytes(6).toString('hex')}`
+}

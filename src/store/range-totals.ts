@@ -1,0 +1,108 @@
+import { rateWindowSeconds } from '../core/run/progress.ts'
+import type { Stillness } from '../core/run/stall.ts'
+import type { Throttle } from '../core/throttle/reasons.ts'
+import type { PaceCause } from '../core/throttle/response.ts'
+import { leaseHolds, secondsFrom, wakesAt } from './clock.ts'
+import type { Control } from './control.ts'
+import { waitedMsSql } from './row-rates.ts'
+
+// One moment for all that is compared with it.
+const now = 'statement_timestamp()'
+
+/** The sums that progress is made of. */
+export interface RangeTotals extends Stillness {
+  readonly rowsScanned: number
+  readonly rowsScannedAgain: number
+  readonly rowsAgain: number
+  readonly openSlices: number
+  readonly rowsDone: number
+  readonly rowsGone: number
+  readonly rowsPassed: number
+  readonly recentRows: number
+  readonly rowsChecked: number
+  readonly recentChecked: number
+  /** By the checks, in all their rounds. */
+  readonly rowsFound: number
+  readonly workedSeconds: number
+  readonly sinceSeconds: number
+  /** By waits for rows and for the load; the time that it was held is not among it. */
+  readonly waitedSeconds: number
+  readonly stragglers: number
+  readonly quarantined: number
+  readonly discarded: number
+  /** What one of its ranges waits for after an error. */
+  readonly trouble: Throttle | null
+  readonly readOnly: boolean
+  /** Since when workers wait for rows under its rate; null where none has for a second. */
+  readonly rateSince: Date | null
+  readonly untakenSince: Date | null
+  readonly untakenSeconds: number
+  readonly othersAtWork: number
+  readonly paceCause: PaceCause | null
+  readonly paceSince: Date | null
+  /** The last step of the pace, where workers of the run have waited for the next one for seconds; null where they have not. */
+  readonly paceStuckSince: Date | null
+  /** By the database's clock. */
+  readonly readAt: Date
+}
+
+const recentSql = `recent_rows * exp(-greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at))::float8 / ${rateWindowSeconds})`
+/** A pace that no process has looked at for so long says nothing of now. Seconds. */
+const paceGoodForSeconds = 5
+
+/** The sums of several runs, by run. */
+export async function sumRanges({ db, s }: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
+  const { rows } = await db.query<RangeTotals & { runId: string }>(
+    `SELECT t.*, clock_timestamp() AS "readAt", ${now} - make_interval(secs => "stillSeconds") AS "stillSince",
+       extract(epoch FROM clock_timestamp() - "untakenSince")::float8 AS "untakenSeconds",
+       (n.worked_ms / 1000 + coalesce(greatest(0, extract(epoch FROM clock_timestamp() - n.working_since)), 0))::float8 AS "workedSeconds",
+       greatest(0, extract(epoch FROM clock_timestamp() - coalesce(n.working_since,
+         (SELECT max(e.at) FROM ${s}.events e WHERE e.run_id = n.id AND e.kind = 'verify'))))::float8 AS "sinceSeconds",
+       (t."loadMs" + coalesce(rate.waited, 0)) / 1000 AS "waitedSeconds", rate.since AS "rateSince",
+       (SELECT count(DISTINCT o.run_id)::int FROM ${s}.ranges o WHERE ${leaseHolds('o.lease_until')} AND o.run_id <> n.id
+         AND t."untakenSince" IS NOT NULL) AS "othersAtWork",
+       pace.cause AS "paceCause", pace.since AS "paceSince",
+       CASE WHEN t.leased AND n.working_since < clock_timestamp() - make_interval(secs => ${paceGoodForSeconds}) THEN stuck.since END AS "paceStuckSince",
+       pg_catalog.current_setting('transaction_read_only') = 'on' AS "readOnly"
+     FROM (SELECT run_id AS "runId",
+         coalesce(sum(rows_scanned) FILTER (WHERE kind = 'keys'), 0)::float8 AS "rowsScanned",
+         coalesce(sum(rows_scanned) FILTER (WHERE rows_again IS NOT NULL), 0)::float8 AS "rowsScannedAgain",
+         coalesce(sum(rows_again), 0)::float8 AS "rowsAgain",
+         count(*) FILTER (WHERE kind = 'keys' AND NOT done)::int AS "openSlices",
+         coalesce(sum(rows_done) FILTER (WHERE kind IN ('keys', 'stragglers')), 0)::float8 AS "rowsDone",
+         coalesce(sum(rows_left) FILTER (WHERE kind IN ('residual', 'pages')), 0)::float8 AS "rowsFound",
+         sum(rows_gone)::float8 AS "rowsGone",
+         coalesce(sum(CASE kind WHEN 'keys' THEN rows_scanned WHEN 'stragglers' THEN rows_done + rows_gone END), 0)::float8 AS "rowsPassed",
+         coalesce(sum(${recentSql}) FILTER (WHERE kind IN ('keys', 'stragglers')), 0)::float8 AS "recentRows",
+         coalesce(sum(rows_scanned) FILTER (WHERE kind = 'residual'), 0)::float8 AS "rowsChecked",
+         coalesce(sum(${recentSql}) FILTER (WHERE kind = 'residual'), 0)::float8 AS "recentChecked",
+         sum(throttled_ms)::float8 AS "loadMs",
+         coalesce(bool_or(${leaseHolds('lease_until')}), false) AS leased,
+         coalesce(max(checkpointed_at) FILTER (WHERE checkpointed_at <= ${now}), max(checkpointed_at)) AS "lastCheckpointAt",
+         -- From the nearest sign, before or behind: a clock that has gone back leaves some ahead. That a range was taken from a
+         -- worker is no sign of life: it may happen again and again.
+         least(min(${secondsFrom('checkpointed_at', now)}),
+           min(extract(epoch FROM ${now} - ${wakesAt('r', now)})) FILTER (WHERE NOT done OR ${leaseHolds('lease_until')}),
+           (SELECT ${secondsFrom("(n.hold->>'seenAt')::timestamptz", now)} FROM ${s}.runs n WHERE n.id = r.run_id),
+           (SELECT ${secondsFrom('max(e.at)', now)} FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued' AND e.at <= ${now}),
+           (SELECT ${secondsFrom('min(e.at)', now)} FROM ${s}.events e WHERE e.run_id = r.run_id AND e.kind <> 'rescued' AND e.at > ${now})
+         )::float8 AS "stillSeconds",
+         (array_agg(throttle ORDER BY throttle->>'since') FILTER (WHERE throttle IS NOT NULL AND NOT done))[1] AS trouble,
+         CASE WHEN bool_or(${leaseHolds('lease_until')}) THEN NULL
+           ELSE min(greatest(ticketed_at, ${wakesAt('r')})) FILTER (WHERE ticket IS NOT NULL) END AS "untakenSince",
+         (SELECT count(*)::int FROM ${s}.stragglers x WHERE x.run_id = r.run_id) AS stragglers,
+         (SELECT count(*)::int FROM ${s}.quarantine q WHERE q.run_id = r.run_id AND q.discarded_at IS NULL) AS quarantined,
+         (SELECT count(*)::int FROM ${s}.quarantine q WHERE q.run_id = r.run_id AND q.discarded_at IS NOT NULL) AS discarded
+       FROM ${s}.ranges r WHERE run_id = ANY($1) GROUP BY run_id) AS t
+     JOIN ${s}.runs n ON n.id = t."runId"
+     LEFT JOIN LATERAL (SELECT ${waitedMsSql} AS waited,
+         CASE WHEN waiting_until > clock_timestamp() - make_interval(secs => 1) THEN waiting_since END AS since
+       FROM ${s}.rates WHERE run_id = n.id) AS rate ON true
+     LEFT JOIN LATERAL (SELECT nullif(state->'cause', 'null') AS cause,
+         coalesce(to_timestamp((state->>'causeSince')::float8), stepped_at) AS since
+       FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} < ${paceGoodForSeconds}) AS pace ON true
+     LEFT JOIN LATERAL (SELECT stepped_at AS since FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} >= ${paceGoodForSeconds}) AS stuck ON true`,
+    [runIds],
+  )
+  return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))
+}

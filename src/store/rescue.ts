@@ -1,0 +1,52 @@
+import type { Cursor } from '../core/range/key.ts'
+import type { Control } from './control.ts'
+import { insertEvent } from './events.ts'
+import { closeRange, type Lease, takeExpiredLeases } from './leases.ts'
+import { splitRange } from './ranges.ts'
+import { lockRunBriefly } from './runs.ts'
+
+/**
+ * Gives away what is left of a leased range behind the first of these keys. False when the lease is not what it was, or another
+ * session keeps its row.
+ */
+export async function splitLease(
+  control: Control,
+  lease: Parameters<typeof splitRange>[1],
+  keys: readonly Cursor[],
+  batchSize: number,
+): Promise<boolean> {
+  try {
+    return await control.transaction(async (tx) => {
+      // The run before its ranges, as everywhere.
+      await lockRunBriefly(tx, lease.runId)
+      return splitRange(tx, lease, keys, batchSize)
+    })
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03') throw error
+    return false
+  }
+}
+
+/** Ends a leased range whose partition was dropped or detached: what is not in the table is not the run's to change. */
+export async function closeGoneRange(control: Control, lease: Lease, actor: string): Promise<void> {
+  await control.transaction(async (tx) => {
+    if (!(await closeRange(tx, lease))) return
+    await insertEvent(tx, {
+      runId: lease.runId,
+      actor,
+      kind: 'partition-gone',
+      detail: { range: lease.ordinal, partition: lease.leaf },
+    })
+  })
+}
+
+/** Takes ranges from workers that have gone quiet, each with its event; returns how many. */
+export async function rescueRanges(control: Control, actor: string): Promise<number> {
+  return control.transaction(async (tx) => {
+    const lost = await takeExpiredLeases(tx)
+    for (const { runId, ordinal, owner } of lost) {
+      await insertEvent(tx, { runId, actor, kind: 'rescued', detail: { range: ordinal, lostBy: owner } })
+    }
+    return lost.length
+  })
+}

@@ -1,0 +1,77 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { messageOf, Problem } from '../../core/errors.ts'
+import type { Control } from '../control.ts'
+import { takeAllLeases } from '../leases.ts'
+import { lockVersion, newerSchema, readVersion } from './version.ts'
+
+const folder = new URL('./', import.meta.url)
+/** Each waits for a lock as long as `lock_timeout` lets it. */
+const mostAttempts = 6
+
+interface Migration {
+  readonly version: number
+  readonly file: string
+}
+
+/**
+ * Brings the control schema up to date, forward only, all in one transaction and under a lock: several processes may
+ * start at once, and one that dies in the middle leaves nothing behind. Returns the version that this program knows.
+ * Throws a Problem when the schema is newer, or when others do not let go of its tables.
+ */
+export async function migrate(control: Control): Promise<number> {
+  const migrations = await listMigrations()
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await control.transaction((tx) => applyMissing(tx, migrations))
+      return newest(migrations)
+    } catch (error) {
+      // Workers of the release before are at work meanwhile, and lock what they need in an order of their own.
+      if (!isHeldUp(error)) throw error
+      if (attempt < mostAttempts) continue
+      throw new Problem(
+        'unavailable',
+        `Schema ${control.schema} cannot be brought up to date: other sessions hold locks on its tables, in ${mostAttempts} attempts (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
+      )
+    }
+  }
+}
+
+async function applyMissing(tx: Control, migrations: readonly Migration[]): Promise<void> {
+  const { db, s, schema } = tx
+  await db.query("SELECT pg_advisory_xact_lock(hashtextextended('evenkeel:' || $1, 0))", [schema])
+  // CREATE SCHEMA IF NOT EXISTS asks for the right to create even where the schema is there already.
+  const found = await db.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema])
+  if (found.rowCount === 0) await db.query(`CREATE SCHEMA ${s}`)
+  const ledger = await db.query("SELECT to_regclass($1 || '.schema_version') AS table", [s])
+  if (ledger.rows[0]?.table === null) {
+    await db.query(
+      `CREATE TABLE ${s}.schema_version (version int PRIMARY KEY, file text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
+    )
+  }
+  const current = await readVersion(tx)
+  if (current > newest(migrations)) throw newerSchema(schema, current, newest(migrations))
+  const missing = migrations.filter(({ version }) => version > current)
+  if (missing.length === 0) return
+  await lockVersion(tx)
+  for (const { version, file } of missing) {
+    await db.query(`SET LOCAL search_path = ${s}`)
+    await db.query(await readFile(new URL(file, folder), 'utf8'))
+    await db.query('INSERT INTO schema_version (version, file) VALUES ($1, $2)', [version, file])
+  }
+  // Slices of the release before end here: their statements know nothing of what has just been made.
+  await takeAllLeases(tx)
+}
+
+/** Lock timeout, deadlock. */
+function isHeldUp(error: unknown): boolean {
+  return ['55P03', '40P01'].includes((error as { code?: string }).code ?? '')
+}
+
+function newest(migrations: readonly Migration[]): number {
+  return migrations.at(-1)?.version ?? 0
+}
+
+async function listMigrations(): Promise<Migration[]> {
+  const files = (await readdir(folder)).filter((file) => /^\d{3}_\w+\.sql$/.test(file)).sort()
+  return files.map((file) => ({ version: Number(file.slice(0, 3)), file }))
+}

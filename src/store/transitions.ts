@@ -1,0 +1,311 @@
+import { Problem } from '../core/errors.ts'
+import { mergeOptions, type PartialRunOptions } from '../core/job/options.ts'
+import { type KeyRange, pageRanges } from '../core/range/range.ts'
+import type { Pause } from '../core/run/pause.ts'
+import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run/status.ts'
+import { storable } from '../core/sql/text.ts'
+import { type Control, limitLockWait, waitForStandbys } from './control.ts'
+import { type Cause, insertEvent, tellEvent } from './events.ts'
+import { forgetLeftovers, sendLeftoversBack } from './leftovers.ts'
+import { deletePauses } from './pauses.ts'
+import { addPause, isPaused, liftOwnPauses, pauseFor } from './pausing.ts'
+import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
+import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
+import { insertRate, settleRates } from './row-rates.ts'
+import {
+  findLiveRun,
+  findRun,
+  findRunByIdempotencyKey,
+  findSucceeded,
+  forgetVerifyRounds,
+  insertRun,
+  lockRun,
+  type NewRun,
+  type Run,
+  updateFingerprint,
+  updateOptions,
+  updateStatus,
+} from './runs.ts'
+import { refuseLocked } from './standby-wait.ts'
+import { wakeStragglers } from './stragglers.ts'
+
+/**
+ * Accepts a run: the run, its ranges and the first event, which keeps what was `told` of it beforehand; or nothing of them. To be called in a transaction. A second live
+ * run, and a repeated key, violate a unique index (23505): once that is rolled back, `findRepeated` and `explainConflict`
+ * tell which.
+ */
+export async function createRun(
+  tx: Control,
+  run: NewRun,
+  ranges: readonly KeyRange[],
+  residual: readonly KeyRange[],
+  told: Readonly<Record<string, unknown>> = {},
+): Promise<Run> {
+  await waitForStandbys(tx)
+  const inserted = await insertRun(tx, run)
+  await insertRate(tx, inserted.id)
+  const { hasPredicate, target } = run
+  await insertRanges(tx, inserted.id, ranges, residual, hasPredicate || target.byLocale ? pageRanges(residual) : [])
+  await insertEvent(tx, {
+    runId: inserted.id,
+    actor: run.createdBy,
+    kind: 'created',
+    detail: { params: run.params, options: run.options, ranges: ranges.length, ...told },
+  })
+  return inserted
+}
+
+/** Pauses a run that was just created, in the same transaction, for these reasons: no worker has heard of it yet. */
+export async function pauseNewRun(tx: Control, run: Run, pauses: readonly Pause[]): Promise<void> {
+  let paused = run
+  for (const { kind, by, reason } of pauses) {
+    const cause = { actor: by, reason, pause: kind }
+    paused = isPaused(paused.status) ? await addPause(tx, paused, cause) : await moveRun(tx, paused, 'pause', cause)
+  }
+  if (paused.status === 'pausing') await moveRun(tx, paused, 'settle', { actor: run.createdBy })
+}
+
+/**
+ * A job without a predicate leaves nothing in its rows to tell by, so a second run does each of them once more. Throws a Problem
+ * (`conflict`) where one with the same parameters has succeeded. The run is in the same transaction, and the index of live runs
+ * keeps any other from succeeding meanwhile.
+ */
+export async function refuseAgain(tx: Control, run: Run): Promise<void> {
+  const before = run.hasPredicate ? null : await findSucceeded(tx, run.job, run.paramsHash)
+  if (!before) return
+  throw new Problem(
+    'conflict',
+    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters: another run would do each of them once more. Send {"again": true} if that is meant.`,
+    { run: before, status: 'succeeded' },
+  )
+}
+
+/** What it means that a unique index was violated (23505) where there is a live run of the same; any other error is itself. */
+export async function explainConflict(
+  control: Control,
+  run: Pick<Run, 'job' | 'paramsHash'>,
+  error: unknown,
+): Promise<unknown> {
+  const live =
+    (error as { code?: string }).code === '23505' ? await findLiveRun(control, run.job, run.paramsHash) : null
+  return live ? alreadyLive(live) : error
+}
+
+/** The run that an Idempotency-Key was used for before. Throws a Problem when it was another request. */
+export async function findRepeated(control: Control, key: string, requestHash: string): Promise<Run | null> {
+  const run = await findRunByIdempotencyKey(control, key)
+  if (run && run.requestHash !== requestHash) {
+    throw new Problem(
+      'invalid',
+      `Idempotency-Key ${JSON.stringify(key)} was used for another request (run ${run.id}). Use a new key for a new request.`,
+      { run: run.id },
+    )
+  }
+  return run
+}
+
+function alreadyLive(live: Run): Problem {
+  return new Problem(
+    'conflict',
+    `Job ${live.job} already has a live run with these parameters: ${live.id} is ${live.status}. Wait for it, or cancel it first.`,
+    { run: live.id, status: live.status },
+  )
+}
+
+/**
+ * Moves a run along one arrow of the transition table, with its event, and commits.
+ * Throws a Problem when there is no such run (`not-found`) or no such arrow (`conflict`).
+ */
+export async function changeStatus(control: Control, id: string, event: RunEvent, cause: Cause): Promise<Run> {
+  return control.transaction(async (tx) => {
+    const run = await lockRun(tx, id)
+    if (!run) throw noSuchRun(id)
+    return moveRun(tx, run, event, cause)
+  })
+}
+
+/**
+ * Pauses or cancels a run, waiting at most `waitSeconds` for its row. A run that is paused already takes one more reason. Throws
+ * a Problem (`unavailable`) where another session keeps the row.
+ */
+export async function stopRun(
+  control: Control,
+  id: string,
+  event: 'pause' | 'cancel',
+  cause: Cause,
+  waitSeconds: number,
+): Promise<Run> {
+  try {
+    return await control.transaction(async (tx) => {
+      await limitLockWait(tx, waitSeconds)
+      const run = await lockRun(tx, id)
+      if (!run) throw noSuchRun(id)
+      if (event === 'pause' && isPaused(run.status)) return addPause(tx, run, cause)
+      return moveRun(tx, run, event, cause)
+    })
+  } catch (error) {
+    throw await refuseLocked(control, `Run ${id} could not be told to ${event}`, waitSeconds, error)
+  }
+}
+
+/** The same inside a transaction that holds the run's row. */
+export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
+  const stays = event === 'resume' ? await liftOwnPauses(tx, run, cause) : null
+  if (stays) return stays
+  const status = nextStatus(run.id, run.status, event)
+  if (event === 'pause') await pauseFor(tx, run, cause)
+  if (event === 'cancel' || event === 'fail') await deletePauses(tx, run.id)
+  // Who reads this may drop a column: it must not be taken back by a failover.
+  if (event === 'succeed') await waitForStandbys(tx)
+  // A run that has stopped must have nothing in flight by the time anybody can read so; nor, once it has ended, a lease that
+  // could not be given back, for nobody looks for such any more.
+  // Nor may a run that is resumed before it had settled go on under the leases of before.
+  if (isEnded(status) || event === 'settle' || (event === 'resume' && run.status === 'pausing')) {
+    await fenceRanges(tx, [run.id])
+    await settleRates(tx, [run.id])
+  }
+  if (event === 'resume' || event === 'retry') await wakeStragglers(tx, [run.id])
+  // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
+  if (event === 'verify') {
+    await reopenResidual(tx, run.id)
+    await forgetLeftovers(tx, run.id)
+  }
+  if (event === 'leftover') await sendLeftoversBack(tx, run.id)
+  await refuseSecondLiveRun(tx, run, event)
+  const moved = await updateStatus(tx, run.id, {
+    status,
+    // Settling ends what was begun with a reason: why it was paused stays readable.
+    reason: event === 'settle' ? run.reason : cause.reason ? storable(cause.reason) : null,
+    ended: isEnded(status),
+    verifyRounds: event === 'leftover' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
+  })
+  await tellEvent(tx, run, event, status, cause)
+  return moved
+}
+
+/** A failed run gives way to a new one; once there is one, it may not come back beside it. */
+async function refuseSecondLiveRun(tx: Control, run: Run, event: RunEvent): Promise<void> {
+  if (event !== 'retry') return
+  const live = await findLiveRun(tx, run.job, run.paramsHash)
+  if (live) throw alreadyLive(live)
+}
+
+/**
+ * Ends a pause or a cancellation that has been asked for: waits for the batches in flight, at most `waitSeconds`, and
+ * raises the epochs. Returns the run as it stands then: still `pausing` or `cancelling` when a batch took longer.
+ */
+export async function settleRun(control: Control, id: string, waitSeconds: number, actor: string): Promise<Run> {
+  try {
+    return await control.transaction(async (tx) => {
+      await limitLockWait(tx, waitSeconds)
+      const run = await lockRun(tx, id)
+      if (!run) throw noSuchRun(id)
+      if (run.status !== 'pausing' && run.status !== 'cancelling') return run
+      return moveRun(tx, run, 'settle', { actor })
+    })
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03') throw error
+    return (await findRun(control, id)) as Run
+  }
+}
+
+/**
+ * Says that the job as it is now is what the run shall do, and resumes or retries it, in one step. To be called in a
+ * transaction; a new run that somebody starts at the same time violates a unique index: see `explainConflict`.
+ */
+export async function restartRun(
+  tx: Control,
+  id: string,
+  event: 'resume' | 'retry',
+  cause: Cause,
+  acceptFingerprint: string | null,
+): Promise<Run> {
+  const run = await lockRun(tx, id)
+  if (!run) throw noSuchRun(id)
+  if (acceptFingerprint !== null && acceptFingerprint !== run.fingerprint) {
+    await updateFingerprint(tx, id, acceptFingerprint)
+    await insertEvent(tx, {
+      runId: id,
+      actor: cause.actor,
+      kind: 'job-change-accepted',
+      detail: { from: run.fingerprint, to: acceptFingerprint },
+    })
+  }
+  return moveRun(tx, run, event, cause)
+}
+
+/**
+ * Has rows in quarantine tried once more, of these ids or all; a run that has failed goes on with them. Returns how many. To
+ * be called in a transaction, as `restartRun`.
+ */
+export async function retryQuarantined(
+  tx: Control,
+  id: string,
+  ids: readonly string[] | null,
+  cause: Cause,
+  acceptFingerprint: string | null,
+): Promise<number> {
+  const run = await lockRun(tx, id)
+  if (!run) throw noSuchRun(id)
+  if (isOver(run.status)) {
+    throw new Problem(
+      'conflict',
+      `Run ${id} is ${run.status}: nothing of it is tried any more. Start a new run, which does the rows that are not done.`,
+      { from: run.status },
+    )
+  }
+  const rows = await releaseQuarantined(tx, id, ids)
+  if (rows === 0) return rows
+  await insertEvent(tx, { runId: id, actor: cause.actor, kind: 'quarantine-retried', detail: { rows, ids } })
+  await forgetVerifyRounds(tx, id)
+  if (run.status === 'failed') await restartRun(tx, id, 'retry', cause, acceptFingerprint)
+  return rows
+}
+
+/** Gives rows in quarantine up, of these ids or all, so that they no longer keep the run from succeeding. Returns how many. */
+export async function discardFromQuarantine(
+  tx: Control,
+  id: string,
+  ids: readonly string[] | null,
+  actor: string,
+  reason: string,
+): Promise<number> {
+  if (!(await lockRun(tx, id))) throw noSuchRun(id)
+  const rows = await discardQuarantined(tx, id, ids, actor, reason)
+  if (rows > 0) await insertEvent(tx, { runId: id, actor, kind: 'quarantine-discarded', detail: { rows, ids, reason } })
+  return rows
+}
+
+/** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */
+export async function changeOptions(
+  control: Control,
+  id: string,
+  patch: PartialRunOptions,
+  ifVersion: number | null,
+  actor: string,
+): Promise<Run> {
+  return control.transaction(async (tx) => {
+    const run = await lockRun(tx, id)
+    if (!run) throw noSuchRun(id)
+    if (ifVersion !== null && ifVersion !== run.version) throw staleVersion(id, run.version, ifVersion)
+    if (isEnded(run.status) && run.status !== 'failed') {
+      throw new Problem('conflict', `Run ${id} is ${run.status}: its options no longer matter.`, { from: run.status })
+    }
+    const options = mergeOptions(run.options, patch)
+    const changed = await updateOptions(tx, id, options)
+    await wakeRanges(tx, id)
+    await settleRates(tx, [id])
+    await insertEvent(tx, { runId: id, actor, kind: 'options', detail: { from: run.options, to: options } })
+    return changed
+  })
+}
+
+export function staleVersion(id: string, version: number, ifVersion: number): Problem {
+  return new Problem('stale', `Run ${id} is at version ${version}, not ${ifVersion}: read it again, then decide.`, {
+    version,
+  })
+}
+
+export function noSuchRun(id: string): Problem {
+  return new Problem('not-found', `There is no run ${JSON.stringify(id)}. GET /runs lists them.`)
+}

@@ -1,0 +1,361 @@
+import type { PoolClient } from 'pg'
+import { backoffSeconds, windowBackoff } from '../core/backoff.ts'
+import { Problem } from '../core/errors.ts'
+import { answerTo, endsItsSession, type Fault, faultOf, isOverdue } from '../core/fault.ts'
+import type { ResolvedJob } from '../core/job/job.ts'
+import type { RunOptions } from '../core/job/options.ts'
+import type { Cursor } from '../core/range/key.ts'
+import { isCheck } from '../core/range/range.ts'
+import { endlessReason } from '../core/run/endless.ts'
+import { BatchSizer, targetOf } from '../core/throttle/batch-sizer.ts'
+import { type BatchInput, type BatchResult, longestBatch, runBatch, stillMatch } from '../engine/batch/batch.ts'
+import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
+import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
+import { findRun, type Run } from '../store/runs.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { waitSeconds } from '../util/sleep.ts'
+import type { WorkerDeps } from './deps.ts'
+import type { Brake } from './limiter.ts'
+import { LockWatch } from './lock-watch.ts'
+import { RangeSplitter } from './range-splitter.ts'
+import { Isolation, NoRowPasses } from './row-isolator.ts'
+import { Sweep } from './sweep.ts'
+
+const triesOnOneWindow = 5
+/** So many in a row with nothing but such tries, before a row is taken to fail by itself. */
+const leasesForOneRow = 3
+
+/** How often batches of a slice ended in a fault, by its kind. */
+export type Faults = Partial<Record<Fault, number>>
+
+/** How a window ended: committed; its one row set aside or left; narrower ones to come; or not begun, for now or under this lease. */
+type Outcome =
+  | { readonly kind: 'committed' | 'set-aside' | 'left'; readonly result: BatchResult }
+  | { readonly kind: 'later'; readonly seconds: number }
+  | { readonly kind: 'narrowed' }
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'fenced' }
+
+/** The batches that one lease is worth. */
+export class SliceLoop {
+  readonly #deps: WorkerDeps
+  readonly #lease: Lease
+  readonly #client: PoolClient
+  readonly #log: Logger
+  readonly #statements: UpdateStatements
+  readonly #sizer: BatchSizer
+  readonly #endsAt: number
+  #run: Run
+  #cursor: Cursor | null
+  #upper: Cursor | null
+  readonly #brake: Brake
+  readonly #splitter: RangeSplitter
+  readonly #isolation: Isolation
+  readonly #watch: LockWatch
+  readonly #faults: Faults
+  readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0, quarantined: 0 }
+  readonly #sweep: Sweep
+  #hasCommitted = false
+  #leaseAt = performance.now()
+
+  constructor(
+    deps: WorkerDeps,
+    run: Run,
+    job: ResolvedJob,
+    lease: Lease,
+    client: PoolClient,
+    brake: Brake,
+    log: Logger,
+    faults: Faults,
+  ) {
+    this.#deps = deps
+    this.#endsAt = performance.now() + deps.timings.sliceSeconds * 1000
+    this.#run = run
+    this.#lease = lease
+    this.#client = client
+    this.#log = log
+    this.#faults = faults
+    this.#cursor = lease.cursor
+    this.#upper = lease.upper
+    this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
+    this.#splitter = new RangeSplitter(deps, run, lease, client, log)
+    this.#brake = brake
+    this.#watch = new LockWatch(deps.control, client, log)
+    this.#isolation = new Isolation(deps.control, lease, client, this.#watch)
+    this.#sweep = new Sweep(deps.control, this.#watch)
+    this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined, lease.turnedAway)
+  }
+
+  /** Rows for the next window, and whether they are so few because larger ones did not pass. */
+  get size(): { readonly batchSize: number; readonly turnedAway: boolean } {
+    const batchSize = this.#isolation.limit(this.#sizer.next(this.#run.options))
+    return { batchSize, turnedAway: this.#sizer.turnedAway || this.#isolation.narrowed }
+  }
+
+  /** Whether a batch under this lease is known to have committed that did more than leave a row for later. */
+  get hasCommitted(): boolean {
+    return this.#hasCommitted
+  }
+
+  /** Whether a row was changed under this lease. */
+  get hasPassed(): boolean {
+    return this.#sums.done > 0
+  }
+
+  /** Whether an error has ended its session. */
+  get sessionEnded(): boolean {
+    return this.#isolation.sessionEnded
+  }
+
+  /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
+  async work(stop: AbortSignal): Promise<Release> {
+    try {
+      const wakeAfterSeconds = await this.#batches(stop)
+      return { wakeAfterSeconds, attempts: 0, throttledMs: 0, throttle: null, ...this.size }
+    } finally {
+      await this.#brake.giveBack()
+      if (this.#sums.batches > 0)
+        this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
+    }
+  }
+
+  /** Whether its slot has to rest before the range goes to the next worker. */
+  get owes(): boolean {
+    return this.#brake.owes(this.#run)
+  }
+
+  /**
+   * Rests for what the statements under this lease have cost, and keeps the lease for so long: as long as it does, the run has
+   * no worker more than it may. Returns early where the run is not to be worked on, or the lease is lost.
+   */
+  async settle(stop: AbortSignal): Promise<void> {
+    for (;;) {
+      const paid = await this.#brake.pay(this.#run, () => this.#keepLease(), stop)
+      if (paid !== 'interrupted' || stop.aborted || this.#deps.pace.holdOf(this.#run)) return
+      await this.#readAgain()
+    }
+  }
+
+  /** Returns after how many seconds the range wants to be woken again. */
+  async #batches(stop: AbortSignal): Promise<number> {
+    // A streak is followed a little longer: one that is begun anew in each slice comes to no verdict.
+    const streakEndsAt = this.#endsAt + this.#deps.timings.sliceSeconds * 1000
+    while (!stop.aborted && performance.now() < (this.#isolation.inStreak ? streakEndsAt : this.#endsAt)) {
+      const hold = this.#deps.pace.holdOf(this.#run)
+      if (hold) {
+        await this.#deps.pace.hold(this.#run, hold)
+        break
+      }
+      await this.#deps.observe?.('batch')
+      const { options } = this.#run
+      const outcome = await this.#batch(options, stop)
+      if (outcome.kind === 'later') return outcome.seconds
+      if (outcome.kind === 'narrowed') continue
+      if (outcome.kind === 'interrupted') {
+        if (await this.#isTooMany()) break
+        continue
+      }
+      if (outcome.kind === 'fenced') {
+        this.#deps.metrics.leasesLost.inc({ job_name: this.#run.job })
+        this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
+        break
+      }
+      const { result } = outcome
+      await this.#learn(result, options, outcome.kind)
+      if (result.ended || (result.version !== this.#run.version && (await this.#isTooMany()))) break
+      if (this.#isolation.sessionEnded) break
+      if (this.#isolation.blockedBy) throw new NoRowPasses(this.#isolation.blockedBy, this.#watch.wait?.words ?? null)
+      if (this.#lease.kind === 'stragglers') {
+        const wait = await this.#sweepOn(result, stop)
+        if (wait !== 'go on') return wait
+      }
+      await this.#giveAway()
+    }
+    return 0
+  }
+
+  /** One batch; turned away, the same window again with half the rows; failing on its data, narrowed down to the row. */
+  async #batch(options: RunOptions, stop: AbortSignal): Promise<Outcome> {
+    for (let attempt = 1; ; attempt += 1) {
+      const leave = await this.#brake.wait(this.#run, this.#sizer.next(options), () => this.#keepLease(), stop)
+      if (leave.kind === 'lost') return { kind: 'fenced' }
+      if (leave.kind !== 'window') return leave
+      const wanted = leave.rows
+      const limit = this.#isolation.limit(wanted)
+      const began = performance.now()
+      const input = this.#input(limit)
+      const committed = (result: BatchResult): BatchResult => {
+        this.#leaseAt = performance.now()
+        this.#brake.counted()
+        return result
+      }
+      try {
+        const work = () => runBatch(this.#client, this.#statement(limit), input)
+        const result = await this.#isolation.run(this.#run.target, input, wanted, work)
+        this.#brake.charge(result?.scanned ?? 0, result?.seconds ?? 0)
+        if (!result) return { kind: 'fenced' }
+        return { kind: 'committed', result: committed(result) }
+      } catch (error) {
+        // It has cost the database as much as one that commits.
+        this.#brake.charge(limit, (performance.now() - began) / 1000)
+        const answer = answerTo(error)
+        if (isOverdue(error)) await this.#watch.endSession()
+        if (
+          answer === 'bisect' ||
+          answer === 'leave' ||
+          (answer === 'halve' && this.#isHopeless(error, limit, attempt))
+        ) {
+          this.#count(error)
+          const isolated = await this.#isolation.failed(error, input, this.#run)
+          if (isolated.kind === 'fenced') return isolated
+          if (isolated.kind !== 'narrowed') return { kind: isolated.kind, result: committed(isolated.result) }
+          return (await this.#keepLease()) ? { kind: 'narrowed' } : { kind: 'fenced' }
+        }
+        if (answer === 'halve') this.#sizer.shrink()
+        if (answer !== 'halve' || endsItsSession(error) || attempt >= triesOnOneWindow || stop.aborted) throw error
+        this.#count(error)
+        this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
+        const seconds = backoffSeconds(windowBackoff, attempt - 1, Math.random())
+        await waitSeconds(seconds, stop)
+        this.#brake.idled(this.#run, seconds)
+        if (!(await this.#keepLease())) return { kind: 'fenced' }
+      }
+    }
+  }
+
+  /**
+   * One row that was turned away in every try of several leases in a row: it fails by itself, if not by its data, and all
+   * behind it would wait for it for ever. Where it is Postgres that is slow, the row cannot be passed over either.
+   */
+  #isHopeless(error: unknown, limit: number, attempt: number): boolean {
+    const givenUp = attempt >= triesOnOneWindow || endsItsSession(error)
+    return limit === 1 && givenUp && this.#lease.attempts >= leasesForOneRow - 1
+  }
+
+  /** A batch that failed has renewed nothing; and whoever gets the range next must not begin with as many rows again. */
+  async #keepLease(): Promise<boolean> {
+    const { leaseSeconds, maxQuietSeconds } = this.#deps.timings
+    if (performance.now() - this.#leaseAt < maxQuietSeconds * 1000) return true
+    this.#leaseAt = performance.now()
+    return renewLease(this.#deps.control, this.#lease, leaseSeconds, this.size)
+  }
+
+  #input(limit: number): BatchInput {
+    return {
+      runId: this.#lease.runId,
+      ordinal: this.#lease.ordinal,
+      epoch: this.#lease.epoch,
+      cursor: this.#cursor,
+      upper: this.#upper,
+      limit,
+      leaseSeconds: this.#deps.timings.leaseSeconds,
+      throttledMs: this.#brake.throttledMs,
+      withinSeconds: longestBatch.driver * this.#deps.timings.statementSeconds,
+    }
+  }
+
+  #count(error: unknown): void {
+    const fault = faultOf(error)
+    this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
+    this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
+  }
+
+  #statement(limit: number): BatchStatement {
+    const bounds = { cursor: this.#cursor !== null, upper: this.#upper !== null }
+    switch (this.#lease.kind) {
+      case 'keys':
+        return this.#statements.window(bounds)
+      case 'stragglers':
+        return this.#statements.stragglers(this.#sweep.wide && limit > 1 && !this.#isolation.narrowed)
+      case 'residual':
+        return this.#statements.residual(bounds)
+      case 'pages':
+        return this.#statements.pages()
+    }
+  }
+
+  async #learn(result: BatchResult, options: RunOptions, kind: 'committed' | 'set-aside' | 'left'): Promise<void> {
+    const { metrics } = this.#deps
+    const { job } = this.#run
+    this.#cursor = result.cursor
+    this.#sums.batches += 1
+    for (const count of ['scanned', 'done', 'left'] as const) this.#sums[count] += result[count]
+    if (kind === 'left') {
+      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? 1 : 0)
+      this.#log.debug({ cursor: this.#cursor }, 'row left for later')
+      return
+    }
+    this.#hasCommitted = true
+    if (kind === 'set-aside') {
+      this.#sums.quarantined += 1
+      metrics.rows.inc({ job_name: job, outcome: 'quarantined' })
+      this.#log.debug({ cursor: this.#cursor }, 'row set aside')
+      return
+    }
+    if (!isCheck(this.#lease.kind)) {
+      metrics.rows.inc({ job_name: job, outcome: 'done' }, result.done)
+      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
+      metrics.rows.inc(
+        { job_name: job, outcome: 'unmatched' },
+        this.#lease.kind === 'keys' ? result.scanned - result.matched : 0,
+      )
+      metrics.rows.inc({ job_name: job, outcome: 'gone' }, result.gone)
+    }
+    metrics.batchSeconds.observe({ job_name: job }, result.seconds)
+    // A check that reads is cheap per row and says nothing about what changing a row costs.
+    const done = isCheck(this.#lease.kind) ? result.scanned : result.done
+    const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
+    // Nor does one that found most of its stragglers held.
+    if (!this.#isolation.narrowed && !(this.#lease.kind === 'stragglers' && result.left > result.scanned))
+      this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
+    metrics.batchRows.observe({ job_name: job }, result.scanned)
+    this.#log.debug({ ...result }, 'batch')
+    if (result.still.length > 0) await this.#refuseEndless(result.still)
+  }
+
+  /** The table stays what this lease has found it to be. */
+  async #readAgain(): Promise<void> {
+    const { target } = this.#run
+    this.#run = { ...((await findRun(this.#deps.control, this.#run.id)) ?? this.#run), target }
+  }
+
+  /** Takes over options that have changed; true where they leave no room for this worker any more. */
+  async #isTooMany(): Promise<boolean> {
+    await this.#readAgain()
+    return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
+  }
+
+  /** Where workers of the run would go idle, leaves them a part of what is left of this range. */
+  async #giveAway(): Promise<void> {
+    const began = performance.now()
+    this.#upper = await this.#splitter.split({
+      cursor: this.#cursor,
+      upper: this.#upper,
+      scanned: this.#sums.scanned,
+      parallelism: this.#run.options.parallelism,
+      ...this.size,
+    })
+    this.#brake.charge(0, (performance.now() - began) / 1000)
+  }
+
+  /** A predicate that `set` does not make false would bring the same rows back for ever. */
+  async #refuseEndless(keys: readonly Cursor[]): Promise<void> {
+    const check = this.#statements.stillMatching()
+    if (!check || !(await stillMatch(this.#client, check, keys))) return
+    throw new Problem('conflict', `${endlessReason(keys[0] ?? [])} The batches so far are committed.`, { keys })
+  }
+
+  /** After a batch of stragglers: waits within the slice, or says for how many seconds to give the range back. */
+  async #sweepOn(result: BatchResult, stop: AbortSignal): Promise<number | 'go on'> {
+    const { control, timings } = this.#deps
+    const seconds = await this.#sweep.passed(result, this.#run)
+    if (seconds === null) return 0
+    const leftOfSlice = (this.#endsAt - performance.now()) / 1000
+    if (seconds > Math.min(leftOfSlice, timings.maxQuietSeconds)) return seconds
+    if (seconds === 0) return 'go on'
+    await waitSeconds(seconds, stop)
+    this.#brake.idled(this.#run, seconds)
+    await renewLease(control, this.#lease, timings.leaseSeconds, this.size)
+    return 'go on'
+  }
+}

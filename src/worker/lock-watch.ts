@@ -1,0 +1,122 @@
+import type { PoolClient } from 'pg'
+import { faultOf, lockedPlace } from '../core/fault.ts'
+import type { Cursor, Target } from '../core/range/key.ts'
+import { lockRow } from '../engine/batch/leave.ts'
+import { type LockPatience, setLockTimeout } from '../engine/batch/session.ts'
+import { tableSql } from '../engine/batch/table.ts'
+import type { Control } from '../store/control.ts'
+import { endBackend, findHolder, type Holder } from '../store/lock-holder.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { waitSeconds } from '../util/sleep.ts'
+
+/** A statement that waits for a lock is looked at after so long: well within `lock_timeout`. Seconds. */
+const lookAfterSeconds = 0.02
+/** Each look costs those who wait for the same row a moment. Milliseconds. */
+const everyMs = 1000
+
+/** What a row was found to wait for. */
+interface Wait {
+  readonly key: Cursor
+  readonly words: string
+}
+
+/** Finds out, while a statement of a worker waits for a lock, what it waits for and who holds it. */
+export class LockWatch {
+  readonly #control: Control
+  readonly #client: PoolClient
+  readonly #log: Logger
+  #holder: Holder | null = null
+  #wait: Wait | null = null
+  #lookedAt = Number.NEGATIVE_INFINITY
+  #patience: LockPatience = 'usual'
+
+  constructor(control: Control, client: PoolClient, log: Logger) {
+    this.#control = control
+    this.#client = client
+    this.#log = log
+  }
+
+  /** Whether it is time for another look. */
+  get due(): boolean {
+    return performance.now() - this.#lookedAt >= everyMs
+  }
+
+  /** The row that was last found to wait, and for what. */
+  get wait(): Wait | null {
+    return this.#wait
+  }
+
+  /** How long the statements that follow wait for a lock. */
+  async setPatience(patience: LockPatience): Promise<void> {
+    if (patience !== this.#patience) await setLockTimeout(this.#client, patience)
+    this.#patience = patience
+  }
+
+  /** Lets a statement on one row run, and looks once where it waits. */
+  async during<T>(key: Cursor, work: () => Promise<T>): Promise<T> {
+    this.#lookedAt = performance.now()
+    this.#holder = null
+    const ended = new AbortController()
+    const looking = this.#look(ended.signal)
+    try {
+      return await work()
+    } catch (error) {
+      ended.abort()
+      await looking
+      if (faultOf(error) === 'lock-timeout') this.#wait = { key, words: describeWait(error, this.#holder) }
+      throw error
+    } finally {
+      ended.abort()
+    }
+  }
+
+  /** Tries to lock rows that were found held, until one is. */
+  async probe(target: Target, keys: readonly Cursor[]): Promise<void> {
+    await this.setPatience('usual')
+    for (const key of keys) {
+      try {
+        await this.during(key, () => lockRow(this.#client, tableSql(target), key))
+      } catch (error) {
+        if (faultOf(error) !== 'lock-timeout') throw error
+        return
+      }
+    }
+  }
+
+  /** Ends the session whose statement has not answered in time: it would go on in the server, with all the locks that it has. */
+  async endSession(): Promise<void> {
+    if (this.#backend !== null) await endBackend(this.#control, this.#backend)
+  }
+
+  /** The types leave out what the driver was told of its backend. */
+  get #backend(): number | null {
+    return (this.#client as unknown as { processID: number | null }).processID
+  }
+
+  /** It names a holder for people, and nothing depends on it: a look that fails names none. */
+  async #look(ended: AbortSignal): Promise<void> {
+    await waitSeconds(lookAfterSeconds, ended)
+    const backend = this.#backend
+    if (ended.aborted || backend === null) return
+    try {
+      this.#holder = await findHolder(this.#control, backend)
+    } catch (error) {
+      this.#log.debug({ err: error }, 'who holds the lock cannot be read')
+    }
+  }
+}
+
+/** `while locking tuple (0,5) in relation "customers"; held by pid 4711 (psql), in a transaction since …` */
+function describeWait(error: unknown, holder: Holder | null): string {
+  const place = lockedPlace(error) ?? (holder?.relation ? `for a lock on ${holder.relation}` : null)
+  const held = holder ? `held by ${describeHolder(holder)}` : null
+  return (
+    [place, held].filter((part) => part !== null).join('; ') ||
+    'for a lock whose holder was gone by the time of the look'
+  )
+}
+
+function describeHolder({ pid, name, since, prepared }: Holder): string {
+  if (pid === 0) return `the prepared transaction ${JSON.stringify(prepared ?? '')}`
+  return `pid ${pid}${name ? ` (${name})` : ''}${since ? `, in a transaction since ${since.toISOString()}` : ''}`
+}
