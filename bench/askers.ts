@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { sum } from '../src/core/statistics.ts'
 import { startPostgres } from '../src/embedded/index.ts'
 import { call, listens } from './peers/evenkeel.ts'
 import { Child } from './support/child.ts'
@@ -82,10 +83,6 @@ async function measure(title: string, settings: Readonly<Record<string, string>>
     const error = Math.sqrt(sum(logs.map((log) => (log - mean) ** 2)) / (logs.length - 1) / logs.length)
     console.log(`  ${one} / ${other}: ${Math.exp(mean).toFixed(3)} ± ${error.toFixed(3)}`)
   }
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
 }
 
 /** A window of each arm, in rows per second; null where the run was over before. Adds the answers that the service gave, by their status. */

@@ -1,4 +1,5 @@
 import { IndexLost, messageOf, Problem } from './errors.ts'
+import { isSqlState, sqlstateOf, sqlstates } from './sqlstate.ts'
 
 /**
  * What is done about a fault in a batch.
@@ -33,24 +34,24 @@ export const faultNames = Object.keys(faults) as Fault[]
 
 /** By SQLSTATE, or by its class where the whole class means one thing. */
 const bySqlstate: Readonly<Record<string, Fault>> = {
-  40001: 'serialization', // serialization_failure; on a standby that was just promoted, too
-  '40P01': 'deadlock', // deadlock_detected
-  '55P03': 'lock-timeout', // lock_not_available
-  '57014': 'statement-timeout', // query_canceled
-  '25P04': 'statement-timeout', // transaction_timeout: it ends the session too, and the next one begins with half the rows
-  53200: 'out-of-memory', // out_of_memory: a smaller batch needs less of it
+  [sqlstates.serialization_failure]: 'serialization', // on a standby that was just promoted, too
+  [sqlstates.deadlock_detected]: 'deadlock',
+  [sqlstates.lock_not_available]: 'lock-timeout',
+  [sqlstates.query_canceled]: 'statement-timeout',
+  [sqlstates.transaction_timeout]: 'statement-timeout', // it ends the session too, and the next one begins with half the rows
+  [sqlstates.out_of_memory]: 'out-of-memory', // a smaller batch needs less of it
 
   '08': 'connection', // connection_exception
-  40003: 'connection', // statement_completion_unknown
-  '57P01': 'connection', // admin_shutdown
-  '57P02': 'connection', // crash_shutdown
-  '57P03': 'connection', // cannot_connect_now: starting, stopping, or a standby that takes no sessions yet
-  '57P04': 'connection', // database_dropped: it may be restored
-  '57P05': 'connection', // idle_session_timeout
-  '25P03': 'connection', // idle_in_transaction_session_timeout
-  25006: 'read-only', // read_only_sql_transaction: a primary that was demoted, a standby that is not promoted yet
-  53300: 'too-many-connections', // too_many_connections
-  53100: 'disk-full', // disk_full
+  [sqlstates.statement_completion_unknown]: 'connection',
+  [sqlstates.admin_shutdown]: 'connection',
+  [sqlstates.crash_shutdown]: 'connection',
+  [sqlstates.cannot_connect_now]: 'connection', // starting, stopping, or a standby that takes no sessions yet
+  [sqlstates.database_dropped]: 'connection', // it may be restored
+  [sqlstates.idle_session_timeout]: 'connection',
+  [sqlstates.idle_in_transaction_session_timeout]: 'connection',
+  [sqlstates.read_only_sql_transaction]: 'read-only', // a primary that was demoted, a standby that is not promoted yet
+  [sqlstates.too_many_connections]: 'too-many-connections',
+  [sqlstates.disk_full]: 'disk-full',
   53: 'resources', // insufficient_resources
   28: 'authentication', // invalid_authorization_specification, invalid_password: a role is being changed
   58: 'system', // system_error: input and output of the server
@@ -60,7 +61,7 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   21: 'data', // cardinality_violation: a subquery gives more than one row for this one
   22: 'data', // data_exception
   23: 'data', // integrity_constraint_violation
-  40002: 'data', // transaction_integrity_constraint_violation
+  [sqlstates.transaction_integrity_constraint_violation]: 'data',
   27: 'data', // triggered_data_change_violation
   '2F': 'data', // sql_routine_exception: a function ends without RETURN for this row
   38: 'data', // external_routine_exception
@@ -68,7 +69,7 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   44: 'data', // with_check_option_violation
   54: 'data', // program_limit_exceeded: this row's value is too large for an index, or nested too deep
   HV: 'data', // fdw_error: a trigger writes this row to a foreign table
-  EK001: 'job', // our own: halt() of the control schema
+  [sqlstates.ek_halt]: 'job', // halt() of the control schema
   P0: 'data', // plpgsql_error: a function or a trigger raises
 }
 
@@ -99,7 +100,15 @@ const serverLimits = new Set([
 const ofValues = new Set('09 20 21 22 23 27 2F 44'.split(' '))
 
 /** With these Postgres ends the session. */
-const endsSession = new Set('57P01 57P02 57P03 57P04 57P05 25P03 25P04'.split(' '))
+const endsSession = [
+  'admin_shutdown',
+  'crash_shutdown',
+  'cannot_connect_now',
+  'database_dropped',
+  'idle_session_timeout',
+  'idle_in_transaction_session_timeout',
+  'transaction_timeout',
+] as const
 
 /** What the driver or a job's code throws when it is wrong itself. */
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError]
@@ -122,7 +131,7 @@ export function faultOf(error: unknown): Fault {
   if (known) return known
   if (isRaised(error) || !ofJob.has(sqlclass)) return 'data'
   // undefined_object, and not one that the statement names: a value that is none of its type, as for regconfig.
-  return sqlstate === '42704' && position === undefined ? 'data' : 'job'
+  return sqlstate === sqlstates.undefined_object && position === undefined ? 'data' : 'job'
 }
 
 /**
@@ -140,7 +149,7 @@ export function answerTo(error: unknown): Answer {
  */
 export function isAboutValues(error: unknown): boolean {
   const sqlstate = sqlstateOf(error) ?? ''
-  return sqlstate === '40002' || ofValues.has(sqlstate.slice(0, 2))
+  return sqlstate === sqlstates.transaction_integrity_constraint_violation || ofValues.has(sqlstate.slice(0, 2))
 }
 
 /** Whether the driver gave up waiting for an answer, while the statement may go on in the server. */
@@ -150,7 +159,7 @@ export function isOverdue(error: unknown): boolean {
 
 /** Whether the session that an error came from can be used no more. */
 export function endsItsSession(error: unknown): boolean {
-  return isOverdue(error) || (!isRaised(error) && endsSession.has(sqlstateOf(error) ?? ''))
+  return isOverdue(error) || (!isRaised(error) && isSqlState(error, ...endsSession))
 }
 
 function isRaised(error: unknown): boolean {
@@ -160,7 +169,7 @@ function isRaised(error: unknown): boolean {
 /** A session that Postgres ends speaks of no row, wherever it was; unless a function raised the SQLSTATE itself. */
 function isFromFunction(error: unknown): boolean {
   const { where } = error as { where?: string }
-  return isRaised(error) || (where !== undefined && !endsSession.has(sqlstateOf(error) ?? ''))
+  return isRaised(error) || (where !== undefined && !isSqlState(error, ...endsSession))
 }
 
 /** Whether an error says that the job, or the data that it meets, is at fault, and not the state that Postgres is in. */
@@ -178,12 +187,6 @@ export function isOutage(error: unknown): boolean {
     : /^Connection terminated|^timeout exceeded when trying to connect/.test(message) || isOverdue(error)
 }
 
-/** The five characters of an SQLSTATE, or null: what Postgres says has a severity, and Node's own codes (EPIPE, EPERM) have none. */
-export function sqlstateOf(error: unknown): string | null {
-  const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
-  return typeof code === 'string' && typeof severity === 'string' ? code : null
-}
-
 /**
  * The tuple and the relation that a session was at when it had waited too long for a lock, as Postgres tells it in the
  * language of the server: `while locking tuple (0,5) in relation "customers"`. Null where it waited for no tuple. The lines
@@ -196,7 +199,7 @@ export function lockedPlace(error: unknown): string | null {
 }
 
 // Where Postgres adds the contents of the row that failed: in the server's language, so that the words do not tell.
-const withWholeRow = new Set(['23502', '23514', '44000'])
+const withWholeRow = ['not_null_violation', 'check_violation', 'with_check_option_violation'] as const
 
 /** What Postgres said of a row or a batch, for people. The contents of a whole row, which it adds to some errors, are left out. */
 export function describeFault(error: unknown): string {
@@ -204,6 +207,6 @@ export function describeFault(error: unknown): string {
     return 'no answer in time: the statement, or what its commit does (deferred constraints and triggers), takes too long'
   const { detail } = error as { detail?: string }
   const place = faultOf(error) === 'lock-timeout' ? lockedPlace(error) : null
-  const shown = detail && !withWholeRow.has(sqlstateOf(error) ?? '') ? detail : place
+  const shown = detail && !isSqlState(error, ...withWholeRow) ? detail : place
   return `${messageOf(error)}${shown ? ` (${shown})` : ''}`
 }

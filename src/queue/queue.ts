@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Queue, type QueueOptions, Worker, type WorkerOptions } from 'bullmq'
 import type pg from 'pg'
 import { splitStartupOptions } from '../postgres/connection-string.ts'
+import { withTimeout } from '../util/timeout.ts'
 import { Acceptance, isAnswer } from './acceptance.ts'
 import { HeardClient, heardPostgresBackend } from './bullmq-postgres.ts'
 import type { QueueLocation } from './location.ts'
@@ -294,17 +295,6 @@ async function closeWithin(end: Pick<Queue | Worker, 'close' | 'disconnect'>): P
 }
 
 /** A queue that does not answer must not hold up what does not need it. */
-async function within<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`the queue did not answer within ${answerWithinMs / 1000} s`)),
-      answerWithinMs,
-    )
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
+function within<T>(answer: Promise<T>): Promise<T> {
+  return withTimeout(answer, answerWithinMs, 'the queue did not answer')
 }

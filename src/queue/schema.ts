@@ -2,6 +2,7 @@ import { assertSchemaCompatibility, LATEST_SCHEMA_VERSION, runMigrations, Schema
 import pg from 'pg'
 import { messageOf, Problem } from '../core/errors.ts'
 import { quoteIdentifier } from '../core/sql/identifier.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import { splitStartupOptions } from '../postgres/connection-string.ts'
 import type { QueueLocation } from './location.ts'
 
@@ -44,11 +45,17 @@ export async function repairQueue(location: QueueLocation): Promise<void> {
 
 /** Whether an error says that the queue's schema, or something in it, is not there. */
 export function isIncomplete(error: unknown): boolean {
-  return error instanceof SchemaMigrationRequiredError || goneStates.has((error as { code?: string }).code ?? '')
+  return error instanceof SchemaMigrationRequiredError || isSqlState(error, ...goneStates)
 }
 
 /** Undefined schema, table, function, type, column. */
-const goneStates = new Set(['3F000', '42P01', '42883', '42704', '42703'])
+const goneStates = [
+  'invalid_schema_name',
+  'undefined_table',
+  'undefined_function',
+  'undefined_object',
+  'undefined_column',
+] as const
 /** A repair of so long ago is one of what fails now. */
 const repairedWithin = '5 seconds'
 
@@ -81,7 +88,7 @@ async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' 
       location.schema,
     )
   } catch (error) {
-    if ((error as { code?: string }).code !== '55P03') throw error
+    if (!isSqlState(error, 'lock_not_available')) throw error
     throw new Problem(
       'unavailable',
       `Schema ${location.schema} cannot be brought up to date: other sessions hold locks on its tables (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,

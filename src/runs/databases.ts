@@ -1,7 +1,7 @@
 import { messageOf, Problem, type ProblemKind } from '../core/errors.ts'
 import { answerTo } from '../core/fault.ts'
 import type { Control } from '../store/control.ts'
-import { within } from '../util/timeout.ts'
+import { withTimeout } from '../util/timeout.ts'
 import type { Site } from './database.ts'
 
 /** What has a site: the site itself, or a part of a run in it. */
@@ -56,7 +56,7 @@ export async function askEach<T>(
   withinMs = answerWithinMs,
 ): Promise<{ answers: Array<{ site: Site; answer: T }>; away: Away[] }> {
   const asked = await Promise.allSettled(
-    sites.map((site) => (site.name === null ? question(site) : within(question(site), withinMs))),
+    sites.map((site) => (site.name === null ? question(site) : withTimeout(question(site), withinMs))),
   )
   const answers: Array<{ site: Site; answer: T }> = []
   const away: Away[] = []

@@ -5,6 +5,7 @@ import { Problem } from '../core/errors.ts'
 import { answerTo, concernsJob, describeFault } from '../core/fault.ts'
 import { type KeyRange, spread } from '../core/range/range.ts'
 import { quoteTableName } from '../core/sql/identifier.ts'
+import { sqlstateOf } from '../core/sqlstate.ts'
 import { boundsOf } from '../core/throttle/batch-sizer.ts'
 import { limitOf } from '../core/throttle/limits.ts'
 import { asAuthor } from '../engine/batch/author.ts'
@@ -70,12 +71,12 @@ async function dryRun(site: Site, request: StartRequest): Promise<DryRunReport> 
     const report = tellDryRun(prepared, seen, { refusals, repeats, blind })
     return request.plan ? { ...report, plan: seen.explained?.plan ?? null } : report
   } catch (error) {
-    const { code } = error as { code?: string }
-    if (code === undefined || error instanceof Problem || !concernsJob(error)) throw error
+    const sqlstate = sqlstateOf(error)
+    if (sqlstate === null || error instanceof Problem || !concernsJob(error)) throw error
     throw new Problem(
       'invalid',
-      `The dry run failed: ${describeFault(error)} [${code}]. So would a run. Mend the job.`,
-      { sqlstate: code },
+      `The dry run failed: ${describeFault(error)} [${sqlstate}]. So would a run. Mend the job.`,
+      { sqlstate },
     )
   }
 }

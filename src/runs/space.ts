@@ -6,6 +6,7 @@ import type { Target } from '../core/range/key.ts'
 import { deadRowsAt, mostUnvacuumed, type VacuumState, vacuumComes, vainLimit } from '../core/space/autovacuum.ts'
 import { spaceFindings, spaceSummary } from '../core/space/findings.ts'
 import { forecastSpace, matchingShare, type Rehearsed, type SpaceFacts } from '../core/space/forecast.ts'
+import { sqlstateOf } from '../core/sqlstate.ts'
 import { deadLimitOf } from '../core/throttle/limits.ts'
 import { readSpace } from '../engine/space/measure.ts'
 import type { Ask } from '../postgres/ask.ts'
@@ -40,7 +41,7 @@ export async function lookAtSpace(
     const [vacuum = []] = await readVacuumStates(ask, [target])
     return { facts, vacuum }
   } catch (error) {
-    if ((error as { code?: string }).code === undefined) throw error
+    if (sqlstateOf(error) === null) throw error
     log.warn({ err: error, job: job.name }, 'how much the table will grow cannot be told')
     return null
   }

@@ -2,6 +2,7 @@ import { messageOf, Problem } from '../core/errors.ts'
 import { hashParams } from '../core/job/job.ts'
 import type { Pause } from '../core/run/pause.ts'
 import { transitions } from '../core/run/status.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import type { Control } from '../store/control.ts'
 import { listPauses } from '../store/pauses.ts'
 import { drawRunNumber, lockRun, type NewRun, type Run, readCreatedAt } from '../store/runs.ts'
@@ -65,7 +66,7 @@ export async function startRun(
   } catch (error) {
     // A run that is being completed works already: what it lacks now, the same call writes once more.
     if (error instanceof PartlyDone) throw known ? error : await undo(sites, birth.id, actor, error)
-    if ((error as { code?: string }).code !== '23505') throw error
+    if (!isSqlState(error, 'unique_violation')) throw error
     // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
     const now = await findRepeatedParts(sites, chosen, identity)
     if (now.length > repeated.length) return startRun(sites, request, idempotencyKey, actor)

@@ -21,7 +21,8 @@ import { migrate } from '../store/schema/migrate.ts'
 import { underVersion } from '../store/schema/version.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { createMetrics, type MetricSources, type Metrics, type PoolUse } from '../telemetry/metrics.ts'
-import { within } from '../util/timeout.ts'
+import { singleFlight } from '../util/single-flight.ts'
+import { withTimeout } from '../util/timeout.ts'
 import { PaceKeeper } from '../worker/throttle-controller.ts'
 import { startWorker, type Worker } from '../worker/worker.ts'
 import { openSampling } from './sampling.ts'
@@ -137,9 +138,9 @@ export async function openSite(
   })
   let pace: PaceKeeper | null = null
   let worker: Worker | null = null
-  const ping = oneAtATime(() => pingStore(counting))
-  const census = oneAtATime(() => takeCensus(counting, config.timings))
-  const inTime = <T>(answer: Promise<T>) => within(answer, numberWithinMs)
+  const ping = singleFlight(() => pingStore(counting))
+  const census = singleFlight(() => takeCensus(counting, config.timings))
+  const inTime = <T>(answer: Promise<T>) => withTimeout(answer, numberWithinMs)
   const sources: MetricSources = {
     ping: () => inTime(ping()),
     census: () => inTime(census()),
@@ -184,17 +185,6 @@ export async function openSite(
       await sampling.close()
       await Promise.all([controlPool, brakePool, engine, countingPool].map((pool) => pool.end()))
     },
-  }
-}
-
-/** Whoever asks while an answer is under way gets that one: what takes longer than anybody waits does not pile up. */
-export function oneAtATime<T>(ask: () => Promise<T>): () => Promise<T> {
-  let asked: Promise<T> | null = null
-  return () => {
-    asked ??= ask().finally(() => {
-      asked = null
-    })
-    return asked
   }
 }
 

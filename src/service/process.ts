@@ -2,7 +2,7 @@ import type { Config } from '../config.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { type EmbeddedPostgres, startPostgres } from '../embedded/index.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
-import { within } from '../util/timeout.ts'
+import { withTimeout } from '../util/timeout.ts'
 import { type Service, startService } from './service.ts'
 
 const dataDir = '.data/postgres'
@@ -70,7 +70,7 @@ async function serve(readConfig: () => Config): Promise<number> {
  */
 async function closes(service: Service, seconds: number, log: Logger): Promise<boolean> {
   try {
-    await within(service.close(), seconds * 1000)
+    await withTimeout(service.close(), seconds * 1000)
     return true
   } catch (error) {
     log.warn(

@@ -4,13 +4,15 @@ import { buildApp } from '../api/app.ts'
 import type { Config } from '../config.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { grantToCreate } from '../core/sql/grant.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import { type Catalogue, openCatalogue } from '../registry/registry.ts'
 import { keepRetention } from '../runs/retention.ts'
 import { createExposition } from '../telemetry/exposition.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { within } from '../util/timeout.ts'
+import { singleFlight } from '../util/single-flight.ts'
+import { withTimeout } from '../util/timeout.ts'
 import { version } from '../version.ts'
-import { type OpenSite, oneAtATime, openSite } from './database.ts'
+import { type OpenSite, openSite } from './database.ts'
 
 /** A folder that does not answer must not keep the numbers from being read. Milliseconds. */
 const jobsWithinMs = 2000
@@ -122,8 +124,7 @@ async function openSites(
 
 /** What to do where the role may not make its schemas; null where that is not the matter. */
 function mayNotCreate(cause: unknown, url: string, schema: string): string | null {
-  const refused =
-    (cause as { code?: string } | undefined)?.code === '42501' && messageOf(cause).includes('for database')
+  const refused = isSqlState(cause, 'insufficient_privilege') && messageOf(cause).includes('for database')
   const grant = refused ? grantToCreate(url) : null
   return grant && `${grant}; or create the schemas ${schema} and ${schema}_queue, owned by that role.`
 }
@@ -155,10 +156,10 @@ async function loadJobs(catalogue: Catalogue, log: Logger): Promise<void> {
 
 /** The jobs that there are at each look; none where the folder cannot be read, or not in time for a scrape. */
 function jobNames(catalogue: Catalogue, log: Logger): () => Promise<readonly string[]> {
-  const read = oneAtATime(() => catalogue.read())
+  const read = singleFlight(() => catalogue.read())
   return async () => {
     try {
-      const { jobs } = await within(read(), jobsWithinMs)
+      const { jobs } = await withTimeout(read(), jobsWithinMs)
       return jobs.map(({ job }) => job.name)
     } catch (error) {
       log.debug({ err: error }, 'the jobs folder cannot be read, so new jobs are not counted yet')

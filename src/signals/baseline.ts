@@ -1,3 +1,5 @@
+import { median } from '../core/statistics.ts'
+
 /** Milliseconds. */
 const recent = 3000
 const bucket = 1000
@@ -43,11 +45,4 @@ export class Baseline {
   #close(at: number, ms: number): void {
     this.#least = [...this.#least.filter((second) => second.at > at - memory && second.ms < ms), { at, ms }]
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }

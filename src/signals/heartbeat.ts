@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { messageOf } from '../core/errors.ts'
 import { LagTracker } from '../core/throttle/lag-tracker.ts'
 import type { Reading } from '../core/throttle/signal.ts'
+import { singleFlight } from '../util/single-flight.ts'
 import { unknown } from './messages.ts'
 
 /** A replica that is read by its own URL. */
@@ -49,7 +50,6 @@ export function heartbeatReader(replicas: readonly HeartbeatReplica[], beat: () 
 /** What one replica showed when it last answered. */
 class ReplicaState {
   readonly #replica: HeartbeatReplica
-  #underWay: Promise<void> | null = null
   #shown: { readonly at: number; readonly beat: bigint } | null = null
   #error: string | null = null
 
@@ -62,12 +62,7 @@ class ReplicaState {
   }
 
   /** Asks once more, unless an answer is still due. Never throws. */
-  read(): Promise<void> {
-    this.#underWay ??= this.#read().finally(() => {
-      this.#underWay = null
-    })
-    return this.#underWay
-  }
+  readonly read = singleFlight(() => this.#read())
 
   age(beats: LagTracker): { seconds: number; cause: null } | { seconds: null; cause: string } {
     if (this.#error !== null) return { seconds: null, cause: `cannot be read: ${this.#error}` }

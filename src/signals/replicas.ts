@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import { messageOf } from '../core/errors.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import { formatValue, signalSpecs } from '../core/throttle/signal.ts'
 import { askOver } from '../postgres/ask.ts'
-import { within } from '../util/timeout.ts'
+import { withTimeout } from '../util/timeout.ts'
 import type { HeartbeatReplica } from './heartbeat.ts'
 import { countedBy, countNames, type ReplicaPolicy, readReplication, type Standby } from './replication.ts'
 
@@ -112,7 +113,7 @@ export async function checkHeartbeats(
 async function checkHeartbeat(replica: HeartbeatReplica, beat: bigint, withinSeconds: number): Promise<string | null> {
   const deadline = performance.now() + withinSeconds * 1000
   for (;;) {
-    const finding = await within(replica.read(), withinSeconds * 1000).then(
+    const finding = await withTimeout(replica.read(), withinSeconds * 1000).then(
       (shown) => (shown >= beat ? null : tooLate(replica.name, withinSeconds)),
       (error: unknown) => unreadable(replica.name, error),
     )
@@ -128,7 +129,7 @@ function tooLate(name: string, seconds: number) {
 }
 
 function unreadable(name: string, error: unknown) {
-  if ((error as { code?: unknown } | null)?.code === '42P01') {
+  if (isSqlState(error, 'undefined_table')) {
     const words = `Replica ${name} has no heartbeat table. Check that REPLICA_URLS means replicas of this very database, and that it replays.`
     return { words, mayPass: true }
   }

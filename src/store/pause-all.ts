@@ -1,5 +1,6 @@
 import type { Pause } from '../core/run/pause.ts'
 import { liveStatuses, type RunStatus, transitions, workableStatuses } from '../core/run/status.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import { type Control, limitLockWait } from './control.ts'
 import { insertEvents } from './events.ts'
 import { listPauses } from './pauses.ts'
@@ -135,7 +136,7 @@ export async function settleIdleRuns(control: Control, actor: string): Promise<s
       return ids
     })
   } catch (error) {
-    if ((error as { code?: string }).code !== '55P03') throw error
+    if (!isSqlState(error, 'lock_not_available')) throw error
     return []
   }
 }

@@ -1,4 +1,5 @@
 import type { Cursor } from '../core/range/key.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { closeRange, type Lease, takeExpiredLeases } from './leases.ts'
@@ -22,7 +23,7 @@ export async function splitLease(
       return splitRange(tx, lease, keys, batchSize)
     })
   } catch (error) {
-    if ((error as { code?: string }).code !== '55P03') throw error
+    if (!isSqlState(error, 'lock_not_available')) throw error
     return false
   }
 }

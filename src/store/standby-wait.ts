@@ -1,4 +1,5 @@
 import { Problem } from '../core/errors.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import type { Control } from './control.ts'
 
 /** Commits of evenkeel that wait for a synchronous standby: how many, and since when the first of them does. */
@@ -25,7 +26,7 @@ export async function refuseLocked(
   waitSeconds: number,
   error: unknown,
 ): Promise<unknown> {
-  if ((error as { code?: string }).code !== '55P03') return error
+  if (!isSqlState(error, 'lock_not_available')) return error
   const waiting = await findStandbyWait(control)
   const why = waiting
     ? `A commit of evenkeel has waited for a synchronous standby since ${waiting.since.toISOString()}, and may hold it: bring the standby back, or take it out of synchronous_standby_names.`

@@ -4,6 +4,7 @@ import { type KeyRange, pageRanges } from '../core/range/range.ts'
 import type { Pause } from '../core/run/pause.ts'
 import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run/status.ts'
 import { storable } from '../core/sql/text.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import { type Control, limitLockWait, waitForStandbys } from './control.ts'
 import { type Cause, insertEvent, tellEvent } from './events.ts'
 import { forgetLeftovers, sendLeftoversBack } from './leftovers.ts'
@@ -86,8 +87,7 @@ export async function explainConflict(
   run: Pick<Run, 'job' | 'paramsHash'>,
   error: unknown,
 ): Promise<unknown> {
-  const live =
-    (error as { code?: string }).code === '23505' ? await findLiveRun(control, run.job, run.paramsHash) : null
+  const live = isSqlState(error, 'unique_violation') ? await findLiveRun(control, run.job, run.paramsHash) : null
   return live ? alreadyLive(live) : error
 }
 
@@ -204,7 +204,7 @@ export async function settleRun(control: Control, id: string, waitSeconds: numbe
       return moveRun(tx, run, 'settle', { actor })
     })
   } catch (error) {
-    if ((error as { code?: string }).code !== '55P03') throw error
+    if (!isSqlState(error, 'lock_not_available')) throw error
     return (await findRun(control, id)) as Run
   }
 }

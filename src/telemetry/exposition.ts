@@ -1,4 +1,5 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { singleFlight } from '../util/single-flight.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What `GET /metrics` answers: the process' own metrics once, and those of each database that it works on. */
@@ -31,26 +32,14 @@ export function createExposition(
   })
   build.set({ version }, 1)
   // However many ask at once, the databases and queues are asked once.
-  let telling: Promise<string> | null = null
-  async function tell(): Promise<string> {
-    try {
-      const [names] = await Promise.all([jobs(), ...databases.map((metrics) => metrics.refresh())])
-      for (const metrics of databases) for (const name of names) metrics.know(name)
-      // Their series differ by the label `database`; each metric's name, help and type stand once.
-      const all = await Promise.all(databases.map(({ registry }) => registry.getMetricsAsJSON()))
-      return `${await process.metrics()}\n${await AggregatorRegistry.aggregate(all).metrics()}`
-    } finally {
-      telling = null
-    }
-  }
-  return {
-    contentType: process.contentType,
-    requests: requestMetrics(process),
-    text() {
-      telling ??= tell()
-      return telling
-    },
-  }
+  const text = singleFlight(async () => {
+    const [names] = await Promise.all([jobs(), ...databases.map((metrics) => metrics.refresh())])
+    for (const metrics of databases) for (const name of names) metrics.know(name)
+    // Their series differ by the label `database`; each metric's name, help and type stand once.
+    const all = await Promise.all(databases.map(({ registry }) => registry.getMetricsAsJSON()))
+    return `${await process.metrics()}\n${await AggregatorRegistry.aggregate(all).metrics()}`
+  })
+  return { contentType: process.contentType, requests: requestMetrics(process), text }
 }
 
 function requestMetrics(registry: Registry): RequestMetrics {

@@ -1,10 +1,11 @@
 import type { PoolClient } from 'pg'
 import { type Backoff, backoffSeconds } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
-import { describeFault, endsItsSession, faultOf, faults, sqlstateOf } from '../core/fault.ts'
+import { describeFault, endsItsSession, faultOf, faults } from '../core/fault.ts'
 import { type ResolvedJob, readParams, resolveJob } from '../core/job/job.ts'
 import type { Leaf } from '../core/range/key.ts'
 import { adviceToGrant } from '../core/sql/grant.ts'
+import { isSqlState, sqlstateOf } from '../core/sqlstate.ts'
 import { becomeAuthor } from '../engine/batch/author.ts'
 import { longestBatch } from '../engine/batch/batch.ts'
 import { readRowLock } from '../engine/batch/row-lock.ts'
@@ -177,7 +178,7 @@ function waitAfter(error: unknown, held: string | null, ordinal: number, attempt
 }
 
 function isNoTable(error: unknown): boolean {
-  return (error as { code?: string }).code === '42P01'
+  return isSqlState(error, 'undefined_table')
 }
 
 /** The range's partition was dropped or detached: the range ends here, with its event. */

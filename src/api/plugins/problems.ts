@@ -3,7 +3,8 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { Problem, type ProblemKind } from '../../core/errors.ts'
-import { describeFault, isOutage, sqlstateOf } from '../../core/fault.ts'
+import { describeFault, isOutage } from '../../core/fault.ts'
+import { isSqlState, sqlstateOf } from '../../core/sqlstate.ts'
 import type { App } from '../server.ts'
 import { discardBody } from './bodies.ts'
 
@@ -148,15 +149,15 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
   if (error.statusCode === 413)
     return problem(413, `The body is larger than ${bodyLimitBytes / 1024} KiB. Nothing was done; send less.`)
   if (error.statusCode !== undefined && error.statusCode < 500) return problem(error.statusCode, error.message)
-  if (['22021', '22P05'].includes(error.code))
+  if (isSqlState(error, 'character_not_in_repertoire', 'untranslatable_character'))
     return problem(400, `Postgres cannot store a character of this request. ${saidByPostgres(error)} Leave it out.`)
-  if (error.code === '55P03') {
+  if (isSqlState(error, 'lock_not_available')) {
     return problem(
       503,
       `Another session holds a lock that this needs. ${saidByPostgres(error)} Nothing was changed; try again.`,
     )
   }
-  if (error.code === '57014')
+  if (isSqlState(error, 'query_canceled'))
     return problem(503, `This took too long and was ended. ${saidByPostgres(error)} Nothing was changed; try again.`)
   if (isOutage(error)) return problem(503, describeOutage(error, method === 'GET' || method === 'HEAD'))
   return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })

@@ -3,7 +3,8 @@ import { messageOf } from '../../core/errors.ts'
 import { TicketsRefused } from '../../queue/acceptance.ts'
 import type { Site } from '../../runs/database.ts'
 import { pingStore } from '../../store/schema/instance.ts'
-import { within } from '../../util/timeout.ts'
+import { singleFlight } from '../../util/single-flight.ts'
+import { withTimeout } from '../../util/timeout.ts'
 import type { ApiDeps } from '../deps.ts'
 import type { App } from '../server.ts'
 
@@ -38,14 +39,9 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
   )
 
   // This route is open to all: however many ask at once, the databases and queues are asked once.
-  let checking: ReturnType<typeof checkAll> | null = null
-  async function checkAll() {
-    try {
-      return await Promise.all(sites.map(async (site) => ({ name: site.name, ...(await checkSite(site)) })))
-    } finally {
-      checking = null
-    }
-  }
+  const checkAll = singleFlight(() =>
+    Promise.all(sites.map(async (site) => ({ name: site.name, ...(await checkSite(site)) }))),
+  )
 
   app.get(
     '/readyz',
@@ -58,8 +54,7 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
       },
     },
     async (_request, reply) => {
-      checking ??= checkAll()
-      const checked = await checking
+      const checked = await checkAll()
       // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back. And a
       // process that is taken out of service because one database is away would take the others out with it.
       const ready = checked.some(({ database }) => database === 'ok')
@@ -85,9 +80,9 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
 
   async function checkSite({ control, queue, log }: Site) {
     const [database, tickets] = await Promise.all([
-      check('database', within(pingStore(control), answerWithinMs), log),
+      check('database', withTimeout(pingStore(control), answerWithinMs), log),
       // It may answer and yet take no tickets: out of memory, read-only, without the rights.
-      check('queue', within(queue.probe(), answerWithinMs + 1000), log),
+      check('queue', withTimeout(queue.probe(), answerWithinMs + 1000), log),
     ])
     return { database, queue: tickets }
   }

@@ -1,4 +1,5 @@
 import type { RangeKind } from '../range/range.ts'
+import { sum } from '../statistics.ts'
 import type { Progress } from './progress.ts'
 import { type RunStatus, runEvents, workableStatuses } from './status.ts'
 
@@ -157,8 +158,4 @@ function countBy(names: ReadonlyArray<string | null>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const name of names) if (name !== null) counts.set(name, (counts.get(name) ?? 0) + 1)
   return counts
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
 }

@@ -1,3 +1,5 @@
+import { sum } from '../statistics.ts'
+
 /** A table as it lies on the disk, all its partitions together. */
 export interface TableFacts {
   /** As one writes it in SQL. */
@@ -125,9 +127,9 @@ export function breaksHot(index: IndexFacts): boolean {
 
 /** Of the table, the part that lies where one of these indexes is. */
 export function shareOf({ parts }: Pick<SpaceFacts, 'parts'>, indexes: readonly IndexFacts[]): number {
-  const all = sum(parts, ({ bytes }) => bytes)
+  const all = sum(parts.map(({ bytes }) => bytes))
   const theirs = parts.filter(({ oid }) => indexes.some((index) => index.parts.includes(oid)))
-  return all === 0 ? Number(theirs.length > 0) : sum(theirs, ({ bytes }) => bytes) / all
+  return all === 0 ? Number(theirs.length > 0) : sum(theirs.map(({ bytes }) => bytes)) / all
 }
 
 /**
@@ -136,7 +138,7 @@ export function shareOf({ parts }: Pick<SpaceFacts, 'parts'>, indexes: readonly 
  */
 export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: SpaceInput): SpaceForecast {
   const tableBytes = facts.heapBytes + facts.toastBytes
-  const indexBytes = sum(facts.indexes, ({ bytes }) => bytes)
+  const indexBytes = sum(facts.indexes.map(({ bytes }) => bytes))
   const size = sizesOf(facts)
   const rowsToChange = Math.round(facts.rows * matchingShare(facts))
   const measured = rehearsed !== null && rehearsed.updated > 0
@@ -148,10 +150,12 @@ export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: Sp
     const wider = left < moved ? moved * Math.max(0, onPage(size.after) - onPage(size.before)) : 0
     const heap = Math.max(0, left * onPage(size.after) + wider - size.reusable) / facts.fill
     const table = pagesOf(heap + dead * size.long, facts.pageBytes)
-    const index = sum(facts.indexes, (one) => {
-      const { usual, filled } = entryBytes(one, facts)
-      return left * usual + moved * (filled - usual)
-    })
+    const index = sum(
+      facts.indexes.map((one) => {
+        const { usual, filled } = entryBytes(one, facts)
+        return left * usual + moved * (filled - usual)
+      }),
+    )
     const all = tableBytes + indexBytes
     const grown = { tableBytes: table, indexBytes: pagesOf(index, facts.pageBytes) }
     return { ...grown, ratio: rounded(all === 0 ? 0 : (grown.tableBytes + grown.indexBytes) / all) }
@@ -251,8 +255,4 @@ function rounded(share: number): number {
 
 function pagesOf(bytes: number, pageBytes: number): number {
   return Math.ceil(bytes / pageBytes) * pageBytes
-}
-
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((total, item) => total + of(item), 0)
 }

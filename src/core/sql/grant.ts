@@ -1,3 +1,4 @@
+import { sqlstates } from '../sqlstate.ts'
 import { quoteIdentifier } from './identifier.ts'
 
 /** The rights that there are on a thing that Postgres names so. */
@@ -17,7 +18,7 @@ const missing = new RegExp(`^permission denied for (${Object.keys(rights).join('
 
 /** What to grant after an error 42501, as a sentence; null where Postgres' words do not tell. */
 export function adviceToGrant(error: { readonly code?: string; readonly message: string }): string | null {
-  if (error.code !== '42501') return null
+  if (error.code !== sqlstates.insufficient_privilege) return null
   const [, what = '', name = ''] = missing.exec(error.message) ?? []
   const right = rights[what]
   return right === undefined ? null : `GRANT the role that evenkeel connects as a right on ${what} ${name}: ${right}.`

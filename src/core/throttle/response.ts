@@ -1,3 +1,4 @@
+import { median } from '../statistics.ts'
 import type { Limit } from './limits.ts'
 import { formatValue, type Measured, type SignalName, signalSpecs } from './signal.ts'
 
@@ -87,7 +88,7 @@ function ease({ signal, worst }: Measured, values: readonly number[], { soft, ha
       // What has just held a run is gone already when the next step is made.
       if (hard !== null && worst !== null && worst >= hard) return deepestCut
       // One look that is off is not heard.
-      return towards(medianOf(values) / soft, gains.pressure)
+      return towards(median(values) / soft, gains.pressure)
     default:
       return value < soft ? Number.POSITIVE_INFINITY : 1
   }
@@ -117,8 +118,4 @@ function slopeOf(values: readonly number[]): number {
   const first = values[0]
   const last = values.at(-1)
   return values.length < 2 || first === undefined || last === undefined ? 0 : (last - first) / (values.length - 1)
-}
-
-function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
 }

@@ -3,6 +3,7 @@ import type { ClientBase, QueryConfig } from 'pg'
 import { Problem } from '../../core/errors.ts'
 import type { Cursor } from '../../core/range/key.ts'
 import type { CompiledSql } from '../../core/sql/template.ts'
+import { isSqlState } from '../../core/sqlstate.ts'
 
 /**
  * What a batch with its commit may take, as a multiple of the longest statement: `statement_timeout` does not count the
@@ -69,9 +70,9 @@ export async function runBatch(
 }
 
 /** What the statement itself raises, by functions of the control schema: a problem to tell, or a fence that was shut. */
-function raised(error: { code?: string; message: string }): { rows: [] } {
-  if (error.code === 'EK001') throw new Problem('conflict', error.message, {}, { cause: error })
-  if (error.code === 'EK002') return { rows: [] }
+function raised(error: Error): { rows: [] } {
+  if (isSqlState(error, 'ek_halt')) throw new Problem('conflict', error.message, {}, { cause: error })
+  if (isSqlState(error, 'ek_fence_shut')) return { rows: [] }
   throw error
 }
 

@@ -5,6 +5,7 @@ import type { Target } from '../../core/range/key.ts'
 import { parseTableName, quoteIdentifier, quoteTableName } from '../../core/sql/identifier.ts'
 import { ownSchemas } from '../../core/sql/search-path.ts'
 import { settingsFor } from '../../core/sql/settings.ts'
+import { isSqlState } from '../../core/sqlstate.ts'
 import { asAuthor, readOwnSettings } from '../batch/author.ts'
 import { tableSql } from '../batch/table.ts'
 import { checkOperators, readHeld, readKey } from './key.ts'
@@ -128,7 +129,7 @@ async function resolveTable(client: ClientBase, name: string): Promise<string | 
     return rows[0]?.oid ?? null
   } catch (error) {
     // to_regclass knows a table that is not there, but not a schema that may not be used.
-    if ((error as { code?: string }).code === '42501') return null
+    if (isSqlState(error, 'insufficient_privilege')) return null
     throw error
   }
 }

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg'
 import type { Target } from '../../core/range/key.ts'
 import type { TriggerFacts } from '../../core/space/forecast.ts'
+import { sqlstateOf } from '../../core/sqlstate.ts'
 import { withParts } from './parts.ts'
 
 interface TriggerRow extends TriggerFacts {
@@ -43,7 +44,7 @@ async function holds(client: ClientBase, condition: string): Promise<boolean> {
     const { rows } = await client.query<{ holds: boolean | null }>(`SELECT (${condition}) AS holds`)
     return rows[0]?.holds === true
   } catch (error) {
-    if ((error as { code?: string }).code === undefined) throw error
+    if (sqlstateOf(error) === null) throw error
     return true
   } finally {
     await client.query('ROLLBACK')

@@ -4,6 +4,7 @@ import type { Target } from '../../core/range/key.ts'
 import type { SpaceSample } from '../../core/space/forecast.ts'
 import { quoteIdentifier } from '../../core/sql/identifier.ts'
 import { compileSql } from '../../core/sql/template.ts'
+import { isSqlState, sqlstateOf } from '../../core/sqlstate.ts'
 import { asAuthor } from '../batch/author.ts'
 import { more, plus } from '../batch/operators.ts'
 import { tableSql } from '../batch/table.ts'
@@ -37,9 +38,8 @@ export async function sampleRows(
       const statement = sampleStatement(target, { ...job, set }, columns, pages)
       return await asAuthor(client, s, target, () => readOnly(client, statement))
     } catch (error) {
-      const { code } = error as { code?: string }
-      if (code === undefined) throw error
-      if (code === '57014') return null
+      if (sqlstateOf(error) === null) throw error
+      if (isSqlState(error, 'query_canceled')) return null
     }
   }
   return null

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { messageOf, Problem } from '../../core/errors.ts'
+import { isSqlState } from '../../core/sqlstate.ts'
 import type { Control } from '../control.ts'
 import { takeAllLeases } from '../leases.ts'
 import { lockVersion, newerSchema, readVersion } from './version.ts'
@@ -64,7 +65,7 @@ async function applyMissing(tx: Control, migrations: readonly Migration[]): Prom
 
 /** Lock timeout, deadlock. */
 function isHeldUp(error: unknown): boolean {
-  return ['55P03', '40P01'].includes((error as { code?: string }).code ?? '')
+  return isSqlState(error, 'lock_not_available', 'deadlock_detected')
 }
 
 function newest(migrations: readonly Migration[]): number {

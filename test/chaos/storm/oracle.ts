@@ -1,4 +1,5 @@
 import { type RunStatus, runEvents } from '../../../src/core/run/status.ts'
+import { sum } from '../../../src/core/statistics.ts'
 import type { RunView } from '../../../src/runs/run-schema.ts'
 import { type EventRow, faultsOfHistory } from './history.ts'
 import type { StormRun, World } from './world.ts'
@@ -84,7 +85,7 @@ async function judgeProof(world: World, { id, job }: StormRun, ranges: readonly 
     status,
     ...proof,
     stragglers: progress.stragglers,
-    rowsOfRanges: sum(ranges, ({ rowsDone }) => rowsDone),
+    rowsOfRanges: sum(ranges.map(({ rowsDone }) => rowsDone)),
   }
   const expected = {
     status: 'succeeded',
@@ -173,8 +174,4 @@ function faultOfChain(slices: readonly RangeRow[]): string | null {
     ends.splice(end, 1)
   }
   return ends.length === 1 ? null : 'do not end once'
-}
-
-function sum<T>(all: readonly T[], of: (one: T) => number): number {
-  return all.reduce((total, one) => total + of(one), 0)
 }
