@@ -3,7 +3,7 @@ import pg from 'pg'
 import { timings } from '../src/core/timings.ts'
 import { startPostgres } from '../src/embedded/index.ts'
 import { createPool } from '../src/postgres/pool.ts'
-import { takeCensus } from '../src/runs/metrics-snapshot.ts'
+import { collectMetrics } from '../src/runs/metrics-snapshot.ts'
 import { type Control, createControl } from '../src/store/control.ts'
 import { migrate } from '../src/store/schema/migrate.ts'
 import { median } from './support/statistics.ts'
@@ -26,7 +26,7 @@ try {
   const control = createControl(pool, 'evenkeel')
   await migrate(control)
   await fill(postgres.url)
-  await takeCensus(control, timings)
+  await collectMetrics(control, timings)
   console.log(`${jobs} jobs of ${runs} runs each, one of each live with ${events} events`)
   console.log(
     `one census: ${(await measure(control, 1)).toFixed(0)} ms; four at once: ${(await measure(control, 4)).toFixed(0)} ms`,
@@ -44,7 +44,7 @@ async function measure(control: Control, atOnce: number): Promise<number> {
     await Promise.all(
       Array.from({ length: atOnce }, async () => {
         const began = performance.now()
-        await takeCensus(control, timings)
+        await collectMetrics(control, timings)
         taken.push(performance.now() - began)
       }),
     )
@@ -64,7 +64,7 @@ async function costs(pool: pg.Pool): Promise<Array<[string, number]>> {
     },
   } as unknown as Control['db']
   for (let time = 0; time < times; time += 1)
-    await takeCensus({ ...createControl(pool, 'evenkeel'), db: timed }, timings)
+    await collectMetrics({ ...createControl(pool, 'evenkeel'), db: timed }, timings)
   return [...spent]
     .map(([text, ms]): [string, number] => [text.replaceAll(/\s+/g, ' ').slice(0, 100), ms / times])
     .sort(([, a], [, b]) => b - a)

@@ -9,7 +9,7 @@ import { isSqlState, sqlstateOf, sqlstates } from './sqlstate.ts'
  * fail by themselves are found and set aside. `stop`: the job, the schema or our code is wrong, and trying again would end
  * the same.
  */
-export type Answer = 'halve' | 'leave' | 'hold' | 'bisect' | 'stop'
+export type Recovery = 'halve' | 'leave' | 'hold' | 'bisect' | 'stop'
 
 /** Every kind of fault that a batch can end in, and the answer to it. */
 export const faults = {
@@ -28,7 +28,7 @@ export const faults = {
   'no-index': 'hold',
   data: 'bisect',
   job: 'stop',
-} as const satisfies Readonly<Record<string, Answer>>
+} as const satisfies Readonly<Record<string, Recovery>>
 export type Fault = keyof typeof faults
 export const faultNames = Object.keys(faults) as Fault[]
 
@@ -118,7 +118,7 @@ const defects = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, 
 const sessionStart = new Set(['InitPostgres', 'CheckMyDatabase'])
 
 /** Tells what kind of fault was thrown. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
-export function faultOf(error: unknown): Fault {
+export function classifyError(error: unknown): Fault {
   if (error instanceof IndexLost) return 'no-index'
   if (error instanceof Problem || defects.some((defect) => error instanceof defect)) return 'job'
   const sqlstate = sqlstateOf(error)
@@ -138,8 +138,8 @@ export function faultOf(error: unknown): Fault {
  * What is done about what was thrown. An SQLSTATE of the server's that came out of a function may be about the row that the
  * function was called for: whether other rows pass tells.
  */
-export function answerTo(error: unknown): Answer {
-  const answer = faults[faultOf(error)]
+export function recoveryFrom(error: unknown): Recovery {
+  const answer = faults[classifyError(error)]
   return (answer === 'hold' && isFromFunction(error)) || (answer === 'leave' && isRaised(error)) ? 'bisect' : answer
 }
 
@@ -174,12 +174,12 @@ function isFromFunction(error: unknown): boolean {
 
 /** Whether an error says that the job, or the data that it meets, is at fault, and not the state that Postgres is in. */
 export function concernsJob(error: unknown): boolean {
-  return ['bisect', 'stop'].includes(answerTo(error))
+  return ['bisect', 'stop'].includes(recoveryFrom(error))
 }
 
 /** Whether an error says that Postgres cannot be reached or served, rather than that it refuses what was asked. */
 export function isOutage(error: unknown): boolean {
-  if (sqlstateOf(error) !== null) return answerTo(error) === 'hold' || faultOf(error) === 'out-of-memory'
+  if (sqlstateOf(error) !== null) return recoveryFrom(error) === 'hold' || classifyError(error) === 'out-of-memory'
   const { code, message = '' } = error as { code?: unknown; message?: string }
   // Node's system errors carry a code; what the driver says itself is only words.
   return typeof code === 'string'
@@ -206,7 +206,7 @@ export function describeFault(error: unknown): string {
   if (isOverdue(error))
     return 'no answer in time: the statement, or what its commit does (deferred constraints and triggers), takes too long'
   const { detail } = error as { detail?: string }
-  const place = faultOf(error) === 'lock-timeout' ? lockedPlace(error) : null
+  const place = classifyError(error) === 'lock-timeout' ? lockedPlace(error) : null
   const shown = detail && !isSqlState(error, ...withWholeRow) ? detail : place
   return `${messageOf(error)}${shown ? ` (${shown})` : ''}`
 }

@@ -5,7 +5,7 @@ const mostKeys = 5000
  * given, which must only go forward: after a wall clock is set back, whoever had used his up would be shut out until it
  * has caught up.
  */
-export class Allowance {
+export class TokenBucket {
   readonly #burst: number
   readonly #perSecond: number
   readonly #left = new Map<string, { count: number; at: number }>()

@@ -1,5 +1,5 @@
 import { DatabaseError, type Pool, type PoolClient, type QueryResultRow } from 'pg'
-import { faultOf } from '../core/fault.ts'
+import { classifyError } from '../core/fault.ts'
 
 /** A statement of this room, prepared once per session under its name. */
 export interface Statement {
@@ -37,7 +37,7 @@ export async function onConnection<T>(pool: Pool, work: (ask: Ask, pid: number) 
   try {
     return await work(ask, client.processID)
   } catch (error) {
-    if (!(error instanceof DatabaseError) || faultOf(error) === 'read-only') broken = error as Error
+    if (!(error instanceof DatabaseError) || classifyError(error) === 'read-only') broken = error as Error
     throw error
   } finally {
     client.release(broken)

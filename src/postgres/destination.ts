@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { faultOf } from '../core/fault.ts'
+import { classifyError } from '../core/fault.ts'
 
 /** No session is given out that began longer ago: in the end each one is where the address leads. Seconds, give or take a quarter. */
 const lifetimeSeconds = 60
@@ -76,7 +76,7 @@ export class DestinationPool extends pg.Pool {
     super(config)
     this.destination = destination
     this.on('release', (error) => {
-      if (error instanceof pg.DatabaseError && faultOf(error) === 'read-only') destination.doubt()
+      if (error instanceof pg.DatabaseError && classifyError(error) === 'read-only') destination.doubt()
     })
   }
 

@@ -5,7 +5,7 @@ import pg from 'pg'
  * A client that always has somebody who hears of its errors. BullMQ leaves its own without while they begin and while they
  * end; a server that is shut down in such a moment says so, and what nobody hears would end the process.
  */
-export class HeardClient extends pg.Client {
+export class GuardedClient extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {
     super(config)
     this.#hear()
@@ -27,7 +27,7 @@ export class HeardClient extends pg.Client {
  * BullMQ's backend on Postgres, on clients that are heard: in its pool by `Client` of the connection, and for LISTEN here. That
  * one keeps the name of evenkeel's sessions: by BullMQ's name for it, it would count as one of others.
  */
-export const heardPostgresBackend: typeof createPostgresBackend = (name, options, more) => {
+export const guardedPostgresBackend: typeof createPostgresBackend = (name, options, more) => {
   const backend = createPostgresBackend(name, options, more)
   const { connection } = backend as unknown as {
     connection: {
@@ -36,7 +36,7 @@ export const heardPostgresBackend: typeof createPostgresBackend = (name, options
       setListenClientName(name: string): Promise<void>
     }
   }
-  connection.pgModule = { Client: HeardClient }
+  connection.pgModule = { Client: GuardedClient }
   connection.setListenClientName = async () => {
     await connection.getListenClient()
   }

@@ -2,7 +2,7 @@ const againAfterMs = 60_000
 const mostRemembered = 100
 
 /** Passes on the same words once a minute: a queue that is in trouble says them at each turn. */
-export function seldom(report: (error: Error) => void): (error: Error) => void {
+export function limitReports(report: (error: Error) => void): (error: Error) => void {
   const said = new Map<string, number>()
   return (error) => {
     const now = performance.now()

@@ -5,7 +5,7 @@ import type pg from 'pg'
 import { splitStartupOptions } from '../postgres/connection-string.ts'
 import { withTimeout } from '../util/timeout.ts'
 import { Acceptance, isAnswer } from './acceptance.ts'
-import { HeardClient, heardPostgresBackend } from './bullmq-postgres.ts'
+import { GuardedClient, guardedPostgresBackend } from './bullmq-postgres.ts'
 import type { QueueLocation } from './location.ts'
 import { beginSession, isIncomplete, repairQueue, sessionName } from './schema.ts'
 
@@ -70,7 +70,7 @@ export function openQueue({ location, instance, onError, onMoved }: TicketQueueO
     const created =
       location.kind === 'redis'
         ? new Queue(queueName, { ...options, connection: redis(location.url, { maxRetriesPerRequest: 1 }) })
-        : new Queue(queueName, { ...options, connection: postgres(location, 2) }, heardPostgresBackend)
+        : new Queue(queueName, { ...options, connection: postgres(location, 2) }, guardedPostgresBackend)
     created.on('error', (error) => {
       lastError = error
       onError(error)
@@ -174,7 +174,7 @@ export function consumeTickets(
           queueName,
           process,
           { ...options, connection: postgres(location, 2) },
-          heardPostgresBackend,
+          guardedPostgresBackend,
         )) as Worker
 
   const stopping = new AbortController()
@@ -187,7 +187,7 @@ export function consumeTickets(
     while (!stopping.signal.aborted) {
       const current = create()
       worker = current
-      const flood = new Flood()
+      const flood = new RetryLimiter()
       let incomplete = false
       const givenUp = new Promise<void>((resolve) => {
         giveUp = resolve
@@ -236,7 +236,7 @@ function isTicket(found: object): found is Pick<Ticket, 'id' | 'runId' | 'ordina
 }
 
 /** Tells errors that come one by one from errors that come without end. */
-class Flood {
+class RetryLimiter {
   #count = 0
   #since = performance.now()
 
@@ -273,7 +273,7 @@ function postgres({ url, schema }: { url: string; schema: string }, connections:
   connectionString.searchParams.set('options', split.startupOptions)
   return {
     connectionString: connectionString.href,
-    Client: HeardClient,
+    Client: GuardedClient,
     onConnect: (client: pg.ClientBase) => beginSession(client, schema),
     schema,
     max: connections,

@@ -20,7 +20,7 @@ export interface JobFiles {
 }
 
 /** The jobs folder. Read again when a file in it has changed; a file that does not load does not stop the others. */
-export interface Catalogue {
+export interface Registry {
   read(): Promise<JobFiles>
   /** Throws a Problem (`not-found`) that names the jobs there are, or the file that is broken. */
   find(name: string): Promise<JobDefinition>
@@ -30,7 +30,7 @@ export interface Catalogue {
 const ours = { evenkeel, zod }
 
 /** `onBroken` hears of each file that does not load, each time the folder is read. */
-export function openCatalogue(folder: string, onBroken: (file: BrokenFile) => void = () => undefined): Catalogue {
+export function openRegistry(folder: string, onBroken: (file: BrokenFile) => void = () => undefined): Registry {
   let signature = ''
   let files: JobFiles = { jobs: [], broken: [] }
 

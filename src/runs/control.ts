@@ -3,9 +3,9 @@ import { isOver, transitions } from '../core/run/status.ts'
 import type { Control } from '../store/control.ts'
 import type { Cause } from '../store/events.ts'
 import { explainConflict, restartRun, retryQuarantined, settleRun, stopRun } from '../store/transitions.ts'
-import { askEach, awayReason, eachOrRefuse, sitesOf, together } from './databases.ts'
+import { databasesOf, queryAll, transactInAll, unreachableReason, validateAll } from './databases.ts'
 import { currentFingerprint, dispatch } from './prepare.ts'
-import { legalParts, type Part, type RunParts } from './shards.ts'
+import { legalShards, type Shard, type ShardedRun } from './shards.ts'
 
 /** A pause and a cancellation answer after so long at most; what has not settled by then does so by itself. */
 const answerWithinSeconds = 4.5
@@ -17,9 +17,9 @@ export const lockWithinSeconds = 2
  * with some still on their way there. It is an operator's brake: a part that cannot be told keeps no other from being told.
  * Throws, after all that could be told have been, a Problem that names those that could not.
  */
-export async function stopRunParts(
-  run: RunParts,
-  parts: readonly Part[],
+export async function stopShards(
+  run: ShardedRun,
+  parts: readonly Shard[],
   event: 'pause' | 'cancel',
   cause: Cause,
 ): Promise<void> {
@@ -32,21 +32,21 @@ export async function stopRunParts(
     }),
   )
   const failed = told.flatMap((outcome, index) =>
-    outcome.status === 'rejected' ? [{ site: (legal[index] as Part).site, error: outcome.reason }] : [],
+    outcome.status === 'rejected' ? [{ site: (legal[index] as Shard).site, error: outcome.reason }] : [],
   )
   const [first] = failed
   if (!first) return
   // A part that has come to its end by itself in the meantime needs no telling, nor one that has been told before.
   const untold = failed.filter(({ error }) => !(error instanceof Problem && error.kind === 'conflict'))
   if (failed.length === legal.length) {
-    if (untold.length === 0 && legal.length > 1) legalParts(run, parts, event)
+    if (untold.length === 0 && legal.length > 1) legalShards(run, parts, event)
     throw untold[0]?.error ?? first.error
   }
   for (const { site, error } of untold) site.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
   if (untold.length === 0) return
   throw new Problem(
     'unavailable',
-    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ site, error }) => awayReason(site, error)).join(' ')} It may go on there: try again.`,
+    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ site, error }) => unreachableReason(site, error)).join(' ')} It may go on there: try again.`,
     { databases: untold.map(({ site }) => site.name) },
   )
 }
@@ -58,31 +58,31 @@ export function stopwatch(): () => number {
 }
 
 /** Parts that may be told: one that is paused already takes an operator's pause as one more reason, if it has none yet. */
-function stoppableParts(run: RunParts, parts: readonly Part[], event: 'pause' | 'cancel'): readonly Part[] {
-  const canTake = ({ run: { status } }: Part) => event === 'pause' && (status === 'paused' || status === 'pausing')
+function stoppableParts(run: ShardedRun, parts: readonly Shard[], event: 'pause' | 'cancel'): readonly Shard[] {
+  const canTake = ({ run: { status } }: Shard) => event === 'pause' && (status === 'paused' || status === 'pausing')
   const open = parts.filter((part) => transitions[part.run.status][event] !== null || canTake(part))
-  return open.length > 0 ? open : legalParts(run, parts, event)
+  return open.length > 0 ? open : legalShards(run, parts, event)
 }
 
 /** Resumes or retries each part for which that is legal: all of these, or none where one of them refuses. */
-export async function restartRunParts(
-  run: RunParts,
-  parts: readonly Part[],
+export async function restartShards(
+  run: ShardedRun,
+  parts: readonly Shard[],
   event: 'resume' | 'retry',
   cause: Cause,
   acceptJobChange: boolean,
 ): Promise<void> {
-  const legal = legalParts(run, parts, event)
+  const legal = legalShards(run, parts, event)
   await asOne(`Run ${run.id} cannot be told to ${event}`, legal, acceptJobChange, (fingerprint, tx) =>
     restartRun(tx, run.id, event, cause, fingerprint),
   )
-  await askEach(sitesOf(legal), (site) => dispatch(site, run.id, cause.actor))
+  await queryAll(databasesOf(legal), (site) => dispatch(site, run.id, cause.actor))
 }
 
 /** Has rows in quarantine tried once more in each part that still tries any; returns how many there were. */
-export async function retryQuarantineParts(
+export async function retryQuarantinedShards(
   id: string,
-  parts: readonly Part[],
+  parts: readonly Shard[],
   ids: readonly string[] | null,
   cause: Cause,
   acceptJobChange: boolean,
@@ -93,24 +93,24 @@ export async function retryQuarantineParts(
   const counts = await asOne(`Rows of run ${id} cannot be retried`, asked, acceptJobChange, (fingerprint, tx) =>
     retryQuarantined(tx, id, ids, cause, fingerprint),
   )
-  await askEach(sitesOf(asked), (site) => dispatch(site, id, cause.actor))
+  await queryAll(databasesOf(asked), (site) => dispatch(site, id, cause.actor))
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
 /** Sets parts to work again, all or none: each with the fingerprint of the job as it is now, where that is accepted, or null. */
 async function asOne<R>(
   refused: string,
-  parts: readonly Part[],
+  parts: readonly Shard[],
   acceptJobChange: boolean,
   work: (fingerprint: string | null, tx: Control) => Promise<R>,
 ): Promise<R[]> {
-  const ready = await eachOrRefuse(parts, refused, (part) => currentFingerprint(part.site, part.run, acceptJobChange))
+  const ready = await validateAll(parts, refused, (part) => currentFingerprint(part.site, part.run, acceptJobChange))
   try {
-    return await together(ready, ({ result: fingerprint }, tx) => work(acceptJobChange ? fingerprint : null, tx))
+    return await transactInAll(ready, ({ result: fingerprint }, tx) => work(acceptJobChange ? fingerprint : null, tx))
   } catch (error) {
     // Somebody started a new run between our look and our write.
     if (!(error instanceof Problem)) {
-      await eachOrRefuse(ready, refused, async (part) => {
+      await validateAll(ready, refused, async (part) => {
         const explained = await explainConflict(part.site.control, part.run, error)
         if (explained !== error) throw explained
       })

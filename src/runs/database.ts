@@ -2,12 +2,12 @@ import type { Pool } from 'pg'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Timings } from '../core/timings.ts'
 import type { TicketQueue } from '../queue/queue.ts'
-import type { Catalogue } from '../registry/registry.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Control } from '../store/control.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /** One database, and what the API reaches it by. */
-export interface Site {
+export interface Database {
   /** As DATABASES names it; null where there is but one, without a name. */
   readonly name: string | null
   readonly control: Control
@@ -16,7 +16,7 @@ export interface Site {
   /** Sessions for users' tables: checks, plans and dry runs. */
   readonly engine: Pool
   readonly queue: TicketQueue
-  readonly catalogue: Catalogue
+  readonly catalogue: Registry
   readonly log: Logger
   readonly timings: Timings
   readonly checkReplicas: (options: RunOptions) => Promise<ReplicaCheck>
@@ -31,6 +31,6 @@ export interface ReplicaCheck {
 }
 
 /** The sites as pause and cancel reach them. */
-export function brakesOf(sites: readonly Site[]): readonly Site[] {
+export function asBrakes(sites: readonly Database[]): readonly Database[] {
   return sites.map((site) => ({ ...site, control: site.brake }))
 }

@@ -1,16 +1,16 @@
 import { messageOf, Problem, type ProblemKind } from '../core/errors.ts'
-import { answerTo } from '../core/fault.ts'
+import { recoveryFrom } from '../core/fault.ts'
 import type { Control } from '../store/control.ts'
 import { withTimeout } from '../util/timeout.ts'
-import type { Site } from './database.ts'
+import type { Database } from './database.ts'
 
 /** What has a site: the site itself, or a part of a run in it. */
-export interface InSite {
-  readonly site: Site
+export interface InDatabase {
+  readonly site: Database
 }
 
 /** A named database that could not be read, and why. */
-export interface Away {
+export interface Unreachable {
   readonly database: string
   readonly reason: string
 }
@@ -19,12 +19,12 @@ export interface Away {
 const answerWithinMs = 5000
 
 /** The site of a name. Throws a Problem that says which names there are. */
-export function siteNamed(sites: readonly Site[], name: string): Site {
-  return chooseSites(sites, [name])[0] as Site
+export function findDatabase(sites: readonly Database[], name: string): Database {
+  return chooseDatabases(sites, [name])[0] as Database
 }
 
 /** The sites of these names, or all, in the order of DATABASES. Throws a Problem that says which names there are. */
-export function chooseSites(sites: readonly Site[], names: readonly string[] | undefined): readonly Site[] {
+export function chooseDatabases(sites: readonly Database[], names: readonly string[] | undefined): readonly Database[] {
   if (names === undefined) return sites
   const known = sites.flatMap(({ name }) => name ?? [])
   if (known.length === 0) {
@@ -42,7 +42,7 @@ export function chooseSites(sites: readonly Site[], names: readonly string[] | u
   return sites.filter(({ name }) => name !== null && names.includes(name))
 }
 
-export function sitesOf(places: readonly InSite[]): readonly Site[] {
+export function databasesOf(places: readonly InDatabase[]): readonly Database[] {
   return places.map(({ site }) => site)
 }
 
@@ -50,46 +50,46 @@ export function sitesOf(places: readonly InSite[]): readonly Site[] {
  * Asks every site at once. One of several that cannot answer, or not in time, keeps nobody from the answers of the others:
  * it is `away`. Where none answers, and for a Problem, throws what was thrown.
  */
-export async function askEach<T>(
-  sites: readonly Site[],
-  question: (site: Site) => Promise<T>,
+export async function queryAll<T>(
+  sites: readonly Database[],
+  question: (site: Database) => Promise<T>,
   withinMs = answerWithinMs,
-): Promise<{ answers: Array<{ site: Site; answer: T }>; away: Away[] }> {
+): Promise<{ answers: Array<{ site: Database; answer: T }>; away: Unreachable[] }> {
   const asked = await Promise.allSettled(
     sites.map((site) => (site.name === null ? question(site) : withTimeout(question(site), withinMs))),
   )
-  const answers: Array<{ site: Site; answer: T }> = []
-  const away: Away[] = []
+  const answers: Array<{ site: Database; answer: T }> = []
+  const away: Unreachable[] = []
   for (const [index, outcome] of asked.entries()) {
-    const site = sites[index] as Site
+    const site = sites[index] as Database
     if (outcome.status === 'fulfilled') answers.push({ site, answer: outcome.value })
     else if (outcome.reason instanceof Problem) throw outcome.reason
     else away.push(describeAway(site, outcome.reason))
   }
   const [first] = asked
-  if (answers.length === 0 && first?.status === 'rejected') throw nameOutage(sites[0] as Site, first.reason)
+  if (answers.length === 0 && first?.status === 'rejected') throw nameOutage(sites[0] as Database, first.reason)
   return { answers, away }
 }
 
 /** Says it in words, and has the log say it in full. */
-function describeAway(site: Site, error: unknown): Away {
+function describeAway(site: Database, error: unknown): Unreachable {
   site.log.warn({ err: error }, 'the database could not be read; the others are answered for without it')
-  return { database: String(site.name), reason: awayReason(site, error) }
+  return { database: String(site.name), reason: unreachableReason(site, error) }
 }
 
 /** Why a named database could not be asked or told something, in words that hold nothing of our own defects. */
-export function awayReason({ name }: Site, error: unknown): string {
-  return answerTo(error) === 'hold'
+export function unreachableReason({ name }: Database, error: unknown): string {
+  return recoveryFrom(error) === 'hold'
     ? `Database ${name} cannot be reached: ${messageOf(error)}.`
     : `Database ${name} cannot be used; the log says why.`
 }
 
 /** An error as the caller is told it: an outage says which database it is about, where there are several. */
-function nameOutage(site: Site, error: unknown): unknown {
-  if (site.name === null || error instanceof Problem || answerTo(error) !== 'hold') return error
+function nameOutage(site: Database, error: unknown): unknown {
+  if (site.name === null || error instanceof Problem || recoveryFrom(error) !== 'hold') return error
   return new Problem(
     'unavailable',
-    `${awayReason(site, error)} Read how things stand, then try again.`,
+    `${unreachableReason(site, error)} Read how things stand, then try again.`,
     {},
     { cause: error },
   )
@@ -99,13 +99,13 @@ function nameOutage(site: Site, error: unknown): unknown {
 const kindsByWeight: readonly ProblemKind[] = ['invalid', 'not-found', 'conflict', 'stale', 'unavailable']
 
 /** Does something in every site at once that can be refused there. Throws one Problem with the findings of all that do. */
-export async function eachOrRefuse<P extends InSite, R>(
+export async function validateAll<P extends InDatabase, R>(
   places: readonly P[],
   what: string,
   work: (place: P) => Promise<R>,
 ): Promise<Array<P & { readonly result: R }>> {
   const outcomes = await Promise.allSettled(places.map(work))
-  const refused: Array<{ site: Site; error: unknown }> = []
+  const refused: Array<{ site: Database; error: unknown }> = []
   const done = outcomes.flatMap((outcome, index) => {
     const place = places[index] as P
     if (outcome.status === 'fulfilled') return [{ ...place, result: outcome.value }]
@@ -133,9 +133,9 @@ export async function eachOrRefuse<P extends InSite, R>(
 }
 
 /** Some databases have committed, and one of the others then did not. */
-export class PartlyDone<P extends InSite = InSite> extends Problem {
+export class PartialCommitError<P extends InDatabase = InDatabase> extends Problem {
   readonly done: readonly P[]
-  constructor(done: readonly P[], undone: Site, error: unknown) {
+  constructor(done: readonly P[], undone: Database, error: unknown) {
     const names = done.map(({ site }) => String(site.name))
     super(
       'unavailable',
@@ -153,7 +153,7 @@ export class PartlyDone<P extends InSite = InSite> extends Problem {
  * can leave the others changed without it: that is a PartlyDone. Where the work in one depends on what another holds, `look` reads
  * and locks that in all of them before the work begins in any.
  */
-export async function together<P extends InSite, R>(
+export async function transactInAll<P extends InDatabase, R>(
   places: readonly P[],
   work: (place: P, tx: Control) => Promise<R>,
   look: (place: P, tx: Control) => Promise<void> = async () => undefined,
@@ -161,7 +161,7 @@ export async function together<P extends InSite, R>(
   // Two callers that went through them in different orders would each wait for what the other has locked.
   const ordered = [...places].sort((a, b) => (String(a.site.name) < String(b.site.name) ? -1 : 1))
   const committed: P[] = []
-  let culprit: Site | null = null
+  let culprit: Database | null = null
   const blame = async <T>(place: P, act: () => Promise<T>): Promise<T> => {
     try {
       return await act()
@@ -193,8 +193,8 @@ export async function together<P extends InSite, R>(
   try {
     return await open(0)
   } catch (error) {
-    const site = culprit as unknown as Site
-    if (committed.length > 0) throw new PartlyDone(committed, site, error)
+    const site = culprit as unknown as Database
+    if (committed.length > 0) throw new PartialCommitError(committed, site, error)
     if (error instanceof Problem && places.length > 1)
       throw new Problem(error.kind, `${site.name}: ${error.message}`, { ...error.details, database: site.name })
     throw nameOutage(site, error)

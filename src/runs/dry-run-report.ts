@@ -17,7 +17,7 @@ import type { ExplainedBatch, SampleRow } from '../engine/rehearse.ts'
 import type { dryRunSchema } from './dry-run-schemas.ts'
 import type { Prepared } from './prepare.ts'
 import type { FailingRow, RehearsedWindow } from './rehearsal.ts'
-import { tellSpace } from './space.ts'
+import { describeSpace } from './space.ts'
 
 type DryRunReport = z.output<typeof dryRunSchema>
 
@@ -49,7 +49,7 @@ export interface Circumstances {
   readonly blind: string | null
 }
 
-export function tellDryRun(
+export function reportDryRun(
   { job, run, space, settings }: Prepared,
   seen: Seen,
   { refusals, repeats, blind }: Circumstances,
@@ -79,7 +79,7 @@ export function tellDryRun(
       values: countOfValues(job),
     })
   const rehearsed = { ...seen.hot, batch: explained, batches }
-  const told = space && tellSpace(space, options, rehearsed)
+  const told = space && describeSpace(space, options, rehearsed)
   const wouldFail = failureOf(seen, failing, run)
   return {
     job: run.job,

@@ -2,28 +2,28 @@ import { randomUUID } from 'node:crypto'
 import type { PoolClient } from 'pg'
 import type { z } from 'zod'
 import { Problem } from '../core/errors.ts'
-import { answerTo, concernsJob, describeFault } from '../core/fault.ts'
+import { concernsJob, describeFault, recoveryFrom } from '../core/fault.ts'
 import { type KeyRange, spread } from '../core/range/range.ts'
 import { quoteTableName } from '../core/sql/identifier.ts'
 import { sqlstateOf } from '../core/sqlstate.ts'
-import { boundsOf } from '../core/throttle/batch-sizer.ts'
-import { limitOf } from '../core/throttle/limits.ts'
+import { batchSizeBounds } from '../core/throttle/batch-sizer.ts'
+import { getLimit } from '../core/throttle/limits.ts'
 import { asAuthor } from '../engine/batch/author.ts'
-import { undone, undoneIfFailed } from '../engine/batch/savepoint.ts'
+import { rolledBack, rolledBackIfFailed } from '../engine/batch/savepoint.ts'
 import { checkConstraintsAtOnce, prepareSession } from '../engine/batch/session.ts'
 import { findPlaces } from '../engine/inspect/places.ts'
 import { type SampleRow, sampleByKey, sampleMatching } from '../engine/rehearse.ts'
 import { readHotUpdates } from '../engine/space/measure.ts'
 import { takeSession } from '../postgres/takeout.ts'
-import { sightFault } from '../signals/visibility.ts'
+import { visibilityFault } from '../signals/visibility.ts'
 import type { Control } from '../store/control.ts'
 import { type Lease, leaseRange } from '../store/leases.ts'
 import { findPartlyDone, findSucceeded, type Run } from '../store/runs.ts'
 import { assignTickets } from '../store/tickets.ts'
 import { changeStatus, createRun } from '../store/transitions.ts'
-import type { Site } from './database.ts'
-import { chooseSites, eachOrRefuse } from './databases.ts'
-import { type Sample, type Seen, tellDryRun } from './dry-run-report.ts'
+import type { Database } from './database.ts'
+import { chooseDatabases, validateAll } from './databases.ts'
+import { reportDryRun, type Sample, type Seen } from './dry-run-report.ts'
 import type { dryRunSchema, dryRunsSchema } from './dry-run-schemas.ts'
 import { type Prepared, prepareRun, type StartRequest } from './prepare.ts'
 import { type FailingRow, Rehearsal, type RehearsedWindow } from './rehearsal.ts'
@@ -43,9 +43,12 @@ const leaseSeconds = 60
 const actor = 'dry run'
 
 /** A dry run in each database that the run would span; where there is but one, without a name, its report alone. */
-export async function dryRunAll(sites: readonly Site[], request: StartRequest): Promise<DryRunReport | DryRunReports> {
-  const places = chooseSites(sites, request.databases).map((site) => ({ site }))
-  const done = await eachOrRefuse(places, `The dry run of ${request.job} was refused`, ({ site }) =>
+export async function dryRunAll(
+  sites: readonly Database[],
+  request: StartRequest,
+): Promise<DryRunReport | DryRunReports> {
+  const places = chooseDatabases(sites, request.databases).map((site) => ({ site }))
+  const done = await validateAll(places, `The dry run of ${request.job} was refused`, ({ site }) =>
     dryRun(site, request),
   )
   const [only] = done
@@ -57,18 +60,18 @@ export async function dryRunAll(sites: readonly Site[], request: StartRequest): 
  * Does what a run would do, by the very statements that it would use, for a few batches in one transaction, and rolls it all
  * back: the run itself, its ranges, and the rows.
  */
-async function dryRun(site: Site, request: StartRequest): Promise<DryRunReport> {
+async function dryRun(site: Database, request: StartRequest): Promise<DryRunReport> {
   // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
   const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
   const prepared = await prepareRun(site, request, identity)
   const { findings: refusals } = await site.checkReplicas(prepared.run.options)
   const repeats = await repeatWarnings(site.control, prepared.run, request.again ?? false)
   try {
-    const { seen, blind } = await rolledBack(site, async (client) => ({
+    const { seen, blind } = await inRolledBackTransaction(site, async (client) => ({
       seen: await rehearse(client, site, prepared),
-      blind: limitOf('others', prepared.run.options) && (await sightFault(askBy(client))),
+      blind: getLimit('others', prepared.run.options) && (await visibilityFault(askBy(client))),
     }))
-    const report = tellDryRun(prepared, seen, { refusals, repeats, blind })
+    const report = reportDryRun(prepared, seen, { refusals, repeats, blind })
     return request.plan ? { ...report, plan: seen.explained?.plan ?? null } : report
   } catch (error) {
     const sqlstate = sqlstateOf(error)
@@ -82,7 +85,7 @@ async function dryRun(site: Site, request: StartRequest): Promise<DryRunReport> 
 }
 
 /** Does something in a transaction of a session as batches have them, and takes all of it back. */
-async function rolledBack<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
+async function inRolledBackTransaction<T>({ engine }: Database, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await takeSession(engine)
   let broken: Error | undefined
   try {
@@ -97,7 +100,7 @@ async function rolledBack<T>({ engine }: Site, work: (client: PoolClient) => Pro
   }
 }
 
-async function rehearse(client: PoolClient, { control: { s, schema } }: Site, prepared: Prepared): Promise<Seen> {
+async function rehearse(client: PoolClient, { control: { s, schema } }: Database, prepared: Prepared): Promise<Seen> {
   const { job, ranges, run: newRun } = prepared
   const { target, options } = newRun
   await prepareSession(client, target, ranges[0]?.leaf ?? null, options.synchronousCommit, leaseSeconds)
@@ -118,7 +121,7 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Site, pr
 
   const rehearsal = new Rehearsal(client, s, run, job)
   const hot = new HotUpdates(client, run)
-  const most = Math.min(boundsOf(options).max, rowsOfWindow)
+  const most = Math.min(batchSizeBounds(options).max, rowsOfWindow)
   const leases: Lease[] = []
   for (let ordinal = 0; ordinal < windows.length + 3; ordinal += 1) leases.push(await leaseOf(tx, run, ordinal))
   const [exploring, timing, again] = leases.slice(-3) as [Lease, Lease, Lease]
@@ -138,7 +141,7 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Site, pr
     const last = done.at(-1)
     if (last?.endless || last?.stopped || mostFailing < 0 || gone >= rowsEnough) break
     // Each is taken back at once: its rows are locked no longer than that.
-    await undone(client, async () => {
+    await rolledBack(client, async () => {
       const lease = leases[index] as Lease
       const before = await author(() => samplesOf(client, prepared, window, samplesAtMost - samples.length))
       const work = () => author(() => rehearsal.work(lease, { limit, rows: rowsOfWindow, mostFailing, endsAt }))
@@ -164,16 +167,16 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Site, pr
 async function samplesOf(client: PoolClient, prepared: Prepared, window: KeyRange, most: number): Promise<SampleRow[]> {
   const { job, run } = prepared
   try {
-    return await undoneIfFailed(client, () => sampleMatching(client, run.target, job, window, rowsOfWindow, most))
+    return await rolledBackIfFailed(client, () => sampleMatching(client, run.target, job, window, rowsOfWindow, most))
   } catch (error) {
-    if (answerTo(error) === 'bisect') return []
+    if (recoveryFrom(error) === 'bisect') return []
     throw error
   }
 }
 
 /** A run of a job without a predicate does rows once more that runs with the same parameters have done. */
 async function repeatWarnings(
-  control: Site['control'],
+  control: Database['control'],
   { job, paramsHash, hasPredicate }: Prepared['run'],
   again: boolean,
 ) {

@@ -1,31 +1,31 @@
-import { progressOfParts, reasonOfParts, statusOfParts } from '../core/run/shards.ts'
+import { mergeProgress, mergeReasons, mergeStatuses } from '../core/run/shards.ts'
 import type { RunView } from './run-schema.ts'
-import type { Unseen } from './shards.ts'
+import type { UnavailableShard } from './shards.ts'
 
 /** What one database shows of a run; `database` is null where it has no name. */
-export interface PartBody {
+export interface ShardView {
   readonly database: string | null
   readonly body: RunView
 }
 
 /** A run as it is shown, from what each of its databases shows; nothing where none shows anything. */
-export function mergeParts(parts: readonly PartBody[], unseen: readonly Unseen[]): RunView[] {
+export function mergeShards(parts: readonly ShardView[], unseen: readonly UnavailableShard[]): RunView[] {
   const [first] = parts
   if (!first) return []
   if (first.database === null) return [first.body]
   const bodies = parts.map(({ body }) => body)
   const named = parts.map(({ database, body }) => ({ database: String(database), ...body }))
   const states = [...bodies.map(({ status }) => status), ...unseen.map(({ state }) => state)]
-  const status = statusOfParts(states)
+  const status = mergeStatuses(states)
   return [
     {
       ...first.body,
       status,
-      reason: reasonOfParts(status, [
+      reason: mergeReasons(status, [
         ...named.map(({ database, status: state, reason }) => ({ database, state, reason })),
         ...unseen,
       ]),
-      progress: progressOfParts(status, bodies, unseen.length > 0),
+      progress: mergeProgress(status, bodies, unseen.length > 0),
       throttle: firstThrottle(named),
       stalled: firstStalled(named),
       proof: status === 'succeeded' ? addProofs(bodies) : null,

@@ -1,12 +1,12 @@
 import {
-  type Census,
   type CountedRun,
-  censusOf,
+  type MetricsSnapshot,
   markedEvents,
   markedForSeconds,
+  summarizeJobs,
   toldForSeconds,
 } from '../core/run/metrics-snapshot.ts'
-import { stallOf } from '../core/run/stall.ts'
+import { detectStall } from '../core/run/stall.ts'
 import type { Timings } from '../core/timings.ts'
 import type { Control } from '../store/control.ts'
 import {
@@ -17,13 +17,13 @@ import {
   oldestTicketSeconds,
   readWalBytes,
 } from '../store/metrics.ts'
+import { readPace } from '../store/pace.ts'
 import { sumRanges } from '../store/range-totals.ts'
 import { progressOfRun, throttleOfRun } from '../store/run-progress.ts'
 import { countRunsByStatus, listLiveRuns } from '../store/runs.ts'
-import { readPace } from '../store/throttle-state.ts'
 
 /** Counts what one control schema holds. One statement after the other: whoever looks must not take connections from work. */
-export async function takeCensus(control: Control, timings: Timings): Promise<Census> {
+export async function collectMetrics(control: Control, timings: Timings): Promise<MetricsSnapshot> {
   const runs = await listLiveRuns(control)
   const ids = runs.map(({ id }) => id)
   const totals = await sumRanges(control, ids)
@@ -41,7 +41,7 @@ export async function takeCensus(control: Control, timings: Timings): Promise<Ce
         rateLimit: options.maxRowsPerSecond,
         maxQuarantined: options.maxQuarantined,
         verifyRounds: run.verifyRounds,
-        stalled: stallOf(status, sums, timings.stalledAfterSeconds) !== null,
+        stalled: detectStall(status, sums, timings.stalledAfterSeconds) !== null,
         lastCheckpointAt: sums.lastCheckpointAt,
         heldBy: hold?.signal ?? null,
         slowedBy: hold ? null : (throttleOfRun(run, sums)?.signal ?? null),
@@ -51,13 +51,13 @@ export async function takeCensus(control: Control, timings: Timings): Promise<Ce
   })
   return {
     runsByStatus: new Map((await countRunsByStatus(control)).map(({ status, count }) => [status, count])),
-    jobs: censusOf({
+    jobs: summarizeJobs({
       live,
       lastEnded: await listLastEnded(control, toldForSeconds),
       failed: await listFailedJobs(control),
     }),
     lastEvents: await listLastEvents(control, markedEvents, markedForSeconds),
-    pace: { load: pace.load, leases: workers, targetSeconds: pace.targetSeconds },
+    pace: { concurrency: pace.concurrency, leases: workers, targetSeconds: pace.targetSeconds },
     oldestTicketSeconds: await oldestTicketSeconds(control),
     walBytes: await readWalBytes(control),
   }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Problem } from '../core/errors.ts'
-import type { Site } from './database.ts'
-import { type Away, askEach } from './databases.ts'
+import type { Database } from './database.ts'
+import { queryAll, type Unreachable } from './databases.ts'
 
 /** What a run has a list of, in the order of its ids: events, rows in quarantine. */
 export interface Listed {
@@ -29,7 +29,7 @@ export class PageCursor {
   }
 
   /** Throws a Problem where the text is none of these sites'. */
-  static read(text: string, sites: readonly Site[]): PageCursor {
+  static read(text: string, sites: readonly Database[]): PageCursor {
     if (text === '0') return new PageCursor(new Map())
     const entries = text.split('.').map((entry) => entry.split(':'))
     if (sites[0]?.name === null && /^\d{1,18}$/.test(text)) return new PageCursor(new Map([[null, text]]))
@@ -57,12 +57,12 @@ export class PageCursor {
 
 /** A page of what these sites have, put together; `next` is the cursor after it, null where it is the last. */
 export async function readPage<T extends Listed>(
-  sites: readonly Site[],
+  sites: readonly Database[],
   cursor: PageCursor,
   limit: number,
-  list: (site: Site, after: string) => Promise<T[]>,
-): Promise<{ items: Array<Placed<T>>; next: string | null; away: readonly Away[] }> {
-  const { answers, away } = await askEach(sites, (site) => list(site, cursor.in(site.name)))
+  list: (site: Database, after: string) => Promise<T[]>,
+): Promise<{ items: Array<Placed<T>>; next: string | null; away: readonly Unreachable[] }> {
+  const { answers, away } = await queryAll(sites, (site) => list(site, cursor.in(site.name)))
   const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
   const items = mergeLists(lists).slice(0, limit)
   return { items, next: items.length === limit ? cursor.past(items).text : null, away }

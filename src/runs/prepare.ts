@@ -12,9 +12,9 @@ import { planRanges } from '../engine/ranges/plan.ts'
 import { takeSession } from '../postgres/takeout.ts'
 import { advanceRun } from '../store/dispatch.ts'
 import type { NewRun, Run } from '../store/runs.ts'
-import type { ReplicaCheck, Site } from './database.ts'
+import type { Database, ReplicaCheck } from './database.ts'
 import type { startRunSchema } from './request-schemas.ts'
-import { lookAtSpace, type SpaceLook, type SpaceReport, tellSpace } from './space.ts'
+import { describeSpace, measureSpace, type SpaceMeasurement, type SpaceReport } from './space.ts'
 
 export type StartRequest = z.output<typeof startRunSchema>
 
@@ -25,24 +25,24 @@ export interface Prepared {
   readonly ranges: readonly KeyRange[]
   readonly residual: readonly KeyRange[]
   /** What decides how much the table will grow; null where that cannot be told. */
-  readonly space: SpaceLook | null
+  readonly space: SpaceMeasurement | null
   /** What in the job's SQL does not mean what it means in psql, in words. */
   readonly settings: readonly string[]
 }
 
 /** What the first event of a run keeps of what was foretold. */
-export function foretold({ space, run, settings }: Prepared): {
+export function forecast({ space, run, settings }: Prepared): {
   space?: string
   findings: SpaceReport['findings']
 } {
-  const report = space && tellSpace(space, run.options)
+  const report = space && describeSpace(space, run.options)
   if (!report) return { findings: [...settings] }
   return { space: report.summary, findings: [...settings, ...report.findings] }
 }
 
 /** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
 export async function prepareRun(
-  deps: Site,
+  deps: Database,
   request: StartRequest,
   identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
 ): Promise<Prepared> {
@@ -58,7 +58,7 @@ export async function prepareRun(
       job,
       ranges,
       residual: residualRanges(ranges, job.where !== null),
-      space: await lookAtSpace(deps, client, target, job),
+      space: await measureSpace(deps, client, target, job),
       settings: tellSettings(await readOwnSettings(client), target.settings ?? {}),
       run: {
         ...identity,
@@ -76,7 +76,7 @@ export async function prepareRun(
 
 /** A replica that should be watched and cannot be refuses the run now, instead of holding it at its first batch. */
 export async function refuseUnwatched(
-  { checkReplicas }: Site,
+  { checkReplicas }: Database,
   { job, options }: Prepared['run'],
 ): Promise<ReplicaCheck['standbys']> {
   const { findings, standbys } = await checkReplicas(options)
@@ -99,7 +99,7 @@ function refuseUnstable(job: ResolvedJob, again: ResolvedJob): void {
  * Puts out the tickets that a run needs next. A queue that cannot be reached is not the caller's trouble: the run stands
  * in Postgres, and the rescuer writes its tickets once the queue is back.
  */
-export async function dispatch({ control, queue, log }: Site, runId: string, actor: string): Promise<void> {
+export async function dispatch({ control, queue, log }: Database, runId: string, actor: string): Promise<void> {
   const { tickets } = await advanceRun(control, runId, actor)
   await queue.put(tickets).catch((error: unknown) => {
     log.warn({ err: error, run: runId }, 'tickets could not be put on the queue; the rescuer will write them again')
@@ -110,7 +110,7 @@ export async function dispatch({ control, queue, log }: Site, runId: string, act
  * The fingerprint of a run's job as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted
  * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
  */
-export async function currentFingerprint(deps: Site, run: Run, accept: boolean): Promise<string> {
+export async function currentFingerprint(deps: Database, run: Run, accept: boolean): Promise<string> {
   const definition = await deps.catalogue.find(run.job)
   const job = resolveJob(definition, await readParams(definition, run.params))
   if (job.fingerprint === run.fingerprint) return job.fingerprint
@@ -133,7 +133,7 @@ export async function currentFingerprint(deps: Site, run: Run, accept: boolean):
   )
 }
 
-async function withEngine<T>({ engine }: Site, work: (client: PoolClient) => Promise<T>): Promise<T> {
+async function withEngine<T>({ engine }: Database, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await takeSession(engine)
   try {
     return await work(client)

@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg'
-import { answerTo, describeFault } from '../core/fault.ts'
+import { describeFault, recoveryFrom } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job/job.ts'
 import { Bisection } from '../core/range/bisection.ts'
 import type { Cursor } from '../core/range/key.ts'
@@ -7,7 +7,7 @@ import { sqlstateOf } from '../core/sqlstate.ts'
 import { type BatchCost, fitCost, type TimedBatch, type TimedPair } from '../core/throttle/batch-cost.ts'
 import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch/batch.ts'
 import { firstKey, setAsideSql } from '../engine/batch/quarantine.ts'
-import { undone, undoneIfFailed } from '../engine/batch/savepoint.ts'
+import { rolledBack, rolledBackIfFailed } from '../engine/batch/savepoint.ts'
 import { tableSql } from '../engine/batch/table.ts'
 import { type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
 import { type ExplainedBatch, explainBatch } from '../engine/rehearse.ts'
@@ -87,7 +87,7 @@ export class Rehearsal {
         sums.seconds += result.seconds
         endless = await this.#stillMatching(statements, result)
       } catch (error) {
-        const answer = answerTo(error)
+        const answer = recoveryFrom(error)
         if (answer === 'halve' && limit > 1) {
           wanted = Math.floor(limit / 2)
           continue
@@ -128,11 +128,11 @@ export class Rehearsal {
     const statement = this.#window(lease)
     for (let rows = limit; rows >= 1; rows = Math.floor(rows / 2)) {
       try {
-        return await undone(this.#client, () =>
+        return await rolledBack(this.#client, () =>
           explainBatch(this.#client, place, statement, this.#input(lease, lease.cursor, rows)),
         )
       } catch (error) {
-        if (!['bisect', 'halve'].includes(answerTo(error))) throw error
+        if (!['bisect', 'halve'].includes(recoveryFrom(error))) throw error
       }
     }
     return null
@@ -146,7 +146,7 @@ export class Rehearsal {
   async time(lease: Lease, again: Lease | null, most: number): Promise<{ limit: number; cost: BatchCost | null }> {
     let limit = 1
     try {
-      return await undone(this.#client, async () => {
+      return await rolledBack(this.#client, async () => {
         const timer = this.#timer(lease)
         const small = await timer(1, 3)
         let large = await timer(Math.min(most, 30, Math.max(3, Math.floor(longestBatchSeconds / 2 / small.seconds))), 2)
@@ -162,7 +162,7 @@ export class Rehearsal {
         return { limit, cost: fitCost(pair, again && (await this.#passed(again, pair.large.scanned))) }
       })
     } catch (error) {
-      const answer = answerTo(error)
+      const answer = recoveryFrom(error)
       if (answer !== 'bisect' && answer !== 'halve') throw error
       return { limit: answer === 'bisect' ? most : limit, cost: null }
     }
@@ -205,13 +205,13 @@ export class Rehearsal {
     // Where the table has statement triggers, the fence that is shut takes the statement back by an error.
     for (const cursor of [true, lease.cursor !== null]) {
       const statement = this.#statements(lease).window({ cursor, upper: lease.upper !== null })
-      await undone(this.#client, () => runBatch(this.#client, statement, input))
+      await rolledBack(this.#client, () => runBatch(this.#client, statement, input))
     }
   }
 
   #batch(statements: UpdateStatements, input: BatchInput): Promise<BatchResult> {
     const bounds = { cursor: input.cursor !== null, upper: input.upper !== null }
-    return undoneIfFailed(this.#client, async () =>
+    return rolledBackIfFailed(this.#client, async () =>
       unfenced(await runBatch(this.#client, statements.window(bounds), input)),
     )
   }

@@ -3,22 +3,22 @@ import {
   deleteExpiredRun,
   dropEvents,
   type ExpiredRun,
-  listCrowdedRuns,
   listExpiredRuns,
+  listRunsOverEventLimit,
   readClock,
 } from '../store/retention.ts'
 import { findRun } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { waitSeconds } from '../util/sleep.ts'
-import type { Site } from './database.ts'
-import { together } from './databases.ts'
+import type { Database } from './database.ts'
+import { transactInAll } from './databases.ts'
 
 /**
  * Keeps the control schemas small, at once and then every `everySeconds`, until the signal says stop. Any number of processes may do
  * it: whatever one has deleted is not there for the next.
  */
-export async function keepRetention(
-  sites: readonly Site[],
+export async function runRetention(
+  sites: readonly Database[],
   days: number,
   actor: string,
   stop: AbortSignal,
@@ -45,11 +45,11 @@ export function refuseClockAhead(database: Date, own: Date): void {
   )
 }
 
-type ExpiredBySite = ReadonlyMap<Site, readonly ExpiredRun[]>
+type ExpiredBySite = ReadonlyMap<Database, readonly ExpiredRun[]>
 
 /** Of the databases that can be read. */
-async function listExpired(sites: readonly Site[], days: number): Promise<ExpiredBySite> {
-  const lists = new Map<Site, readonly ExpiredRun[]>()
+async function listExpired(sites: readonly Database[], days: number): Promise<ExpiredBySite> {
+  const lists = new Map<Database, readonly ExpiredRun[]>()
   await Promise.all(
     sites.map((site) =>
       attempt(site.log, async () => {
@@ -61,7 +61,7 @@ async function listExpired(sites: readonly Site[], days: number): Promise<Expire
   return lists
 }
 
-async function deleteRuns(site: Site, expired: ExpiredBySite, days: number, stop: AbortSignal): Promise<void> {
+async function deleteRuns(site: Database, expired: ExpiredBySite, days: number, stop: AbortSignal): Promise<void> {
   let deleted = 0
   for (const run of expired.get(site) ?? []) {
     if (stop.aborted) break
@@ -74,9 +74,13 @@ async function deleteRuns(site: Site, expired: ExpiredBySite, days: number, stop
  * Where a run is deleted: in all of its databases. One of several parts alone would look like a run that was never written
  * whole, so it stays where this process does not see them all, or one of them is still of use.
  */
-async function placesOf(site: Site, { id, databases }: ExpiredRun, expired: ExpiredBySite): Promise<readonly Site[]> {
+async function placesOf(
+  site: Database,
+  { id, databases }: ExpiredRun,
+  expired: ExpiredBySite,
+): Promise<readonly Database[]> {
   if (databases === null || databases.length === 1) return [site]
-  const places: Site[] = []
+  const places: Database[] = []
   for (const name of databases) {
     const [place, runs] = [...expired].find(([known]) => known.name === name) ?? []
     if (!place || !runs) return []
@@ -92,9 +96,9 @@ async function placesOf(site: Site, { id, databases }: ExpiredRun, expired: Expi
 }
 
 /** False where the run stays: another process was faster, or somebody has retried it. */
-async function deleteWhole(id: string, places: readonly Site[], days: number): Promise<boolean> {
+async function deleteWhole(id: string, places: readonly Database[], days: number): Promise<boolean> {
   try {
-    await together(
+    await transactInAll(
       places.map((site) => ({ site })),
       (_, tx) => deleteExpiredRun(tx, id, days),
     )
@@ -105,8 +109,8 @@ async function deleteWhole(id: string, places: readonly Site[], days: number): P
   }
 }
 
-async function thinEvents(site: Site, actor: string, stop: AbortSignal): Promise<void> {
-  for (const run of await listCrowdedRuns(site.control)) {
+async function thinEvents(site: Database, actor: string, stop: AbortSignal): Promise<void> {
+  for (const run of await listRunsOverEventLimit(site.control)) {
     if (stop.aborted) break
     const dropped = await dropEvents(site.control, run, actor)
     if (dropped > 0) site.log.info({ run, dropped }, 'events dropped: the run has more than are kept of one')

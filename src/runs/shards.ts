@@ -1,46 +1,50 @@
 import { Problem } from '../core/errors.ts'
-import { noArrow, statusOfParts } from '../core/run/shards.ts'
+import { explainRefusedShards, mergeStatuses } from '../core/run/shards.ts'
 import { nextStatus, type RunEvent, type RunStatus, transitions } from '../core/run/status.ts'
 import { findRun, listRuns, listRunsById, type Run, type RunPlace } from '../store/runs.ts'
 import { noSuchRun } from '../store/transitions.ts'
-import type { Site } from './database.ts'
-import { type Away, askEach, siteNamed } from './databases.ts'
+import type { Database } from './database.ts'
+import { findDatabase, queryAll, type Unreachable } from './databases.ts'
 
 /** A run's row in one database. */
-export interface Part {
-  readonly site: Site
+export interface Shard {
+  readonly site: Database
   readonly run: Run
 }
 
 /** A database that a run spans, and whose part of it cannot be shown. */
-export interface Unseen extends Away {
+export interface UnavailableShard extends Unreachable {
   readonly state: 'away' | 'missing'
 }
 
 /** One run, as the databases that it spans tell it: at least one of them does. */
-export interface RunParts {
+export interface ShardedRun {
   readonly id: string
-  readonly parts: readonly [Part, ...Part[]]
-  readonly unseen: readonly Unseen[]
+  readonly shards: readonly [Shard, ...Shard[]]
+  readonly unseen: readonly UnavailableShard[]
 }
 
 /**
  * The run of an id; with `database`, the one that has a part there. Throws a Problem where there is none, and where there
  * are two: databases that were worked on apart before may have given the same id.
  */
-export async function findRunParts(sites: readonly Site[], id: string, database?: string | null): Promise<RunParts> {
-  const wanted = database === undefined || database === null ? null : siteNamed(sites, database)
-  const { answers, away } = await askEach(sites, ({ control }) => findRun(control, id))
+export async function findShardedRun(
+  sites: readonly Database[],
+  id: string,
+  database?: string | null,
+): Promise<ShardedRun> {
+  const wanted = database === undefined || database === null ? null : findDatabase(sites, database)
+  const { answers, away } = await queryAll(sites, ({ control }) => findRun(control, id))
   const rows = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
   const runs = gather(sites, rows, away)
-  const chosen = wanted ? runs.filter(({ parts }) => parts.some(({ site }) => site === wanted)) : runs
+  const chosen = wanted ? runs.filter(({ shards }) => shards.some(({ site }) => site === wanted)) : runs
   const [found, twin] = chosen
   if (found && twin) {
-    const places = chosen.map(({ parts }) => parts.map(({ site }) => site.name).join(' and '))
+    const places = chosen.map(({ shards }) => shards.map(({ site }) => site.name).join(' and '))
     throw new Problem(
       'conflict',
-      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Say which one is meant: add ?database=${found.parts[0].site.name}.`,
-      { databases: chosen.map(({ parts }) => parts.map(({ site }) => site.name)) },
+      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Say which one is meant: add ?database=${found.shards[0].site.name}.`,
+      { databases: chosen.map(({ shards }) => shards.map(({ site }) => site.name)) },
     )
   }
   if (found) return found
@@ -55,43 +59,53 @@ export async function findRunParts(sites: readonly Site[], id: string, database?
   if (wanted && elsewhere) {
     throw new Problem(
       'not-found',
-      `Run ${id} has no part in database ${wanted.name}; it has one in ${elsewhere.parts.map(({ site }) => site.name).join(', ')}.`,
+      `Run ${id} has no part in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ site }) => site.name).join(', ')}.`,
     )
   }
   throw noSuchRun(id)
 }
 
 /** The runs that have these parts, each once, the oldest first. */
-export async function findAllRunParts(
-  sites: readonly Site[],
-  places: ReadonlyArray<{ readonly site: Site; readonly id: string }>,
-): Promise<RunParts[]> {
+export async function findShardedRuns(
+  sites: readonly Database[],
+  places: ReadonlyArray<{ readonly site: Database; readonly id: string }>,
+): Promise<ShardedRun[]> {
   const ids = [...new Set(places.map(({ id }) => id))]
-  const { answers, away } = await askEach(sites, ({ control }) => listRunsById(control, ids))
+  const { answers, away } = await queryAll(sites, ({ control }) => listRunsById(control, ids))
   const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
   return gather(sites, rows, away)
-    .filter(({ id, parts }) => places.some((place) => place.id === id && parts.some(({ site }) => site === place.site)))
+    .filter(({ id, shards }) =>
+      places.some((place) => place.id === id && shards.some(({ site }) => site === place.site)),
+    )
     .sort(compareAge)
 }
 
 /** Puts together which rows are one run: those of one id that name the same databases. */
-export function gather(sites: readonly Site[], rows: readonly Part[], away: readonly Away[]): RunParts[] {
-  const groups = new Map<string, [Part, ...Part[]]>()
+export function gather(sites: readonly Database[], rows: readonly Shard[], away: readonly Unreachable[]): ShardedRun[] {
+  const groups = new Map<string, [Shard, ...Shard[]]>()
   for (const part of rows) {
     const key = JSON.stringify([part.run.id, part.site.name === null ? null : spannedBy(part)])
     const group = groups.get(key)
     if (group) group.push(part)
     else groups.set(key, [part])
   }
-  return [...groups.values()].map((parts) => ({ id: parts[0].run.id, parts, unseen: unseen(sites, parts, away) }))
+  return [...groups.values()].map((parts) => ({
+    id: parts[0].run.id,
+    shards: parts,
+    unseen: unseen(sites, parts, away),
+  }))
 }
 
 /** The databases that a run spans. One that was accepted while its database had no name spans that one alone. */
-function spannedBy({ site, run }: Part): readonly string[] {
+function spannedBy({ site, run }: Shard): readonly string[] {
   return run.databases ?? [String(site.name)]
 }
 
-function unseen(sites: readonly Site[], parts: readonly [Part, ...Part[]], away: readonly Away[]): Unseen[] {
+function unseen(
+  sites: readonly Database[],
+  parts: readonly [Shard, ...Shard[]],
+  away: readonly Unreachable[],
+): UnavailableShard[] {
   if (parts[0].site.name === null) return []
   const givenUp = parts.some(({ run }) => run.status === 'cancelled' || run.status === 'cancelling')
   return spannedBy(parts[0])
@@ -111,25 +125,25 @@ function unseen(sites: readonly Site[], parts: readonly [Part, ...Part[]], away:
 }
 
 /** The one status of a run. */
-export function statusOf({ parts, unseen }: RunParts): RunStatus {
-  return statusOfParts([...parts.map(({ run }) => run.status), ...unseen.map(({ state }) => state)])
+export function statusOf({ shards, unseen }: ShardedRun): RunStatus {
+  return mergeStatuses([...shards.map(({ run }) => run.status), ...unseen.map(({ state }) => state)])
 }
 
 /** What If-Match is compared with: raised by every change of any part. */
-export function versionOf({ parts }: Pick<RunParts, 'parts'>): number {
-  return parts.reduce((sum, { run }) => sum + run.version, 0)
+export function versionOf({ shards }: Pick<ShardedRun, 'shards'>): number {
+  return shards.reduce((sum, { run }) => sum + run.version, 0)
 }
 
 /** The parts that are meant: the one in `database`, or all. */
-export function meant(run: RunParts, database: string | undefined): readonly Part[] {
-  return database === undefined ? run.parts : run.parts.filter(({ site }) => site.name === database)
+export function selectShards(run: ShardedRun, database: string | undefined): readonly Shard[] {
+  return database === undefined ? run.shards : run.shards.filter(({ site }) => site.name === database)
 }
 
 /** Of these parts those for which an event is legal. Throws a Problem (`conflict`) where it is legal for none. */
-export function legalParts(run: RunParts, parts: readonly Part[], event: RunEvent): readonly Part[] {
+export function legalShards(run: ShardedRun, parts: readonly Shard[], event: RunEvent): readonly Shard[] {
   const legal = parts.filter((part) => transitions[part.run.status][event] !== null)
   if (legal.length > 0) return legal
-  const away = parts === run.parts ? run.unseen.filter(({ state }) => state === 'away') : []
+  const away = parts === run.shards ? run.unseen.filter(({ state }) => state === 'away') : []
   if (away.length > 0) {
     throw new Problem(
       'unavailable',
@@ -138,7 +152,7 @@ export function legalParts(run: RunParts, parts: readonly Part[], event: RunEven
   }
   const [first] = parts
   if (parts.length === 1 && first) nextStatus(run.id, first.run.status, event)
-  throw noArrow(
+  throw explainRefusedShards(
     run.id,
     parts.map((part) => ({ database: String(part.site.name), status: part.run.status })),
     event,
@@ -149,18 +163,18 @@ export function legalParts(run: RunParts, parts: readonly Part[], event: RunEven
 const fewestAtOnce = 100
 
 /** A page of runs, newest first. `next` is what `before` has to be for the page after it. */
-export async function listRunParts(
-  sites: readonly Site[],
+export async function listShardedRuns(
+  sites: readonly Database[],
   filter: {
     readonly job: string | null
     readonly status: RunStatus | null
     readonly before: string | null
     readonly limit: number
   },
-): Promise<{ runs: RunParts[]; next: string | null; away: readonly Away[] }> {
+): Promise<{ runs: ShardedRun[]; next: string | null; away: readonly Unreachable[] }> {
   const { job, status, limit } = filter
   const unnamed = sites[0]?.name === null
-  const found: RunParts[] = []
+  const found: ShardedRun[] = []
   let before: Place | null = filter.before === null ? null : await findPlace(sites, filter.before)
   if (filter.before !== null && before === null) return { runs: [], next: null, away: [] }
   for (;;) {
@@ -168,7 +182,7 @@ export async function listRunParts(
     const count = unnamed || status === null ? limit : Math.max(limit, fewestAtOnce)
     // The run at `before` may have namesakes in other databases, so it is read again, and left out below.
     const query = { job, status: unnamed ? status : null, from: before, limit: count + 1 }
-    const { answers, away } = await askEach(sites, ({ control }) => listRuns(control, query))
+    const { answers, away } = await queryAll(sites, ({ control }) => listRuns(control, query))
     const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
     // Among this many newest runs none is cut in two: each database has given at least as many.
     const newest = gather(sites, rows, away).filter((run) => before === null || comparePlaces(placeOf(run), before) < 0)
@@ -190,7 +204,7 @@ interface Place extends RunPlace {
   readonly span: string
 }
 
-function placeOf({ parts: [part] }: Pick<RunParts, 'parts'>): Place {
+function placeOf({ shards: [part] }: Pick<ShardedRun, 'shards'>): Place {
   const { id, number } = part.run
   return { id, number, span: part.site.name === null ? '' : spannedBy(part).join(' ') }
 }
@@ -204,19 +218,19 @@ function compareTexts(a: string, b: string): number {
 }
 
 /** Below 0 where `a` is the older run. */
-export function compareAge(a: RunParts, b: RunParts): number {
+export function compareAge(a: ShardedRun, b: ShardedRun): number {
   return comparePlaces(placeOf(a), placeOf(b))
 }
 
 /** An id alone may be that of two runs: the database says which. */
-function pageAfter({ id, parts: [{ site }] }: RunParts): string {
+function pageAfter({ id, shards: [{ site }] }: ShardedRun): string {
   return site.name === null ? id : `${id}@${site.name}`
 }
 
-async function findPlace(sites: readonly Site[], before: string): Promise<Place | null> {
+async function findPlace(sites: readonly Database[], before: string): Promise<Place | null> {
   const [id = '', database] = before.split('@')
-  const asked = database === undefined ? sites : [siteNamed(sites, database)]
-  const { answers } = await askEach(asked, ({ control }) => findRun(control, id))
+  const asked = database === undefined ? sites : [findDatabase(sites, database)]
+  const { answers } = await queryAll(asked, ({ control }) => findRun(control, id))
   const [part] = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
-  return part ? placeOf({ parts: [part] }) : null
+  return part ? placeOf({ shards: [part] }) : null
 }

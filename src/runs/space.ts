@@ -3,21 +3,21 @@ import type { z } from 'zod'
 import type { ResolvedJob } from '../core/job/job.ts'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Target } from '../core/range/key.ts'
-import { deadRowsAt, mostUnvacuumed, type VacuumState, vacuumComes, vainLimit } from '../core/space/autovacuum.ts'
+import { deadRowsAt, ineffectiveLimit, maxUnvacuumed, type VacuumState, vacuumComes } from '../core/space/autovacuum.ts'
 import { spaceFindings, spaceSummary } from '../core/space/findings.ts'
 import { forecastSpace, matchingShare, type Rehearsed, type SpaceFacts } from '../core/space/forecast.ts'
 import { sqlstateOf } from '../core/sqlstate.ts'
-import { deadLimitOf } from '../core/throttle/limits.ts'
+import { getDeadRowLimit } from '../core/throttle/limits.ts'
 import { readSpace } from '../engine/space/measure.ts'
 import type { Ask } from '../postgres/ask.ts'
 import { readVacuumStates } from '../signals/autovacuum.ts'
-import type { Site } from './database.ts'
+import type { Database } from './database.ts'
 import type { spaceSchema } from './dry-run-schemas.ts'
 
 export type SpaceReport = z.output<typeof spaceSchema>
 
 /** What there is to know of a table's space before a run. */
-export interface SpaceLook {
+export interface SpaceMeasurement {
   readonly facts: SpaceFacts
   readonly vacuum: readonly VacuumState[]
 }
@@ -29,12 +29,12 @@ export function askBy(client: PoolClient): Ask {
 }
 
 /** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */
-export async function lookAtSpace(
-  { log, control }: Site,
+export async function measureSpace(
+  { log, control }: Database,
   client: PoolClient,
   target: Target,
   job: ResolvedJob,
-): Promise<SpaceLook | null> {
+): Promise<SpaceMeasurement | null> {
   const ask = askBy(client)
   try {
     const facts = await readSpace(client, control.s, target, job)
@@ -48,17 +48,17 @@ export async function lookAtSpace(
 }
 
 /** The forecast for a run with these options; `rehearsed` is what batches have shown that were rolled back. */
-export function tellSpace(
-  { facts, vacuum }: SpaceLook,
+export function describeSpace(
+  { facts, vacuum }: SpaceMeasurement,
   options: RunOptions,
   rehearsed: Rehearsed | null = null,
 ): SpaceReport {
   const share = matchingShare(facts)
-  const limit = deadLimitOf(options)
-  const unvacuumed = vacuumComes(vacuum, share) ? mostUnvacuumed(vacuum, share) : Infinity
+  const limit = getDeadRowLimit(options)
+  const unvacuumed = vacuumComes(vacuum, share) ? maxUnvacuumed(vacuum, share) : Infinity
   const most = Math.min(unvacuumed, limit ? deadRowsAt(limit, facts.rows) : Infinity)
   const forecast = forecastSpace(facts, { rehearsed, mostDeadRows: most < share * facts.rows ? most : null })
-  const vain = limit && vainLimit(facts.table, vacuum, limit, share)
+  const vain = limit && ineffectiveLimit(facts.table, vacuum, limit, share)
   return {
     summary: spaceSummary(facts, forecast),
     ...forecast,

@@ -8,11 +8,11 @@ import { listPauses } from '../store/pauses.ts'
 import { drawRunNumber, lockRun, type NewRun, type Run, readCreatedAt } from '../store/runs.ts'
 import { expectStandbys } from '../store/standbys.ts'
 import { createRun, explainConflict, findRepeated, noSuchRun, pauseNewRun, refuseAgain } from '../store/transitions.ts'
-import { stopRunParts } from './control.ts'
-import type { ReplicaCheck, Site } from './database.ts'
-import { askEach, chooseSites, eachOrRefuse, PartlyDone, together } from './databases.ts'
-import { dispatch, foretold, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './prepare.ts'
-import { findRunParts, gather, type Part, type RunParts } from './shards.ts'
+import { stopShards } from './control.ts'
+import type { Database, ReplicaCheck } from './database.ts'
+import { chooseDatabases, PartialCommitError, queryAll, transactInAll, validateAll } from './databases.ts'
+import { dispatch, forecast, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './prepare.ts'
+import { findShardedRun, gather, type Shard, type ShardedRun } from './shards.ts'
 
 /** Who asks, and what tells a repeated call from a new one. */
 interface Identity {
@@ -23,7 +23,7 @@ interface Identity {
 
 /** A database that lacks its part of the run, and the part as it shall be. */
 interface Place {
-  readonly site: Site
+  readonly site: Database
   readonly result: Prepared & { readonly standbys: ReplicaCheck['standbys'] }
 }
 
@@ -35,24 +35,24 @@ type Standing = ReadonlyArray<{ readonly run: Run; readonly pauses: readonly Pau
  * start of that one was cut short, it is completed.
  */
 export async function startRun(
-  sites: readonly Site[],
+  sites: readonly Database[],
   request: StartRequest,
   idempotencyKey: string | null,
   actor: string,
-): Promise<{ run: RunParts; created: boolean }> {
+): Promise<{ run: ShardedRun; created: boolean }> {
   const identity = { requestHash: hashParams(request), idempotencyKey, createdBy: actor }
-  const chosen = chooseSites(sites, request.databases)
+  const chosen = chooseDatabases(sites, request.databases)
   const repeated = await findRepeatedParts(sites, chosen, identity)
   const [known] = repeated
   const spanned = known ? spannedBy(sites, known) : chosen
   const lacking = spanned.filter((site) => !repeated.some((part) => part.site === site))
-  const asItIs = async (part: Part) => ({
-    run: await findRunParts(sites, part.run.id, part.site.name),
+  const asItIs = async (part: Shard) => ({
+    run: await findShardedRun(sites, part.run.id, part.site.name),
     created: false,
   })
   if (known && (lacking.length === 0 || isGivenUp(repeated))) return asItIs(known)
 
-  const places: readonly Place[] = await eachOrRefuse(
+  const places: readonly Place[] = await validateAll(
     lacking.map((site) => ({ site })),
     `Job ${request.job} cannot start`,
     async ({ site }) => {
@@ -65,7 +65,7 @@ export async function startRun(
     if (!(await writeParts(places, repeated, birth, request.again ?? false)) && known) return asItIs(known)
   } catch (error) {
     // A run that is being completed works already: what it lacks now, the same call writes once more.
-    if (error instanceof PartlyDone) throw known ? error : await undo(sites, birth.id, actor, error)
+    if (error instanceof PartialCommitError) throw known ? error : await undo(sites, birth.id, actor, error)
     if (!isSqlState(error, 'unique_violation')) throw error
     // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
     const now = await findRepeatedParts(sites, chosen, identity)
@@ -73,11 +73,11 @@ export async function startRun(
     await refuseSecondLiveRun(places, request.job, error)
     throw error
   }
-  await askEach(lacking, (site) => dispatch(site, birth.id, actor))
+  await queryAll(lacking, (site) => dispatch(site, birth.id, actor))
   for (const { site, result } of places) {
-    site.log.info({ run: birth.id, actor, ranges: result.ranges.length, ...foretold(result) }, 'run accepted')
+    site.log.info({ run: birth.id, actor, ranges: result.ranges.length, ...forecast(result) }, 'run accepted')
   }
-  return { run: await findRunParts(sites, birth.id, spanned[0]?.name), created: !known }
+  return { run: await findShardedRun(sites, birth.id, spanned[0]?.name), created: !known }
 }
 
 /**
@@ -87,13 +87,13 @@ export async function startRun(
  */
 async function writeParts(
   places: readonly Place[],
-  known: readonly Part[],
+  known: readonly Shard[],
   birth: Birth,
   again: boolean,
 ): Promise<boolean> {
   const standing: Array<Standing[number]> = []
   let written = true
-  await together<Place | Part, void>(
+  await transactInAll<Place | Shard, void>(
     [...known, ...places],
     async (place, tx) => {
       if (!('result' in place)) return
@@ -101,7 +101,7 @@ async function writeParts(
       if (!written) return
       const { run, ranges, residual, standbys } = place.result
       if (standbys) await expectStandbys(tx, standbys)
-      const created = await createRun(tx, { ...run, ...birth }, ranges, residual, foretold(place.result))
+      const created = await createRun(tx, { ...run, ...birth }, ranges, residual, forecast(place.result))
       if (!again) await refuseAgain(tx, created)
       await pauseLike(tx, created, standing)
     },
@@ -126,12 +126,12 @@ async function pauseLike(tx: Control, run: Run, standing: Standing): Promise<voi
 
 /** The parts of the run that the same key has started before; throws a Problem where that was another request. */
 async function findRepeatedParts(
-  sites: readonly Site[],
-  chosen: readonly Site[],
+  sites: readonly Database[],
+  chosen: readonly Database[],
   { idempotencyKey, requestHash }: Identity,
-): Promise<Part[]> {
+): Promise<Shard[]> {
   if (idempotencyKey === null) return []
-  const { answers, away } = await askEach(sites, ({ control }) => findRepeated(control, idempotencyKey, requestHash))
+  const { answers, away } = await queryAll(sites, ({ control }) => findRepeated(control, idempotencyKey, requestHash))
   const unread = away.filter(({ database }) => chosen.some(({ name }) => name === database))
   if (unread.length > 0) {
     throw new Problem(
@@ -150,14 +150,14 @@ async function findRepeatedParts(
   return parts
 }
 
-function spannedBy(sites: readonly Site[], { site, run }: Part): readonly Site[] {
+function spannedBy(sites: readonly Database[], { site, run }: Shard): readonly Database[] {
   return sites.filter((other) => other === site || run.databases?.includes(String(other.name)))
 }
 
 /** What makes a row a part of a run: the same in each of its databases. */
 type Birth = Pick<NewRun, 'id' | 'createdAt' | 'databases'>
 
-async function birthOf({ site, run }: Part): Promise<Birth> {
+async function birthOf({ site, run }: Shard): Promise<Birth> {
   const createdAt = await readCreatedAt(site.control, run.id)
   if (createdAt === null) throw noSuchRun(run.id)
   return { id: run.id, createdAt, databases: run.databases }
@@ -167,13 +167,13 @@ async function birthOf({ site, run }: Part): Promise<Birth> {
  * An id that no run has in any database. Each one that answers draws a number at least as high as the one before it, so
  * that the last one's is new to all; and as all processes ask in the order of the names, the last is the same for all.
  */
-async function drawBirth(sites: readonly Site[], spanned: readonly Site[], job: string): Promise<Birth> {
+async function drawBirth(sites: readonly Database[], spanned: readonly Database[], job: string): Promise<Birth> {
   const byName = [...sites].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1))
-  const draws = new Map<Site, number>()
+  const draws = new Map<Database, number>()
   let last = { number: 0, at: '' }
-  const draw = async (site: Site, atLeast: number) => {
+  const draw = async (site: Database, atLeast: number) => {
     try {
-      const { answers } = await askEach([site], ({ control }) => drawRunNumber(control, atLeast))
+      const { answers } = await queryAll([site], ({ control }) => drawRunNumber(control, atLeast))
       return answers[0]?.answer ?? null
     } catch (error) {
       // One that the run does not span need not answer for it.
@@ -195,22 +195,27 @@ async function drawBirth(sites: readonly Site[], spanned: readonly Site[], job: 
 }
 
 async function refuseSecondLiveRun(places: readonly Place[], job: string, error: unknown): Promise<void> {
-  await eachOrRefuse(places, `Job ${job} cannot start`, async ({ site, result }) => {
+  await validateAll(places, `Job ${job} cannot start`, async ({ site, result }) => {
     const explained = await explainConflict(site.control, result.run, error)
     if (explained !== error) throw explained
   })
 }
 
 /** Gives up, wherever it stands, a run that could not be committed in all of its databases; says so in a Problem. */
-async function undo(sites: readonly Site[], id: string, actor: string, failure: PartlyDone): Promise<Problem> {
+async function undo(
+  sites: readonly Database[],
+  id: string,
+  actor: string,
+  failure: PartialCommitError,
+): Promise<Problem> {
   const committed = failure.done[0]?.site.name
   const why = messageOf(failure.cause)
-  const run = await findRunParts(sites, id, committed)
-  const open = run.parts.filter((part) => transitions[part.run.status].cancel !== null)
-  if (open.length > 0) await stopRunParts(run, open, 'cancel', { actor, reason: `Its start failed: ${why}.` })
-  const { parts, unseen } = await findRunParts(sites, id, committed)
+  const run = await findShardedRun(sites, id, committed)
+  const open = run.shards.filter((part) => transitions[part.run.status].cancel !== null)
+  if (open.length > 0) await stopShards(run, open, 'cancel', { actor, reason: `Its start failed: ${why}.` })
+  const { shards, unseen } = await findShardedRun(sites, id, committed)
   const standing = [
-    ...parts.map((part) => `${part.site.name}: ${part.run.status}.`),
+    ...shards.map((part) => `${part.site.name}: ${part.run.status}.`),
     ...unseen
       .filter(({ state }) => state === 'away')
       .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),

@@ -1,5 +1,5 @@
 import type { Pause } from '../core/run/pause.ts'
-import { stallOf } from '../core/run/stall.ts'
+import { detectStall } from '../core/run/stall.ts'
 import { quoteTableName } from '../core/sql/identifier.ts'
 import { overridesInForce } from '../core/throttle/hold.ts'
 import type { Timings } from '../core/timings.ts'
@@ -8,42 +8,44 @@ import { type RangeTotals, sumRanges } from '../store/range-totals.ts'
 import { progressOfRun, throttleOfRun } from '../store/run-progress.ts'
 import type { Run } from '../store/runs.ts'
 import { findStandbyWait, type StandbyWait } from '../store/standby-wait.ts'
-import type { Site } from './database.ts'
-import { type Away, askEach } from './databases.ts'
-import { mergeParts, type PartBody } from './merge.ts'
+import type { Database } from './database.ts'
+import { queryAll, type Unreachable } from './databases.ts'
+import { mergeShards, type ShardView } from './merge.ts'
 import type { RunView } from './run-schema.ts'
-import type { RunParts, Unseen } from './shards.ts'
+import type { ShardedRun, UnavailableShard } from './shards.ts'
 
 /** Runs as the API shows them, with the progress that their checkpoints tell; and the databases that did not tell it. */
-export async function presentRuns(runs: readonly RunParts[]): Promise<{ runs: RunView[]; away: readonly Away[] }> {
-  const sites = new Map<Site, string[]>()
-  for (const { site, run } of runs.flatMap(({ parts }) => parts)) {
+export async function viewRuns(
+  runs: readonly ShardedRun[],
+): Promise<{ runs: RunView[]; away: readonly Unreachable[] }> {
+  const sites = new Map<Database, string[]>()
+  for (const { site, run } of runs.flatMap(({ shards }) => shards)) {
     const ids = sites.get(site) ?? []
     sites.set(site, [...ids, run.id])
   }
   if (sites.size === 0) return { runs: [], away: [] }
-  const { answers, away } = await askEach([...sites.keys()], (site) => look(site, sites.get(site) as string[]))
+  const { answers, away } = await queryAll([...sites.keys()], (site) => look(site, sites.get(site) as string[]))
   const looks = new Map(answers.map(({ site, answer }) => [site, answer]))
-  const bodies = runs.flatMap(({ parts, unseen }) => {
-    const shown: PartBody[] = parts.flatMap(({ site, run }) => {
+  const bodies = runs.flatMap(({ shards, unseen }) => {
+    const shown: ShardView[] = shards.flatMap(({ site, run }) => {
       const seen = looks.get(site)
       const sums = seen?.totals.get(run.id)
       if (!seen || !sums) return []
       const around = { pauses: seen.pauses.get(run.id) ?? [], standbyWait: seen.standbyWait }
       return [{ database: site.name, body: present(run, sums, around, site.timings) }]
     })
-    const gone = away.filter(({ database }) => parts.some(({ site }) => site.name === database))
-    return mergeParts(shown, [...unseen, ...gone.map((one): Unseen => ({ ...one, state: 'away' }))])
+    const gone = away.filter(({ database }) => shards.some(({ site }) => site.name === database))
+    return mergeShards(shown, [...unseen, ...gone.map((one): UnavailableShard => ({ ...one, state: 'away' }))])
   })
   return { runs: bodies, away }
 }
 
-export async function presentRun(run: RunParts): Promise<RunView> {
-  return (await presentRuns([run])).runs[0] as RunView
+export async function viewRun(run: ShardedRun): Promise<RunView> {
+  return (await viewRuns([run])).runs[0] as RunView
 }
 
 /** What is shown of runs beside their rows. */
-async function look({ control }: Site, ids: readonly string[]) {
+async function look({ control }: Database, ids: readonly string[]) {
   return {
     totals: await sumRanges(control, ids),
     pauses: await listPauses(control, ids),
@@ -63,7 +65,7 @@ export function iso(date: Date | null): string | null {
 }
 
 function stalledOf({ status }: Run, totals: RangeTotals, timings: Timings): RunView['stalled'] {
-  const stall = stallOf(status, totals, timings.stalledAfterSeconds)
+  const stall = detectStall(status, totals, timings.stalledAfterSeconds)
   return stall && { since: stall.since.toISOString(), lastCheckpointAt: iso(stall.lastCheckpointAt) }
 }
 

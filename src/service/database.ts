@@ -7,23 +7,23 @@ import { explainConnection } from '../postgres/connection-string.ts'
 import { Destination } from '../postgres/destination.ts'
 import { createPool } from '../postgres/pool.ts'
 import { asPoolerError } from '../postgres/pooler.ts'
-import { seldom } from '../queue/error-reports.ts'
+import { limitReports } from '../queue/error-reports.ts'
 import type { QueueLocation } from '../queue/location.ts'
 import { openQueue, type TicketQueueOptions } from '../queue/queue.ts'
 import { prepareQueue } from '../queue/schema.ts'
-import type { Catalogue } from '../registry/registry.ts'
-import type { Site } from '../runs/database.ts'
-import { takeCensus } from '../runs/metrics-snapshot.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { Database } from '../runs/database.ts'
+import { collectMetrics } from '../runs/metrics-snapshot.ts'
 import { type Control, createControl } from '../store/control.ts'
 import { refuseEncoding } from '../store/schema/encoding.ts'
 import { pingStore, readInstance } from '../store/schema/instance.ts'
 import { migrate } from '../store/schema/migrate.ts'
-import { underVersion } from '../store/schema/version.ts'
+import { guardSchemaVersion } from '../store/schema/version.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { createMetrics, type MetricSources, type Metrics, type PoolUse } from '../telemetry/metrics.ts'
 import { singleFlight } from '../util/single-flight.ts'
 import { withTimeout } from '../util/timeout.ts'
-import { PaceKeeper } from '../worker/throttle-controller.ts'
+import { PaceController } from '../worker/pace-controller.ts'
 import { startWorker, type Worker } from '../worker/worker.ts'
 import { openSampling } from './sampling.ts'
 import { openTicketing } from './ticketing.ts'
@@ -34,12 +34,12 @@ const slots = 4
  * Postgres keeps the statements that a session has prepared, and their plans, until the session ends: about 1.5 MB for each
  * partition that it has worked on.
  */
-const leasesOfASession = 32
+const leasesPerSession = 32
 /**
  * A database that does not answer must not keep the numbers of the others from being read: well within the shortest scrape timeout
  * that people set. Milliseconds.
  */
-const numberWithinMs = 2000
+const metricTimeoutMs = 2000
 
 /** What is counted for others to see is not worth more of the database's time. */
 const countingSettings = { lock_timeout: '1s', statement_timeout: '3s', idle_in_transaction_session_timeout: '5s' }
@@ -52,7 +52,7 @@ const controlSettings = {
 }
 
 /** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
-export interface OpenSite extends Site {
+export interface OpenDatabase extends Database {
   /** The control schema's own identity: no two sites may have the same. */
   readonly instance: string
   readonly metrics: Metrics
@@ -67,13 +67,13 @@ export interface OpenSite extends Site {
  * What one process does with one database: `config.databaseUrl`, under a name where there are several. `onOutdated` hears
  * of it when a newer release has taken the control schema over: nothing can be written there any more.
  */
-export async function openSite(
+export async function openDatabase(
   config: Config & { readonly databaseUrl: string },
   name: string | null,
-  catalogue: Catalogue,
+  catalogue: Registry,
   parentLog: Logger,
   onOutdated: (problem: Problem) => void,
-): Promise<OpenSite> {
+): Promise<OpenDatabase> {
   const log = name === null ? parentLog : parentLog.child({ database: name })
   const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
   // One for all its pools: what is measured is what is written to.
@@ -96,7 +96,7 @@ export async function openSite(
       max: slots + 2,
       settings: { ...engineSettings, statement_timeout: `${config.timings.statementSeconds}s` },
       queryTimeoutMs: 2000 * config.timings.statementSeconds,
-      maxUses: leasesOfASession,
+      maxUses: leasesPerSession,
       destination,
     },
     broke,
@@ -113,14 +113,16 @@ export async function openSite(
     ? { kind: 'redis', url: config.redisUrl }
     : { kind: 'postgres', url: config.databaseUrl, schema: ownSchemas(config.controlSchema)[1] }
   const { instance, version } = await prepare(schema, location, [controlPool, brakePool, engine, countingPool])
-  const control = underVersion(schema, version, onOutdated)
-  const brake = underVersion(createControl(brakePool, config.controlSchema), version, onOutdated)
+  const control = guardSchemaVersion(schema, version, onOutdated)
+  const brake = guardSchemaVersion(createControl(brakePool, config.controlSchema), version, onOutdated)
 
   const queueOptions: TicketQueueOptions = {
     location,
     instance,
     onMoved: (listener) => destination.onMoved(listener),
-    onError: seldom((error) => log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back')),
+    onError: limitReports((error) =>
+      log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
+    ),
   }
   const queue = openTicketing(openQueue(queueOptions), control)
   // Said now, and not when the first run stands still; the service starts all the same.
@@ -136,18 +138,18 @@ export async function openSite(
     if (blind)
       log.warn(`whether others are at work cannot be seen, so runs leave them most of the time: ${blind.detail}`)
   })
-  let pace: PaceKeeper | null = null
+  let pace: PaceController | null = null
   let worker: Worker | null = null
   const ping = singleFlight(() => pingStore(counting))
-  const census = singleFlight(() => takeCensus(counting, config.timings))
-  const inTime = <T>(answer: Promise<T>) => withTimeout(answer, numberWithinMs)
+  const census = singleFlight(() => collectMetrics(counting, config.timings))
+  const inTime = <T>(answer: Promise<T>) => withTimeout(answer, metricTimeoutMs)
   const sources: MetricSources = {
     ping: () => inTime(ping()),
     census: () => inTime(census()),
     queueDepth: () => inTime(queue.depth()),
     signals: () => pace?.measured() ?? [],
     slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
-    pools: () => [usedOf('control', controlPool), usedOf('engine', engine), usedOf('metrics', countingPool)],
+    pools: () => [poolUse('control', controlPool), poolUse('engine', engine), poolUse('metrics', countingPool)],
     onError: (what, error) => log.warn({ err: error }, `metrics of ${what} cannot be read and are left out`),
   }
   const metrics = createMetrics(sources, name === null ? {} : { database: name })
@@ -172,7 +174,7 @@ export async function openSite(
     checkReplicas: sampling.checkReplicas,
     async startWorking(worksAs) {
       if (!sampler) return
-      pace = await PaceKeeper.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
+      pace = await PaceController.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
       const { timings, observe } = config
       const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs, timings, observe }
       worker = startWorker(deps, queueOptions, slots)
@@ -188,7 +190,7 @@ export async function openSite(
   }
 }
 
-function usedOf(pool: string, { totalCount, idleCount, waitingCount, options }: Pool): PoolUse {
+function poolUse(pool: string, { totalCount, idleCount, waitingCount, options }: Pool): PoolUse {
   return { pool, busy: totalCount - idleCount, idle: idleCount, limit: options.max, waiting: waitingCount }
 }
 

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg'
 import type { Config } from '../config.ts'
 import type { RunOptions } from '../core/job/options.ts'
-import { limitOf } from '../core/throttle/limits.ts'
+import { getLimit } from '../core/throttle/limits.ts'
 import { Destination } from '../postgres/destination.ts'
 import { createPool } from '../postgres/pool.ts'
 import type { ReplicaCheck } from '../runs/database.ts'
@@ -62,7 +62,7 @@ export function openSampling(
     async checkReplicas(options) {
       const findings: string[] = []
       let streaming: ReadonlyMap<string, number> | null = null
-      const counts = (signal: Parameters<typeof limitOf>[0]) => limitOf(signal, options) !== null
+      const counts = (signal: Parameters<typeof getLimit>[0]) => getLimit(signal, options) !== null
       if (counts('replica-lag') || counts('replica-bytes') || counts('replicas-missing')) {
         // A session of before a failover may be on a server that is a standby now.
         if (await isStandby(signals)) destination.doubt()
@@ -75,7 +75,7 @@ export function openSampling(
             known: relying.length === 0 && streaming ? streaming : await listStandbys(control),
             relying,
             maxLagSeconds: options.maxLagSeconds,
-            maxBytes: limitOf('replica-bytes', options)?.hard ?? null,
+            maxBytes: getLimit('replica-bytes', options)?.hard ?? null,
             heartbeats: heartbeats.length > 0,
           })),
         )

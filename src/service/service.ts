@@ -5,14 +5,14 @@ import type { Config } from '../config.ts'
 import { messageOf, Problem } from '../core/errors.ts'
 import { grantToCreate } from '../core/sql/grant.ts'
 import { isSqlState } from '../core/sqlstate.ts'
-import { type Catalogue, openCatalogue } from '../registry/registry.ts'
-import { keepRetention } from '../runs/retention.ts'
+import { openRegistry, type Registry } from '../registry/registry.ts'
+import { runRetention } from '../runs/retention.ts'
 import { createExposition } from '../telemetry/exposition.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { singleFlight } from '../util/single-flight.ts'
 import { withTimeout } from '../util/timeout.ts'
 import { version } from '../version.ts'
-import { type OpenSite, openSite } from './database.ts'
+import { type OpenDatabase, openDatabase } from './database.ts'
 
 /** A folder that does not answer must not keep the numbers from being read. Milliseconds. */
 const jobsWithinMs = 2000
@@ -28,7 +28,7 @@ export interface Service {
 
 /** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
 export async function startService(config: Config, log: Logger): Promise<Service> {
-  const catalogue = openCatalogue(config.jobsDir, ({ file, line, error }) =>
+  const catalogue = openRegistry(config.jobsDir, ({ file, line, error }) =>
     log.warn({ file, line, error }, `the job file ${file} does not load`),
   )
   let outdate: (problem: Problem) => void = () => undefined
@@ -41,7 +41,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
   await Promise.all(sites.map((site) => site.startWorking(name)))
   const tidying = new AbortController()
-  const tidied = keepRetention(sites, config.retentionDays, name, tidying.signal, config.timings.retentionEverySeconds)
+  const tidied = runRetention(sites, config.retentionDays, name, tidying.signal, config.timings.retentionEverySeconds)
   const exposition = createExposition(
     sites.map((site) => site.metrics),
     version,
@@ -82,16 +82,16 @@ export async function startService(config: Config, log: Logger): Promise<Service
  */
 async function openSites(
   config: Config,
-  catalogue: Catalogue,
+  catalogue: Registry,
   log: Logger,
   onOutdated: (problem: Problem) => void,
-): Promise<readonly OpenSite[]> {
+): Promise<readonly OpenDatabase[]> {
   const { databaseUrl, databases, controlSchema } = config
   const targets = databaseUrl === null ? databases : [{ name: null, url: databaseUrl }]
   const told = (reason: Error, url: string) =>
     [messageOf(reason), mayNotCreate(reason.cause, url, controlSchema)].filter((words) => words !== null).join('. ')
   const opened = await Promise.allSettled(
-    targets.map(({ name, url }) => openSite({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
+    targets.map(({ name, url }) => openDatabase({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
   )
   const sites = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const faults = [
@@ -130,7 +130,7 @@ function mayNotCreate(cause: unknown, url: string, schema: string): string | nul
 }
 
 /** Two names for one control schema: each run would be there twice. */
-function twins(sites: readonly OpenSite[], schema: string): string[] {
+function twins(sites: readonly OpenDatabase[], schema: string): string[] {
   return sites.flatMap((site, index) =>
     sites
       .slice(0, index)
@@ -146,7 +146,7 @@ function twins(sites: readonly OpenSite[], schema: string): string[] {
  * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
  * hear what the database says.
  */
-async function loadJobs(catalogue: Catalogue, log: Logger): Promise<void> {
+async function loadJobs(catalogue: Registry, log: Logger): Promise<void> {
   try {
     await catalogue.read()
   } catch (error) {
@@ -155,7 +155,7 @@ async function loadJobs(catalogue: Catalogue, log: Logger): Promise<void> {
 }
 
 /** The jobs that there are at each look; none where the folder cannot be read, or not in time for a scrape. */
-function jobNames(catalogue: Catalogue, log: Logger): () => Promise<readonly string[]> {
+function jobNames(catalogue: Registry, log: Logger): () => Promise<readonly string[]> {
   const read = singleFlight(() => catalogue.read())
   return async () => {
     try {

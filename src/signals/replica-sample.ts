@@ -16,7 +16,7 @@ export interface KnownStandbys {
 }
 
 /** What is read of the replicas in one statement. */
-export class ReplicaLook {
+export class ReplicaSample {
   readonly #ask: Ask
   readonly #policy: ReplicaPolicy
   readonly #store: KnownStandbys

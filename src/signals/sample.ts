@@ -3,7 +3,7 @@ import type { Measured, Reading, SignalName } from '../core/throttle/signal.ts'
 import { unknown } from './messages.ts'
 
 /** One look at some signals, taken together. */
-export interface LookSpec {
+export interface SampleSpec {
   readonly signals: readonly SignalName[]
   readonly intervalMs: number
   /** Those that apply here; where the look is at tables, with the table each belongs to. */
@@ -22,8 +22,8 @@ interface Seen {
 const remembered = 3
 
 /** What the last looks have found, and how long ago. A look that fails makes its signals unknown. */
-export class Look {
-  readonly #spec: LookSpec
+export class Sample {
+  readonly #spec: SampleSpec
   readonly #onError: (signal: SignalName, error: unknown) => void
   #seen = new Map<string, Seen>()
   #at: number | null = null
@@ -32,7 +32,7 @@ export class Look {
   #underWay = false
   #complaint: string | null = null
 
-  constructor(spec: LookSpec, onError: (signal: SignalName, error: unknown) => void) {
+  constructor(spec: SampleSpec, onError: (signal: SignalName, error: unknown) => void) {
     this.#spec = spec
     this.#onError = onError
   }

@@ -9,9 +9,9 @@ import { deadTuples } from './dead-tuples.ts'
 import { type HeartbeatReplica, heartbeatIntervalMs, heartbeatReader } from './heartbeat.ts'
 import { inRecovery } from './messages.ts'
 import { probeIntervalMs, probeReader } from './probe.ts'
-import { type KnownStandbys, ReplicaLook, replicaSignals } from './replica-sample.ts'
+import { type KnownStandbys, ReplicaSample, replicaSignals } from './replica-sample.ts'
 import type { ReplicaPolicy } from './replication.ts'
-import { Look, type LookSpec } from './sample.ts'
+import { Sample, type SampleSpec } from './sample.ts'
 import { slots } from './slots.ts'
 import { snapshot } from './snapshot.ts'
 import { keyOf, type WatchedTable } from './tables.ts'
@@ -69,7 +69,7 @@ export function startSampler(options: SamplerOptions): Sampler {
   const onError = (signal: SignalName, error: unknown) => {
     if (!closed) options.onError(signal, error)
   }
-  const replicas = new ReplicaLook(ask, options.replicas, options.standbys, (error) =>
+  const replicas = new ReplicaSample(ask, options.replicas, options.standbys, (error) =>
     onError('replicas-missing', error),
   )
 
@@ -78,7 +78,7 @@ export function startSampler(options: SamplerOptions): Sampler {
   const probe = anewOn(options.server, () => probeReader(options.probe, ask))
   const active = options.cores === null ? null : activeReader(options.cores)
   const slowly = { intervalMs: slowMs }
-  const specs: LookSpec[] = [
+  const specs: SampleSpec[] = [
     {
       signals: active ? ['others', 'active'] : ['others'],
       intervalMs: fastMs,
@@ -107,7 +107,7 @@ export function startSampler(options: SamplerOptions): Sampler {
     })
   }
 
-  const looks = specs.map((spec) => new Look({ ...spec, read: () => readHere(spec, options.server) }, onError))
+  const looks = specs.map((spec) => new Sample({ ...spec, read: () => readHere(spec, options.server) }, onError))
   const loops: Loop[] = looks.map((look) => every(look.intervalMs, () => look.take()))
   if (options.replicas.kind === 'auto') {
     loops.push(every(slowMs, () => replicas.learn().catch((error) => onError('replicas-missing', error))))
@@ -132,7 +132,7 @@ export function startSampler(options: SamplerOptions): Sampler {
 }
 
 /** A standby is where no batch goes: whoever finds that he looks at one has the address asked again. */
-async function readHere({ read }: LookSpec, server: Server): ReturnType<LookSpec['read']> {
+async function readHere({ read }: SampleSpec, server: Server): ReturnType<SampleSpec['read']> {
   const readings = await read()
   if (readings.some(({ detail }) => detail === inRecovery)) server.doubt()
   return readings

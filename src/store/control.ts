@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { faultOf } from '../core/fault.ts'
+import { classifyError } from '../core/fault.ts'
 import { quoteIdentifier } from '../core/sql/identifier.ts'
 
 /** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
@@ -51,7 +51,7 @@ export function createControl(pool: pg.Pool, schema: string, connect = () => poo
           broken = failed
         })
         // Nor may one to a server that does not write: the address may lead to another by now.
-        if (faultOf(error) === 'read-only') broken ??= error as Error
+        if (classifyError(error) === 'read-only') broken ??= error as Error
         throw error
       } finally {
         client.release(broken)

@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { nextStep, type Step } from '../core/run/next-step.ts'
 import type { RunEvent, RunStatus } from '../core/run/status.ts'
-import { crewFor, rememberedPace } from '../core/throttle/controller.ts'
+import { maxWorkersFor, rememberedPace } from '../core/throttle/controller.ts'
 import { optionsInForce } from '../core/throttle/hold.ts'
 import { isPaced } from '../core/throttle/limits.ts'
 import { rowRate } from '../core/throttle/row-rate.ts'
 import type { Control } from './control.ts'
 import { countLeftovers } from './leftovers.ts'
+import { readPace, type SharedPace } from './pace.ts'
 import { countQuarantinedOf } from './quarantine.ts'
 import { sumRanges } from './range-totals.ts'
 import { insertMissingLeaves, listRangeStates, reopenReturnedLeaves } from './ranges.ts'
 import { rowWaits } from './row-rates.ts'
 import { listWorkableRuns, lockFreeRuns, lockRunBriefly, type Run } from './runs.ts'
 import { countStragglersOf } from './stragglers.ts'
-import { readPace, type SharedPace } from './throttle-state.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
 import { moveRun } from './transitions.ts'
 
@@ -161,7 +161,7 @@ async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<st
 /** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
 function workersFor({ options, overrides }: Run, { pace, age, now }: SharedPace): number {
   if (!isPaced(optionsInForce(options, overrides, new Date(now * 1000)))) return options.parallelism
-  return Math.min(options.parallelism, crewFor(rememberedPace(pace, age)))
+  return Math.min(options.parallelism, maxWorkersFor(rememberedPace(pace, age)))
 }
 
 // A fresh id for every wake-up: a queue that remembers an id refuses it the second time.

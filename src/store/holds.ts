@@ -4,8 +4,8 @@ import { type Hold, type Override, overridesInForce } from '../core/throttle/hol
 import { secondsFrom } from './clock.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
+import { readPace } from './pace.ts'
 import { type HoldRow, heldMsSql, lockRun, type Run, updateOverrides } from './runs.ts'
-import { readPace } from './throttle-state.ts'
 import { noSuchRun } from './transitions.ts'
 
 /**

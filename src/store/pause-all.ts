@@ -3,12 +3,12 @@ import { liveStatuses, type RunStatus, transitions, workableStatuses } from '../
 import { isSqlState } from '../core/sqlstate.ts'
 import { type Control, limitLockWait } from './control.ts'
 import { insertEvents } from './events.ts'
+import { endGlobalPause } from './pace.ts'
 import { listPauses } from './pauses.ts'
 import { fenceRanges } from './ranges.ts'
 import { settleRates } from './row-rates.ts'
 import { updateStatuses } from './runs.ts'
 import { wakeStragglers } from './stragglers.ts'
-import { endStandstill } from './throttle-state.ts'
 
 /** A run and what became of it. */
 interface Moved {
@@ -24,7 +24,7 @@ const stoppable = liveStatuses.filter((status) => status !== 'cancelling')
  * Pauses all runs but those whose rows another session has locked, in one transaction however many they are. A run that is paused
  * already takes `POST /pause` as one more reason. Returns those that were not paused before.
  */
-export async function pauseFreeRuns(control: Control, actor: string, reason: string | null): Promise<string[]> {
+export async function pauseUnlockedRuns(control: Control, actor: string, reason: string | null): Promise<string[]> {
   return control.transaction(async (tx) => {
     const { rows } = await tx.db.query<Moved>(
       `WITH free AS (
@@ -57,7 +57,7 @@ export async function listUnpausedRuns({
 /** Ends the standstill and lifts what `POST /pause` paused. Returns the runs that go on; those with a reason left stay paused. */
 export async function resumeEverything(control: Control, actor: string, reason: string | null): Promise<string[]> {
   return control.transaction(async (tx) => {
-    await endStandstill(tx)
+    await endGlobalPause(tx)
     const held = await lockHeldRuns(tx)
     const pauses = await liftEverything(tx, held)
     const going = held.filter(({ id }) => !pauses.has(id))

@@ -1,5 +1,5 @@
 import { rateWindowSeconds } from '../core/run/progress.ts'
-import type { Stillness } from '../core/run/stall.ts'
+import type { ActivityFacts } from '../core/run/stall.ts'
 import type { Throttle } from '../core/throttle/reasons.ts'
 import type { PaceCause } from '../core/throttle/response.ts'
 import { leaseHolds, secondsFrom, wakesAt } from './clock.ts'
@@ -10,7 +10,7 @@ import { waitedMsSql } from './row-rates.ts'
 const now = 'statement_timestamp()'
 
 /** The sums that progress is made of. */
-export interface RangeTotals extends Stillness {
+export interface RangeTotals extends ActivityFacts {
   readonly rowsScanned: number
   readonly rowsScannedAgain: number
   readonly rowsAgain: number

@@ -51,7 +51,7 @@ export async function deleteExpiredRun({ db, s }: Control, id: string, days: num
 }
 
 /** Runs with more events than are kept. */
-export async function listCrowdedRuns({ db, s }: Control): Promise<string[]> {
+export async function listRunsOverEventLimit({ db, s }: Control): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
     `SELECT run_id AS id FROM ${s}.events GROUP BY run_id HAVING count(*) > $1`,
     [firstEvents + newestEvents + spareEvents],

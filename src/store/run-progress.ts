@@ -1,8 +1,8 @@
 import type { Pause } from '../core/run/pause.ts'
-import { type Progress, progressOf } from '../core/run/progress.ts'
-import { optionsInForce, standstillHold } from '../core/throttle/hold.ts'
+import { computeProgress, type Progress } from '../core/run/progress.ts'
+import { globalPauseHold, optionsInForce } from '../core/throttle/hold.ts'
 import { isPaced } from '../core/throttle/limits.ts'
-import { type Throttle, throttleOf } from '../core/throttle/reasons.ts'
+import { evaluateThrottle, type Throttle } from '../core/throttle/reasons.ts'
 import type { RangeTotals } from './range-totals.ts'
 import type { Run } from './runs.ts'
 import type { StandbyWait } from './standby-wait.ts'
@@ -10,7 +10,7 @@ import type { StandbyWait } from './standby-wait.ts'
 /** How far a run is, and how fast. */
 export function progressOfRun({ status, target, hold, heldMs }: Run, totals: RangeTotals): Progress {
   const holdMs = hold ? Math.max(0, totals.readAt.getTime() - Date.parse(hold.since)) : 0
-  return progressOf({
+  return computeProgress({
     ...totals,
     status,
     held: hold !== null,
@@ -30,7 +30,7 @@ export function throttleOfRun(
   const { readAt, trouble, readOnly, rateSince, paceCause, paceSince, paceStuckSince, untakenSince } = totals
   const limit = status === 'running' ? options.maxRowsPerSecond : null
   const isHeeded = isPaced(optionsInForce(options, overrides, readAt))
-  return throttleOf({
+  return evaluateThrottle({
     status,
     // A slow probe is not told where the commits that it measures are known to wait.
     hold: run.hold?.signal === 'probe' && standbyWait ? null : (run.hold ?? pausedByAll(pauses)),
@@ -56,5 +56,5 @@ function pausedByAll(pauses: readonly Pause[]): Throttle | null {
   const pause = pauses.find(({ kind }) => kind === 'everything')
   if (!pause) return null
   const { by, reason, since } = pause
-  return { ...standstillHold({ actor: by, reason, since }), since: since.toISOString() }
+  return { ...globalPauseHold({ actor: by, reason, since }), since: since.toISOString() }
 }

@@ -1,15 +1,15 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { faultNames } from '../core/fault.ts'
-import type { Census } from '../core/run/metrics-snapshot.ts'
+import type { MetricsSnapshot } from '../core/run/metrics-snapshot.ts'
 import { holders } from '../core/throttle/hold.ts'
-import { brakes } from '../core/throttle/reasons.ts'
-import { CensusGauges } from './run-metrics.ts'
+import { throttleReasons } from '../core/throttle/reasons.ts'
+import { RunGauges } from './run-metrics.ts'
 
 /** Where the numbers of a database come from, each time that Prometheus asks. */
 export interface MetricSources {
   /** Fails where the database does not answer. */
   ping(): Promise<void>
-  census(): Promise<Census>
+  census(): Promise<MetricsSnapshot>
   /** Tickets by state. */
   queueDepth(): Promise<Readonly<Record<string, number>>>
   /** The newest reading of each signal, and the strictest limits that live runs set; null is unknown, or no limit. */
@@ -41,7 +41,7 @@ export type Metrics = ReturnType<typeof createMetrics>
 
 const rowOutcomes = ['done', 'unmatched', 'straggler', 'gone', 'quarantined']
 /** A held run waits as well. */
-const waits = new Set([...brakes, ...holders])
+const waits = new Set([...throttleReasons, ...holders])
 
 /**
  * What one process counts and measures of one database, on a registry of its own; `labels` stand on every series. No label
@@ -98,7 +98,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
   for (const kind of ['lease', 'ticket']) rescues.inc({ kind }, 0)
 
   const up = gauge('backfill_database_up', '1 while the database answers, else 0.')
-  const census = new CensusGauges(registry)
+  const census = new RunGauges(registry)
   const tickets = gauge('backfill_queue_tickets', 'Tickets on the queue by state.', ['state'])
   const signal = gauge(
     'backfill_signal',

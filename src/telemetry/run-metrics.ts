@@ -1,10 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { faultNames } from '../core/fault.ts'
 import { rangeKinds } from '../core/range/range.ts'
-import { type Census, type LiveCensus, rangeStates } from '../core/run/metrics-snapshot.ts'
+import { type LiveMetrics, type MetricsSnapshot, rangeStates } from '../core/run/metrics-snapshot.ts'
 import { runStatuses } from '../core/run/status.ts'
 import { holders } from '../core/throttle/hold.ts'
-import { brakes } from '../core/throttle/reasons.ts'
+import { throttleReasons } from '../core/throttle/reasons.ts'
 
 /** What stands after a metric's name: its labels and the value. */
 type Series = readonly [Readonly<Record<string, string>>, number]
@@ -13,10 +13,10 @@ interface Shared {
   readonly name: string
   readonly help: string
   readonly labels: readonly string[]
-  read(census: Census): readonly Series[]
+  read(census: MetricsSnapshot): readonly Series[]
 }
 
-const slowers = [...brakes, ...faultNames]
+const slowers = [...throttleReasons, ...faultNames]
 
 /** What every process reads from the control schema, and all read the same. */
 const shared: readonly Shared[] = [
@@ -120,7 +120,7 @@ const shared: readonly Shared[] = [
     name: 'backfill_pace_load',
     help: 'Batches in flight on average that the database bears now.',
     labels: [],
-    read: ({ pace }) => [[{}, pace.load]],
+    read: ({ pace }) => [[{}, pace.concurrency]],
   },
   {
     name: 'backfill_pace_leases',
@@ -143,7 +143,7 @@ const shared: readonly Shared[] = [
 ]
 
 /** One number of each job that has a live run; null is no series. */
-function ofLive(name: string, help: string, read: (live: LiveCensus) => number | null): Shared {
+function ofLive(name: string, help: string, read: (live: LiveMetrics) => number | null): Shared {
   return {
     name,
     help,
@@ -156,14 +156,14 @@ function ofLive(name: string, help: string, read: (live: LiveCensus) => number |
   }
 }
 
-function eachLive({ jobs }: Census, read: (live: LiveCensus) => readonly Series[]): Series[] {
+function eachLive({ jobs }: MetricsSnapshot, read: (live: LiveMetrics) => readonly Series[]): Series[] {
   return jobs.flatMap(({ job, live }) =>
     live ? read(live).map(([labels, value]): Series => [{ job_name: job, ...labels }, value]) : [],
   )
 }
 
 /** The census as gauges. */
-export class CensusGauges {
+export class RunGauges {
   readonly #gauges: ReadonlyArray<readonly [Shared, Gauge]>
   readonly #wal: Counter
 
@@ -180,7 +180,7 @@ export class CensusGauges {
     })
   }
 
-  set(census: Census): void {
+  set(census: MetricsSnapshot): void {
     this.#reset()
     for (const [{ read }, gauge] of this.#gauges) for (const [labels, value] of read(census)) gauge.set(labels, value)
     if (census.walBytes !== null) this.#wal.inc(census.walBytes)

@@ -11,7 +11,7 @@ interface Waiting<T> {
  * Looks at something that many may ask for at once: one at a time, no two of one key begin within `everyMs`, however many ask.
  * Whoever asks gets a look that began after he asked: what he has done before, he sees. The first one never waits.
  */
-export class Looks<T> {
+export class Coalescer<T> {
   readonly #everyMs: number
   readonly #keys = new Map<string, Waiting<T>>()
 
@@ -20,7 +20,7 @@ export class Looks<T> {
   }
 
   /** What the look gives, or throws, to each that has waited for it. */
-  share(key: string, look: () => Promise<T>): Promise<T> {
+  run(key: string, look: () => Promise<T>): Promise<T> {
     const waiting = this.#keys.get(key)
     if (!waiting) return this.#begin(key, look)
     waiting.next ??= waiting.rest.then(() => this.#begin(key, look))

@@ -1,13 +1,13 @@
 import type { PoolClient } from 'pg'
 import { backoffSeconds, windowBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
-import { answerTo, endsItsSession, type Fault, faultOf, isOverdue } from '../core/fault.ts'
+import { classifyError, endsItsSession, type Fault, isOverdue, recoveryFrom } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job/job.ts'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Cursor } from '../core/range/key.ts'
 import { isCheck } from '../core/range/range.ts'
 import { endlessReason } from '../core/run/endless.ts'
-import { BatchSizer, targetOf } from '../core/throttle/batch-sizer.ts'
+import { BatchSizer, targetBatchSeconds } from '../core/throttle/batch-sizer.ts'
 import { type BatchInput, type BatchResult, longestBatch, runBatch, stillMatch } from '../engine/batch/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
@@ -15,10 +15,10 @@ import { findRun, type Run } from '../store/runs.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { waitSeconds } from '../util/sleep.ts'
 import type { WorkerDeps } from './deps.ts'
-import type { Brake } from './limiter.ts'
+import type { WorkerLimiter } from './limiter.ts'
 import { LockWatch } from './lock-watch.ts'
 import { RangeSplitter } from './range-splitter.ts'
-import { Isolation, NoRowPasses } from './row-isolator.ts'
+import { NoRowPasses, PoisonRowIsolator } from './row-isolator.ts'
 import { Sweep } from './sweep.ts'
 
 const triesOnOneWindow = 5
@@ -37,7 +37,7 @@ type Outcome =
   | { readonly kind: 'fenced' }
 
 /** The batches that one lease is worth. */
-export class SliceLoop {
+export class BatchLoop {
   readonly #deps: WorkerDeps
   readonly #lease: Lease
   readonly #client: PoolClient
@@ -48,9 +48,9 @@ export class SliceLoop {
   #run: Run
   #cursor: Cursor | null
   #upper: Cursor | null
-  readonly #brake: Brake
+  readonly #brake: WorkerLimiter
   readonly #splitter: RangeSplitter
-  readonly #isolation: Isolation
+  readonly #isolation: PoisonRowIsolator
   readonly #watch: LockWatch
   readonly #faults: Faults
   readonly #sums = { batches: 0, scanned: 0, done: 0, left: 0, quarantined: 0 }
@@ -64,7 +64,7 @@ export class SliceLoop {
     job: ResolvedJob,
     lease: Lease,
     client: PoolClient,
-    brake: Brake,
+    brake: WorkerLimiter,
     log: Logger,
     faults: Faults,
   ) {
@@ -81,7 +81,7 @@ export class SliceLoop {
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
     this.#brake = brake
     this.#watch = new LockWatch(deps.control, client, log)
-    this.#isolation = new Isolation(deps.control, lease, client, this.#watch)
+    this.#isolation = new PoisonRowIsolator(deps.control, lease, client, this.#watch)
     this.#sweep = new Sweep(deps.control, this.#watch)
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined, lease.turnedAway)
   }
@@ -198,7 +198,7 @@ export class SliceLoop {
       } catch (error) {
         // It has cost the database as much as one that commits.
         this.#brake.charge(limit, (performance.now() - began) / 1000)
-        const answer = answerTo(error)
+        const answer = recoveryFrom(error)
         if (isOverdue(error)) await this.#watch.endSession()
         if (
           answer === 'bisect' ||
@@ -255,7 +255,7 @@ export class SliceLoop {
   }
 
   #count(error: unknown): void {
-    const fault = faultOf(error)
+    const fault = classifyError(error)
     this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
     this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
   }
@@ -304,7 +304,7 @@ export class SliceLoop {
     metrics.batchSeconds.observe({ job_name: job }, result.seconds)
     // A check that reads is cheap per row and says nothing about what changing a row costs.
     const done = isCheck(this.#lease.kind) ? result.scanned : result.done
-    const target = targetOf(options, this.#deps.pace.share(this.#run).targetSeconds)
+    const target = targetBatchSeconds(options, this.#deps.pace.share(this.#run).targetSeconds)
     // Nor does one that found most of its stragglers held.
     if (!this.#isolation.narrowed && !(this.#lease.kind === 'stragglers' && result.left > result.scanned))
       this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)

@@ -2,11 +2,11 @@ import type { Pool } from 'pg'
 import type { Observe } from '../core/run/observe.ts'
 import type { Timings } from '../core/timings.ts'
 import type { TicketQueue } from '../queue/queue.ts'
-import type { Catalogue } from '../registry/registry.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Control } from '../store/control.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { PaceKeeper } from './throttle-controller.ts'
+import type { PaceController } from './pace-controller.ts'
 
 /** What a worker is given by whoever composes it. */
 export interface WorkerDeps {
@@ -14,10 +14,10 @@ export interface WorkerDeps {
   /** Sessions for users' tables, one per slot. */
   readonly engine: Pool
   readonly queue: TicketQueue
-  readonly catalogue: Catalogue
+  readonly catalogue: Registry
   readonly log: Logger
   readonly metrics: Metrics
-  readonly pace: PaceKeeper
+  readonly pace: PaceController
   readonly timings: Timings
   readonly observe: Observe | undefined
   /** Who holds a lease: host and process. */

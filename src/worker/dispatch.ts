@@ -1,4 +1,4 @@
-import { faultOf } from '../core/fault.ts'
+import { classifyError } from '../core/fault.ts'
 import { advanceRun, dispatchRuns } from '../store/dispatch.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { WorkerDeps } from './deps.ts'
@@ -29,7 +29,7 @@ async function dispatchTogether({ control }: WorkerDeps, runIds: readonly string
   try {
     return await dispatchRuns(control, runIds)
   } catch (error) {
-    if (faultOf(error) !== 'lock-timeout') throw error
+    if (classifyError(error) !== 'lock-timeout') throw error
     return { tickets: [], due: runIds }
   }
 }

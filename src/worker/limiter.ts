@@ -1,5 +1,5 @@
 import { isCheck } from '../core/range/range.ts'
-import type { Duty } from '../core/throttle/batch-sizer.ts'
+import type { DutyCycle } from '../core/throttle/batch-sizer.ts'
 import { DrawnRows, type RowRate, rowRate } from '../core/throttle/row-rate.ts'
 import type { Lease } from '../store/leases.ts'
 import { drawRows, returnRows } from '../store/row-rates.ts'
@@ -21,7 +21,7 @@ export type Leave =
 
 /** A place for one lease at a time, and what it owes the database from one lease to the next. */
 export interface Slot {
-  readonly duty: Duty
+  readonly duty: DutyCycle
   /** When the lease before ended. Monotonic milliseconds. */
   idleSince: number
 }
@@ -34,10 +34,10 @@ export type Keep = () => Promise<boolean>
  * bucket, before the window that uses them. The load is paid for after each statement, by the slot: what one lease owes it
  * pays before it gives its range back, and what is left because the lease was lost, the next lease in this slot pays.
  */
-export class Brake {
+export class WorkerLimiter {
   readonly #deps: WorkerDeps
   readonly #lease: Lease
-  readonly #duty: Duty
+  readonly #duty: DutyCycle
   readonly #drawn = new DrawnRows()
   #idleSeconds: number
   #throttledMs = 0

@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg'
-import { faultOf, lockedPlace } from '../core/fault.ts'
+import { classifyError, lockedPlace } from '../core/fault.ts'
 import type { Cursor, Target } from '../core/range/key.ts'
 import { lockRow } from '../engine/batch/leave.ts'
 import { type LockPatience, setLockTimeout } from '../engine/batch/session.ts'
@@ -63,7 +63,7 @@ export class LockWatch {
     } catch (error) {
       ended.abort()
       await looking
-      if (faultOf(error) === 'lock-timeout') this.#wait = { key, words: describeWait(error, this.#holder) }
+      if (classifyError(error) === 'lock-timeout') this.#wait = { key, words: describeWait(error, this.#holder) }
       throw error
     } finally {
       ended.abort()
@@ -77,7 +77,7 @@ export class LockWatch {
       try {
         await this.during(key, () => lockRow(this.#client, tableSql(target), key))
       } catch (error) {
-        if (faultOf(error) !== 'lock-timeout') throw error
+        if (classifyError(error) !== 'lock-timeout') throw error
         return
       }
     }

@@ -1,9 +1,9 @@
 import type { PoolClient } from 'pg'
-import { answerTo } from '../core/fault.ts'
+import { recoveryFrom } from '../core/fault.ts'
 import type { Cursor } from '../core/range/key.ts'
 import { withTimeout } from '../engine/batch/session.ts'
 import { tableSql } from '../engine/batch/table.ts'
-import { cutPages, cutSlice, keysAhead } from '../engine/ranges/boundaries.ts'
+import { findSplitKeys, findSplitPages, keysAhead } from '../engine/ranges/boundaries.ts'
 import { type Lease, renewLease } from '../store/leases.ts'
 import { countOpenRanges } from '../store/ranges.ts'
 import { splitLease } from '../store/rescue.ts'
@@ -23,7 +23,7 @@ const statementsOfACut = 5
 const statementSeconds = 2
 
 /** How far a lease has come. */
-export interface Standing {
+export interface LeaseProgress {
   readonly cursor: Cursor | null
   readonly upper: Cursor | null
   /** Rows passed over under this lease. */
@@ -57,7 +57,7 @@ export class RangeSplitter {
   }
 
   /** The lease's upper bound from now on: the one it had, or less. */
-  async split(standing: Standing): Promise<Cursor | null> {
+  async split(standing: LeaseProgress): Promise<Cursor | null> {
     const { cursor, upper, parallelism } = standing
     const now = performance.now()
     // Stragglers are one range, and found in the order in which they are due.
@@ -75,14 +75,14 @@ export class RangeSplitter {
   }
 
   /** None where they cannot be found: a range that is not split is slower, and right. */
-  async #keysFor(standing: Standing, parts: number): Promise<Cursor[]> {
+  async #keysFor(standing: LeaseProgress, parts: number): Promise<Cursor[]> {
     try {
       const { control, timings } = this.#deps
       const seconds = timings.leaseSeconds + statementsOfACut * statementSeconds
       if (!(await renewLease(control, this.#lease, seconds, standing))) return []
       return await withTimeout(this.#client, statementSeconds, () => this.#cut(standing, parts))
     } catch (error) {
-      if (answerTo(error) === 'hold') throw error
+      if (recoveryFrom(error) === 'hold') throw error
       this.#log.warn(
         { err: error },
         'where the range could be split cannot be found out; this slice goes on with all of it',
@@ -93,15 +93,15 @@ export class RangeSplitter {
   }
 
   /** Into parts of about the same size; where nothing tells how large they are, the next rows into such of some seconds each. */
-  async #cut({ cursor, upper, scanned }: Standing, parts: number): Promise<Cursor[]> {
+  async #cut({ cursor, upper, scanned }: LeaseProgress, parts: number): Promise<Cursor[]> {
     const table = tableSql(this.#run.target, this.#lease.leaf)
-    if (this.#lease.kind === 'pages') return cutPages(this.#client, table, { lower: cursor, upper }, parts)
+    if (this.#lease.kind === 'pages') return findSplitPages(this.#client, table, { lower: cursor, upper }, parts)
     const rowsPerSecond = (scanned * 1000) / (performance.now() - this.#beganAt)
     const rows = (seconds: number) => Math.max(1, Math.ceil(rowsPerSecond * seconds))
     const [near] = await keysAhead(this.#client, table, { lower: cursor, upper }, rows(leastSeconds))
     if (!near) return []
     const rest = { lower: near, upper }
-    const keys = await cutSlice(this.#client, table, rest, parts)
+    const keys = await findSplitKeys(this.#client, table, rest, parts)
     if (keys.length > 0) return keys
     const each = Math.min(rows(usualSeconds), Math.ceil(mostRowsRead / parts))
     return [near, ...(await keysAhead(this.#client, table, rest, each, parts - 1))]

@@ -1,5 +1,5 @@
 import type { Timings } from '../core/timings.ts'
-import { seldom } from '../queue/error-reports.ts'
+import { limitReports } from '../queue/error-reports.ts'
 import { listLackingRuns } from '../store/dispatch.ts'
 import { settleIdleRuns } from '../store/pause-all.ts'
 import { rescueRanges } from '../store/rescue.ts'
@@ -67,7 +67,7 @@ async function keep(
   pause: (seconds: number) => Promise<void>,
   stop: AbortSignal,
 ): Promise<void> {
-  const complain = seldom((error) =>
+  const complain = limitReports((error) =>
     log.warn({ err: error }, 'rescuer could not do its round; it tries again in a second'),
   )
   while (!stop.aborted) {

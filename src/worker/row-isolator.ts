@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg'
 import { Problem } from '../core/errors.ts'
-import { answerTo, describeFault, endsItsSession, faultOf, isAboutValues } from '../core/fault.ts'
+import { classifyError, describeFault, endsItsSession, isAboutValues, recoveryFrom } from '../core/fault.ts'
 import { Bisection } from '../core/range/bisection.ts'
 import type { Cursor } from '../core/range/key.ts'
 import { isCheck } from '../core/range/range.ts'
@@ -39,7 +39,7 @@ export type Isolated =
  * later. One that fails on its values is set aside. One that fails with an error that all rows might meet alike is left once,
  * and set aside when it fails again.
  */
-export class Isolation {
+export class PoisonRowIsolator {
   readonly #control: Control
   readonly #lease: Lease
   readonly #client: PoolClient
@@ -128,7 +128,7 @@ export class Isolation {
     // The check before this one passes such rows over: this one has come to fail since then, and the next check finds it.
     if (this.#lease.kind === 'pages') throw error
     this.#sessionEnded = endsItsSession(error)
-    const waits = answerTo(error) === 'leave'
+    const waits = recoveryFrom(error) === 'leave'
     if (waits && input.limit === 1 && this.#forLocks && this.#suspect === null)
       return this.#leave(error, null, input, run)
     this.#forLocks = waits
@@ -144,14 +144,14 @@ export class Isolation {
   }
 
   async #leave(error: unknown, key: Cursor | null, input: BatchInput, run: Run): Promise<Isolated> {
-    const waits = answerTo(error) === 'leave'
+    const waits = recoveryFrom(error) === 'leave'
     const values = [key, waits ? 0 : 1]
     const result = await runBatch(this.#session, { text: this.#leaveSql(input, run), values }, input)
     const left = this.#passOver(result, 'left')
     // It is no row of the table that waits, and no smaller window would not.
     if (left.kind === 'narrowed' && key === null) throw error
     if (left.kind === 'left')
-      this.#streak.failed(error, waits ? faultOf(error) : `${sqlstateOf(error)} ${describeFault(error)}`, waits)
+      this.#streak.failed(error, waits ? classifyError(error) : `${sqlstateOf(error)} ${describeFault(error)}`, waits)
     return left
   }
 

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg'
 import { type Backoff, backoffSeconds } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
-import { describeFault, endsItsSession, faultOf, faults } from '../core/fault.ts'
+import { classifyError, describeFault, endsItsSession, faults } from '../core/fault.ts'
 import { type ResolvedJob, readParams, resolveJob } from '../core/job/job.ts'
 import type { Leaf } from '../core/range/key.ts'
 import { adviceToGrant } from '../core/sql/grant.ts'
@@ -22,10 +22,10 @@ import { pingStore } from '../store/schema/instance.ts'
 import { changeStatus, settleRun } from '../store/transitions.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { waitSeconds } from '../util/sleep.ts'
-import { type Faults, SliceLoop } from './batch-loop.ts'
+import { BatchLoop, type Faults } from './batch-loop.ts'
 import type { WorkerDeps } from './deps.ts'
 import { advance } from './dispatch.ts'
-import { Brake, type Slot } from './limiter.ts'
+import { type Slot, WorkerLimiter } from './limiter.ts'
 import { NoRowPasses } from './row-isolator.ts'
 
 /** With growing waits between them, some seconds in all. */
@@ -59,7 +59,7 @@ export async function workSlice(
       return
     }
     const counted: Faults = {}
-    const brake = new Brake(deps, lease, slot)
+    const brake = new WorkerLimiter(deps, lease, slot)
     const { release, loop } = await workLease(deps, lease, brake, stop, log, counted)
     if (Object.keys(counted).length > 0) await countFaults(deps.control, lease, counted)
     if (loop?.owes) {
@@ -96,13 +96,13 @@ async function untilAnswered({ control, log }: WorkerDeps, stop: AbortSignal): P
 /** How a lease ends, and the batches that it was worth; none where it did not come to any. */
 interface Worked {
   readonly release: Release
-  readonly loop?: SliceLoop | undefined
+  readonly loop?: BatchLoop | undefined
 }
 
 async function workLease(
   deps: WorkerDeps,
   lease: Lease,
-  brake: Brake,
+  brake: WorkerLimiter,
   stop: AbortSignal,
   log: Logger,
   counted: Faults,
@@ -117,7 +117,7 @@ async function workLease(
 
   let client: PoolClient | undefined
   let broken: Error | undefined
-  let loop: SliceLoop | undefined
+  let loop: BatchLoop | undefined
   let leaf: Leaf | null = null
   try {
     client = await takeSession(deps.engine)
@@ -130,7 +130,7 @@ async function workLease(
     const longest = longestBatch.server * deps.timings.statementSeconds
     await prepareSession(client, run.target, leaf, run.options.synchronousCommit, longest)
     const locking = { ...run, target: { ...run.target, rowLock } }
-    loop = new SliceLoop(deps, locking, job, { ...lease, leaf }, client, brake, log, counted)
+    loop = new BatchLoop(deps, locking, job, { ...lease, leaf }, client, brake, log, counted)
     return { release: await loop.work(stop), loop }
   } catch (error) {
     if (client && leaf && isNoTable(error)) {
@@ -146,7 +146,7 @@ async function workLease(
       return { ...waitAfter(cause, held, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size }
     }
     if (error instanceof NoRowPasses) return { release: wait(error.cause, error.wait, loop?.hasPassed), loop }
-    const fault = faultOf(error)
+    const fault = classifyError(error)
     const answer = faults[fault]
     deps.metrics.batchFaults.inc({ job_name: run.job, fault })
     counted[fault] = (counted[fault] ?? 0) + 1
@@ -164,7 +164,7 @@ async function workLease(
 
 /** The range waits, longer each time in a row, and says why. It never fails its run: trouble of this kind is not the job's. */
 function waitAfter(error: unknown, held: string | null, ordinal: number, attempts: number, backoff: Backoff): Release {
-  const fault = faultOf(error)
+  const fault = classifyError(error)
   const wakeAfterSeconds = backoffSeconds(backoff, attempts, Math.random())
   const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
   const throttle = {

@@ -1,4 +1,4 @@
-import { Duty } from '../core/throttle/batch-sizer.ts'
+import { DutyCycle } from '../core/throttle/batch-sizer.ts'
 import { consumeTickets, type TicketQueueOptions } from '../queue/queue.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Slot } from './limiter.ts'
@@ -19,7 +19,7 @@ export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: 
   // What a slot owes the database stays with it from one lease to the next; the one that was left last is taken first.
   const free: Slot[] = []
   const consumer = consumeTickets(queue, slots, async (ticket) => {
-    const slot = free.pop() ?? { duty: new Duty(), idleSince: performance.now() }
+    const slot = free.pop() ?? { duty: new DutyCycle(), idleSince: performance.now() }
     const slice = workSlice(deps, ticket, slot, stop.signal)
     slices.add(slice)
     await slice

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { Problem } from '../../src/core/errors.ts'
 import { readParams, resolveJob } from '../../src/core/job/job.ts'
 import { compileSql } from '../../src/core/sql/template.ts'
-import { openCatalogue } from '../../src/registry/registry.ts'
+import { openRegistry } from '../../src/registry/registry.ts'
 import { jobSource, jobsFolder, queueKind } from '../support/service.ts'
 
 // Nothing here goes through the queue: once is enough.
@@ -16,7 +16,7 @@ const good = (name: string) => jobSource({ name, table: 'users', rest: "set: { l
 /** Reads a folder of good.ts and one other file; good.ts must load whatever is in the other. */
 async function readBeside(file: string, source: string) {
   const folder = await jobsFolder({ 'good.ts': good('good'), [file]: source })
-  const { jobs, broken } = await openCatalogue(folder).read()
+  const { jobs, broken } = await openRegistry(folder).read()
   expect(jobs.map(({ job }) => job.name)).toContain('good')
   return { folder, jobs: jobs.map(({ job }) => job.name), broken }
 }
@@ -119,7 +119,7 @@ export default defineJob({ name: 'a', table: words.text, set: { a: sql\`1\` } })
       'c.ts': 'throw 1',
       'd.ts': good('d'),
     })
-    const { jobs, broken } = await openCatalogue(folder).read()
+    const { jobs, broken } = await openRegistry(folder).read()
     expect(jobs.map(({ file }) => file)).toEqual(['b.ts', 'd.ts'])
     expect(broken.map(({ file }) => file)).toEqual(['a.ts', 'c.ts'])
   })
@@ -128,7 +128,7 @@ export default defineJob({ name: 'a', table: words.text, set: { a: sql\`1\` } })
 inFolder('a job is found by its name', () => {
   test('and a name that nobody has is answered with the nearest there is, and with the files that are broken', async () => {
     const { folder } = await readBeside('bad.ts', "throw new Error('oh no')\n")
-    const catalogue = openCatalogue(folder)
+    const catalogue = openRegistry(folder)
     expect((await catalogue.find('good')).name).toBe('good')
     const problem = await catalogue.find('goood').catch((error: unknown) => error as Problem)
     expect(problem).toBeInstanceOf(Problem)
@@ -137,7 +137,7 @@ inFolder('a job is found by its name', () => {
   })
 
   test('and a folder that is not there is a problem that names JOBS_DIR', async () => {
-    const problem = await openCatalogue('/nowhere/jobs')
+    const problem = await openRegistry('/nowhere/jobs')
       .read()
       .catch((error: unknown) => error)
     expect(problem).toMatchObject({ kind: 'unavailable', message: expect.stringContaining('Set JOBS_DIR') })
@@ -147,7 +147,7 @@ inFolder('a job is found by its name', () => {
 inFolder('the folder is read again when something in it has changed', () => {
   test('a file that is mended, and one that breaks', async () => {
     const folder = await jobsFolder({ 'a.ts': 'throw new Error("not yet")', 'b.ts': good('b') })
-    const catalogue = openCatalogue(folder)
+    const catalogue = openRegistry(folder)
     expect((await catalogue.read()).jobs.map(({ job }) => job.name)).toEqual(['b'])
     await save(join(folder, 'a.ts'), good('a'), 1)
     await save(join(folder, 'b.ts'), 'export default {{', 1)
@@ -158,7 +158,7 @@ inFolder('the folder is read again when something in it has changed', () => {
 
   test('a file that comes, one that goes, and one that is another job now', async () => {
     const folder = await jobsFolder({ 'a.ts': good('a'), 'b.ts': good('b') })
-    const catalogue = openCatalogue(folder)
+    const catalogue = openRegistry(folder)
     await catalogue.read()
     await rm(join(folder, 'a.ts'))
     await save(join(folder, 'b.ts'), good('renamed'), 1)
@@ -167,7 +167,7 @@ inFolder('the folder is read again when something in it has changed', () => {
   })
 
   test('nothing is loaded again while nothing has changed', async () => {
-    const catalogue = openCatalogue(await jobsFolder({ 'a.ts': good('a') }))
+    const catalogue = openRegistry(await jobsFolder({ 'a.ts': good('a') }))
     expect(await catalogue.read()).toBe(await catalogue.read())
   })
 
@@ -176,20 +176,20 @@ import { value } from './_helper.ts'
 export default defineJob({ name: 'a', table: 'users', set: { label: value } })
 `
   const helper = (text: string) => `import { sql } from 'evenkeel'\nexport const value = sql\`'${text}'\`\n`
-  const labelOf = async (catalogue: ReturnType<typeof openCatalogue>) => {
+  const labelOf = async (catalogue: ReturnType<typeof openRegistry>) => {
     const [[, value] = []] = resolveJob(await catalogue.find('a'), {}).set
     return value && compileSql(value, 1).text
   }
 
   test('a file that jobs import is no job itself, and is loaded with them', async () => {
-    const catalogue = openCatalogue(await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') }))
+    const catalogue = openRegistry(await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') }))
     expect((await catalogue.read()).broken).toEqual([])
     expect(await labelOf(catalogue)).toBe("'x'")
   })
 
   test('a change in a file that jobs import changes the jobs', async () => {
     const folder = await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') })
-    const catalogue = openCatalogue(folder)
+    const catalogue = openRegistry(folder)
     expect(await labelOf(catalogue)).toBe("'x'")
     await save(join(folder, '_helper.ts'), helper('y'), 1)
     expect(await labelOf(catalogue)).toBe("'y'")
@@ -207,7 +207,7 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
     for (const file of ['a.ts', '_helper.ts']) await symlink(`..data/${file}`, join(folder, file))
     // What an editor leaves beside a file that it has open.
     await symlink('somebody@somewhere.1', join(folder, '.#a.ts'))
-    const catalogue = openCatalogue(folder)
+    const catalogue = openRegistry(folder)
     expect((await catalogue.read()).jobs.map(({ file }) => file)).toEqual(['a.ts'])
     expect(await labelOf(catalogue)).toBe("'x'")
     await exchange('second', { 'a.ts': withHelper, '_helper.ts': helper('y') })
@@ -224,7 +224,7 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
       'README.md': '# jobs',
       'data.json': '{',
     })
-    const { jobs, broken } = await openCatalogue(folder).read()
+    const { jobs, broken } = await openRegistry(folder).read()
     expect(jobs.map(({ file }) => file)).toEqual(['a.ts'])
     expect(broken).toEqual([])
   })
@@ -232,7 +232,7 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
 
 inFolder('the example jobs', () => {
   test('load, all of them', async () => {
-    const { jobs, broken } = await openCatalogue(fileURLToPath(new URL('../../jobs', import.meta.url))).read()
+    const { jobs, broken } = await openRegistry(fileURLToPath(new URL('../../jobs', import.meta.url))).read()
     expect(broken).toEqual([])
     expect(jobs.map(({ job }) => job.name)).toEqual([
       'cities-country',
@@ -247,7 +247,7 @@ inFolder('the example jobs', () => {
 inFolder('a folder that changes', () => {
   test('a file exchanged for one of the same size and time is read again', async () => {
     const folder = await jobsFolder({ 'job.ts': good('one') })
-    const catalogue = openCatalogue(folder)
+    const catalogue = openRegistry(folder)
     const names = async () => (await catalogue.read()).jobs.map(({ job }) => job.name)
     expect(await names()).toEqual(['one'])
     const at = new Date('2026-01-01')
@@ -262,7 +262,7 @@ inFolder('a folder that changes', () => {
   test('a file that breaks is told of once, and again when it breaks in another way', async () => {
     const folder = await jobsFolder({ 'job.ts': good('one') })
     const told: string[] = []
-    const catalogue = openCatalogue(folder, ({ file, error }) => told.push(`${file}: ${error}`))
+    const catalogue = openRegistry(folder, ({ file, error }) => told.push(`${file}: ${error}`))
     await catalogue.read()
     expect(told).toEqual([])
     await save(join(folder, 'job.ts'), "throw new Error('half written')", 5)

@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq'
 import type pg from 'pg'
 import { expect, test } from 'vitest'
-import { HeardClient, heardPostgresBackend } from '../../src/queue/bullmq-postgres.ts'
+import { GuardedClient, guardedPostgresBackend } from '../../src/queue/bullmq-postgres.ts'
 import { beginSession, prepareQueue } from '../../src/queue/schema.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
@@ -10,7 +10,7 @@ import { until } from '../support/until.ts'
 
 test('an error that the server sends to a client whom nobody listens to any more does not end the process', async () => {
   const database = await createDatabase()
-  const client = new HeardClient(database.url)
+  const client = new GuardedClient(database.url)
   await client.connect()
   client.removeAllListeners()
   let ended = false
@@ -31,25 +31,25 @@ test('every client of the queue on Postgres is such a one: those of its pool, an
     options: `-c search_path=${schema}`,
     schema,
     max: 1,
-    Client: HeardClient,
+    Client: GuardedClient,
   }
-  const queue = new Queue('tickets', { connection }, heardPostgresBackend)
+  const queue = new Queue('tickets', { connection }, guardedPostgresBackend)
   queue.on('error', () => undefined)
   const { backend } = queue as unknown as {
     backend: { connection: { pool: pg.Pool; getListenClient(): Promise<pg.Client> } }
   }
   await queue.waitUntilReady()
-  expect(await backend.connection.getListenClient()).toBeInstanceOf(HeardClient)
+  expect(await backend.connection.getListenClient()).toBeInstanceOf(GuardedClient)
   const pooled = await backend.connection.pool.connect()
   pooled.release()
-  expect(pooled).toBeInstanceOf(HeardClient)
+  expect(pooled).toBeInstanceOf(GuardedClient)
   await queue.close()
 })
 
 test('sessions of the queue are what evenkeel makes them, whatever the database and the address say', async () => {
   const database = await createDatabase()
   await database.query(`ALTER DATABASE ${database.name} SET default_transaction_isolation = 'serializable'`)
-  const client = new HeardClient({ connectionString: `${database.url}?application_name=shop&client_encoding=LATIN1` })
+  const client = new GuardedClient({ connectionString: `${database.url}?application_name=shop&client_encoding=LATIN1` })
   await client.connect()
   await beginSession(client, 'evenkeel_queue')
   const { rows } = await client.query(

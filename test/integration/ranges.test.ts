@@ -4,7 +4,7 @@ import { resolveJob } from '../../src/core/job/job.ts'
 import { engineSettings } from '../../src/engine/batch/session.ts'
 import { type TableSql, tableSql } from '../../src/engine/batch/table.ts'
 import { inspectTarget } from '../../src/engine/inspect/inspect.ts'
-import { cutSlice, keysAhead } from '../../src/engine/ranges/boundaries.ts'
+import { findSplitKeys, keysAhead } from '../../src/engine/ranges/boundaries.ts'
 import { defineJob, sql } from '../../src/index.ts'
 import { createPool } from '../../src/postgres/pool.ts'
 import type { DryRunReport } from '../../src/runs/dry-run.ts'
@@ -65,7 +65,7 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
     await database.query('CREATE TABLE copy AS TABLE things')
     await database.query('ALTER TABLE things SET (autovacuum_enabled = off)')
     await database.query('DELETE FROM things')
-    const keys = await cutSlice(client, table, whole, 8)
+    const keys = await findSplitKeys(client, table, whole, 8)
     await database.query('INSERT INTO things TABLE copy')
     const parts = await partsOf(database, 'id', keys)
     expect(parts).toHaveLength(8)
@@ -75,7 +75,7 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
 
   test('by a sample, where there is none', async () => {
     const { client, table, database } = await openTable(...skewed)
-    const keys = await cutSlice(client, table, whole, 8)
+    const keys = await findSplitKeys(client, table, whole, 8)
     const parts = await partsOf(database, 'id', keys)
     expect(parts).toHaveLength(8)
     expect(Math.min(...parts)).toBeGreaterThan(2000)
@@ -88,9 +88,9 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
       "INSERT INTO things SELECT (ARRAY['B', 'a', 'Z'])[1 + n % 3], n FROM generate_series(1, 18000) n",
       'ANALYZE things',
     )
-    const keys = await cutSlice(client, table, whole, 3)
+    const keys = await findSplitKeys(client, table, whole, 3)
     expect(keys.map(([region]) => region)).toEqual(['B', 'Z'])
-    const inside = await cutSlice(client, table, { lower: ['Z', '0'], upper: null }, 2)
+    const inside = await findSplitKeys(client, table, { lower: ['Z', '0'], upper: null }, 2)
     expect(inside.map(([region]) => region)).toEqual(['Z'])
     const rest = 'SELECT count(*)::int FROM things WHERE (region, id) > ($1, $2)'
     expect(await database.value(rest, inside[0])).toBe(6000)
@@ -101,7 +101,7 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
     for (const analysed of [false, true]) {
       if (analysed) await database.query('ANALYZE things')
       const slice = { lower: ['1000000005000'], upper: ['1000000015000'] }
-      const keys = await cutSlice(client, table, slice, 2)
+      const keys = await findSplitKeys(client, table, slice, 2)
       expect(keys).toHaveLength(1)
       expect(Number(keys[0]?.[0])).toSatisfy((key: number) => key > 1_000_000_008_000 && key < 1_000_000_012_000)
     }
@@ -109,8 +109,8 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
 
   test('not at all where nothing tells how', async () => {
     const { client, table } = await openTable('CREATE TABLE things (id bigint PRIMARY KEY, label text)')
-    expect(await cutSlice(client, table, whole, 8)).toEqual([])
-    expect(await cutSlice(client, table, whole, 1)).toEqual([])
+    expect(await findSplitKeys(client, table, whole, 8)).toEqual([])
+    expect(await findSplitKeys(client, table, whole, 1)).toEqual([])
   })
 
   test('the key so many rows ahead is found, or that there are not so many', async () => {

@@ -4,7 +4,7 @@ import { createPool } from '../../src/postgres/pool.ts'
 import { createControl } from '../../src/store/control.ts'
 import { takeAllLeases } from '../../src/store/leases.ts'
 import { migrate } from '../../src/store/schema/migrate.ts'
-import { lockVersion, underVersion } from '../../src/store/schema/version.ts'
+import { guardSchemaVersion, lockVersion } from '../../src/store/schema/version.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnProcess, spawnService, startInProcess, unpaced } from '../support/service.ts'
@@ -246,7 +246,7 @@ describe('a newer release takes the control schema over', () => {
     const database = await createEmptyDatabase()
     await migrate(createControl(database.pool, 'evenkeel'))
     const refused: string[] = []
-    const control = underVersion(createControl(database.pool, 'evenkeel'), newest, ({ message }) =>
+    const control = guardSchemaVersion(createControl(database.pool, 'evenkeel'), newest, ({ message }) =>
       refused.push(message),
     )
     let taken: Promise<void> | undefined

@@ -1,7 +1,7 @@
 import { defaultRunOptions, type RunOptions } from '../../src/core/job/options.ts'
-import { BatchSizer, Duty, targetOf } from '../../src/core/throttle/batch-sizer.ts'
-import { type Pace, shareOf, startPace, stepPace } from '../../src/core/throttle/controller.ts'
-import { type Hold, holdOf } from '../../src/core/throttle/hold.ts'
+import { BatchSizer, DutyCycle, targetBatchSeconds } from '../../src/core/throttle/batch-sizer.ts'
+import { dutyCycleOf, initialPace, type Pace, stepPace } from '../../src/core/throttle/controller.ts'
+import { evaluateHold, type Hold } from '../../src/core/throttle/hold.ts'
 import { LagTracker } from '../../src/core/throttle/lag-tracker.ts'
 import type { Measured, SignalName } from '../../src/core/throttle/signal.ts'
 
@@ -173,7 +173,7 @@ class Process {
   }
 
   holdOf(): Hold | null {
-    return holdOf({
+    return evaluateHold({
       options: this.#options,
       heldBy: this.shared.hold?.hold.signal ?? null,
       measured: this.measured,
@@ -257,7 +257,7 @@ class Worker {
   readonly #random: () => number
   readonly #index: number
   #sizer: BatchSizer
-  #duty = new Duty()
+  #duty = new DutyCycle()
   #sliceEndsAt = 0
   #batch: Batch | null = null
   #nextAt = 0
@@ -286,7 +286,7 @@ class Worker {
   #lease(now: number, world: World): void {
     this.leased = this.#index < (this.#spec.workers?.(now) ?? 2) && !world.shared.hold
     this.#sizer = new BatchSizer(this.#options, this.#sizer.next(this.#options))
-    this.#duty = new Duty()
+    this.#duty = new DutyCycle()
     this.#sliceEndsAt = now + sliceSeconds
     if (!this.leased) this.#nextAt = now + 0.05 + this.#random() * 0.2
   }
@@ -315,10 +315,10 @@ class Worker {
     this.#sizer.observe(
       { scanned: rows, done: rows, seconds },
       this.#options,
-      targetOf(this.#options, pace.targetSeconds),
+      targetBatchSeconds(this.#options, pace.targetSeconds),
     )
     world.batches.push({ t: now, seconds })
-    const share = shareOf(pace, this.#process.workers)
+    const share = dutyCycleOf(pace, this.#process.workers)
     this.#duty.worked(seconds)
     const wait = this.#duty.wait(share)
     if (wait === 0) return
@@ -348,7 +348,7 @@ class World {
     const random = dice(spec.seed)
     const options = { ...defaultRunOptions, parallelism: 64, ...spec.options }
     this.database = new Database(spec)
-    this.shared = { pace: spec.pace ?? startPace, steppedAt: 0, hold: null }
+    this.shared = { pace: spec.pace ?? initialPace, steppedAt: 0, hold: null }
     this.#processes = Array.from(
       { length: spec.processes ?? 1 },
       (_, index) => new Process(index, spec, options, this.shared, random),
@@ -398,7 +398,7 @@ class World {
       const positions = this.database.replicas.map(({ position }) => position)
       this.seconds.push({
         t,
-        load: this.shared.pace.load,
+        load: this.shared.pace.concurrency,
         cause: this.shared.pace.cause?.signal ?? null,
         hold: this.shared.hold?.hold.signal ?? null,
         lag: this.#lag,

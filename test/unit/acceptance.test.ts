@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Acceptance, TicketsRefused } from '../../src/queue/acceptance.ts'
-import { seldom } from '../../src/queue/error-reports.ts'
+import { limitReports } from '../../src/queue/error-reports.ts'
 
 test('while tickets are refused the queue is asked once a second, and the words are said once', async () => {
   const said: string[] = []
@@ -33,7 +33,7 @@ test('a queue that takes them again is asked each time', async () => {
 
 test('the same words are passed on once a minute, and others beside them', () => {
   const said: string[] = []
-  const report = seldom(({ message }) => said.push(message))
+  const report = limitReports(({ message }) => said.push(message))
   for (let time = 0; time < 100; time += 1) for (const words of ['READONLY', 'OOM']) report(new Error(words))
   expect(said).toEqual(['READONLY', 'OOM'])
 })

@@ -12,7 +12,7 @@ import {
 } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isCheck, rangeKinds } from '../../src/core/range/range.ts'
-import { mostVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/run/next-step.ts'
+import { maxVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/run/next-step.ts'
 import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core/run/status.ts'
 
 /** Two slices of the key space, the stragglers, the residual check. */
@@ -91,12 +91,12 @@ describe('the order of a run', () => {
   test('a check that found rows sends the run back to them', () => {
     const checked = run({ status: 'verifying', ranges: done(0, 1, 3), stragglers: 2 })
     expect(nextStep(checked)).toMatchObject({ event: 'leftover' })
-    expect(nextStep({ ...checked, verifyRounds: mostVerifyRounds - 1 })).toMatchObject({ event: 'leftover' })
+    expect(nextStep({ ...checked, verifyRounds: maxVerifyRounds - 1 })).toMatchObject({ event: 'leftover' })
   })
 
   test('a check that finds rows again and again fails the run and says why', () => {
     const step = nextStep(
-      run({ status: 'verifying', ranges: done(0, 1, 3), stragglers: 2, verifyRounds: mostVerifyRounds }),
+      run({ status: 'verifying', ranges: done(0, 1, 3), stragglers: 2, verifyRounds: maxVerifyRounds }),
     )
     expect(step).toMatchObject({ event: 'fail', reason: expect.stringContaining('2 rows still match where') })
   })
@@ -161,7 +161,7 @@ describe('parallelism', () => {
     leftovers: nat(3),
     quarantined: nat(2),
     succeedWithQuarantined: boolean(),
-    verifyRounds: nat(mostVerifyRounds + 1),
+    verifyRounds: nat(maxVerifyRounds + 1),
   })
 
   test('is never exceeded, not even when it was lowered while workers are out', () => {
@@ -218,7 +218,7 @@ describe('the check by pages', () => {
   })
 
   test('is made all the same before the run is given up: it may be the index that is wrong', () => {
-    const last = { stragglers: 1, verifyRounds: mostVerifyRounds }
+    const last = { stragglers: 1, verifyRounds: maxVerifyRounds }
     expect(verifying({ ranges: withPages(), ...last })).toEqual(dispatch(4))
     expect(verifying({ ranges: withPages({ done: true, begun: true }), ...last })).toMatchObject({ event: 'fail' })
   })
@@ -314,10 +314,10 @@ describe('a whole run', () => {
   test('fails, and does not go on for ever, when every check finds rows', () => {
     const state = { ...run({ status: 'verifying', ranges: done(0, 1, 3) }), stragglers: 1 }
     const events: string[] = []
-    for (let rounds = 0; rounds <= mostVerifyRounds; rounds += 1) {
+    for (let rounds = 0; rounds <= maxVerifyRounds; rounds += 1) {
       const step = nextStep({ ...state, verifyRounds: rounds })
       if (step.kind === 'event') events.push(step.event)
     }
-    expect(events).toEqual([...Array.from({ length: mostVerifyRounds }, () => 'leftover'), 'fail'])
+    expect(events).toEqual([...Array.from({ length: maxVerifyRounds }, () => 'leftover'), 'fail'])
   })
 })

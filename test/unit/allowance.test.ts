@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { networkOf } from '../../src/api/plugins/limits.ts'
-import { Allowance } from '../../src/core/token-bucket.ts'
+import { TokenBucket } from '../../src/core/token-bucket.ts'
 
 describe('an allowance', () => {
   test('gives the burst at once, then so many a second, and says how long to wait', () => {
-    const allowance = new Allowance({ burst: 3, perSecond: 2 })
+    const allowance = new TokenBucket({ burst: 3, perSecond: 2 })
     expect([1, 2, 3].map(() => allowance.take('a', 10))).toEqual([0, 0, 0])
     expect(allowance.take('a', 10)).toBe(0.5)
     expect(allowance.take('a', 10.25)).toBe(0.25)
@@ -14,7 +14,7 @@ describe('an allowance', () => {
   })
 
   test('is each one’s own, and can be looked at without being used', () => {
-    const allowance = new Allowance({ burst: 1, perSecond: 1 })
+    const allowance = new TokenBucket({ burst: 1, perSecond: 1 })
     expect([allowance.wait('a', 0), allowance.wait('a', 0), allowance.take('a', 0)]).toEqual([0, 0, 0])
     expect([allowance.wait('a', 0), allowance.wait('b', 0)]).toEqual([1, 0])
   })
@@ -27,7 +27,7 @@ describe('an allowance', () => {
         fc.integer({ min: 1, max: 20 }),
         fc.double({ min: 0.1, max: 20, noNaN: true }),
         (waits, burst, perSecond) => {
-          const allowance = new Allowance({ burst, perSecond })
+          const allowance = new TokenBucket({ burst, perSecond })
           let now = 0
           let taken = 0
           for (const wait of waits) {
@@ -46,7 +46,7 @@ describe('an allowance', () => {
         fc.integer({ min: 1, max: 50 }),
         fc.double({ min: 0.01, max: 50, noNaN: true }),
         (burst, perSecond) => {
-          const allowance = new Allowance({ burst, perSecond })
+          const allowance = new TokenBucket({ burst, perSecond })
           for (let i = 0; i < burst; i += 1) allowance.take('a', 0)
           expect(allowance.take('a', Math.ceil(allowance.wait('a', 0)))).toBe(0)
         },
@@ -55,7 +55,7 @@ describe('an allowance', () => {
   })
 
   test('strangers from many addresses take no memory without end, and have nobody forgotten who comes often', () => {
-    const allowance = new Allowance({ burst: 1, perSecond: 0.000001 })
+    const allowance = new TokenBucket({ burst: 1, perSecond: 0.000001 })
     let refused = 0
     for (let i = 0; i < 20_000; i += 1) {
       allowance.take(`stranger ${i}`, 0)

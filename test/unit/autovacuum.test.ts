@@ -2,12 +2,12 @@ import { assert, double, integer, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   deadRowsAt,
-  mostUnvacuumed,
+  ineffectiveLimit,
+  maxUnvacuumed,
   type VacuumState,
   vacuumComes,
   vacuumOutlook,
   vacuumThreshold,
-  vainLimit,
 } from '../../src/core/space/autovacuum.ts'
 
 const usual: VacuumState = { enabled: true, base: 50, scaleFactor: 0.2, most: null, rows: 1_000_000, dead: 0 }
@@ -26,9 +26,9 @@ test('a limit is a number of rows, or a part of live and dead ones together', ()
 })
 
 test('what stays without vacuum is what is changed, up to the threshold, for each partition', () => {
-  expect(mostUnvacuumed([usual], 1)).toBe(200_050)
-  expect(mostUnvacuumed([usual], 0.1)).toBe(100_000)
-  expect(mostUnvacuumed([usual, off], 1)).toBe(1_200_050)
+  expect(maxUnvacuumed([usual], 1)).toBe(200_050)
+  expect(maxUnvacuumed([usual], 0.1)).toBe(100_000)
+  expect(maxUnvacuumed([usual, off], 1)).toBe(1_200_050)
   expect(vacuumComes([usual], 1)).toBe(true)
   expect(vacuumComes([usual], 0.1)).toBe(false)
   expect(vacuumComes([off], 1)).toBe(false)
@@ -36,30 +36,32 @@ test('what stays without vacuum is what is changed, up to the threshold, for eac
 
 describe('a limit', () => {
   test('above what autovacuum comes at is not complained of, nor one that is never reached', () => {
-    expect(vainLimit('t', [usual], { part: 0.2 }, 1)).toBeNull()
-    expect(vainLimit('t', [usual], { rows: 200_051 }, 1)).toBeNull()
-    expect(vainLimit('t', [off], { rows: 200_000 }, 0.1)).toBeNull()
-    expect(vainLimit('t', [{ ...usual, rows: 0 }], { part: 0.01 }, 1)).toBeNull()
+    expect(ineffectiveLimit('t', [usual], { part: 0.2 }, 1)).toBeNull()
+    expect(ineffectiveLimit('t', [usual], { rows: 200_051 }, 1)).toBeNull()
+    expect(ineffectiveLimit('t', [off], { rows: 200_000 }, 0.1)).toBeNull()
+    expect(ineffectiveLimit('t', [{ ...usual, rows: 0 }], { part: 0.01 }, 1)).toBeNull()
   })
 
   test('below it is, with settings under which it is not', () => {
-    expect(vainLimit('public.t', [usual], { rows: 100_000 }, 1)).toBe(
+    expect(ineffectiveLimit('public.t', [usual], { rows: 100_000 }, 1)).toBe(
       'The run is held at 100,000 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum only comes at 200,050: ALTER TABLE public.t SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.t by hand each time the run is held.',
     )
-    expect(vainLimit('t', [{ ...usual, base: 100_000 }], { rows: 100_000 }, 1)).toContain(
+    expect(ineffectiveLimit('t', [{ ...usual, base: 100_000 }], { rows: 100_000 }, 1)).toContain(
       'SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 25000)',
     )
   })
 
   test('where autovacuum is off is, with how to switch it on', () => {
-    expect(vainLimit('t', [off], { rows: 100_000 }, 1)).toMatch(/autovacuum is switched off for t: VACUUM t by hand/)
-    expect(vainLimit('t', [usual, off], { rows: 300_000 }, 1)).toContain('for partitions of t')
+    expect(ineffectiveLimit('t', [off], { rows: 100_000 }, 1)).toMatch(
+      /autovacuum is switched off for t: VACUUM t by hand/,
+    )
+    expect(ineffectiveLimit('t', [usual, off], { rows: 300_000 }, 1)).toContain('for partitions of t')
   })
 
   test('of several partitions must be far enough above: the others keep what they have when one is vacuumed', () => {
     const half = { ...usual, rows: 500_000 }
-    expect(vainLimit('t', [half, half], { part: 0.2 }, 1)).toContain('on each of its partitions')
-    expect(vainLimit('t', [half, half], { part: 0.3 }, 1)).toBeNull()
+    expect(ineffectiveLimit('t', [half, half], { part: 0.2 }, 1)).toContain('on each of its partitions')
+    expect(ineffectiveLimit('t', [half, half], { part: 0.3 }, 1)).toBeNull()
   })
 
   test('is kept to under the settings that are proposed, whatever they were', () => {
@@ -72,10 +74,10 @@ describe('a limit', () => {
         double({ min: 0.01, max: 0.9, noNaN: true }),
         (rows, scaleFactor, base, part) => {
           const state = { ...usual, rows, scaleFactor, base }
-          const found = settings.exec(vainLimit('t', [state], { part }, 1) ?? '')
+          const found = settings.exec(ineffectiveLimit('t', [state], { part }, 1) ?? '')
           if (!found) return
           const better = { ...state, scaleFactor: Number(found[1]), base: Number(found[2] ?? base) }
-          expect(vainLimit('t', [better], { part }, 1)).toBeNull()
+          expect(ineffectiveLimit('t', [better], { part }, 1)).toBeNull()
         },
       ),
     )

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { type CountedRun, censusOf } from '../../src/core/run/metrics-snapshot.ts'
-import { progressOf } from '../../src/core/run/progress.ts'
+import { type CountedRun, summarizeJobs } from '../../src/core/run/metrics-snapshot.ts'
+import { computeProgress } from '../../src/core/run/progress.ts'
 
 const tally = {
   status: 'running',
@@ -29,7 +29,7 @@ function counted(scanned: number, run: Partial<CountedRun> = {}): CountedRun {
   return {
     job: 'job',
     status: 'running',
-    progress: progressOf({ ...tally, rowsScanned: scanned, stragglers: 2, quarantined: 3 }),
+    progress: computeProgress({ ...tally, rowsScanned: scanned, stragglers: 2, quarantined: 3 }),
     rateLimit: 100,
     maxQuarantined: 50,
     verifyRounds: 1,
@@ -47,7 +47,7 @@ test('live runs of one job are added up, or told by the worst of them', () => {
     counted(900, { verifyRounds: 4, slowedBy: 'rate' }),
     counted(100, { stalled: true, heldBy: 'replica-lag' }),
   ]
-  expect(censusOf({ ...none, live: runs })).toEqual([
+  expect(summarizeJobs({ ...none, live: runs })).toEqual([
     {
       job: 'job',
       statuses: new Set(['running']),
@@ -71,30 +71,30 @@ test('live runs of one job are added up, or told by the worst of them', () => {
 })
 
 test('a rate has no limit where one run has none, and a paused run neither stalls nor has a checkpoint to wait for', () => {
-  const [free] = censusOf({ ...none, live: [counted(1), counted(1, { rateLimit: null })] })
+  const [free] = summarizeJobs({ ...none, live: [counted(1), counted(1, { rateLimit: null })] })
   expect(free?.live?.rateLimit).toBeNull()
-  const [paused] = censusOf({ ...none, live: [counted(1, { status: 'paused' })] })
+  const [paused] = summarizeJobs({ ...none, live: [counted(1, { status: 'paused' })] })
   expect(paused?.live).toMatchObject({ stalled: null, lastCheckpointAt: null })
 })
 
 test('quarantine is that of the run which is nearest to its limit', () => {
   const full = counted(1, { maxQuarantined: 4 })
-  const [job] = censusOf({ ...none, live: [counted(1), full, counted(1)] })
+  const [job] = summarizeJobs({ ...none, live: [counted(1), full, counted(1)] })
   expect(job).toMatchObject({ quarantined: 3, maxQuarantined: 4 })
 })
 
 test('a job has failed until the run that failed is run again, whatever others of it have come to since', () => {
   const lastEnded = [{ job: 'job', status: 'succeeded' as const }]
   const failed = [{ job: 'job', quarantined: 101 }]
-  const [still] = censusOf({ live: [], lastEnded, failed })
+  const [still] = summarizeJobs({ live: [], lastEnded, failed })
   expect(still).toMatchObject({ statuses: new Set(['failed', 'succeeded']), quarantined: 101, maxQuarantined: null })
-  const [beside] = censusOf({ live: [counted(1)], lastEnded, failed })
+  const [beside] = summarizeJobs({ live: [counted(1)], lastEnded, failed })
   expect(beside).toMatchObject({ statuses: new Set(['running', 'failed']), quarantined: 3 })
-  const [again] = censusOf({ live: [counted(1)], lastEnded: [{ job: 'job', status: 'failed' }], failed: [] })
+  const [again] = summarizeJobs({ live: [counted(1)], lastEnded: [{ job: 'job', status: 'failed' }], failed: [] })
   expect(again?.statuses).toEqual(new Set(['running']))
 })
 
 test('a job whose runs have all ended has nothing live', () => {
-  const [ended] = censusOf({ ...none, lastEnded: [{ job: 'job', status: 'cancelled' }] })
+  const [ended] = summarizeJobs({ ...none, lastEnded: [{ job: 'job', status: 'cancelled' }] })
   expect(ended).toMatchObject({ statuses: new Set(['cancelled']), quarantined: 0, maxQuarantined: null, live: null })
 })

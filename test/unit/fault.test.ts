@@ -3,7 +3,15 @@ import { assert, property, stringMatching } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { backoffSeconds, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
 import { messageOf, Problem } from '../../src/core/errors.ts'
-import { answerTo, describeFault, faultOf, faults, isAboutValues, isOutage, lockedPlace } from '../../src/core/fault.ts'
+import {
+  classifyError,
+  describeFault,
+  faults,
+  isAboutValues,
+  isOutage,
+  lockedPlace,
+  recoveryFrom,
+} from '../../src/core/fault.ts'
 import { timings } from '../../src/core/timings.ts'
 
 /** What the driver throws for an error of Postgres. */
@@ -20,31 +28,31 @@ describe('a fault in a batch', () => {
     ['25P04', 'statement-timeout'],
     ['53200', 'out-of-memory'],
   ])('%s is %s: the same window again, with fewer rows', ([code, fault]) => {
-    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual([fault, 'halve'])
+    expect([classifyError(coded(code as string)), recoveryFrom(coded(code as string))]).toEqual([fault, 'halve'])
   })
 
   test('55P03 is lock-timeout: the rows that wait are left for later', () => {
-    expect([faultOf(coded('55P03')), answerTo(coded('55P03'))]).toEqual(['lock-timeout', 'leave'])
+    expect([classifyError(coded('55P03')), recoveryFrom(coded('55P03'))]).toEqual(['lock-timeout', 'leave'])
     // Raised by a function, it is no lock that the server knows of.
-    expect(answerTo(coded('55P03', { routine: 'exec_stmt_raise' }))).toBe('bisect')
+    expect(recoveryFrom(coded('55P03', { routine: 'exec_stmt_raise' }))).toBe('bisect')
   })
 
   test('no answer in time is a statement timeout, and not a lost connection', () => {
     const overdue = new Error('Query read timeout')
-    expect([faultOf(overdue), answerTo(overdue)]).toEqual(['statement-timeout', 'halve'])
+    expect([classifyError(overdue), recoveryFrom(overdue)]).toEqual(['statement-timeout', 'halve'])
     expect(describeFault(overdue)).toContain('deferred constraints and triggers')
   })
 
   test('what the server says inside a function may be about the row that it was called for', () => {
     for (const code of ['08006', '28P01', '53100', '58030', '25006']) {
       const where = 'PL/pgSQL function f() line 1 at PERFORM'
-      expect(answerTo(coded(code, { where })), code).toBe('bisect')
-      expect(answerTo(coded(code, { routine: 'exec_stmt_raise' })), code).toBe('bisect')
+      expect(recoveryFrom(coded(code, { where })), code).toBe('bisect')
+      expect(recoveryFrom(coded(code, { routine: 'exec_stmt_raise' })), code).toBe('bisect')
       expect(isOutage(coded(code, { where })), code).toBe(false)
     }
     // A session that is ended is no row's, unless a function says so itself.
-    expect(answerTo(coded('57P01', { where: 'PL/pgSQL function f() line 1 at PERFORM' }))).toBe('hold')
-    expect(answerTo(coded('57P01', { routine: 'exec_stmt_raise' }))).toBe('bisect')
+    expect(recoveryFrom(coded('57P01', { where: 'PL/pgSQL function f() line 1 at PERFORM' }))).toBe('hold')
+    expect(recoveryFrom(coded('57P01', { routine: 'exec_stmt_raise' }))).toBe('bisect')
   })
 
   test.for([
@@ -54,7 +62,7 @@ describe('a fault in a batch', () => {
     ['53200', 'LockAcquireExtended'], // the table of locks is full
   ])('%s from %s is the server’s: the range waits', ([code, routine]) => {
     const error = coded(code as string, { routine: routine as string })
-    expect([faultOf(error), answerTo(error)]).toEqual(['resources', 'hold'])
+    expect([classifyError(error), recoveryFrom(error)]).toEqual(['resources', 'hold'])
   })
 
   test('errors about values are told from those that all rows might meet alike', () => {
@@ -80,7 +88,7 @@ describe('a fault in a batch', () => {
     ['28P01', 'authentication'], // a password that is being changed
     ['28000', 'authentication'],
   ])('%s is %s: the range waits, it says nothing about the job', ([code, fault]) => {
-    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual([fault, 'hold'])
+    expect([classifyError(coded(code as string)), recoveryFrom(coded(code as string))]).toEqual([fault, 'hold'])
   })
 
   test.for([
@@ -102,7 +110,7 @@ describe('a fault in a batch', () => {
     ['E0001', 'one’s own that begins as a code of Node’s'],
     ['99999', 'one’s own'],
   ])('%s (%s) is about some row: it is looked for', ([code]) => {
-    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['data', 'bisect'])
+    expect([classifyError(coded(code as string)), recoveryFrom(coded(code as string))]).toEqual(['data', 'bisect'])
   })
 
   test.for([
@@ -113,45 +121,45 @@ describe('a fault in a batch', () => {
     ['XX000', 'internal error'],
     ['XX001', 'corrupted data'],
   ])('%s (%s) stops the run: trying again would end the same', ([code]) => {
-    expect([faultOf(coded(code as string)), answerTo(coded(code as string))]).toEqual(['job', 'stop'])
+    expect([classifyError(coded(code as string)), recoveryFrom(coded(code as string))]).toEqual(['job', 'stop'])
   })
 
   test('raised by a function with an SQLSTATE that says something else, it is about a row too', () => {
     for (const code of ['42501', '55000', '0A000', 'XX000'])
-      expect(answerTo(coded(code, { routine: 'exec_stmt_raise' })), code).toBe('bisect')
+      expect(recoveryFrom(coded(code, { routine: 'exec_stmt_raise' })), code).toBe('bisect')
     // Whoever raises one of these means it: try again.
-    expect(answerTo(coded('40001', { routine: 'exec_stmt_raise' }))).toBe('halve')
+    expect(recoveryFrom(coded('40001', { routine: 'exec_stmt_raise' }))).toBe('halve')
   })
 
   test('an object that a value names and that there is not is about its row; one that the statement names is not', () => {
-    expect(answerTo(coded('42704'))).toBe('bisect')
-    expect(answerTo(coded('42704', { position: '12' }))).toBe('stop')
+    expect(recoveryFrom(coded('42704'))).toBe('bisect')
+    expect(recoveryFrom(coded('42704', { position: '12' }))).toBe('stop')
   })
 
   test.for(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'EPERM', 'ETIMEDOUT', 'ENOTFOUND'])(
     'the connection’s own %s is the connection’s',
     (code) => {
-      expect(faultOf(ofNode(code))).toBe('connection')
+      expect(classifyError(ofNode(code))).toBe('connection')
     },
   )
 
   test('one without a code came from the connection', () => {
-    expect(faultOf(new Error('Connection terminated unexpectedly'))).toBe('connection')
-    expect(faultOf('thrown text')).toBe('connection')
+    expect(classifyError(new Error('Connection terminated unexpectedly'))).toBe('connection')
+    expect(classifyError('thrown text')).toBe('connection')
   })
 
   test('ours, and a defect of the job’s code, stop the run', () => {
-    expect(answerTo(new Problem('conflict', 'where still matches'))).toBe('stop')
-    expect(answerTo(new TypeError('x is not a function'))).toBe('stop')
-    expect(answerTo(new RangeError('Invalid time value'))).toBe('stop')
-    expect(answerTo(new ReferenceError('x is not defined'))).toBe('stop')
-    expect(answerTo(new SyntaxError('Unexpected token'))).toBe('stop')
+    expect(recoveryFrom(new Problem('conflict', 'where still matches'))).toBe('stop')
+    expect(recoveryFrom(new TypeError('x is not a function'))).toBe('stop')
+    expect(recoveryFrom(new RangeError('Invalid time value'))).toBe('stop')
+    expect(recoveryFrom(new ReferenceError('x is not defined'))).toBe('stop')
+    expect(recoveryFrom(new SyntaxError('Unexpected token'))).toBe('stop')
   })
 
   test('every class that the SQL standard has for data is about rows, whatever follows', () => {
     assert(
       property(stringMatching(/^(21|22|23|27|44)[0-9A-Z]{3}$/), (code) => {
-        expect(answerTo(coded(code))).toBe('bisect')
+        expect(recoveryFrom(coded(code))).toBe('bisect')
       }),
     )
   })
@@ -211,9 +219,9 @@ describe('an outage', () => {
       ['3D000', 'InitPostgres'], // dropped
     ] as const) {
       const refused = coded(code, { routine })
-      expect([isOutage(refused), answerTo(refused)], code).toEqual([true, 'hold'])
+      expect([isOutage(refused), recoveryFrom(refused)], code).toEqual([true, 'hold'])
       const elsewhere = coded(code, { routine: 'aclcheck_error' })
-      expect([isOutage(elsewhere), answerTo(elsewhere)], code).toEqual([false, 'stop'])
+      expect([isOutage(elsewhere), recoveryFrom(elsewhere)], code).toEqual([false, 'stop'])
     }
   })
 

@@ -2,14 +2,14 @@ import { array, assert, boolean, constantFrom, double, oneof, property, record }
 import { describe, expect, test } from 'vitest'
 import { defaultRunOptions } from '../../src/core/job/options.ts'
 import {
+  evaluateHold,
   type HoldInput,
-  holdOf,
   type Override,
   optionsInForce,
   overridesInForce,
-  releasePart,
+  releaseFraction,
 } from '../../src/core/throttle/hold.ts'
-import { limitOf } from '../../src/core/throttle/limits.ts'
+import { getLimit } from '../../src/core/throttle/limits.ts'
 import { type Measured, type SignalName, signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const now = new Date('2026-01-15T12:00:00Z')
@@ -22,7 +22,7 @@ function measured(signal: SignalName, value: number | null, worst: number | null
 }
 
 function held(change: Partial<HoldInput>) {
-  return holdOf({ options: defaultRunOptions, heldBy: null, measured: [], standstill: null, now, ...change })
+  return evaluateHold({ options: defaultRunOptions, heldBy: null, measured: [], standstill: null, now, ...change })
 }
 
 const override = (signal: Override['signal'], until: Date): Override => ({
@@ -114,7 +114,7 @@ describe('a signal that is not known', () => {
       reason: `${name} is not known, so nothing is written. ${why}`,
       signal: name,
       value: null,
-      limit: limitOf(name, defaultRunOptions)?.hard,
+      limit: getLimit(name, defaultRunOptions)?.hard,
     })
   })
 
@@ -126,7 +126,7 @@ describe('a signal that is not known', () => {
 
 describe('a run that is held', () => {
   const hard = 5
-  const [under, over] = [releasePart * hard - 0.01, releasePart * hard]
+  const [under, over] = [releaseFraction * hard - 0.01, releaseFraction * hard]
 
   test('goes on once the worst of three looks is well below the limit', () => {
     expect(held({ heldBy: 'replica-lag', measured: [measured('replica-lag', under, under)] })).toBeNull()
@@ -156,7 +156,7 @@ describe('a run that is held', () => {
     const name = constantFrom(...signalNames)
     assert(
       property(name, name, double({ min: 0, max: 0.999, noNaN: true }), (heldBy, other, part) => {
-        const limit = limitOf(other, defaultRunOptions)?.hard ?? null
+        const limit = getLimit(other, defaultRunOptions)?.hard ?? null
         if (heldBy === other || limit === null) return
         expect(held({ heldBy, measured: [measured(heldBy, 0), measured(other, part * limit)] })).toBeNull()
       }),

@@ -1,6 +1,6 @@
 import { array, assert, boolean, constantFrom, dictionary, double, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { deadLimitOf, limitOf, strictestLimit } from '../../src/core/throttle/limits.ts'
+import { getDeadRowLimit, getLimit, strictestLimit } from '../../src/core/throttle/limits.ts'
 import { signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const lags = ['replica-lag', 'heartbeat'] as const
@@ -19,53 +19,53 @@ describe('the limits of a signal', () => {
   test('are its own where nothing is said, or only that it counts', () => {
     for (const name of signalNames) {
       const { soft, hard } = signalSpecs[name]
-      expect(limitOf(name, plain), name).toEqual({ soft, hard })
-      expect(limitOf(name, { ...plain, signals: { [name]: true } }), name).toEqual({ soft, hard })
+      expect(getLimit(name, plain), name).toEqual({ soft, hard })
+      expect(getLimit(name, { ...plain, signals: { [name]: true } }), name).toEqual({ soft, hard })
     }
   })
 
   test('are none where it is said not to count', () => {
-    for (const name of signalNames) expect(limitOf(name, { ...plain, signals: { [name]: false } }), name).toBeNull()
+    for (const name of signalNames) expect(getLimit(name, { ...plain, signals: { [name]: false } }), name).toBeNull()
   })
 
   test('of what is measured in lag are those of maxLagSeconds: from two fifths on it slows', () => {
     for (const name of lags) {
-      const limit = limitOf(name, { ...plain, maxLagSeconds: 30 })
+      const limit = getLimit(name, { ...plain, maxLagSeconds: 30 })
       expect(limit?.hard).toBe(30)
       expect(limit?.soft).toBeCloseTo(12)
     }
   })
 
   test('of any other are not touched by maxLagSeconds', () => {
-    for (const name of others) expect(limitOf(name, { ...plain, maxLagSeconds: 1 })).toEqual(limitOf(name, plain))
+    for (const name of others) expect(getLimit(name, { ...plain, maxLagSeconds: 1 })).toEqual(getLimit(name, plain))
   })
 
   test('that a run has of its own are hard, and the soft one keeps its distance', () => {
-    expect(limitOf('slots', { ...plain, signals: { slots: 4 * 1024 ** 3 } })).toEqual({
+    expect(getLimit('slots', { ...plain, signals: { slots: 4 * 1024 ** 3 } })).toEqual({
       soft: 1024 ** 3,
       hard: 4 * 1024 ** 3,
     })
-    expect(limitOf('replicas-missing', { ...plain, signals: { 'replicas-missing': 60 } })?.soft).toBeCloseTo(0.004)
+    expect(getLimit('replicas-missing', { ...plain, signals: { 'replicas-missing': 60 } })?.soft).toBeCloseTo(0.004)
   })
 
   test('that a run gives to a signal without a hard one hold it from then on', () => {
-    expect(limitOf('probe', { ...plain, signals: { probe: 10 } })).toEqual({ soft: 4, hard: 10 })
+    expect(getLimit('probe', { ...plain, signals: { probe: 10 } })).toEqual({ soft: 4, hard: 10 })
   })
 
   test('of dead tuples are a part of the table below 1, and a number of rows above', () => {
     const limited = (limit: number) => ({ ...plain, signals: { 'dead-tuples': limit } })
-    expect(limitOf('dead-tuples', limited(0.2))).toEqual({ soft: expect.closeTo(0.08), hard: 0.2 })
-    expect(limitOf('dead-tuples', limited(100_000))).toEqual({ soft: 0.5, hard: null, rows: 100_000 })
-    expect(deadLimitOf(limited(0.2))).toEqual({ part: 0.2 })
-    expect(deadLimitOf(limited(100_000))).toEqual({ rows: 100_000 })
+    expect(getLimit('dead-tuples', limited(0.2))).toEqual({ soft: expect.closeTo(0.08), hard: 0.2 })
+    expect(getLimit('dead-tuples', limited(100_000))).toEqual({ soft: 0.5, hard: null, rows: 100_000 })
+    expect(getDeadRowLimit(limited(0.2))).toEqual({ part: 0.2 })
+    expect(getDeadRowLimit(limited(100_000))).toEqual({ rows: 100_000 })
     for (const signals of [{}, { 'dead-tuples': true }, { 'dead-tuples': false }])
-      expect(deadLimitOf({ ...plain, signals })).toBeNull()
+      expect(getDeadRowLimit({ ...plain, signals })).toBeNull()
   })
 
   test('are in order, whatever is said', () => {
     assert(
       property(constantFrom(...signalNames), anyOptions, (name, options) => {
-        const limit = limitOf(name, options)
+        const limit = getLimit(name, options)
         if (!limit) return
         expect(limit.soft).toBeGreaterThan(0)
         if (limit.hard !== null) expect(limit.soft).toBeLessThan(limit.hard)
@@ -78,7 +78,7 @@ describe('the limits of a signal', () => {
     assert(
       property(constantFrom(...inOneUnit), own, own, (name, one, two) => {
         const [low, high] = [Math.min(one, two), Math.max(one, two)].map((limit) =>
-          limitOf(name, { ...plain, signals: { [name]: limit } }),
+          getLimit(name, { ...plain, signals: { [name]: limit } }),
         )
         expect(low?.soft).toBeLessThanOrEqual(high?.soft ?? 0)
         expect(low?.hard).toBeLessThanOrEqual(high?.hard ?? 0)
@@ -108,7 +108,7 @@ describe('the strictest limits of several runs', () => {
   test('are each of one of the runs, and satisfy every one', () => {
     assert(
       property(constantFrom(...signalNames), array(anyOptions, { minLength: 1, maxLength: 5 }), (name, runs) => {
-        const limits = runs.flatMap((options) => limitOf(name, options) ?? [])
+        const limits = runs.flatMap((options) => getLimit(name, options) ?? [])
         const strictest = strictestLimit(name, runs)
         expect(strictest === null).toBe(limits.length === 0)
         if (!strictest) return

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { Looks } from '../../src/util/coalescer.ts'
+import { Coalescer } from '../../src/util/coalescer.ts'
 
 const apartMs = 40
 
@@ -9,11 +9,11 @@ vi.setConfig({ testTimeout: 10_000 })
 
 /** A look that each time tells which one it is, once it is let. */
 function watched() {
-  const looks = new Looks<number>(apartMs)
+  const looks = new Coalescer<number>(apartMs)
   const began: number[] = []
   const open: Array<{ finish(): void; fail(error: Error): void }> = []
   const ask = (key = 'a') =>
-    looks.share(key, () => {
+    looks.run(key, () => {
       const number = began.push(performance.now())
       return new Promise((resolve, reject) => open.push({ finish: () => resolve(number), fail: reject }))
     })

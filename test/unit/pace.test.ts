@@ -1,7 +1,13 @@
 import { array, assert, boolean, double, integer, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { defaultRunOptions, type RunOptions } from '../../src/core/job/options.ts'
-import { type BatchOutcome, BatchSizer, boundsOf, Duty, targetOf } from '../../src/core/throttle/batch-sizer.ts'
+import {
+  type BatchOutcome,
+  BatchSizer,
+  batchSizeBounds,
+  DutyCycle,
+  targetBatchSeconds,
+} from '../../src/core/throttle/batch-sizer.ts'
 import { dice } from '../support/replica-model.ts'
 
 const options: RunOptions = { ...defaultRunOptions, batchSize: { min: 10, max: 10_000 } }
@@ -201,21 +207,21 @@ describe('the size of a batch', () => {
   })
 
   test('has the bounds of the options', () => {
-    expect(boundsOf({ ...options, batchSize: 5 })).toEqual({ min: 5, max: 5 })
-    expect(boundsOf(options)).toEqual({ min: 10, max: 10_000 })
+    expect(batchSizeBounds({ ...options, batchSize: 5 })).toEqual({ min: 5, max: 5 })
+    expect(batchSizeBounds(options)).toEqual({ min: 10, max: 10_000 })
   })
 })
 
 describe('the time that a batch should take', () => {
   test('is what the options fix, whatever the pace of the database', () => {
-    expect(targetOf({ ...options, targetBatchSeconds: 0.5 }, 0.001)).toBe(0.5)
+    expect(targetBatchSeconds({ ...options, targetBatchSeconds: 0.5 }, 0.001)).toBe(0.5)
   })
 
   test('is that of the pace, within the bounds of the options', () => {
     const bounded = { ...options, targetBatchSeconds: { min: 0.005, max: 0.1 } }
-    expect(targetOf(bounded, 0.02)).toBe(0.02)
-    expect(targetOf(bounded, 0.001)).toBe(0.005)
-    expect(targetOf(bounded, 0.3)).toBe(0.1)
+    expect(targetBatchSeconds(bounded, 0.02)).toBe(0.02)
+    expect(targetBatchSeconds(bounded, 0.001)).toBe(0.005)
+    expect(targetBatchSeconds(bounded, 0.3)).toBe(0.1)
   })
 })
 
@@ -223,7 +229,7 @@ describe('a share of the time', () => {
   /** A worker that does batches and waits as it is told, by timers of whole milliseconds that are late. */
   function work(seed: number, share: number, seconds: (random: number) => number, roundUp: boolean): number {
     const random = dice(seed)
-    const duty = new Duty()
+    const duty = new DutyCycle()
     const round = roundUp ? Math.ceil : Math.floor
     let [busy, idle] = [0, 0]
     while (busy + idle < 60 || busy < 1) {
@@ -256,29 +262,29 @@ describe('a share of the time', () => {
     )
   })
 
-  const owedAfter = (duty: Duty, seconds: number, share: number) => {
+  const owedAfter = (duty: DutyCycle, seconds: number, share: number) => {
     duty.worked(seconds)
     return duty.wait(share)
   }
 
   test('that is all of it is no waiting at all, whatever was owed', () => {
-    const duty = new Duty()
+    const duty = new DutyCycle()
     for (const seconds of [0.001, 0.3, 5]) expect(owedAfter(duty, seconds, 1)).toBe(0)
     duty.rested(0, 1)
     expect(duty.wait(0.1)).toBe(0)
   })
 
   test('of a quarter is three times as much waiting as work', () => {
-    expect(owedAfter(new Duty(), 0.1, 0.25)).toBeCloseTo(0.3)
+    expect(owedAfter(new DutyCycle(), 0.1, 0.25)).toBeCloseTo(0.3)
   })
 
   test('owes what is too short for a timer until it is worth one', () => {
-    const duty = new Duty()
+    const duty = new DutyCycle()
     expect([1, 2, 3, 4].map(() => owedAfter(duty, 0.0006, 0.5))).toEqual([0, 0, 0, expect.closeTo(0.0024)])
   })
 
   test('that changes while it waits changes how long it waits: what is owed is work, and not time', () => {
-    const duty = new Duty()
+    const duty = new DutyCycle()
     expect(owedAfter(duty, 10, 0.1)).toBeCloseTo(90)
     duty.rested(9, 0.1)
     expect(duty.wait(0.1)).toBeCloseTo(81)
@@ -291,7 +297,7 @@ describe('a share of the time', () => {
         double({ min: 0.01, max: 0.9, noNaN: true }),
         double({ min: 0.1, max: 60, noNaN: true }),
         (share, batch) => {
-          const duty = new Duty()
+          const duty = new DutyCycle()
           duty.worked(batch)
           let rested = 0
           for (let wait = duty.wait(share); wait > 0; wait = duty.wait(share)) {
@@ -312,7 +318,7 @@ describe('a share of the time', () => {
         double({ min: 0.05, max: 0.9, noNaN: true }),
         double({ min: 0.0005, max: 0.02, noNaN: true }),
         (rested, share, batch) => {
-          const duty = new Duty()
+          const duty = new DutyCycle()
           duty.rested(rested, share)
           let owed = batch * (1 / share - 1)
           while (owedAfter(duty, batch, share) === 0 && owed < 1) owed += batch * (1 / share - 1)
@@ -325,7 +331,7 @@ describe('a share of the time', () => {
 
   test('of a twentieth leaves the size of batches alone: what they take is counted without the waiting', () => {
     const sizer = new BatchSizer(options, 100)
-    const duty = new Duty()
+    const duty = new DutyCycle()
     let waited = 0
     for (let batch = 0; batch < 60; batch += 1) {
       const rows = sizer.next(options)

@@ -1,11 +1,17 @@
 import { assert, boolean, constantFrom, array as listOf, nat, option, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Progress } from '../../src/core/run/progress.ts'
-import { noArrow, type PartState, progressOfParts, reasonOfParts, statusOfParts } from '../../src/core/run/shards.ts'
+import {
+  explainRefusedShards,
+  mergeProgress,
+  mergeReasons,
+  mergeStatuses,
+  type ShardState,
+} from '../../src/core/run/shards.ts'
 import { isEnded, legalEvents, type RunStatus, runStatuses, workableStatuses } from '../../src/core/run/status.ts'
 
 const anyStatus = constantFrom(...runStatuses)
-const anyState = constantFrom<PartState>(...runStatuses, 'away', 'missing')
+const anyState = constantFrom<ShardState>(...runStatuses, 'away', 'missing')
 const anyParts = listOf(anyState, { minLength: 1, maxLength: 6 })
 
 const resting: readonly RunStatus[] = ['paused', 'cancelled', 'failed', 'succeeded']
@@ -14,44 +20,44 @@ describe('the status of a run in several databases', () => {
   test('is one of the statuses, for any combination of parts, in whatever order they come', () => {
     assert(
       property(anyParts, (states) => {
-        expect(runStatuses).toContain(statusOfParts(states))
-        expect(statusOfParts([...states].reverse())).toBe(statusOfParts(states))
-        expect(statusOfParts([...states, ...states])).toBe(statusOfParts(states))
+        expect(runStatuses).toContain(mergeStatuses(states))
+        expect(mergeStatuses([...states].reverse())).toBe(mergeStatuses(states))
+        expect(mergeStatuses([...states, ...states])).toBe(mergeStatuses(states))
       }),
     )
   })
 
   test('of one part, and of parts that agree, is theirs', () => {
     for (const status of runStatuses) {
-      expect(statusOfParts([status])).toBe(status)
-      expect(statusOfParts([status, status, status])).toBe(status)
+      expect(mergeStatuses([status])).toBe(status)
+      expect(mergeStatuses([status, status, status])).toBe(status)
     }
   })
 
   test('is succeeded if and only if every part is', () => {
     assert(
       property(anyParts, (states) => {
-        expect(statusOfParts(states) === 'succeeded').toBe(states.every((state) => state === 'succeeded'))
+        expect(mergeStatuses(states) === 'succeeded').toBe(states.every((state) => state === 'succeeded'))
       }),
     )
-    expect(statusOfParts([])).not.toBe('succeeded')
+    expect(mergeStatuses([])).not.toBe('succeeded')
   })
 
   test('rests only where nothing of it can commit: while a part moves, or cannot be seen, it does not', () => {
-    const moves = (state: PartState) =>
-      state === 'away' || !(resting as readonly PartState[]).concat('missing').includes(state)
+    const moves = (state: ShardState) =>
+      state === 'away' || !(resting as readonly ShardState[]).concat('missing').includes(state)
     assert(
       property(anyParts, (states) => {
-        expect(resting.includes(statusOfParts(states))).toBe(!states.some(moves))
+        expect(resting.includes(mergeStatuses(states))).toBe(!states.some(moves))
       }),
     )
   })
 
   test('is one on which a worker works if and only if one may be at work', () => {
-    const works = (state: PartState) => (workableStatuses as readonly PartState[]).includes(state)
+    const works = (state: ShardState) => (workableStatuses as readonly ShardState[]).includes(state)
     assert(
       property(anyParts, (states) => {
-        const status = statusOfParts(states)
+        const status = mergeStatuses(states)
         if (states.some(works)) expect(works(status)).toBe(true)
         else if (works(status)) expect(states).toContain('away')
       }),
@@ -61,13 +67,13 @@ describe('the status of a run in several databases', () => {
   test('is ended only where every part is, or was never there', () => {
     assert(
       property(anyParts, (states) => {
-        if (!isEnded(statusOfParts(states)) || statusOfParts(states) === 'failed') return
+        if (!isEnded(mergeStatuses(states)) || mergeStatuses(states) === 'failed') return
         for (const state of states) expect(state === 'missing' || isEnded(state as RunStatus), state).toBe(true)
       }),
     )
   })
 
-  test.for<[PartState[], RunStatus]>([
+  test.for<[ShardState[], RunStatus]>([
     [['running', 'failed'], 'running'],
     [['running', 'paused', 'succeeded'], 'running'],
     [['queued', 'verifying'], 'running'],
@@ -84,20 +90,20 @@ describe('the status of a run in several databases', () => {
     [['cancelled', 'missing'], 'cancelled'],
     [['queued', 'missing'], 'queued'],
   ])('of %j is %s', ([states, status]) => {
-    expect(statusOfParts(states)).toBe(status)
+    expect(mergeStatuses(states)).toBe(status)
   })
 })
 
 describe('the reason of a run in several databases', () => {
   test('is what all say where all say the same', () => {
     const lunch = (database: string) => ({ database, state: 'paused' as const, reason: 'lunch' })
-    expect(reasonOfParts('paused', [lunch('eu'), lunch('us')])).toBe('lunch')
-    expect(reasonOfParts('running', [{ database: 'eu', state: 'running', reason: null }])).toBeNull()
+    expect(mergeReasons('paused', [lunch('eu'), lunch('us')])).toBe('lunch')
+    expect(mergeReasons('running', [{ database: 'eu', state: 'running', reason: null }])).toBeNull()
   })
 
   test('names each part that stands elsewhere, or says something, and no other', () => {
     expect(
-      reasonOfParts('running', [
+      mergeReasons('running', [
         { database: 'eu', state: 'running', reason: null },
         { database: 'us', state: 'failed', reason: 'Bad data [22P02].' },
         { database: 'ap', state: 'paused', reason: null },
@@ -118,8 +124,8 @@ describe('the reason of a run in several databases', () => {
           state,
           reason: state === 'away' || state === 'missing' ? `d${index} is ${state}` : null,
         }))
-        const status = statusOfParts(parts.map((part) => part.state))
-        const reason = reasonOfParts(status, parts)
+        const status = mergeStatuses(parts.map((part) => part.state))
+        const reason = mergeReasons(status, parts)
         for (const { database, state } of parts)
           if (['failed', 'paused', 'cancelled', 'away', 'missing'].includes(state) && state !== status)
             expect(reason).toContain(database)
@@ -157,8 +163,8 @@ describe('the progress of a run in several databases', () => {
       property(
         listOf(record({ status: anyStatus, progress: anyProgress }), { minLength: 1, maxLength: 5 }),
         (parts) => {
-          const status = statusOfParts(parts.map((part) => part.status))
-          const whole = progressOfParts(status, parts, false)
+          const status = mergeStatuses(parts.map((part) => part.status))
+          const whole = mergeProgress(status, parts, false)
           expect(whole.rowsDone).toBe(parts.reduce((sum, { progress }) => sum + progress.rowsDone, 0))
           const live = parts.filter((part) => !isEnded(part.status))
           if (!isEnded(status))
@@ -199,20 +205,20 @@ describe('the progress of a run in several databases', () => {
       status: 'succeeded' as const,
       progress: { ...empty, rowsScanned, rowsPerSecond, overallRowsPerSecond: rowsPerSecond },
     })
-    const whole = progressOfParts('succeeded', [ended(1000, 100), ended(1000, 50)], false)
+    const whole = mergeProgress('succeeded', [ended(1000, 100), ended(1000, 50)], false)
     expect([whole.rowsPerSecond, whole.overallRowsPerSecond]).toEqual([100, 100])
-    const going = progressOfParts('running', [ended(1000, 100), { ...part('running', 5) }], false)
+    const going = mergeProgress('running', [ended(1000, 100), { ...part('running', 5) }], false)
     expect(going.rowsPerSecond).toBe(0)
   })
 
   test('takes as long as the slowest part, and does not guess for one that stands still or is out of sight', () => {
-    expect(progressOfParts('running', [part('running', 5), part('running', 50)], false).etaSeconds).toBe(50)
-    expect(progressOfParts('running', [part('running', 5), part('succeeded', null)], false).etaSeconds).toBe(5)
-    expect(progressOfParts('running', [part('running', 5), part('verifying', null)], false).etaSeconds).toBe(5)
-    expect(progressOfParts('running', [part('running', 5), part('running', null)], false).etaSeconds).toBeNull()
-    expect(progressOfParts('running', [part('running', 5), part('paused', null)], false).etaSeconds).toBeNull()
-    expect(progressOfParts('running', [part('running', 5)], true).etaSeconds).toBeNull()
-    expect(progressOfParts('succeeded', [part('succeeded', null)], false).etaSeconds).toBeNull()
+    expect(mergeProgress('running', [part('running', 5), part('running', 50)], false).etaSeconds).toBe(50)
+    expect(mergeProgress('running', [part('running', 5), part('succeeded', null)], false).etaSeconds).toBe(5)
+    expect(mergeProgress('running', [part('running', 5), part('verifying', null)], false).etaSeconds).toBe(5)
+    expect(mergeProgress('running', [part('running', 5), part('running', null)], false).etaSeconds).toBeNull()
+    expect(mergeProgress('running', [part('running', 5), part('paused', null)], false).etaSeconds).toBeNull()
+    expect(mergeProgress('running', [part('running', 5)], true).etaSeconds).toBeNull()
+    expect(mergeProgress('succeeded', [part('succeeded', null)], false).etaSeconds).toBeNull()
   })
 })
 
@@ -220,7 +226,7 @@ test('an event that is legal for no part is a conflict that says where each stan
   assert(
     property(listOf(anyStatus, { minLength: 1, maxLength: 4 }), constantFrom('pause', 'retry'), (statuses, event) => {
       const parts = statuses.map((status, index) => ({ database: `d${index}`, status }))
-      const { kind, message, details } = noArrow('users-1', parts, event as 'pause')
+      const { kind, message, details } = explainRefusedShards('users-1', parts, event as 'pause')
       expect(kind).toBe('conflict')
       for (const { database, status } of parts) expect(message).toContain(`${status} in ${database}`)
       for (const legal of details.legal as RunStatus[])

@@ -1,6 +1,6 @@
 import { assert, boolean, constantFrom, double, nat, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { progressOf, rateWindowSeconds, type Tally } from '../../src/core/run/progress.ts'
+import { computeProgress, rateWindowSeconds, type Tally } from '../../src/core/run/progress.ts'
 import { isEnded, runStatuses } from '../../src/core/run/status.ts'
 
 /** Half way after a minute; 200 rows/s of late, and 100 rows/s on average. */
@@ -23,7 +23,7 @@ const halfWay: Tally = {
   sinceSeconds: 60,
   throttledSeconds: 1.26,
 }
-const of = (change: Partial<Tally> = {}) => progressOf({ ...halfWay, ...change })
+const of = (change: Partial<Tally> = {}) => computeProgress({ ...halfWay, ...change })
 
 describe('progress', () => {
   test('is what the windows have passed over and need not come back to, of the rows there are', () => {
@@ -66,7 +66,7 @@ describe('progress', () => {
     })
     assert(
       property(anyTally, (tally) => {
-        const { ratio, etaSeconds, rowsTotal, check } = progressOf(tally)
+        const { ratio, etaSeconds, rowsTotal, check } = computeProgress(tally)
         expect(ratio).toBeGreaterThanOrEqual(0)
         expect(ratio === 1).toBe(tally.status === 'succeeded')
         expect(rowsTotal).toBeGreaterThanOrEqual(tally.rowsScanned)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Reading, SignalName } from '../../src/core/throttle/signal.ts'
-import { Look } from '../../src/signals/sample.ts'
+import { Sample } from '../../src/signals/sample.ts'
 
 /** A look that finds these, one after the other; an error is thrown, and a promise waited for. */
 function lookThat(
@@ -9,7 +9,7 @@ function lookThat(
 ) {
   const errors: Array<[SignalName, unknown]> = []
   let next = 0
-  const look = new Look(
+  const look = new Sample(
     {
       signals: ['slots'],
       intervalMs: options.intervalMs ?? 500,

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { runStatuses, workableStatuses } from '../../src/core/run/status.ts'
-import { type Brakes, throttleOf } from '../../src/core/throttle/reasons.ts'
+import { evaluateThrottle, type ThrottleCauses } from '../../src/core/throttle/reasons.ts'
 
 const since = new Date('2026-11-30T11:49:18Z')
-const free: Brakes = {
+const free: ThrottleCauses = {
   status: 'running',
   hold: null,
   standbyWait: null,
@@ -24,12 +24,12 @@ const untaken = { since, seconds: 60, othersAtWork: 0 }
 
 describe('what holds a run back', () => {
   test('is nothing while nothing does', () => {
-    for (const status of runStatuses) expect(throttleOf({ ...free, status })).toBeNull()
+    for (const status of runStatuses) expect(evaluateThrottle({ ...free, status })).toBeNull()
   })
 
   test('is the gravest of it', () => {
     const all = { ...free, hold, trouble, readOnlySince: since, rate, pace, untaken }
-    const signals = (brakes: Brakes) => throttleOf(brakes)?.signal
+    const signals = (brakes: ThrottleCauses) => evaluateThrottle(brakes)?.signal
     expect(signals(all)).toBe('slots')
     expect(signals({ ...all, hold: null })).toBe('read-only')
     expect(signals({ ...all, hold: null, readOnlySince: null, standbyWait })).toBe('synchronous-standby')
@@ -37,26 +37,31 @@ describe('what holds a run back', () => {
     expect(signals({ ...free, untaken, rate, pace })).toBe('workers')
     expect(signals({ ...free, rate, pace })).toBe('rate')
     expect(signals({ ...free, pace })).toBe('others')
-    expect(throttleOf({ ...free, paceStuckSince: since })?.reason).toContain('no process can write its next step')
+    expect(evaluateThrottle({ ...free, paceStuckSince: since })?.reason).toContain('no process can write its next step')
   })
 
   test('is told of a run that is not to be worked on only where a hold is', () => {
     for (const status of runStatuses)
       if (!(workableStatuses as readonly string[]).includes(status))
-        expect(throttleOf({ ...free, status, trouble, readOnlySince: since, rate, pace, untaken })).toBeNull()
+        expect(evaluateThrottle({ ...free, status, trouble, readOnlySince: since, rate, pace, untaken })).toBeNull()
   })
 
   test('names the rate with what it comes to', () => {
-    expect(throttleOf({ ...free, rate })).toMatchObject({ signal: 'rate', value: 100, limit: 100, since: told.since })
+    expect(evaluateThrottle({ ...free, rate })).toMatchObject({
+      signal: 'rate',
+      value: 100,
+      limit: 100,
+      since: told.since,
+    })
   })
 
   test('is that no worker has come, once one that is free would have, and says what to do', () => {
     const queued = { ...free, status: 'queued' as const }
-    expect(throttleOf({ ...queued, untaken: { ...untaken, seconds: 3 } })).toBeNull()
-    expect(throttleOf({ ...queued, untaken })?.reason).toMatch(
+    expect(evaluateThrottle({ ...queued, untaken: { ...untaken, seconds: 3 } })).toBeNull()
+    expect(evaluateThrottle({ ...queued, untaken })?.reason).toMatch(
       /since 2026-11-30T11:49:18.000Z: start a process with ROLE=worker/,
     )
-    expect(throttleOf({ ...queued, untaken: { ...untaken, othersAtWork: 2 } })?.reason).toMatch(
+    expect(evaluateThrottle({ ...queued, untaken: { ...untaken, othersAtWork: 2 } })?.reason).toMatch(
       /2 other runs have the workers' slots/,
     )
   })

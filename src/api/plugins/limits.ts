@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../core/errors.ts'
-import { Allowance } from '../../core/token-bucket.ts'
+import { TokenBucket } from '../../core/token-bucket.ts'
 
 /** Of one address. With the 16 characters of a secret at least, this makes guessing hopeless; a slip of the hand is none. */
 const wrongTokens = { burst: 30, perSecond: 0.5 }
@@ -13,13 +13,13 @@ const refusalsApartMs = 100
 /** How often the API may be asked. Each process counts for itself. */
 export class Limits {
   readonly #callsPerSecond: number
-  readonly #calls: Allowance
-  readonly #wrongTokens = new Allowance(wrongTokens)
+  readonly #calls: TokenBucket
+  readonly #wrongTokens = new TokenBucket(wrongTokens)
   #refusals: Promise<void> | null = null
 
   constructor(callsPerSecond: number) {
     this.#callsPerSecond = callsPerSecond
-    this.#calls = new Allowance({ burst: 2 * callsPerSecond, perSecond: callsPerSecond })
+    this.#calls = new TokenBucket({ burst: 2 * callsPerSecond, perSecond: callsPerSecond })
   }
 
   /** Counts a call. Rejects with a Problem (`too-many`) where its caller has had his share. */

@@ -1,9 +1,9 @@
-import { restartRunParts, stopRunParts } from '../../runs/control.ts'
-import { brakesOf } from '../../runs/database.ts'
+import { restartShards, stopShards } from '../../runs/control.ts'
+import { asBrakes } from '../../runs/database.ts'
 import { brakeBody, restartBody } from '../../runs/request-schemas.ts'
 import { runSchema } from '../../runs/run-schema.ts'
-import { findRunParts, meant } from '../../runs/shards.ts'
-import { presentRun } from '../../runs/view.ts'
+import { findShardedRun, selectShards } from '../../runs/shards.ts'
+import { viewRun } from '../../runs/view.ts'
 import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { partQuery, problemSchema, runIdParams } from '../schemas.ts'
@@ -23,7 +23,7 @@ const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
 /** What an operator tells a run to do: all of its parts for which that is possible, or the one in a database. */
 export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
-  const brakes = brakesOf(sites)
+  const brakes = asBrakes(sites)
   for (const event of ['pause', 'cancel'] as const) {
     app.post(
       `/runs/:id/${event}`,
@@ -43,9 +43,9 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
         const { id } = request.params
         const actor = actorOf(request)
         const reason = request.body?.reason ?? null
-        const run = await findRunParts(brakes, id, request.query.database)
-        await stopRunParts(run, meant(run, request.query.database), event, { actor, reason })
-        const body = await presentRun(await findRunParts(brakes, id, run.parts[0].site.name))
+        const run = await findShardedRun(brakes, id, request.query.database)
+        await stopShards(run, selectShards(run, request.query.database), event, { actor, reason })
+        const body = await viewRun(await findShardedRun(brakes, id, run.shards[0].site.name))
         log.info({ run: id, actor, status: body.status, reason }, `run told to ${event}`)
         return reply.header('etag', etag(body.version)).send(body)
       },
@@ -70,10 +70,10 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
         const { id } = request.params
         const actor = actorOf(request)
         const { reason = null, acceptJobChange = false } = request.body ?? {}
-        const run = await findRunParts(sites, id, request.query.database)
-        await restartRunParts(run, meant(run, request.query.database), event, { actor, reason }, acceptJobChange)
+        const run = await findShardedRun(sites, id, request.query.database)
+        await restartShards(run, selectShards(run, request.query.database), event, { actor, reason }, acceptJobChange)
         log.info({ run: id, actor, acceptJobChange }, `run told to ${event}`)
-        const body = await presentRun(await findRunParts(sites, id, run.parts[0].site.name))
+        const body = await viewRun(await findShardedRun(sites, id, run.shards[0].site.name))
         return reply.header('etag', etag(body.version)).send(body)
       },
     )

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { messageOf } from '../../core/errors.ts'
 import { TicketsRefused } from '../../queue/acceptance.ts'
-import type { Site } from '../../runs/database.ts'
+import type { Database } from '../../runs/database.ts'
 import { pingStore } from '../../store/schema/instance.ts'
 import { singleFlight } from '../../util/single-flight.ts'
 import { withTimeout } from '../../util/timeout.ts'
@@ -78,7 +78,7 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
       .send(await exposition.text()),
   )
 
-  async function checkSite({ control, queue, log }: Site) {
+  async function checkSite({ control, queue, log }: Database) {
     const [database, tickets] = await Promise.all([
       check('database', withTimeout(pingStore(control), answerWithinMs), log),
       // It may answer and yet take no tickets: out of memory, read-only, without the rights.
@@ -88,7 +88,7 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
   }
 
   // Open to all as well: an error's own words, which may name hosts and users, go to the log only.
-  async function check(what: string, asked: Promise<unknown>, log: Site['log']): Promise<string> {
+  async function check(what: string, asked: Promise<unknown>, log: Database['log']): Promise<string> {
     try {
       await asked
       return 'ok'

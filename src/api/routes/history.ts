@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { quoteTableName } from '../../core/sql/identifier.ts'
-import { type Away, askEach, sitesOf } from '../../runs/databases.ts'
+import { databasesOf, queryAll, type Unreachable } from '../../runs/databases.ts'
 import { PageCursor, pageAfter, readPage } from '../../runs/paging.ts'
 import { eventSchema, rangeSchema } from '../../runs/record-schemas.ts'
 import { unreachedSchema } from '../../runs/run-schema.ts'
-import { findRunParts, meant, type RunParts } from '../../runs/shards.ts'
+import { findShardedRun, type ShardedRun, selectShards } from '../../runs/shards.ts'
 import { iso } from '../../runs/view.ts'
 import { listEvents } from '../../store/events.ts'
 import { listRanges } from '../../store/ranges.ts'
@@ -39,8 +39,8 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
       const { id } = request.params
       const { after, limit, database } = request.query
       const cursor = PageCursor.read(after, sites)
-      const run = await findRunParts(sites, id, database)
-      const page = await readPage(sitesOf(meant(run, database)), cursor, limit, ({ control }, after) =>
+      const run = await findShardedRun(sites, id, database)
+      const page = await readPage(databasesOf(selectShards(run, database)), cursor, limit, ({ control }, after) =>
         listEvents(control, id, after, limit),
       )
       return {
@@ -70,8 +70,10 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
     async (request) => {
       const { id } = request.params
       const { database } = request.query
-      const run = await findRunParts(sites, id, database)
-      const { answers, away } = await askEach(sitesOf(meant(run, database)), ({ control }) => listRanges(control, id))
+      const run = await findShardedRun(sites, id, database)
+      const { answers, away } = await queryAll(databasesOf(selectShards(run, database)), ({ control }) =>
+        listRanges(control, id),
+      )
       const copy = (key: readonly string[] | null) => (key ? [...key] : null)
       return {
         ranges: answers.flatMap(({ site, answer }) =>
@@ -98,6 +100,6 @@ export function named(database: string | null): { database?: string } {
 }
 
 /** Databases that what was asked for should have come from as well. */
-export function awayOf({ unseen }: RunParts, database: string | undefined): readonly Away[] {
+export function awayOf({ unseen }: ShardedRun, database: string | undefined): readonly Unreachable[] {
   return database === undefined ? unseen : []
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { strictObject } from '../../core/job/strict-object.ts'
 import { signalNames } from '../../core/throttle/signal.ts'
-import { together } from '../../runs/databases.ts'
+import { transactInAll } from '../../runs/databases.ts'
 import { runSchema } from '../../runs/run-schema.ts'
-import { findRunParts, meant } from '../../runs/shards.ts'
-import { presentRun } from '../../runs/view.ts'
+import { findShardedRun, selectShards } from '../../runs/shards.ts'
+import { viewRun } from '../../runs/view.ts'
 import { changeOverride } from '../../store/holds.ts'
 import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
@@ -78,8 +78,10 @@ export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
     override: { reason: string; by: string; seconds: number } | null,
     actor: string,
   ) {
-    const run = await findRunParts(sites, id, database)
-    await together(adjustable(meant(run, database)), (_part, tx) => changeOverride(tx, id, signal, override, actor))
-    return presentRun(await findRunParts(sites, id, run.parts[0].site.name))
+    const run = await findShardedRun(sites, id, database)
+    await transactInAll(adjustable(selectShards(run, database)), (_part, tx) =>
+      changeOverride(tx, id, signal, override, actor),
+    )
+    return viewRun(await findShardedRun(sites, id, run.shards[0].site.name))
   }
 }

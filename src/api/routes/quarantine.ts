@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import { retryQuarantineParts } from '../../runs/control.ts'
-import { sitesOf, together } from '../../runs/databases.ts'
+import { retryQuarantinedShards } from '../../runs/control.ts'
+import { databasesOf, transactInAll } from '../../runs/databases.ts'
 import { PageCursor, pageAfter, readPage } from '../../runs/paging.ts'
 import { quarantinedRowSchema } from '../../runs/record-schemas.ts'
 import { discardRowsBody, retryRowsBody } from '../../runs/request-schemas.ts'
 import { runSchema, unreachedSchema } from '../../runs/run-schema.ts'
-import { findRunParts, meant, type Part } from '../../runs/shards.ts'
-import { iso, presentRun } from '../../runs/view.ts'
+import { findShardedRun, type Shard, selectShards } from '../../runs/shards.ts'
+import { iso, viewRun } from '../../runs/view.ts'
 import { listQuarantine } from '../../store/quarantine.ts'
 import { discardFromQuarantine } from '../../store/transitions.ts'
 import type { ApiDeps } from '../deps.ts'
@@ -47,8 +47,8 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
       const { id } = request.params
       const { after, limit, database } = request.query
       const cursor = PageCursor.read(after, sites)
-      const run = await findRunParts(sites, id, database)
-      const page = await readPage(sitesOf(meant(run, database)), cursor, limit, ({ control }, after) =>
+      const run = await findShardedRun(sites, id, database)
+      const page = await readPage(databasesOf(selectShards(run, database)), cursor, limit, ({ control }, after) =>
         listQuarantine(control, id, after, limit),
       )
       return {
@@ -69,7 +69,7 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
     '/runs/:id/quarantine/retry',
     {
       schema: {
-        operationId: 'retryQuarantine',
+        operationId: 'retryQuarantinedShards',
         summary: 'Try rows in quarantine again',
         tags: ['quarantine'],
         params: runIdParams,
@@ -87,12 +87,12 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
       const { database } = request.query
       const { ids = null, reason = null, acceptJobChange = false } = request.body ?? {}
       const actor = actorOf(request)
-      const run = await findRunParts(sites, id, database)
-      const parts = partsOfIds(meant(run, database), ids)
-      const retried = await retryQuarantineParts(id, parts, ids, { actor, reason }, acceptJobChange)
+      const run = await findShardedRun(sites, id, database)
+      const parts = partsOfIds(selectShards(run, database), ids)
+      const retried = await retryQuarantinedShards(id, parts, ids, { actor, reason }, acceptJobChange)
       if (retried === 0) throw nothingThere(id, ids)
       log.info({ run: id, actor, rows: retried }, 'rows in quarantine are tried again')
-      return { retried, run: await presentRun(await findRunParts(sites, id, run.parts[0].site.name)) }
+      return { retried, run: await viewRun(await findShardedRun(sites, id, run.shards[0].site.name)) }
     },
   )
 
@@ -117,19 +117,19 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
       const { database } = request.query
       const { ids = null, reason } = request.body
       const actor = actorOf(request)
-      const run = await findRunParts(sites, id, database)
-      const parts = partsOfIds(meant(run, database), ids)
-      const counts = await together(parts, (_, tx) => discardFromQuarantine(tx, id, ids, actor, reason))
+      const run = await findShardedRun(sites, id, database)
+      const parts = partsOfIds(selectShards(run, database), ids)
+      const counts = await transactInAll(parts, (_, tx) => discardFromQuarantine(tx, id, ids, actor, reason))
       const discarded = counts.reduce((sum, count) => sum + count, 0)
       if (discarded === 0) throw nothingThere(id, ids)
       log.info({ run: id, actor, rows: discarded, reason }, 'rows in quarantine are given up')
-      return { discarded, run: await presentRun(await findRunParts(sites, id, run.parts[0].site.name)) }
+      return { discarded, run: await viewRun(await findShardedRun(sites, id, run.shards[0].site.name)) }
     },
   )
 }
 
 /** Ids count in each database by themselves. */
-function partsOfIds(parts: readonly Part[], ids: readonly string[] | null): readonly Part[] {
+function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): readonly Shard[] {
   if (ids === null || parts.length < 2) return parts
   const names = parts.map(({ site }) => site.name)
   throw new Problem(

@@ -2,17 +2,24 @@ import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
 import { patchedRunOptions } from '../../core/job/options.ts'
 import { isEnded, runStatuses } from '../../core/run/status.ts'
-import { type Away, askEach, sitesOf, together } from '../../runs/databases.ts'
+import { databasesOf, queryAll, transactInAll, type Unreachable } from '../../runs/databases.ts'
 import { dryRunAll } from '../../runs/dry-run.ts'
 import { dryRunSchema, dryRunsSchema } from '../../runs/dry-run-schemas.ts'
 import { dispatch } from '../../runs/prepare.ts'
 import { startRunSchema } from '../../runs/request-schemas.ts'
 import { type RunView, runSchema, unreachedSchema } from '../../runs/run-schema.ts'
-import { findRunParts, listRunParts, meant, type Part, type RunParts, versionOf } from '../../runs/shards.ts'
+import {
+  findShardedRun,
+  listShardedRuns,
+  type Shard,
+  type ShardedRun,
+  selectShards,
+  versionOf,
+} from '../../runs/shards.ts'
 import { startRun } from '../../runs/start.ts'
-import { presentRun, presentRuns } from '../../runs/view.ts'
+import { viewRun, viewRuns } from '../../runs/view.ts'
 import { changeOptions, staleVersion } from '../../store/transitions.ts'
-import { Looks } from '../../util/coalescer.ts'
+import { Coalescer } from '../../util/coalescer.ts'
 import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { partQuery, problemSchema, runIdParams } from '../schemas.ts'
@@ -31,7 +38,7 @@ const looksApartMs = 100
 /** Starting, looking at and adjusting runs. */
 export function runRoutes(app: App, deps: ApiDeps): void {
   const { sites, log } = deps
-  const looks = new Looks<RunView>(looksApartMs)
+  const looks = new Coalescer<RunView>(looksApartMs)
 
   app.post(
     '/runs',
@@ -57,7 +64,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       const { run, created } = await startRun(sites, request.body, key, actorOf(request))
       // A repeated key gets what the first call got; that it was not created anew is in the header.
       if (!created) reply.header('idempotent-replayed', 'true')
-      const body = await presentRun(run)
+      const body = await viewRun(run)
       return reply.code(201).header('location', `/runs/${run.id}`).header('etag', etag(body.version)).send(body)
     },
   )
@@ -66,7 +73,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     '/runs',
     {
       schema: {
-        operationId: 'listRuns',
+        operationId: 'listShardedRuns',
         summary: 'Runs, newest first',
         tags: ['runs'],
         querystring: listQuery,
@@ -77,8 +84,8 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     },
     async (request) => {
       const { job = null, status = null, before = null, limit } = request.query
-      const page = await listRunParts(sites, { job, status, before, limit })
-      const { runs, away } = await presentRuns(page.runs)
+      const page = await listShardedRuns(sites, { job, status, before, limit })
+      const { runs, away } = await viewRuns(page.runs)
       return { runs, next: page.next, ...unreached([...page.away, ...away]) }
     },
   )
@@ -98,8 +105,8 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     async (request, reply) => {
       const { id } = request.params
       const { database } = request.query
-      const body = await looks.share(JSON.stringify([id, database]), async () =>
-        presentRun(await findRunParts(sites, id, database)),
+      const body = await looks.run(JSON.stringify([id, database]), async () =>
+        viewRun(await findShardedRun(sites, id, database)),
       )
       return reply.header('etag', etag(body.version)).send(body)
     },
@@ -124,28 +131,28 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       const { database } = request.query
       const actor = actorOf(request)
       const ifVersion = readIfMatch(request.headers['if-match'])
-      const run = await findRunParts(sites, id, database)
+      const run = await findShardedRun(sites, id, database)
       if (ifVersion !== null) compareVersion(run, ifVersion)
-      const parts = adjustable(meant(run, database))
-      await together(parts, ({ run: { version } }, tx) =>
+      const parts = adjustable(selectShards(run, database))
+      await transactInAll(parts, ({ run: { version } }, tx) =>
         changeOptions(tx, id, request.body, ifVersion === null ? null : version, actor),
       )
-      await askEach(sitesOf(parts), (site) => dispatch(site, id, actor))
+      await queryAll(databasesOf(parts), (site) => dispatch(site, id, actor))
       log.info({ run: id, actor, database, options: request.body }, 'options of the run changed')
-      const body = await presentRun(await findRunParts(sites, id, parts[0]?.site.name))
+      const body = await viewRun(await findShardedRun(sites, id, parts[0]?.site.name))
       return reply.header('etag', etag(body.version)).send(body)
     },
   )
 }
 
 /** Those whose options still matter; all where they matter in none, for the refusal that says so. */
-export function adjustable(parts: readonly Part[]): readonly Part[] {
+export function adjustable(parts: readonly Shard[]): readonly Shard[] {
   const live = parts.filter(({ run: { status } }) => !isEnded(status) || status === 'failed')
   return live.length > 0 ? live : parts
 }
 
 /** For answers where DATABASES is set: the databases that they had to be given without. */
-export function unreached(away: readonly Away[]): { unreached?: Array<{ database: string; detail: string }> } {
+export function unreached(away: readonly Unreachable[]): { unreached?: Array<{ database: string; detail: string }> } {
   const byName = new Map(away.map(({ database, reason }) => [database, reason]))
   if (byName.size === 0) return {}
   return { unreached: [...byName].map(([database, detail]) => ({ database, detail })) }
@@ -155,7 +162,7 @@ export function etag(version: number): string {
   return `"${version}"`
 }
 
-function compareVersion(run: RunParts, ifVersion: number): void {
+function compareVersion(run: ShardedRun, ifVersion: number): void {
   const away = run.unseen.filter(({ state }) => state === 'away')
   if (away.length > 0) {
     throw new Problem(

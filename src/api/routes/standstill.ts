@@ -1,17 +1,17 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
 import { type RunStatus, workableStatuses } from '../../core/run/status.ts'
-import type { Standstill } from '../../core/throttle/hold.ts'
+import type { GlobalPause } from '../../core/throttle/hold.ts'
 import { lockWithinSeconds, stopwatch } from '../../runs/control.ts'
-import { brakesOf, type Site } from '../../runs/database.ts'
-import { type Away, askEach } from '../../runs/databases.ts'
+import { asBrakes, type Database } from '../../runs/database.ts'
+import { queryAll, type Unreachable } from '../../runs/databases.ts'
 import { dispatch } from '../../runs/prepare.ts'
 import { brakeBody, reasonBody } from '../../runs/request-schemas.ts'
 import { runSchema, unreachedSchema } from '../../runs/run-schema.ts'
-import { findAllRunParts, type RunParts } from '../../runs/shards.ts'
-import { presentRuns } from '../../runs/view.ts'
-import { listUnpausedRuns, pauseFreeRuns, resumeEverything, settleIdleRuns } from '../../store/pause-all.ts'
-import { beginStandstill, readPace } from '../../store/throttle-state.ts'
+import { findShardedRuns, type ShardedRun } from '../../runs/shards.ts'
+import { viewRuns } from '../../runs/view.ts'
+import { beginGlobalPause, readPace } from '../../store/pace.ts'
+import { listUnpausedRuns, pauseUnlockedRuns, resumeEverything, settleIdleRuns } from '../../store/pause-all.ts'
 import { settleRun, stopRun } from '../../store/transitions.ts'
 import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
@@ -55,7 +55,7 @@ const looked = {
 
 /** Everything at once, in every database. */
 export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
-  const sites = brakesOf(all)
+  const sites = asBrakes(all)
 
   app.get(
     '/pause',
@@ -68,7 +68,7 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
       },
     },
     async () => {
-      const { answers, away } = await askEach(sites, ({ control }) => readPace(control))
+      const { answers, away } = await queryAll(sites, ({ control }) => readPace(control))
       const standing = answers.filter(({ answer }) => answer.standstill !== null)
       const databases = sites[0]?.name === null ? {} : { databases: standing.flatMap(({ site }) => site.name ?? []) }
       return { standstill: told(standing[0]?.answer.standstill ?? null), ...databases, ...unreached(away) }
@@ -91,11 +91,11 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await askEach(sites, (site) => pauseSite(site, actor, reason))
+      const { answers, away } = await queryAll(sites, (site) => pauseSite(site, actor, reason))
       const stopped = answers.flatMap(({ site, answer }) => answer.ids.map((id) => ({ site, id })))
       log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'all runs told to pause')
       return answer(
-        await findAllRunParts(sites, stopped),
+        await findShardedRuns(sites, stopped),
         answers.flatMap(({ answer }) => answer.refused),
         away,
       )
@@ -116,22 +116,22 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await askEach(sites, async (site) => {
+      const { answers, away } = await queryAll(sites, async (site) => {
         const ids = await resumeEverything(site.control, actor, reason)
         for (const id of ids.slice(0, dispatchedAtOnce)) await dispatch(site, id, actor)
         return ids
       })
       const resumed = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
       log.info({ runs: resumed.map(({ id }) => id), actor }, 'all runs told to resume')
-      return answer(await findAllRunParts(sites, resumed), [], away)
+      return answer(await findShardedRuns(sites, resumed), [], away)
     },
   )
 
   /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the standstill. */
-  async function pauseSite({ control }: Site, actor: string, reason: string | null) {
+  async function pauseSite({ control }: Database, actor: string, reason: string | null) {
     const leftOf = stopwatch()
-    await control.transaction((tx) => beginStandstill(tx, actor, reason))
-    const ids = await pauseFreeRuns(control, actor, reason)
+    await control.transaction((tx) => beginGlobalPause(tx, actor, reason))
+    const ids = await pauseUnlockedRuns(control, actor, reason)
     const refused: Refused[] = []
     const cause = { actor, reason, pause: 'everything' as const }
     await inTurns(await listUnpausedRuns(control), async ({ id, status }) => {
@@ -149,9 +149,9 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
     return { ids, refused }
   }
 
-  async function answer(found: readonly RunParts[], refused: readonly Refused[], away: readonly Away[]) {
-    const { runs } = await presentRuns(found)
-    const paces = await askEach(sites, ({ control }) => readPace(control))
+  async function answer(found: readonly ShardedRun[], refused: readonly Refused[], away: readonly Unreachable[]) {
+    const { runs } = await viewRuns(found)
+    const paces = await queryAll(sites, ({ control }) => readPace(control))
     return {
       standstill: told(paces.answers.map(({ answer }) => answer.standstill).find((one) => one !== null) ?? null),
       runs,
@@ -161,7 +161,7 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
   }
 }
 
-function told(standing: Standstill | null): z.output<typeof standstill> {
+function told(standing: GlobalPause | null): z.output<typeof standstill> {
   return standing && { ...standing, since: standing.since.toISOString() }
 }
 

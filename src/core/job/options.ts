@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Problem } from '../errors.ts'
 import { scheduleFault } from '../throttle/schedule.ts'
-import { fewestDeadRows, signalNames } from '../throttle/signal.ts'
+import { minDeadRows, signalNames } from '../throttle/signal.ts'
 import { explainObject, strictObject } from './strict-object.ts'
 
 const rows = z.int().min(1).max(100_000)
@@ -74,11 +74,11 @@ const fields = {
         })
       }
       const dead = signals['dead-tuples']
-      if (typeof dead === 'number' && dead >= 1 && !(Number.isInteger(dead) && dead >= fewestDeadRows)) {
+      if (typeof dead === 'number' && dead >= 1 && !(Number.isInteger(dead) && dead >= minDeadRows)) {
         context.addIssue({
           code: 'custom',
           path: ['dead-tuples'],
-          message: `a part of the table below 1 (0.2 is a fifth), or a number of dead rows of at least ${fewestDeadRows}`,
+          message: `a part of the table below 1 (0.2 is a fifth), or a number of dead rows of at least ${minDeadRows}`,
         })
       }
     })

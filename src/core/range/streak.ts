@@ -1,9 +1,9 @@
 /** So many rows that fail alone with one error, and none that passes between them: then it is not the rows. */
-const mostAlike = 5
+const maxAlike = 5
 /** Rows that wait for locks often lie together, as the children of one parent do; each costs little. */
-const mostWaiting = 64
+const maxWaiting = 64
 /** After a wait that changed nothing, as many rows are tried as there were waits; but no more than this, and for locks a multiple of it. */
-const mostRetried = 16
+const maxRetried = 16
 const waitingPerAttempt = 8
 
 /**
@@ -46,7 +46,7 @@ export class Streak {
   }
 
   #most(waited: boolean): number {
-    if (this.#attempts === 0 || this.#anyPassed) return waited ? mostWaiting : mostAlike
-    return Math.min(mostRetried, this.#attempts) * (waited ? waitingPerAttempt : 1)
+    if (this.#attempts === 0 || this.#anyPassed) return waited ? maxWaiting : maxAlike
+    return Math.min(maxRetried, this.#attempts) * (waited ? waitingPerAttempt : 1)
   }
 }

@@ -41,7 +41,7 @@ export interface CountedRun {
 }
 
 /** What is counted of one database. */
-export interface Counted {
+export interface MetricsInput {
   readonly live: readonly CountedRun[]
   /** Of each job of which one ended of late. */
   readonly lastEnded: ReadonlyArray<{ readonly job: string; readonly status: RunStatus }>
@@ -50,12 +50,12 @@ export interface Counted {
 }
 
 /** All that is told of one database at one look. */
-export interface Census {
+export interface MetricsSnapshot {
   readonly runsByStatus: ReadonlyMap<RunStatus, number>
-  readonly jobs: readonly JobCensus[]
+  readonly jobs: readonly JobMetrics[]
   /** When each kind of event last happened to a run that is live, or was a moment ago. */
   readonly lastEvents: ReadonlyArray<{ readonly job: string; readonly event: string; readonly at: Date }>
-  readonly pace: { readonly load: number; readonly leases: number; readonly targetSeconds: number }
+  readonly pace: { readonly concurrency: number; readonly leases: number; readonly targetSeconds: number }
   /** For how long the ticket that has waited longest could have been taken up; 0 where none waits. */
   readonly oldestTicketSeconds: number
   /** WAL that the cluster has written since it was made; null on a server that only replays. */
@@ -63,7 +63,7 @@ export interface Census {
 }
 
 /** The runs of one job together. */
-export interface JobCensus {
+export interface JobMetrics {
   readonly job: string
   /** Of live runs, of those that failed and were not run again, and where none is live of the last that ended. */
   readonly statuses: ReadonlySet<RunStatus>
@@ -72,10 +72,10 @@ export interface JobCensus {
   /** Of that run. Null where none is live. */
   readonly maxQuarantined: number | null
   /** Null where no run is live. */
-  readonly live: LiveCensus | null
+  readonly live: LiveMetrics | null
 }
 
-export interface LiveCensus {
+export interface LiveMetrics {
   /** The least. */
   readonly progressRatio: number
   readonly rowsPerSecond: number
@@ -96,7 +96,7 @@ export interface LiveCensus {
 }
 
 /** Adds the runs of each job up, or takes the worst of them where a sum would say nothing. */
-export function censusOf({ live, lastEnded, failed }: Counted): JobCensus[] {
+export function summarizeJobs({ live, lastEnded, failed }: MetricsInput): JobMetrics[] {
   const jobs = new Set([...live, ...lastEnded, ...failed].map(({ job }) => job))
   return [...jobs].map((job) => {
     const runs = live.filter((run) => run.job === job)
@@ -124,7 +124,7 @@ function nearestToLimit(runs: readonly CountedRun[]): CountedRun | null {
   return runs.reduce<CountedRun | null>((most, run) => (most === null || share(run) > share(most) ? run : most), null)
 }
 
-function liveCensus(runs: readonly CountedRun[]): LiveCensus | null {
+function liveCensus(runs: readonly CountedRun[]): LiveMetrics | null {
   if (runs.length === 0) return null
   const workable = runs.filter(({ status }) => (workableStatuses as readonly RunStatus[]).includes(status))
   const limits = runs.flatMap(({ rateLimit }) => (rateLimit === null ? [] : [rateLimit]))

@@ -38,7 +38,7 @@ export type Step =
   | { readonly kind: 'event'; readonly event: RunEvent; readonly reason: string | null }
 
 /** Rows that turn up at the end are done and looked for again; this often before it is said that somebody keeps adding them. */
-export const mostVerifyRounds = 5
+export const maxVerifyRounds = 5
 
 /**
  * The order of a run: its key ranges, then the stragglers, then the checks, by keys and by pages, and from there either to the end
@@ -62,10 +62,10 @@ export function nextStep(run: RunState): Step {
     const pages = open('pages')
     if (pages.length > 0 && goesByPages(run, found)) return dispatch(run, pages)
     if (found === 0) return endOf(run)
-    if (run.verifyRounds < mostVerifyRounds) return event('leftover')
+    if (run.verifyRounds < maxVerifyRounds) return event('leftover')
     return event(
       'fail',
-      `After ${mostVerifyRounds} rounds at least ${found} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
+      `After ${maxVerifyRounds} rounds at least ${found} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,
     )
   }
   return { kind: 'dispatch', ordinals: [] }
@@ -76,7 +76,7 @@ export function nextStep(run: RunState): Step {
  * made all the same: it may be the index that is wrong, so that the rows are found and never done.
  */
 function goesByPages({ ranges, verifyRounds }: RunState, found: number): boolean {
-  return found === 0 || verifyRounds >= mostVerifyRounds || ranges.some(({ kind, begun }) => kind === 'pages' && begun)
+  return found === 0 || verifyRounds >= maxVerifyRounds || ranges.some(({ kind, begun }) => kind === 'pages' && begun)
 }
 
 /** All is done and checked but what is in quarantine. */

@@ -67,7 +67,7 @@ const settledAfterSeconds = 3
 const almostDone = 0.999
 
 /** Progress as people see it, from what the checkpoints say. */
-export function progressOf(tally: Tally): Progress {
+export function computeProgress(tally: Tally): Progress {
   const { status, rowsDone, rowsScanned, stragglers, quarantined, openSlices } = tally
   const rowsTotal = totalOf(tally)
   const mean = tally.workedSeconds > 0 ? tally.rowsPassed / tally.workedSeconds : 0

@@ -6,12 +6,12 @@ import { explainRefusal, isEnded, legalEvents, type RunEvent, type RunStatus, wo
  * How the part of a run in one database stands: its status there, or why it has none to show. `away`: the database cannot
  * be read, and anything may be the case there. `missing`: it can, and the part is not in it.
  */
-export type PartState = RunStatus | 'away' | 'missing'
+export type ShardState = RunStatus | 'away' | 'missing'
 
 /** The part of a run in one database, as far as the whole is told from it. */
-export interface PartOfRun {
+export interface ShardOfRun {
   readonly database: string
-  readonly state: PartState
+  readonly state: ShardState
   readonly reason: string | null
 }
 
@@ -20,9 +20,9 @@ export interface PartOfRun {
  * A whole that rests (`paused`, `cancelled`, `failed`, `succeeded`) says that nothing of it is in flight and nothing can
  * commit. So it rests only when every part is seen to; and it has succeeded only when every part has.
  */
-export function statusOfParts(states: readonly PartState[]): RunStatus {
-  const any = (state: PartState) => states.includes(state)
-  const working = states.filter((state) => (workableStatuses as readonly PartState[]).includes(state)) as RunStatus[]
+export function mergeStatuses(states: readonly ShardState[]): RunStatus {
+  const any = (state: ShardState) => states.includes(state)
+  const working = states.filter((state) => (workableStatuses as readonly ShardState[]).includes(state)) as RunStatus[]
   const [first] = working
   if (first !== undefined) return working.every((state) => state === first) ? first : 'running'
   if (any('pausing')) return 'pausing'
@@ -36,10 +36,10 @@ export function statusOfParts(states: readonly PartState[]): RunStatus {
   return states.length > 0 && states.every((state) => state === 'succeeded') ? 'succeeded' : 'failed'
 }
 
-const notable: readonly PartState[] = ['pausing', 'paused', 'cancelling', 'cancelled', 'failed']
+const notable: readonly ShardState[] = ['pausing', 'paused', 'cancelling', 'cancelled', 'failed']
 
 /** Why the whole stands where it stands: what its parts say, and each one that has come to stand elsewhere. */
-export function reasonOfParts(status: RunStatus, parts: readonly PartOfRun[]): string | null {
+export function mergeReasons(status: RunStatus, parts: readonly ShardOfRun[]): string | null {
   const [first] = parts
   if (first && parts.every(({ state, reason }) => state === status && reason === first.reason)) return first.reason
   const sentences = parts.flatMap(({ database, state, reason }) => {
@@ -51,7 +51,7 @@ export function reasonOfParts(status: RunStatus, parts: readonly PartOfRun[]): s
 }
 
 /** Progress over all parts that can be seen; `unseen` where there are others. */
-export function progressOfParts(
+export function mergeProgress(
   status: RunStatus,
   parts: ReadonlyArray<{ readonly status: RunStatus; readonly progress: Progress }>,
   unseen: boolean,
@@ -113,7 +113,7 @@ function etaOfParts(parts: ReadonlyArray<{ readonly status: RunStatus; readonly 
 }
 
 /** The conflict when an event leads nowhere from where any of these parts stands. */
-export function noArrow(
+export function explainRefusedShards(
   runId: string,
   parts: ReadonlyArray<{ readonly database: string; readonly status: RunStatus }>,
   event: RunEvent,

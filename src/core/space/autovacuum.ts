@@ -36,7 +36,7 @@ export function vacuumComes(parts: readonly VacuumState[], changedShare: number)
 }
 
 /** The most dead rows that can be there without autovacuum coming, where each row is changed once. */
-export function mostUnvacuumed(parts: readonly VacuumState[], changedShare: number): number {
+export function maxUnvacuumed(parts: readonly VacuumState[], changedShare: number): number {
   return parts.reduce((sum, part) => sum + Math.min(vacuumThreshold(part) ?? Infinity, changedShare * part.rows), 0)
 }
 
@@ -59,7 +59,7 @@ export function vacuumOutlook(table: string, parts: readonly VacuumState[]): str
 }
 
 /** Of a run that would be held at so many dead rows: why vacuum would not let it go on, and what to do; null where it would. */
-export function vainLimit(
+export function ineffectiveLimit(
   table: string,
   parts: readonly VacuumState[],
   limit: DeadLimit,
@@ -69,7 +69,7 @@ export function vainLimit(
   const held = deadRowsAt(limit, rows)
   // Of several partitions one is vacuumed at a time: what the others have must be few enough for the run to go on.
   const needed = parts.length > 1 ? held / 2 : held
-  const most = mostUnvacuumed(parts, changedShare)
+  const most = maxUnvacuumed(parts, changedShare)
   if (changedShare * rows < held || most < needed) return null
   if (rows === 0) return null
   const what = `The run is held at ${formatCount(held)} dead rows (signals.dead-tuples) and goes on when they are vacuumed, but`

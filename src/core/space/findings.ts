@@ -6,7 +6,7 @@ import {
   type Rehearsed,
   type SpaceFacts,
   type SpaceForecast,
-  shareOf,
+  shareOfWritten,
 } from './forecast.ts'
 import { triggerFindings } from './trigger-findings.ts'
 
@@ -75,7 +75,7 @@ function hotFinding(facts: SpaceFacts, index: IndexFacts): string {
   const kind = index.unique ? 'Unique index' : 'Index'
   const count = indexesOfRow(facts, index.parts)
   const entries = count === 1 ? 'a new entry in it' : `a new entry in each of the ${count} indexes`
-  const where = shareOf(facts, [index]) < 1 ? ' of its partition' : ''
+  const where = shareOfWritten(facts, [index]) < 1 ? ' of its partition' : ''
   const what = `${kind} ${index.name} (${formatBytes(index.bytes)})`
   if (index.key.length === 0 && index.predicate !== null) {
     const inWhat = index.hasExpressions ? 'an expression or the predicate' : 'the predicate'

@@ -126,7 +126,7 @@ export function breaksHot(index: IndexFacts): boolean {
 }
 
 /** Of the table, the part that lies where one of these indexes is. */
-export function shareOf({ parts }: Pick<SpaceFacts, 'parts'>, indexes: readonly IndexFacts[]): number {
+export function shareOfWritten({ parts }: Pick<SpaceFacts, 'parts'>, indexes: readonly IndexFacts[]): number {
   const all = sum(parts.map(({ bytes }) => bytes))
   const theirs = parts.filter(({ oid }) => indexes.some((index) => index.parts.includes(oid)))
   return all === 0 ? Number(theirs.length > 0) : sum(theirs.map(({ bytes }) => bytes)) / all
@@ -203,7 +203,9 @@ function sizesOf(facts: SpaceFacts): Sizes {
   const before = sample?.oldBytes ?? row
   // Where updates may be HOT they have taken that room; and what the fillfactor keeps free is for them alone.
   const reusable =
-    shareOf(facts, facts.indexes.filter(breaksHot)) * pagesIn(facts) * (freeBytes(facts, row) - (1 - fill) * pageBytes)
+    shareOfWritten(facts, facts.indexes.filter(breaksHot)) *
+    pagesIn(facts) *
+    (freeBytes(facts, row) - (1 - fill) * pageBytes)
   return {
     row,
     before,
@@ -226,7 +228,7 @@ function freeBytes(facts: SpaceFacts, row: number): number {
 
 /** As many updates of a page as fit on it beside what is there. */
 function hotShareOf(facts: SpaceFacts): number {
-  const free = 1 - shareOf(facts, facts.indexes.filter(breaksHot))
+  const free = 1 - shareOfWritten(facts, facts.indexes.filter(breaksHot))
   if (free === 0) return 0
   const { row, after } = sizesOf(facts)
   const touched = (facts.rows / pagesIn(facts)) * matchingShare(facts)
@@ -246,7 +248,7 @@ function onPage(rowBytes: number): number {
 function entryBytes(index: IndexFacts, facts: SpaceFacts): { usual: number; filled: number } {
   const usual = facts.rows > 0 && !index.summarizing ? index.bytes / facts.rows : 0
   const fills = breaksHot(index) && index.predicate === null && index.method === 'btree'
-  return { usual, filled: fills ? Math.max(usual, leastEntryBytes * shareOf(facts, [index])) : usual }
+  return { usual, filled: fills ? Math.max(usual, leastEntryBytes * shareOfWritten(facts, [index])) : usual }
 }
 
 function rounded(share: number): number {

@@ -1,6 +1,6 @@
 import { formatCount, formatSeconds, listOf } from '../format.ts'
 import type { RunOptions } from '../job/options.ts'
-import { boundsOf } from './batch-sizer.ts'
+import { batchSizeBounds } from './batch-sizer.ts'
 
 /** A batch that was timed. */
 export interface TimedBatch {
@@ -61,7 +61,7 @@ export interface Work {
 
 /** Rows of a window once its size has settled, where the run is alone on the server. */
 export function settledSize(cost: BatchCost, work: Work, options: RunOptions): number {
-  const { min, max } = boundsOf(options)
+  const { min, max } = batchSizeBounds(options)
   const each = eachRow(cost, work)
   const left = longestBatch(options) - cost.perBatch
   return Math.round(Math.min(max, Math.max(min, each > 0 ? left / each : max)))
@@ -111,7 +111,7 @@ export function fixedCostFinding(
   const cause = causes.length > 0 ? `: ${listOf(causes)}` : ''
   const target = Math.min(mostSeconds, Math.max(longestBatch(options), roundUp(5 * cost.perBatch)))
   const wanted = each > 0 ? (target - cost.perBatch) / each : mostRows
-  const rows = Math.min(mostRows, Math.max(boundsOf(options).min, roundUp(wanted)))
+  const rows = Math.min(mostRows, Math.max(batchSizeBounds(options).min, roundUp(wanted)))
   const share = batchesOf(work, size) * cost.perBatch
   const mend =
     rows > size

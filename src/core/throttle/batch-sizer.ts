@@ -27,7 +27,7 @@ export class BatchSizer {
 
   /** Goes on from a size; below the lower bound only where that is because larger windows were turned away. */
   constructor(options: RunOptions, size?: number, turnedAway = false) {
-    this.#size = size ?? boundsOf(options).min
+    this.#size = size ?? batchSizeBounds(options).min
     this.#turnedAway = turnedAway
   }
 
@@ -37,7 +37,7 @@ export class BatchSizer {
 
   /** Rows for the next window under these options, which may have changed since the last one. */
   next(options: RunOptions): number {
-    const { min, max } = boundsOf(options)
+    const { min, max } = batchSizeBounds(options)
     this.#size = clamp(this.#size, { min: this.#turnedAway ? 1 : min, max })
     return Math.round(this.#size)
   }
@@ -67,7 +67,7 @@ export class BatchSizer {
   }
 
   #resize(size: number, options: RunOptions): void {
-    const bounds = boundsOf(options)
+    const bounds = batchSizeBounds(options)
     // It comes back step by step, not at once to what was turned away.
     this.#size = this.#turnedAway ? Math.min(bounds.max, Math.max(1, size), this.#size * growth) : clamp(size, bounds)
     this.#turnedAway &&= this.#size < bounds.min
@@ -75,7 +75,7 @@ export class BatchSizer {
 }
 
 /** Bounds of the window, of a fixed size or of one that follows the batch time. */
-export function boundsOf(options: RunOptions): { readonly min: number; readonly max: number } {
+export function batchSizeBounds(options: RunOptions): { readonly min: number; readonly max: number } {
   return typeof options.batchSize === 'number' ? { min: options.batchSize, max: options.batchSize } : options.batchSize
 }
 
@@ -89,7 +89,7 @@ function percentile90(values: readonly number[]): number {
 }
 
 /** How long a batch should take, in seconds: as the options fix it, or within their bounds as the pace of the database has it. */
-export function targetOf(options: RunOptions, paceSeconds: number): number {
+export function targetBatchSeconds(options: RunOptions, paceSeconds: number): number {
   const target = options.targetBatchSeconds
   return typeof target === 'number' ? target : Math.min(target.max, Math.max(target.min, paceSeconds))
 }
@@ -104,7 +104,7 @@ const mostCreditSeconds = 0.05
  * has not rested for, in seconds of theirs, and pays by resting at the share that holds while it rests. What timers make too
  * long or too short is carried over, so that the share is kept on average.
  */
-export class Duty {
+export class DutyCycle {
   #owedSeconds = 0
 
   /** A statement took so long, whether or not it committed. */

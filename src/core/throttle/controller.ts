@@ -1,6 +1,6 @@
 import type { RunOptions } from '../job/options.ts'
 import { strictestLimit } from './limits.ts'
-import { kindOf, type PaceCause, type Wish, wishOf } from './response.ts'
+import { type PaceCause, respondTo, type SignalResponse, signalKinds } from './response.ts'
 import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
 
 /**
@@ -11,31 +11,31 @@ import { formatValue, type Measured, type SignalName, signalNames, signalSpecs }
  */
 export interface Pace {
   /** Batches in flight, on average; never above the number of workers. */
-  readonly load: number
+  readonly concurrency: number
   /** How long one batch shall take where the run's options leave it open. Seconds. */
   readonly targetSeconds: number
-  /** Why the load is below what the workers could do; null where it is not. */
+  /** Why the concurrency is below what the workers could do; null where it is not. */
   readonly cause: PaceCause | null
   /** Since when that has been the cause; null without one. Seconds, on the database's clock. */
   readonly causeSince: number | null
-  /** What has slowed it down and is over, or may be; null once the load has come back. */
+  /** What has slowed it down and is over, or may be; null once the concurrency has come back. */
   readonly slowed: Slowdown | null
-  /** When the load was last brought down; 0 as long as it never was. Seconds, on the database's clock. */
+  /** When the concurrency was last brought down; 0 as long as it never was. Seconds, on the database's clock. */
   readonly loweredAt: number
   /** Ranges that workers held at the last few steps: between two slices one may hold none for a moment. */
-  readonly crew: readonly number[]
-  /** Of late, newest last: the values of each signal that counts, and the load while there was work. */
+  readonly recentWorkers: readonly number[]
+  /** Of late, newest last: the values of each signal that counts, and the concurrency while there was work. */
   readonly trail: Trail
 }
 
-/** A signal that has brought the load down: since when, and the worst that it was. */
+/** A signal that has brought the concurrency down: since when, and the worst that it was. */
 export interface Slowdown {
   readonly signal: SignalName
   readonly since: number
   readonly value: number
 }
 
-type Trail = Readonly<Partial<Record<SignalName | 'load', readonly number[]>>>
+type Trail = Readonly<Partial<Record<SignalName | 'concurrency', readonly number[]>>>
 
 /** What a step is decided on. Steps are about a second apart. */
 export interface PaceInput {
@@ -48,13 +48,13 @@ export interface PaceInput {
   readonly options: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>
 }
 
-const startLoad = 0.02
+const initialConcurrency = 0.02
 /** So little that even a replica in trouble keeps up with it, and enough to learn from. */
-const leastLoad = 0.002
+const minConcurrency = 0.002
 /** Of each worker's time, while others are at work or may be: the gaps between batches are theirs. */
 const politePart = 0.4
 /**
- * The same, below which no pressure brings the load: what others feel may be their own doing, and would then bring us
+ * The same, below which no pressure brings the concurrency: what others feel may be their own doing, and would then bring us
  * to a standstill for nothing.
  */
 const pressedPart = 0.1
@@ -72,38 +72,38 @@ const longestSeconds = 0.3
 const turnSeconds = 0.25
 /** With more, a replica that has become slow is found out too late. */
 const trailLength = 3
-/** Where a lag is longer than this many steps, what the load was then is not known any more. */
-const loadsLength = 64
+/** Where a lag is longer than this many steps, what the concurrency was then is not known any more. */
+const trailOfConcurrency = 64
 const crewLength = 5
 /** Where a database begins: gently, and found out from there. */
-export const startPace: Pace = {
-  load: startLoad,
+export const initialPace: Pace = {
+  concurrency: initialConcurrency,
   targetSeconds: startTargetSeconds,
   cause: null,
   causeSince: null,
   slowed: null,
   loweredAt: 0,
-  crew: [],
+  recentWorkers: [],
   trail: {},
 }
 
 /**
- * One step of the control law. The load follows the signal that asks for least, grows by at most 1.15 a second (faster as
+ * One step of the control law. The concurrency follows the signal that asks for least, grows by at most 1.15 a second (faster as
  * long as nothing has ever been in the way), and comes to rest where that signal is at its soft limit.
  *
  * What a replica can bear it tells itself: when its lag grows by s seconds a second, it replays 1 - s of what is sent to
- * it. What it replays now, though, was sent when the lag began: counted from the load of that time, and not from the
+ * it. What it replays now, though, was sent when the lag began: counted from the concurrency of that time, and not from the
  * present one, nothing is done twice for one cause, however long its effect takes to be seen.
  *
  * While no worker holds a range, or has just given it back, nothing is learned: what is measured then is not our doing.
  */
 export function stepPace(pace: Pace, input: PaceInput): Pace {
-  const loads = pace.trail.load ?? [pace.load]
-  const trail: Partial<Record<SignalName | 'load', readonly number[]>> = { load: loads }
-  const wishes: Wish[] = []
+  const concurrencies = pace.trail.concurrency ?? [pace.concurrency]
+  const trail: Partial<Record<SignalName | 'concurrency', readonly number[]>> = { concurrency: concurrencies }
+  const responses: SignalResponse[] = []
   const company = companyOf(input)
   const growth = growthOf(pace, input, company)
-  const crew = [...pace.crew, input.workers].slice(-crewLength)
+  const crew = [...pace.recentWorkers, input.workers].slice(-crewLength)
   const workers = Math.max(...crew)
   for (const signal of signalNames) {
     const limit = strictestLimit(signal, input.options)
@@ -113,34 +113,40 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     if (signal === 'probe' && !company) continue
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
-    // Below what it could bring the load down to, it does not keep it from growing up to there either.
-    if (kindOf[signal] === 'pressure' && pace.load < pressedPart * workers) continue
-    wishes.push(wishOf(measured, values, limit, pace.load, loads))
+    // Below what it could bring the concurrency down to, it does not keep it from growing up to there either.
+    if (signalKinds[signal] === 'pressure' && pace.concurrency < pressedPart * workers) continue
+    responses.push(respondTo(measured, values, limit, pace.concurrency, concurrencies))
   }
-  const seen: Pace = { ...pace, crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
-  if (input.workers === 0 && !pace.crew.at(-1)) return seen
+  const seen: Pace = { ...pace, recentWorkers: crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
+  if (input.workers === 0 && !pace.recentWorkers.at(-1)) return seen
 
-  const lowest = wishes.reduce<Wish>((least, wish) => (least.factor <= wish.factor ? least : wish), {
-    signal: null,
-    factor: growth,
-    cause: null,
-  })
+  const lowest = responses.reduce<SignalResponse>(
+    (least, response) => (least.factor <= response.factor ? least : response),
+    {
+      signal: null,
+      factor: growth,
+      cause: null,
+    },
+  )
   const most = ceilingOf(workers, company)
-  const least = lowest.signal !== null && kindOf[lowest.signal] === 'pressure' ? pressedPart * workers : leastLoad
-  const wanted = Math.max(Math.min(pace.load, least), pace.load * lowest.factor)
-  const load = Math.min(wanted, most.load)
-  const recovered = wanted >= most.load
+  const least =
+    lowest.signal !== null && signalKinds[lowest.signal] === 'pressure' ? pressedPart * workers : minConcurrency
+  const wanted = Math.max(Math.min(pace.concurrency, least), pace.concurrency * lowest.factor)
+  const concurrency = Math.min(wanted, most.concurrency)
+  const recovered = wanted >= most.concurrency
   const slowed = recovered ? null : slowdownOf(pace.slowed, lowest.cause, input.now)
   const cause =
-    load >= workers ? null : (lowest.cause ?? (recovered ? most.cause : growingBack(slowed, input, load, workers)))
+    concurrency >= workers
+      ? null
+      : (lowest.cause ?? (recovered ? most.cause : growingBack(slowed, input, concurrency, workers)))
   return {
     ...seen,
-    load,
+    concurrency: concurrency,
     cause,
     causeSince: cause && (cause.signal === pace.cause?.signal ? (pace.causeSince ?? input.now) : input.now),
     slowed,
-    trail: { ...trail, load: [...loads, Number(load.toPrecision(4))].slice(-loadsLength) },
-    loweredAt: wanted < pace.load ? input.now : pace.loweredAt,
+    trail: { ...trail, concurrency: [...concurrencies, Number(concurrency.toPrecision(4))].slice(-trailOfConcurrency) },
+    loweredAt: wanted < pace.concurrency ? input.now : pace.loweredAt,
   }
 }
 
@@ -148,16 +154,16 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
  * Of its time, the part that each of so many workers may spend in batches. Those between two slices are counted as well:
  * they are back before the others could be told that there are more of them.
  */
-export function shareOf({ load, crew }: Pace, workers: number): number {
-  return Math.min(1, load / Math.max(1, workers, ...crew))
+export function dutyCycleOf({ concurrency, recentWorkers }: Pace, workers: number): number {
+  return Math.min(1, concurrency / Math.max(1, workers, ...recentWorkers))
 }
 
 /** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
 const leastShare = 0.01
 
-/** For how many workers the load is enough: a small one for a few that work, not for sixteen that wait. */
-export function crewFor({ load }: Pace): number {
-  return Math.ceil(load / leastShare)
+/** For how many workers the concurrency is enough: a small one for a few that work, not for sixteen that wait. */
+export function maxWorkersFor({ concurrency }: Pace): number {
+  return Math.ceil(concurrency / leastShare)
 }
 
 /** After so long without work there is nothing left of what was learned. */
@@ -165,16 +171,16 @@ const forgottenAfterSeconds = 60
 
 /** What the last step, so many seconds ago, is worth now. */
 export function rememberedPace(pace: Pace, age: number): Pace {
-  return age > forgottenAfterSeconds ? startPace : pace
+  return age > forgottenAfterSeconds ? initialPace : pace
 }
 
 function growthOf({ loweredAt }: Pace, { measured }: PaceInput, company: PaceCause | null): number {
   if (loweredAt > 0) return usualGrowth
-  if (measured.some(({ signal }) => kindOf[signal] === 'lag')) return startGrowth
+  if (measured.some(({ signal }) => signalKinds[signal] === 'lag')) return startGrowth
   return company ? boldGrowth : aloneGrowth
 }
 
-/** What slows the load at this step, or has slowed it before and is not made up for yet. */
+/** What slows the concurrency at this step, or has slowed it before and is not made up for yet. */
 function slowdownOf(before: Slowdown | null, cause: PaceCause | null, now: number): Slowdown | null {
   if (!cause || cause.signal === 'start' || cause.value === null) return before ?? null
   const { signal, value } = cause
@@ -186,7 +192,7 @@ function slowdownOf(before: Slowdown | null, cause: PaceCause | null, now: numbe
 function growingBack(
   slowed: Slowdown | null,
   { measured, options }: PaceInput,
-  load: number,
+  concurrency: number,
   workers: number,
 ): PaceCause {
   const limit = slowed && strictestLimit(slowed.signal, options)
@@ -194,7 +200,7 @@ function growingBack(
     return {
       reason: 'The pace grows step by step while nothing is in its way.',
       signal: 'start',
-      value: round(load),
+      value: round(concurrency),
       limit: workers,
     }
   const { signal, since, value } = slowed
@@ -233,15 +239,20 @@ function companyOf({ measured, options }: PaceInput): PaceCause | null {
 }
 
 /** The most that may be, whatever the other signals say. */
-function ceilingOf(workers: number, company: PaceCause | null): { load: number; cause: PaceCause | null } {
-  return { load: company ? workers * politePart : workers, cause: company }
+function ceilingOf(workers: number, company: PaceCause | null): { concurrency: number; cause: PaceCause | null } {
+  return { concurrency: company ? workers * politePart : workers, cause: company }
 }
 
 /** Short in company, for what others feel is how long one batch runs at a stretch; long while nobody is there. */
-function nextTarget({ targetSeconds, load }: Pace, workers: number, { measured }: PaceInput, company: unknown): number {
+function nextTarget(
+  { targetSeconds, concurrency }: Pace,
+  workers: number,
+  { measured }: PaceInput,
+  company: unknown,
+): number {
   const blocking = measured.some(({ signal, value }) => signal === 'blocked' && value !== null && value > 0)
   if (company || blocking) return Math.max(shortestSeconds, targetSeconds / 2)
-  const turn = (turnSeconds * load) / Math.max(1, workers)
+  const turn = (turnSeconds * concurrency) / Math.max(1, workers)
   return Math.max(shortestSeconds, Math.min(longestSeconds, turn, targetSeconds * 1.3))
 }
 

@@ -1,5 +1,5 @@
 import type { RunOptions } from '../job/options.ts'
-import { limitOf } from './limits.ts'
+import { getLimit } from './limits.ts'
 import { isOpen, opensAt } from './schedule.ts'
 import { formatValue, type Measured, type SignalName, type SignalUnit, signalNames, signalSpecs } from './signal.ts'
 
@@ -25,7 +25,7 @@ export interface Override {
 }
 
 /** Everything is held: `POST /pause`. */
-export interface Standstill {
+export interface GlobalPause {
   readonly reason: string | null
   readonly actor: string
   readonly since: Date
@@ -37,16 +37,16 @@ export interface HoldInput {
   /** What holds it already: that signal must be well below its limit for the run to go on. */
   readonly heldBy: Hold['signal'] | null
   readonly measured: readonly Measured[]
-  readonly standstill: Standstill | null
+  readonly standstill: GlobalPause | null
   readonly now: Date
 }
 
 /** Of its hard limit, the part that a signal must have come down to, three looks in a row, before a held run goes on. */
-export const releasePart = 0.5
+export const releaseFraction = 0.5
 
 /** What holds a run now, the gravest first; null where it may work. */
-export function holdOf(input: HoldInput): Hold | null {
-  return (input.standstill && standstillHold(input.standstill)) ?? scheduleHold(input) ?? signalHold(input)
+export function evaluateHold(input: HoldInput): Hold | null {
+  return (input.standstill && globalPauseHold(input.standstill)) ?? scheduleHold(input) ?? signalHold(input)
 }
 
 /** A process works out the time of the database a little late or early. Milliseconds. */
@@ -70,7 +70,7 @@ export function optionsInForce(options: RunOptions, overrides: readonly Override
   }
 }
 
-export function standstillHold({ actor, since, reason }: Standstill): Hold {
+export function globalPauseHold({ actor, since, reason }: GlobalPause): Hold {
   return {
     reason: `${actor} has paused everything at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets all runs go on.`,
     signal: 'standstill',
@@ -99,7 +99,7 @@ function signalHold(input: HoldInput): Hold | null {
 
 function judge(measured: Measured, { options, heldBy }: HoldInput): Hold | null {
   const { signal, value, detail } = measured
-  const limit = limitOf(signal, options)
+  const limit = getLimit(signal, options)
   if (!limit) return null
   const { unit, essential } = signalSpecs[signal]
   if (value === null) {
@@ -120,8 +120,8 @@ function judgeValue(
   const is = `${signal} is ${formatValue(unit, value)} (${detail})`
   const more = outlook === undefined ? '' : ` ${outlook}`
   if (value >= limit) return { reason: `${is}; the limit is ${formatValue(unit, limit)}.${more}`, signal, value, limit }
-  if (!held || (worst !== null && worst < releasePart * limit)) return null
-  const under = formatValue(unit, releasePart * limit)
+  if (!held || (worst !== null && worst < releaseFraction * limit)) return null
+  const under = formatValue(unit, releaseFraction * limit)
   return { reason: `${is}; it goes on once that has stayed under ${under} for a moment.${more}`, signal, value, limit }
 }
 

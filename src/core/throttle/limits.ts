@@ -1,6 +1,6 @@
 import type { RunOptions } from '../job/options.ts'
 import type { DeadLimit } from '../space/autovacuum.ts'
-import { fewestDeadRows, type SignalName, signalNames, signalSpecs } from './signal.ts'
+import { minDeadRows, type SignalName, signalNames, signalSpecs } from './signal.ts'
 
 /** From `soft` on the pace does not grow, from `hard` on nothing is written; null where it never holds. */
 export interface Limit {
@@ -13,7 +13,7 @@ export interface Limit {
 const softPart = 0.4
 
 /** The limits of a signal under a run's options; null where it does not count. */
-export function limitOf(signal: SignalName, options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): Limit | null {
+export function getLimit(signal: SignalName, options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): Limit | null {
   const said = options.signals[signal]
   if (said === false) return null
   if (signal === 'replica-lag' || signal === 'heartbeat') {
@@ -21,19 +21,19 @@ export function limitOf(signal: SignalName, options: Pick<RunOptions, 'signals' 
   }
   const { soft, hard } = signalSpecs[signal]
   if (typeof said !== 'number') return { soft, hard }
-  if (signal === 'dead-tuples' && said >= fewestDeadRows) return { soft, hard, rows: said }
+  if (signal === 'dead-tuples' && said >= minDeadRows) return { soft, hard, rows: said }
   // The usual distance between the two, where there is one.
   return { soft: hard === null ? said * softPart : (said * soft) / hard, hard: said }
 }
 
 /** Whether any signal counts for a run. One for which none does has no part in what they say. */
 export function isPaced(options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): boolean {
-  return signalNames.some((signal) => limitOf(signal, options) !== null)
+  return signalNames.some((signal) => getLimit(signal, options) !== null)
 }
 
 /** The limit of dead rows at which a run with these options is held; null where it has none. */
-export function deadLimitOf(options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): DeadLimit | null {
-  const limit = limitOf('dead-tuples', options)
+export function getDeadRowLimit(options: Pick<RunOptions, 'signals' | 'maxLagSeconds'>): DeadLimit | null {
+  const limit = getLimit('dead-tuples', options)
   if (limit?.rows !== undefined) return { rows: limit.rows }
   return limit && limit.hard !== null ? { part: limit.hard } : null
 }
@@ -43,7 +43,7 @@ export function strictestLimit(
   signal: SignalName,
   runs: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>,
 ): Limit | null {
-  const limits = runs.flatMap((options) => limitOf(signal, options) ?? [])
+  const limits = runs.flatMap((options) => getLimit(signal, options) ?? [])
   if (limits.length === 0) return null
   const hards = limits.flatMap(({ hard }) => hard ?? [])
   return {

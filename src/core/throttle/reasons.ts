@@ -6,7 +6,7 @@ import { signalNames } from './signal.ts'
  * What slows a run that is not held, troubles aside: a signal, `maxRowsPerSecond`, the pace that is still finding out, or workers
  * that do not come.
  */
-export const brakes = [...signalNames, 'rate', 'start', 'workers'] as const
+export const throttleReasons = [...signalNames, 'rate', 'start', 'workers'] as const
 
 /** What holds a run back, as people are told. */
 export interface Throttle {
@@ -18,7 +18,7 @@ export interface Throttle {
 }
 
 /** What a run can be held back by, as it stands at this moment. */
-export interface Brakes {
+export interface ThrottleCauses {
   readonly status: RunStatus
   readonly hold: Throttle | null
   /** Commits of evenkeel that wait for a synchronous standby; null where none does. */
@@ -34,10 +34,10 @@ export interface Brakes {
   /** The last step of the pace, where workers have waited for the next one for seconds; null where the run does not heed it. */
   readonly paceStuckSince: Date | null
   /** Since when no worker has taken any of its tickets; null where one works on it. */
-  readonly untaken: Untaken | null
+  readonly untaken: UntakenTicket | null
 }
 
-export interface Untaken {
+export interface UntakenTicket {
   readonly since: Date
   readonly seconds: number
   /** Other runs that workers are at. */
@@ -48,7 +48,7 @@ export interface Untaken {
 const promptSeconds = 5
 
 /** What holds a run back now, the gravest of it; null while nothing does. */
-export function throttleOf(brakes: Brakes): Throttle | null {
+export function evaluateThrottle(brakes: ThrottleCauses): Throttle | null {
   const { status, hold, standbyWait, trouble, readOnlySince, rate, pace, paceStuckSince, untaken } = brakes
   if (hold) {
     const { reason, signal, value, limit, since } = hold
@@ -83,7 +83,7 @@ function readOnly(since: Date): Throttle {
   }
 }
 
-function withoutStandby({ sessions, since }: NonNullable<Brakes['standbyWait']>): Throttle {
+function withoutStandby({ sessions, since }: NonNullable<ThrottleCauses['standbyWait']>): Throttle {
   const from = since.toISOString()
   return {
     reason: `Commits wait for a synchronous standby: ${sessions} ${sessions === 1 ? 'session' : 'sessions'} of evenkeel since ${from}. Bring the standby back, or take it out of synchronous_standby_names.`,
@@ -105,7 +105,7 @@ function withoutPace(since: Date): Throttle {
   }
 }
 
-function withoutWorker({ since, othersAtWork }: Untaken): Throttle {
+function withoutWorker({ since, othersAtWork }: UntakenTicket): Throttle {
   const from = since.toISOString()
   const others = othersAtWork === 1 ? '1 other run has' : `${othersAtWork} other runs have`
   return {

@@ -2,7 +2,7 @@ import { median } from '../statistics.ts'
 import type { Limit } from './limits.ts'
 import { formatValue, type Measured, type SignalName, signalSpecs } from './signal.ts'
 
-/** Why the load is below what the workers could do. */
+/** Why the concurrency is below what the workers could do. */
 export interface PaceCause {
   readonly reason: string
   readonly signal: SignalName | 'start'
@@ -12,10 +12,10 @@ export interface PaceCause {
 }
 
 /**
- * How a signal answers to the load. A lag and a backlog add up what is too much, and fall by themselves once there is
+ * How a signal answers to the concurrency. A lag and a backlog add up what is too much, and fall by themselves once there is
  * less than can be taken away; a pressure answers at once; a notice hardly answers, and only says: not more.
  */
-export const kindOf: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' | 'notice'>> = {
+export const signalKinds: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' | 'notice'>> = {
   'replica-lag': 'lag',
   'replica-bytes': 'backlog',
   'replicas-missing': 'notice',
@@ -31,9 +31,9 @@ export const kindOf: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' 
   snapshot: 'notice',
 }
 
-/** What a replica is taken to replay at least of what was sent to it: one that stands still would bring the load to nothing. */
+/** What a replica is taken to replay at least of what was sent to it: one that stands still would bring the concurrency to nothing. */
 const leastReplayed = 1 / 3
-/** Of the load, what a step leaves of it at least for the sake of any other signal. */
+/** Of the concurrency, what a step leaves of it at least for the sake of any other signal. */
 const deepestCut = 0.5
 /**
  * How much the distance to the soft limit counts, a second. A lag has come to rest after some ten seconds, a backlog after
@@ -46,38 +46,41 @@ const foresightSeconds = 6
 const comingSeconds = 60
 
 /** What one signal asks for. */
-export interface Wish {
+export interface SignalResponse {
   readonly signal: SignalName | null
-  /** To multiply the load with; 1 keeps it. */
+  /** To multiply the concurrency with; 1 keeps it. */
   readonly factor: number
   readonly cause: PaceCause | null
 }
 
-/** What a signal with these values of late, the newest last, asks of a load; `loads` is what that was of late. */
-export function wishOf(
+/** What a signal with these values of late, the newest last, asks of a concurrency; `concurrencies` is what that was of late. */
+export function respondTo(
   measured: Measured,
   values: readonly number[],
   limit: Limit,
-  load: number,
-  loads: readonly number[],
-): Wish {
+  concurrency: number,
+  concurrencies: readonly number[],
+): SignalResponse {
   const { signal } = measured
-  const factor = kindOf[signal] === 'lag' ? replayed(values, limit.soft, loads) / load : ease(measured, values, limit)
+  const factor =
+    signalKinds[signal] === 'lag'
+      ? replayed(values, limit.soft, concurrencies) / concurrency
+      : ease(measured, values, limit)
   return { signal, factor, cause: causeOf(measured, values.at(-1) ?? 0, limit, factor) }
 }
 
-/** The load that a replica can take, by how its lag has changed and by what was sent to it when that began. */
-function replayed(values: readonly number[], soft: number, loads: readonly number[]): number {
+/** The concurrency that a replica can take, by how its lag has changed and by what was sent to it when that began. */
+function replayed(values: readonly number[], soft: number, concurrencies: readonly number[]): number {
   const lag = values.at(-1) ?? 0
   const since = Math.round(lag + (values.length - 1) / 2)
-  const sent = loads.at(-1 - since) ?? loads[0] ?? 0
+  const sent = concurrencies.at(-1 - since) ?? concurrencies[0] ?? 0
   return sent * Math.max(leastReplayed, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
 }
 
-/** What to multiply the load with for the sake of a signal that does not tell how much would be right. */
+/** What to multiply the concurrency with for the sake of a signal that does not tell how much would be right. */
 function ease({ signal, worst }: Measured, values: readonly number[], { soft, hard }: Limit): number {
   const value = values.at(-1) ?? 0
-  switch (kindOf[signal]) {
+  switch (signalKinds[signal]) {
     case 'backlog': {
       const soon = value + slopeOf(values) * foresightSeconds
       const later = value + slopeOf(values) * comingSeconds
@@ -104,7 +107,7 @@ function causeOf({ signal, detail }: Measured, value: number, { soft, hard }: Li
   if (value < soft && factor >= 1) return null
   const { unit } = signalSpecs[signal]
   const rises = value < soft ? ' and rises' : ''
-  const what = kindOf[signal] === 'notice' ? 'does not grow' : 'comes down'
+  const what = signalKinds[signal] === 'notice' ? 'does not grow' : 'comes down'
   return {
     reason: `${signal} is ${formatValue(unit, value)} (${detail})${rises}: from ${formatValue(unit, soft)} on the pace ${what}.`,
     signal,

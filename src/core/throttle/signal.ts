@@ -131,7 +131,7 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
 }
 
 /** From here on a limit of `dead-tuples` is a number of rows: as a part of the table it would never be reached. */
-export const fewestDeadRows = 1000
+export const minDeadRows = 1000
 
 /** One look at one signal. Unknown is a value of its own, and never zero. */
 export interface Reading {

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg'
 
 /** Does something inside a transaction and takes it back, so that only what it returns is left. */
-export async function undone<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
+export async function rolledBack<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
   await client.query('SAVEPOINT _ek_undone')
   try {
     return await work()
@@ -12,7 +12,7 @@ export async function undone<T>(client: ClientBase, work: () => Promise<T>): Pro
 }
 
 /** Does something inside a transaction; where it fails, only that is taken back, and the transaction goes on. */
-export async function undoneIfFailed<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
+export async function rolledBackIfFailed<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
   await client.query('SAVEPOINT _ek_kept')
   try {
     const result = await work()

@@ -11,7 +11,7 @@ import { tableSql } from '../batch/table.ts'
 import { checkOperators, readHeld, readKey } from './key.ts'
 import { checkMoves } from './moves.ts'
 import { checkCollations, findUnfindable, outOfOrder, readOrder, shapeOf } from './order.ts'
-import { checkLeaves, type LeafRow, listLeaves } from './partitions.ts'
+import { checkPartitions, listPartitions, type PartitionRow } from './partitions.ts'
 import { findMeant, kindFinding } from './relation-kind.ts'
 import { checkRules } from './rules.ts'
 import { checkStatements } from './statements.ts'
@@ -57,11 +57,11 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   const columns = await listColumns(client, table.oid)
   const indexes = await listIndexes(client, table.oid)
   const written = job.set.map(([name]) => name)
-  const leaves = table.kind === 'p' ? await listLeaves(client, s, table, written) : []
+  const leaves = table.kind === 'p' ? await listPartitions(client, s, table, written) : []
   const order = await readOrder(client, table.oid, keyOf(job, indexes))
   const findings = [
     ...checkTable(table, s, job.table),
-    ...checkLeaves(leaves),
+    ...checkPartitions(leaves),
     ...(await checkRules(client, [table, ...leaves])),
     ...checkSet(job, columns),
     ...checkKey(job, columns, indexes),
@@ -226,7 +226,7 @@ function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
 }
 
 /** Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key is. */
-function touchesUniqueIndex(job: ResolvedJob, indexes: readonly IndexRow[], leaves: readonly LeafRow[]): boolean {
+function touchesUniqueIndex(job: ResolvedJob, indexes: readonly IndexRow[], leaves: readonly PartitionRow[]): boolean {
   const columns = [
     ...indexes.filter(({ identifies }) => identifies).flatMap((index) => index.columns),
     ...leaves.flatMap(({ uniqueColumns }) => uniqueColumns),

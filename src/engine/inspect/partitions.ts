@@ -4,7 +4,7 @@ import { quoteTableName } from '../../core/sql/identifier.ts'
 import { eq } from '../batch/operators.ts'
 
 /** A leaf as the catalogue has it, and what this role may do with it. */
-export interface LeafRow extends Leaf {
+export interface PartitionRow extends Leaf {
   readonly ordinary: boolean
   readonly maySelect: boolean
   /** The columns of those asked for that may not be written. */
@@ -17,13 +17,13 @@ export interface LeafRow extends Leaf {
 }
 
 /** The partitions that hold the rows of a table, in the order of their names; none where it is not partitioned. */
-export async function listLeaves(
+export async function listPartitions(
   client: ClientBase,
   s: string,
   target: Pick<Target, 'schema' | 'table'>,
   written: readonly string[] = [],
-): Promise<LeafRow[]> {
-  const { rows } = await client.query<LeafRow>(
+): Promise<PartitionRow[]> {
+  const { rows } = await client.query<PartitionRow>(
     `SELECT l.schema, l.name AS table, l.oid::text, l.kind = 'r' AS ordinary, has_table_privilege(l.oid, 'SELECT') AS "maySelect",
        ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = l.oid AND attname = ANY($3)
          AND NOT has_column_privilege(l.oid, attnum, 'UPDATE')) AS "readOnly",
@@ -46,7 +46,7 @@ export async function findLeaf(client: ClientBase, s: string, target: Target, oi
 }
 
 /** What keeps the leaves from being worked on one by one, in words. */
-export function checkLeaves(leaves: readonly LeafRow[]): string[] {
+export function checkPartitions(leaves: readonly PartitionRow[]): string[] {
   return leaves.flatMap((leaf) => {
     const name = quoteTableName(leaf)
     const findings: string[] = []

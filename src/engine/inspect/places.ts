@@ -1,11 +1,11 @@
 import type { ClientBase } from 'pg'
-import { answerTo, describeFault, faultOf } from '../../core/fault.ts'
+import { classifyError, describeFault, recoveryFrom } from '../../core/fault.ts'
 import type { ResolvedJob } from '../../core/job/job.ts'
 import type { Cursor, Leaf, Target } from '../../core/range/key.ts'
 import type { KeyRange } from '../../core/range/range.ts'
 import { compileSql } from '../../core/sql/template.ts'
 import { over, times } from '../batch/operators.ts'
-import { undone } from '../batch/savepoint.ts'
+import { rolledBack } from '../batch/savepoint.ts'
 import { tableSql } from '../batch/table.ts'
 
 /** Pages of the table that are looked at for rows that match, wherever they lie. */
@@ -37,18 +37,18 @@ export async function findPlaces(
   let fault: string | null = null
   for (const search of [sampledSql, firstSql]) {
     try {
-      found = await undone(client, () => searchRows(client, search(target, job, most)))
+      found = await rolledBack(client, () => searchRows(client, search(target, job, most)))
       fault = null
       if (found.length >= most) break
     } catch (error) {
-      if (answerTo(error) !== 'bisect' && faultOf(error) !== 'statement-timeout') throw error
+      if (recoveryFrom(error) !== 'bisect' && classifyError(error) !== 'statement-timeout') throw error
       fault = describeFault(error)
     }
   }
   const matching = found.length > 0
   // Where the predicate cannot be asked, any rows do: those that it fails for are among them.
   if (!matching && fault !== null)
-    found = await undone(client, () => searchRows(client, sampledSql(target, { ...job, where: null }, most)))
+    found = await rolledBack(client, () => searchRows(client, sampledSql(target, { ...job, where: null }, most)))
   const windows =
     found.length > 0
       ? await windowsAt(client, target, leavesOf(target, ranges), found)

@@ -9,10 +9,10 @@ const sampledPages = 500
 const moreSampledPages = 5000
 const leastPagesPerPart = 5000
 /** With fewer values in a part, parts of one size would be chance. */
-const leastPerPart = { histogram: 2, sample: 20 } as const
+const minPerPart = { histogram: 2, sample: 20 } as const
 
 /** A slice of the key space, both ends of which are outside; null is unbounded. */
-export interface Slice {
+export interface KeyInterval {
   readonly lower: Cursor | null
   readonly upper: Cursor | null
 }
@@ -22,7 +22,12 @@ export interface Slice {
  * which costs nothing; where there is none (keys of several columns or of text, a table that is new), by a sample of the
  * table's pages. Empty where neither tells.
  */
-export async function cutSlice(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+export async function findSplitKeys(
+  client: ClientBase,
+  table: TableSql,
+  slice: KeyInterval,
+  parts: number,
+): Promise<Cursor[]> {
   if (parts < 2) return []
   const keys = await histogramKeys(client, table, slice, parts)
   if (keys.length > 0) return keys
@@ -31,7 +36,12 @@ export async function cutSlice(client: ClientBase, table: TableSql, slice: Slice
 }
 
 /** Numbers of pages that cut what is left of a file into so many equal parts; none where that is not worth it. */
-export async function cutPages(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+export async function findSplitPages(
+  client: ClientBase,
+  table: TableSql,
+  slice: KeyInterval,
+  parts: number,
+): Promise<Cursor[]> {
   const { rows } = await client.query<{ pages: number }>(
     `SELECT (pg_catalog.pg_relation_size(${table.regclass}) ${over} pg_catalog.current_setting('block_size')::bigint)::pg_catalog.float8 AS pages`,
   )
@@ -45,7 +55,7 @@ export async function cutPages(client: ClientBase, table: TableSql, slice: Slice
 export async function keysAhead(
   client: ClientBase,
   table: TableSql,
-  slice: Slice,
+  slice: KeyInterval,
   rows: number,
   most = 1,
 ): Promise<Cursor[]> {
@@ -69,7 +79,12 @@ export async function lastKey(client: ClientBase, table: TableSql): Promise<Curs
   return rows[0]?.key ?? null
 }
 
-async function histogramKeys(client: ClientBase, table: TableSql, slice: Slice, parts: number): Promise<Cursor[]> {
+async function histogramKeys(
+  client: ClientBase,
+  table: TableSql,
+  slice: KeyInterval,
+  parts: number,
+): Promise<Cursor[]> {
   const [only, second] = table.columns
   if (!only || second) return []
   // What has a collation would be compared here under another one than the column's.
@@ -82,14 +97,14 @@ async function histogramKeys(client: ClientBase, table: TableSql, slice: Slice, 
     client,
     table,
     `SELECT _ek_k1 FROM (${bounds}) AS bounds WHERE ${insideSql(table, ['_ek_k1'], slice)}`,
-    [slice.lower, slice.upper, parts, leastPerPart.histogram, quoteTableName(table.place), schema, name, only.name],
+    [slice.lower, slice.upper, parts, minPerPart.histogram, quoteTableName(table.place), schema, name, only.name],
   )
 }
 
 async function sampledKeys(
   client: ClientBase,
   table: TableSql,
-  slice: Slice,
+  slice: KeyInterval,
   parts: number,
   pages: number,
 ): Promise<Cursor[]> {
@@ -101,7 +116,7 @@ async function sampledKeys(
      TABLESAMPLE SYSTEM (least('100'::pg_catalog.float8, (('100'::pg_catalog.float8 ${times} $5::int) ${times} pg_catalog.current_setting('block_size')::int)
        ${over} greatest(1, pg_catalog.pg_relation_size($6::pg_catalog.regclass))::pg_catalog.float8))
      WHERE ${insideSql(table, table.keys, slice)}`,
-    [slice.lower, slice.upper, parts, leastPerPart.sample, pages, quoteTableName(table.place)],
+    [slice.lower, slice.upper, parts, minPerPart.sample, pages, quoteTableName(table.place)],
   )
 }
 
@@ -122,7 +137,7 @@ async function partEnds(client: ClientBase, table: TableSql, keys: string, value
  * Between `$1` and `$2`, the keys of the table or of what stands for them. A bound that is not there leaves no condition
  * on the key: with one that is true for null, a generic plan would read the index from its beginning.
  */
-function insideSql(table: TableSql, keys: readonly string[], { lower, upper }: Slice): string {
+function insideSql(table: TableSql, keys: readonly string[], { lower, upper }: KeyInterval): string {
   const above = lower
     ? table.compare(keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
     : '$1::pg_catalog.text[] IS NULL'

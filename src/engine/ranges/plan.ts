@@ -2,8 +2,8 @@ import type { ClientBase } from 'pg'
 import type { Leaf, Target } from '../../core/range/key.ts'
 import { type KeyRange, rangesBetween } from '../../core/range/range.ts'
 import { tableSql } from '../batch/table.ts'
-import { listLeaves } from '../inspect/partitions.ts'
-import { cutSlice, lastKey } from './boundaries.ts'
+import { listPartitions } from '../inspect/partitions.ts'
+import { findSplitKeys, lastKey } from './boundaries.ts'
 
 const rangesPerWorker = 2
 const leastRowsPerRange = 5000
@@ -23,7 +23,7 @@ export async function planRanges(
     const ranges = await rangesOf(client, target, null, wanted, target.estimatedRows)
     return ranges ?? rangesBetween([])
   }
-  const leaves = await listLeaves(client, s, target)
+  const leaves = await listPartitions(client, s, target)
   const known = leaves.reduce((sum, leaf) => sum + leaf.estimatedRows, 0)
   const all: KeyRange[] = []
   for (const { schema, table, oid, estimatedRows } of leaves) {
@@ -46,6 +46,6 @@ async function rangesOf(
   const last = await lastKey(client, table)
   if (!last) return null
   const parts = Math.min(wanted, Math.floor(tableRows / leastRowsPerRange))
-  const ends = await cutSlice(client, table, { lower: null, upper: last }, parts)
+  const ends = await findSplitKeys(client, table, { lower: null, upper: last }, parts)
   return rangesBetween([...ends, last], leaf)
 }

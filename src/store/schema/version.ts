@@ -6,7 +6,7 @@ import type { Control } from '../control.ts'
  * one that finds a newer one throws a Problem and changes nothing. The look holds a lock until the transaction ends, which
  * `migrate` waits for: what has looked is done before a migration begins, or begins after it. `onNewer` hears of each refusal.
  */
-export function underVersion(control: Control, version: number, onNewer: (problem: Problem) => void): Control {
+export function guardSchemaVersion(control: Control, version: number, onNewer: (problem: Problem) => void): Control {
   return {
     ...control,
     transaction: (work) =>

@@ -1,6 +1,6 @@
 import { defaultRunOptions } from '../core/job/options.ts'
-import { crewFor, rememberedPace, shareOf, startPace, stepPace } from '../core/throttle/controller.ts'
-import { type Hold, holdOf, optionsInForce } from '../core/throttle/hold.ts'
+import { dutyCycleOf, initialPace, maxWorkersFor, rememberedPace, stepPace } from '../core/throttle/controller.ts'
+import { evaluateHold, type Hold, optionsInForce } from '../core/throttle/hold.ts'
 import { isPaced, strictestLimit } from '../core/throttle/limits.ts'
 import type { PaceCause } from '../core/throttle/response.ts'
 import type { SignalName } from '../core/throttle/signal.ts'
@@ -9,8 +9,8 @@ import type { Sampler } from '../signals/sampler.ts'
 import type { Control } from '../store/control.ts'
 import { holdRun, releaseHold } from '../store/holds.ts'
 import { countLeasesByRun } from '../store/leases.ts'
+import { readPace, type SharedPace, writePace } from '../store/pace.ts'
 import { listWorkableRuns, type Run } from '../store/runs.ts'
-import { readPace, type SharedPace, writePace } from '../store/throttle-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { waitSeconds } from '../util/sleep.ts'
@@ -33,7 +33,7 @@ export interface PaceDeps {
 }
 
 /** What one worker may do at this moment. */
-export interface Share {
+export interface WorkShare {
   /** Of its time, the part that it may spend in batches: above 0, at most 1. */
   readonly share: number
   /** How long a batch should take where the options leave it open. */
@@ -45,7 +45,7 @@ export interface Share {
  * The pace as this process sees it: what holds a run, by its own sampler; and the load, which all processes share by one
  * row. Each second one of them, whichever comes first, makes the next step; there is no leader to lose.
  */
-export class PaceKeeper {
+export class PaceController {
   readonly #deps: PaceDeps
   #shared: SharedPace
   #sharedAt = performance.now()
@@ -59,15 +59,15 @@ export class PaceKeeper {
   }
 
   /** Ready once every signal has been looked at: before that, a run would be held for what is not known yet. */
-  static async open(deps: PaceDeps): Promise<PaceKeeper> {
+  static async open(deps: PaceDeps): Promise<PaceController> {
     await deps.sampler.ready
-    return new PaceKeeper(deps, await readPace(deps.control))
+    return new PaceController(deps, await readPace(deps.control))
   }
 
   /** What keeps a run from working, as far as this process can see. Asked before each batch. */
   holdOf({ options, overrides, hold, target }: Run): Hold | null {
     const now = this.#now()
-    return holdOf({
+    return evaluateHold({
       options: optionsInForce(options, overrides, now),
       heldBy: hold?.signal ?? null,
       measured: this.#deps.sampler.readings(target),
@@ -88,12 +88,12 @@ export class PaceKeeper {
   }
 
   /** One worker's share of the load. */
-  share({ options, overrides }: Run): Share {
+  share({ options, overrides }: Run): WorkShare {
     const { pace, workers } = this.#shared
     if (!isPaced(optionsInForce(options, overrides, this.#now())))
       return { share: 1, targetSeconds: unpacedTargetSeconds, cause: null }
     return {
-      share: shareOf(pace, workers),
+      share: dutyCycleOf(pace, workers),
       targetSeconds: pace.targetSeconds,
       cause: pace.cause,
     }
@@ -183,7 +183,7 @@ export class PaceKeeper {
     const at = new Date(now * 1000)
     const remembered = rememberedPace(pace, age)
     // The first step is made as soon as there is somebody to make it for, and not a second after one for nobody.
-    if (remembered === startPace && workers === 0) return
+    if (remembered === initialPace && workers === 0) return
     const next = stepPace(remembered, {
       now,
       workers,
@@ -194,8 +194,8 @@ export class PaceKeeper {
     if (!(await writePace(control, next, version))) return
     this.#shared = { ...this.#shared, pace: next }
     if (next.cause?.signal !== pace.cause?.signal)
-      log.info({ load: next.load, cause: next.cause }, next.cause ? 'pace is limited' : 'pace is free')
-    if (crewFor(next) > crewFor(pace)) advance()
+      log.info({ concurrency: next.concurrency, cause: next.cause }, next.cause ? 'pace is limited' : 'pace is free')
+    if (maxWorkersFor(next) > maxWorkersFor(pace)) advance()
   }
 
   /** Whether the run reads so already: kept up by this process within a second, or by another one that is not stale. */

@@ -1,6 +1,6 @@
 import { liveStatuses } from '../core/run/status.ts'
-import { type Pace, startPace } from '../core/throttle/controller.ts'
-import type { Standstill } from '../core/throttle/hold.ts'
+import { initialPace, type Pace } from '../core/throttle/controller.ts'
+import type { GlobalPause } from '../core/throttle/hold.ts'
 import { leaseHolds, secondsFrom } from './clock.ts'
 import type { Control } from './control.ts'
 
@@ -13,7 +13,7 @@ export interface SharedPace {
   /** Seconds on the database's clock, and between it and the last step, which is ahead where the clock has gone back. */
   readonly now: number
   readonly age: number
-  readonly standstill: Standstill | null
+  readonly standstill: GlobalPause | null
 }
 
 export async function readPace({ db, s }: Control): Promise<SharedPace> {
@@ -31,7 +31,7 @@ export async function readPace({ db, s }: Control): Promise<SharedPace> {
   const { standstill } = row
   return {
     ...row,
-    pace: row.pace ?? startPace,
+    pace: row.pace ?? initialPace,
     standstill: standstill && { ...standstill, since: new Date(standstill.since) },
   }
 }
@@ -46,7 +46,7 @@ export async function writePace({ db, s }: Control, pace: Pace, version: string)
 }
 
 /** Holds everything. False where it is held already. */
-export async function beginStandstill({ db, s }: Control, actor: string, reason: string | null): Promise<boolean> {
+export async function beginGlobalPause({ db, s }: Control, actor: string, reason: string | null): Promise<boolean> {
   const { rowCount } = await db.query(
     `INSERT INTO ${s}.standstill (actor, reason) VALUES ($1, $2) ON CONFLICT (one) DO NOTHING`,
     [actor, reason],
@@ -54,7 +54,7 @@ export async function beginStandstill({ db, s }: Control, actor: string, reason:
   return rowCount === 1
 }
 
-export async function endStandstill({ db, s }: Control): Promise<boolean> {
+export async function endGlobalPause({ db, s }: Control): Promise<boolean> {
   const { rowCount } = await db.query(`DELETE FROM ${s}.standstill`)
   return rowCount === 1
 }
