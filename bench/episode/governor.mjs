@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
 /** Unused for longer than this, what could have been replayed is lost: a standby cannot work ahead. Seconds. */
-const mostCredit = 0.05
+const maxCredit = 0.05
 const slotMs = 2
 /** How soon an order is heard. */
 const idleMs = 20
@@ -47,7 +47,7 @@ async function govern(client) {
     const now = performance.now()
     const replayed = rows[0].position
     if (rate === null) credit = 0
-    else credit = Math.min(mostCredit * rate, credit + (rate * (now - at)) / 1000) - (replayed - (position ?? replayed))
+    else credit = Math.min(maxCredit * rate, credit + (rate * (now - at)) / 1000) - (replayed - (position ?? replayed))
     at = now
     position = replayed
     if (credit < 0 && !stopped) stop()

@@ -1,11 +1,11 @@
 import { isQuiet } from './cpu.ts'
 
-const mostTries = 2
+const maxTries = 2
 
 /** A turn on a machine that is left to us. Where others broke in, once more, and the quieter one counts. */
 export async function undisturbed<T extends { readonly cpuOthers: number | null }>(turn: () => Promise<T>): Promise<T> {
   const tries: T[] = []
   const others = ({ cpuOthers }: T) => cpuOthers ?? 0
-  while (tries.length < mostTries && !tries.some((each) => isQuiet(others(each)))) tries.push(await turn())
+  while (tries.length < maxTries && !tries.some((each) => isQuiet(others(each)))) tries.push(await turn())
   return tries.reduce((best, next) => (others(next) < others(best) ? next : best))
 }

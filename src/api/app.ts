@@ -20,9 +20,9 @@ import type { App } from './server.ts'
 
 const headerLimitBytes = 16 * 1024
 /** A request that is sent a byte at a time would hold its connection for ever. Milliseconds. */
-const arriveWithinMs = 10_000
+const requestTimeoutMs = 10_000
 /** A connection on which nothing moves, longer than any answer takes. Milliseconds. */
-const silentAtMostMs = 300_000
+const maxSilentMs = 300_000
 
 /** The HTTP side of a process. A worker shows only its health and metrics. */
 export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'worker' }): Promise<FastifyInstance> {
@@ -51,10 +51,10 @@ function createFastify(deps: ApiDeps): App {
     bodyLimit: bodyLimitBytes,
     frameworkErrors,
     clientErrorHandler: clientErrors,
-    requestTimeout: arriveWithinMs,
-    connectionTimeout: silentAtMostMs,
+    requestTimeout: requestTimeoutMs,
+    connectionTimeout: maxSilentMs,
     // Of the two limits Node takes the greater one for the body: without this, its own minute for the headers.
-    http: { headersTimeout: arriveWithinMs, maxHeaderSize: headerLimitBytes, connectionsCheckingInterval: 1000 },
+    http: { headersTimeout: requestTimeoutMs, maxHeaderSize: headerLimitBytes, connectionsCheckingInterval: 1000 },
     // Dashboards ask every second: what is asked is not worth a line, what is done is, and has its own.
     logController: new LogController({ disableRequestLogging: true }),
   })

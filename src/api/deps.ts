@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry/logger.ts'
 /** What the API is given by whoever composes it. */
 export interface ApiDeps {
   /** One without a name, or any number that each have theirs. */
-  readonly sites: readonly Database[]
+  readonly databases: readonly Database[]
   readonly catalogue: Registry
   readonly log: Logger
   readonly exposition: Exposition

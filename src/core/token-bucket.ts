@@ -1,4 +1,4 @@
-const mostKeys = 5000
+const maxKeys = 5000
 
 /**
  * How often each of many may do something: `burst` times at once, and from then on `perSecond` times. By the time that it is
@@ -27,7 +27,7 @@ export class TokenBucket {
     // Set anew, it is the last to be forgotten: strangers from many addresses cannot have those who come often forgotten.
     this.#left.delete(key)
     this.#left.set(key, { count: wait > 0 ? count : count - 1, at: now })
-    if (this.#left.size > mostKeys) this.#left.delete(this.#left.keys().next().value as string)
+    if (this.#left.size > maxKeys) this.#left.delete(this.#left.keys().next().value as string)
     return wait
   }
 

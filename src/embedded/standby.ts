@@ -54,7 +54,7 @@ export async function startStandby(primary: EmbeddedPostgres, options: StandbyOp
 
     upstream = await connect(primary.url)
     const settings = {
-      ...(await leastSettings(upstream)),
+      ...(await minSettings(upstream)),
       wal_retrieve_retry_interval: '200ms',
       ...options.settings,
       primary_conninfo: connectionString(conninfo),
@@ -94,7 +94,7 @@ async function connect(url: string): Promise<pg.Client> {
 }
 
 /** Those of which a standby must have at least as much as its primary, or it does not start. */
-async function leastSettings(upstream: pg.Client): Promise<Settings> {
+async function minSettings(upstream: pg.Client): Promise<Settings> {
   const { rows } = await upstream.query<{ name: string; setting: string }>(`
     SELECT name, setting FROM pg_settings
     WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions',

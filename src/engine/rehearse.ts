@@ -75,7 +75,7 @@ export interface SampleRow {
   readonly columns: Readonly<Record<string, string | null>>
 }
 
-const longestShown = 200
+const maxShownLength = 200
 
 /** Up to `limit` rows that match, of the first `rows` in a slice: by the window that a batch would take there. */
 export async function sampleMatching(
@@ -134,7 +134,7 @@ function sampleColumns(table: TableSql, target: Target, job: ResolvedJob, names:
 
 function cut(text: string): string {
   const length = `pg_catalog.length(${text})`
-  return `CASE WHEN ${length} ${more} ${longestShown} THEN pg_catalog.concat(pg_catalog."left"(${text}, ${longestShown}), '… (', ${length}, ' characters)') ELSE ${text} END`
+  return `CASE WHEN ${length} ${more} ${maxShownLength} THEN pg_catalog.concat(pg_catalog."left"(${text}, ${maxShownLength}), '… (', ${length}, ' characters)') ELSE ${text} END`
 }
 
 function sampleNames(target: Target, job: ResolvedJob): string[] {

@@ -1,5 +1,5 @@
 const againAfterMs = 60_000
-const mostRemembered = 100
+const maxRemembered = 100
 
 /** Passes on the same words once a minute: a queue that is in trouble says them at each turn. */
 export function limitReports(report: (error: Error) => void): (error: Error) => void {
@@ -8,7 +8,7 @@ export function limitReports(report: (error: Error) => void): (error: Error) => 
     const now = performance.now()
     const last = said.get(error.message)
     if (last !== undefined && now - last < againAfterMs) return
-    if (said.size >= mostRemembered) said.clear()
+    if (said.size >= maxRemembered) said.clear()
     said.set(error.message, now)
     report(error)
   }

@@ -56,7 +56,7 @@ const probeName = 'probe'
 const probeDelayMs = 60_000
 const answerWithinMs = 3000
 const reopenAfterMs = 1000
-const mostErrorsPerSecond = 20
+const maxErrorsPerSecond = 20
 /** What BullMQ tells of each ticket is read by nobody. It keeps ten thousand, and none is not to be had. */
 const eventsKept = 100
 
@@ -241,7 +241,7 @@ class RetryLimiter {
   #since = performance.now()
 
   get high(): boolean {
-    return this.#count > mostErrorsPerSecond
+    return this.#count > maxErrorsPerSecond
   }
 
   /** Counts one more; true when it is the one too many. */
@@ -252,7 +252,7 @@ class RetryLimiter {
       this.#count = 0
     }
     this.#count += 1
-    return this.#count === mostErrorsPerSecond + 1
+    return this.#count === maxErrorsPerSecond + 1
   }
 }
 

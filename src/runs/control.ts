@@ -26,13 +26,13 @@ export async function stopShards(
   const legal = stoppableParts(run, parts, event)
   const leftOf = stopwatch()
   const told = await Promise.allSettled(
-    legal.map(async ({ site }) => {
-      await stopRun(site.control, run.id, event, cause, lockWithinSeconds)
-      await settleRun(site.control, run.id, leftOf(), cause.actor)
+    legal.map(async ({ db }) => {
+      await stopRun(db.control, run.id, event, cause, lockWithinSeconds)
+      await settleRun(db.control, run.id, leftOf(), cause.actor)
     }),
   )
   const failed = told.flatMap((outcome, index) =>
-    outcome.status === 'rejected' ? [{ site: (legal[index] as Shard).site, error: outcome.reason }] : [],
+    outcome.status === 'rejected' ? [{ db: (legal[index] as Shard).db, error: outcome.reason }] : [],
   )
   const [first] = failed
   if (!first) return
@@ -42,12 +42,12 @@ export async function stopShards(
     if (untold.length === 0 && legal.length > 1) legalShards(run, parts, event)
     throw untold[0]?.error ?? first.error
   }
-  for (const { site, error } of untold) site.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
+  for (const { db, error } of untold) db.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
   if (untold.length === 0) return
   throw new Problem(
     'unavailable',
-    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ site, error }) => unreachableReason(site, error)).join(' ')} It may go on there: try again.`,
-    { databases: untold.map(({ site }) => site.name) },
+    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} It may go on there: try again.`,
+    { databases: untold.map(({ db }) => db.name) },
   )
 }
 
@@ -76,7 +76,7 @@ export async function restartShards(
   await asOne(`Run ${run.id} cannot be told to ${event}`, legal, acceptJobChange, (fingerprint, tx) =>
     restartRun(tx, run.id, event, cause, fingerprint),
   )
-  await queryAll(databasesOf(legal), (site) => dispatch(site, run.id, cause.actor))
+  await queryAll(databasesOf(legal), (db) => dispatch(db, run.id, cause.actor))
 }
 
 /** Has rows in quarantine tried once more in each part that still tries any; returns how many there were. */
@@ -93,7 +93,7 @@ export async function retryQuarantinedShards(
   const counts = await asOne(`Rows of run ${id} cannot be retried`, asked, acceptJobChange, (fingerprint, tx) =>
     retryQuarantined(tx, id, ids, cause, fingerprint),
   )
-  await queryAll(databasesOf(asked), (site) => dispatch(site, id, cause.actor))
+  await queryAll(databasesOf(asked), (db) => dispatch(db, id, cause.actor))
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
@@ -104,14 +104,14 @@ async function asOne<R>(
   acceptJobChange: boolean,
   work: (fingerprint: string | null, tx: Control) => Promise<R>,
 ): Promise<R[]> {
-  const ready = await validateAll(parts, refused, (part) => currentFingerprint(part.site, part.run, acceptJobChange))
+  const ready = await validateAll(parts, refused, (part) => currentFingerprint(part.db, part.run, acceptJobChange))
   try {
     return await transactInAll(ready, ({ result: fingerprint }, tx) => work(acceptJobChange ? fingerprint : null, tx))
   } catch (error) {
     // Somebody started a new run between our look and our write.
     if (!(error instanceof Problem)) {
       await validateAll(ready, refused, async (part) => {
-        const explained = await explainConflict(part.site.control, part.run, error)
+        const explained = await explainConflict(part.db.control, part.run, error)
         if (explained !== error) throw explained
       })
     }

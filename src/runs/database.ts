@@ -30,7 +30,7 @@ export interface ReplicaCheck {
   readonly standbys: ReadonlyMap<string, number> | null
 }
 
-/** The sites as pause and cancel reach them. */
-export function asBrakes(sites: readonly Database[]): readonly Database[] {
-  return sites.map((site) => ({ ...site, control: site.brake }))
+/** The databases as pause and cancel reach them. */
+export function asBrakes(databases: readonly Database[]): readonly Database[] {
+  return databases.map((db) => ({ ...db, control: db.brake }))
 }

@@ -4,9 +4,9 @@ import type { Control } from '../store/control.ts'
 import { withTimeout } from '../util/timeout.ts'
 import type { Database } from './database.ts'
 
-/** What has a site: the site itself, or a part of a run in it. */
+/** What has a database: the database itself, or a part of a run in it. */
 export interface InDatabase {
-  readonly site: Database
+  readonly db: Database
 }
 
 /** A named database that could not be read, and why. */
@@ -18,15 +18,18 @@ export interface Unreachable {
 /** How long one of several databases may take to answer before the others' answers are given without it. Milliseconds. */
 const answerWithinMs = 5000
 
-/** The site of a name. Throws a Problem that says which names there are. */
-export function findDatabase(sites: readonly Database[], name: string): Database {
-  return chooseDatabases(sites, [name])[0] as Database
+/** The database of a name. Throws a Problem that says which names there are. */
+export function findDatabase(databases: readonly Database[], name: string): Database {
+  return chooseDatabases(databases, [name])[0] as Database
 }
 
-/** The sites of these names, or all, in the order of DATABASES. Throws a Problem that says which names there are. */
-export function chooseDatabases(sites: readonly Database[], names: readonly string[] | undefined): readonly Database[] {
-  if (names === undefined) return sites
-  const known = sites.flatMap(({ name }) => name ?? [])
+/** The databases of these names, or all, in the order of DATABASES. Throws a Problem that says which names there are. */
+export function chooseDatabases(
+  databases: readonly Database[],
+  names: readonly string[] | undefined,
+): readonly Database[] {
+  if (names === undefined) return databases
+  const known = databases.flatMap(({ name }) => name ?? [])
   if (known.length === 0) {
     throw new Problem(
       'invalid',
@@ -39,42 +42,42 @@ export function chooseDatabases(sites: readonly Database[], names: readonly stri
       databases: known,
     })
   }
-  return sites.filter(({ name }) => name !== null && names.includes(name))
+  return databases.filter(({ name }) => name !== null && names.includes(name))
 }
 
 export function databasesOf(places: readonly InDatabase[]): readonly Database[] {
-  return places.map(({ site }) => site)
+  return places.map(({ db }) => db)
 }
 
 /**
- * Asks every site at once. One of several that cannot answer, or not in time, keeps nobody from the answers of the others:
+ * Asks every database at once. One of several that cannot answer, or not in time, keeps nobody from the answers of the others:
  * it is `away`. Where none answers, and for a Problem, throws what was thrown.
  */
 export async function queryAll<T>(
-  sites: readonly Database[],
-  question: (site: Database) => Promise<T>,
+  databases: readonly Database[],
+  question: (db: Database) => Promise<T>,
   withinMs = answerWithinMs,
-): Promise<{ answers: Array<{ site: Database; answer: T }>; away: Unreachable[] }> {
+): Promise<{ answers: Array<{ db: Database; answer: T }>; away: Unreachable[] }> {
   const asked = await Promise.allSettled(
-    sites.map((site) => (site.name === null ? question(site) : withTimeout(question(site), withinMs))),
+    databases.map((db) => (db.name === null ? question(db) : withTimeout(question(db), withinMs))),
   )
-  const answers: Array<{ site: Database; answer: T }> = []
+  const answers: Array<{ db: Database; answer: T }> = []
   const away: Unreachable[] = []
   for (const [index, outcome] of asked.entries()) {
-    const site = sites[index] as Database
-    if (outcome.status === 'fulfilled') answers.push({ site, answer: outcome.value })
+    const db = databases[index] as Database
+    if (outcome.status === 'fulfilled') answers.push({ db, answer: outcome.value })
     else if (outcome.reason instanceof Problem) throw outcome.reason
-    else away.push(describeAway(site, outcome.reason))
+    else away.push(describeAway(db, outcome.reason))
   }
   const [first] = asked
-  if (answers.length === 0 && first?.status === 'rejected') throw nameOutage(sites[0] as Database, first.reason)
+  if (answers.length === 0 && first?.status === 'rejected') throw nameOutage(databases[0] as Database, first.reason)
   return { answers, away }
 }
 
 /** Says it in words, and has the log say it in full. */
-function describeAway(site: Database, error: unknown): Unreachable {
-  site.log.warn({ err: error }, 'the database could not be read; the others are answered for without it')
-  return { database: String(site.name), reason: unreachableReason(site, error) }
+function describeAway(db: Database, error: unknown): Unreachable {
+  db.log.warn({ err: error }, 'the database could not be read; the others are answered for without it')
+  return { database: String(db.name), reason: unreachableReason(db, error) }
 }
 
 /** Why a named database could not be asked or told something, in words that hold nothing of our own defects. */
@@ -85,11 +88,11 @@ export function unreachableReason({ name }: Database, error: unknown): string {
 }
 
 /** An error as the caller is told it: an outage says which database it is about, where there are several. */
-function nameOutage(site: Database, error: unknown): unknown {
-  if (site.name === null || error instanceof Problem || recoveryFrom(error) !== 'hold') return error
+function nameOutage(db: Database, error: unknown): unknown {
+  if (db.name === null || error instanceof Problem || recoveryFrom(error) !== 'hold') return error
   return new Problem(
     'unavailable',
-    `${unreachableReason(site, error)} Read how things stand, then try again.`,
+    `${unreachableReason(db, error)} Read how things stand, then try again.`,
     {},
     { cause: error },
   )
@@ -98,25 +101,25 @@ function nameOutage(site: Database, error: unknown): unknown {
 /** What its caller has to mend first. */
 const kindsByWeight: readonly ProblemKind[] = ['invalid', 'not-found', 'conflict', 'stale', 'unavailable']
 
-/** Does something in every site at once that can be refused there. Throws one Problem with the findings of all that do. */
+/** Does something in every database at once that can be refused there. Throws one Problem with the findings of all that do. */
 export async function validateAll<P extends InDatabase, R>(
   places: readonly P[],
   what: string,
   work: (place: P) => Promise<R>,
 ): Promise<Array<P & { readonly result: R }>> {
   const outcomes = await Promise.allSettled(places.map(work))
-  const refused: Array<{ site: Database; error: unknown }> = []
+  const refused: Array<{ db: Database; error: unknown }> = []
   const done = outcomes.flatMap((outcome, index) => {
     const place = places[index] as P
     if (outcome.status === 'fulfilled') return [{ ...place, result: outcome.value }]
-    refused.push({ site: place.site, error: nameOutage(place.site, outcome.reason) })
+    refused.push({ db: place.db, error: nameOutage(place.db, outcome.reason) })
     return []
   })
   const [first] = refused
   if (!first) return done
   const defect = refused.find(({ error }) => !(error instanceof Problem))
   if (defect) throw defect.error
-  const problems = refused.map(({ site, error }) => ({ database: String(site.name), problem: error as Problem }))
+  const problems = refused.map(({ db, error }) => ({ database: String(db.name), problem: error as Problem }))
   const { message } = first.error as Problem
   // What is wrong with the request is wrong everywhere, and is said once.
   if (refused.length === places.length && problems.every(({ problem }) => problem.message === message))
@@ -136,7 +139,7 @@ export async function validateAll<P extends InDatabase, R>(
 export class PartialCommitError<P extends InDatabase = InDatabase> extends Problem {
   readonly done: readonly P[]
   constructor(done: readonly P[], undone: Database, error: unknown) {
-    const names = done.map(({ site }) => String(site.name))
+    const names = done.map(({ db }) => String(db.name))
     super(
       'unavailable',
       `It was done in ${names.join(', ')}, and then could not be committed in ${undone.name}: ${messageOf(error)}. Do it again; GET the run to see where it stands.`,
@@ -159,14 +162,14 @@ export async function transactInAll<P extends InDatabase, R>(
   look: (place: P, tx: Control) => Promise<void> = async () => undefined,
 ): Promise<R[]> {
   // Two callers that went through them in different orders would each wait for what the other has locked.
-  const ordered = [...places].sort((a, b) => (String(a.site.name) < String(b.site.name) ? -1 : 1))
+  const ordered = [...places].sort((a, b) => (String(a.db.name) < String(b.db.name) ? -1 : 1))
   const committed: P[] = []
   let culprit: Database | null = null
   const blame = async <T>(place: P, act: () => Promise<T>): Promise<T> => {
     try {
       return await act()
     } catch (error) {
-      culprit ??= place.site
+      culprit ??= place.db
       throw error
     }
   }
@@ -181,7 +184,7 @@ export async function transactInAll<P extends InDatabase, R>(
     const place = ordered[index]
     if (!place) return workInAll()
     return blame(place, async () => {
-      const results = await place.site.control.transaction(async (tx) => {
+      const results = await place.db.control.transaction(async (tx) => {
         opened.push(tx)
         await look(place, tx)
         return open(index + 1)
@@ -193,10 +196,10 @@ export async function transactInAll<P extends InDatabase, R>(
   try {
     return await open(0)
   } catch (error) {
-    const site = culprit as unknown as Database
-    if (committed.length > 0) throw new PartialCommitError(committed, site, error)
+    const db = culprit as unknown as Database
+    if (committed.length > 0) throw new PartialCommitError(committed, db, error)
     if (error instanceof Problem && places.length > 1)
-      throw new Problem(error.kind, `${site.name}: ${error.message}`, { ...error.details, database: site.name })
-    throw nameOutage(site, error)
+      throw new Problem(error.kind, `${db.name}: ${error.message}`, { ...error.details, database: db.name })
+    throw nameOutage(db, error)
   }
 }

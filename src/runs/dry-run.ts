@@ -32,43 +32,41 @@ import { askBy } from './space.ts'
 export type DryRunReport = z.output<typeof dryRunSchema>
 export type DryRunReports = z.output<typeof dryRunsSchema>
 
-const windowsAtMost = 10
+const maxWindows = 10
 const rowsOfWindow = 1000
 /** With so many rows gone through there is no need for more windows. */
 const rowsEnough = 3000
-const secondsAtMost = 10
-const failingAtMost = 200
-const samplesAtMost = 5
+const maxSeconds = 10
+const maxFailingInAll = 200
+const maxSamples = 5
 const leaseSeconds = 60
 const actor = 'dry run'
 
 /** A dry run in each database that the run would span; where there is but one, without a name, its report alone. */
 export async function dryRunAll(
-  sites: readonly Database[],
+  databases: readonly Database[],
   request: StartRequest,
 ): Promise<DryRunReport | DryRunReports> {
-  const places = chooseDatabases(sites, request.databases).map((site) => ({ site }))
-  const done = await validateAll(places, `The dry run of ${request.job} was refused`, ({ site }) =>
-    dryRun(site, request),
-  )
+  const places = chooseDatabases(databases, request.databases).map((db) => ({ db }))
+  const done = await validateAll(places, `The dry run of ${request.job} was refused`, ({ db }) => dryRun(db, request))
   const [only] = done
-  if (only && only.site.name === null) return only.result
-  return { job: request.job, databases: Object.fromEntries(done.map(({ site, result }) => [site.name, result])) }
+  if (only && only.db.name === null) return only.result
+  return { job: request.job, databases: Object.fromEntries(done.map(({ db, result }) => [db.name, result])) }
 }
 
 /**
  * Does what a run would do, by the very statements that it would use, for a few batches in one transaction, and rolls it all
  * back: the run itself, its ranges, and the rows.
  */
-async function dryRun(site: Database, request: StartRequest): Promise<DryRunReport> {
+async function dryRun(db: Database, request: StartRequest): Promise<DryRunReport> {
   // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
   const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
-  const prepared = await prepareRun(site, request, identity)
-  const { findings: refusals } = await site.checkReplicas(prepared.run.options)
-  const repeats = await repeatWarnings(site.control, prepared.run, request.again ?? false)
+  const prepared = await prepareRun(db, request, identity)
+  const { findings: refusals } = await db.checkReplicas(prepared.run.options)
+  const repeats = await repeatWarnings(db.control, prepared.run, request.again ?? false)
   try {
-    const { seen, blind } = await inRolledBackTransaction(site, async (client) => ({
-      seen: await rehearse(client, site, prepared),
+    const { seen, blind } = await inRolledBackTransaction(db, async (client) => ({
+      seen: await rehearse(client, db, prepared),
       blind: getLimit('others', prepared.run.options) && (await visibilityFault(askBy(client))),
     }))
     const report = reportDryRun(prepared, seen, { refusals, repeats, blind })
@@ -105,7 +103,7 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
   const { target, options } = newRun
   await prepareSession(client, target, ranges[0]?.leaf ?? null, options.synchronousCommit, leaseSeconds)
   const author = <T>(work: () => Promise<T>) => asAuthor(client, s, target, work)
-  const places = await author(() => findPlaces(client, target, job, ranges, windowsAtMost, rowsOfWindow))
+  const places = await author(() => findPlaces(client, target, job, ranges, maxWindows, rowsOfWindow))
   const windows = spread(places.windows)
   // Those that are gone through last, if at all: what was touched before is not as a run finds it.
   const [timed, explored] = [windows.at(-1), windows.at(-2) ?? windows.at(-1)]
@@ -131,20 +129,20 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
   })
   const explained = await hot.counting(() => author(() => rehearsal.explain(exploring, limit)))
 
-  const endsAt = performance.now() + secondsAtMost * 1000
+  const endsAt = performance.now() + maxSeconds * 1000
   const done: RehearsedWindow[] = []
   const samples: Sample[] = []
   for (const [index, window] of windows.entries()) {
     const failing = done.reduce((sum, seen) => sum + seen.failing.length, 0)
     const gone = done.reduce((sum, seen) => sum + seen.done + seen.left, failing)
-    const mostFailing = Math.min(failingAtMost, options.maxQuarantined) - failing
+    const maxFailing = Math.min(maxFailingInAll, options.maxQuarantined) - failing
     const last = done.at(-1)
-    if (last?.endless || last?.stopped || mostFailing < 0 || gone >= rowsEnough) break
+    if (last?.endless || last?.stopped || maxFailing < 0 || gone >= rowsEnough) break
     // Each is taken back at once: its rows are locked no longer than that.
     await rolledBack(client, async () => {
       const lease = leases[index] as Lease
-      const before = await author(() => samplesOf(client, prepared, window, samplesAtMost - samples.length))
-      const work = () => author(() => rehearsal.work(lease, { limit, rows: rowsOfWindow, mostFailing, endsAt }))
+      const before = await author(() => samplesOf(client, prepared, window, maxSamples - samples.length))
+      const work = () => author(() => rehearsal.work(lease, { limit, rows: rowsOfWindow, maxFailing, endsAt }))
       const seen = window === explored || window === timed ? await work() : await hot.counting(work)
       const keys = before.map(({ key }) => key)
       const after = await author(() => sampleByKey(client, target, job, keys, window.leaf))

@@ -28,12 +28,12 @@ export class PageCursor {
     this.#ids = ids
   }
 
-  /** Throws a Problem where the text is none of these sites'. */
-  static read(text: string, sites: readonly Database[]): PageCursor {
+  /** Throws a Problem where the text is none of these databases'. */
+  static read(text: string, databases: readonly Database[]): PageCursor {
     if (text === '0') return new PageCursor(new Map())
     const entries = text.split('.').map((entry) => entry.split(':'))
-    if (sites[0]?.name === null && /^\d{1,18}$/.test(text)) return new PageCursor(new Map([[null, text]]))
-    if (entries.every(([name, id]) => id !== undefined && sites.some((site) => site.name === name)))
+    if (databases[0]?.name === null && /^\d{1,18}$/.test(text)) return new PageCursor(new Map([[null, text]]))
+    if (entries.every(([name, id]) => id !== undefined && databases.some((db) => db.name === name)))
       return new PageCursor(new Map(entries as Array<[string, string]>))
     throw new Problem(
       'invalid',
@@ -55,15 +55,15 @@ export class PageCursor {
   }
 }
 
-/** A page of what these sites have, put together; `next` is the cursor after it, null where it is the last. */
+/** A page of what these databases have, put together; `next` is the cursor after it, null where it is the last. */
 export async function readPage<T extends Listed>(
-  sites: readonly Database[],
+  databases: readonly Database[],
   cursor: PageCursor,
   limit: number,
-  list: (site: Database, after: string) => Promise<T[]>,
+  list: (db: Database, after: string) => Promise<T[]>,
 ): Promise<{ items: Array<Placed<T>>; next: string | null; away: readonly Unreachable[] }> {
-  const { answers, away } = await queryAll(sites, (site) => list(site, cursor.in(site.name)))
-  const lists = answers.map(({ site, answer }) => ({ database: site.name, items: answer }))
+  const { answers, away } = await queryAll(databases, (db) => list(db, cursor.in(db.name)))
+  const lists = answers.map(({ db, answer }) => ({ database: db.name, items: answer }))
   const items = mergeLists(lists).slice(0, limit)
   return { items, next: items.length === limit ? cursor.past(items).text : null, away }
 }

@@ -41,7 +41,7 @@ export interface Budget {
   readonly limit: number
   readonly rows: number
   /** More rows that fail by themselves are not looked for. */
-  readonly mostFailing: number
+  readonly maxFailing: number
   /** By `performance.now()`. */
   readonly endsAt: number
 }
@@ -61,7 +61,7 @@ export class Rehearsal {
   }
 
   /** Goes through a window as a worker does: batch after batch, and where a row fails by itself it is set aside. */
-  async work(lease: Lease, { limit: most, rows, mostFailing, endsAt }: Budget): Promise<RehearsedWindow> {
+  async work(lease: Lease, { limit: most, rows, maxFailing, endsAt }: Budget): Promise<RehearsedWindow> {
     const statements = this.#statements(lease)
     const bisection = new Bisection()
     const failing: FailingRow[] = []
@@ -73,7 +73,7 @@ export class Rehearsal {
     while (sums.scanned < rows && endless === null) {
       if (performance.now() > endsAt)
         stopped = 'The time for a dry run was over before all of its windows were gone through.'
-      if (stopped !== null || failing.length > mostFailing) break
+      if (stopped !== null || failing.length > maxFailing) break
       const limit = bisection.limit(wanted)
       const input = this.#input(lease, cursor, limit)
       const bounds = { cursor: cursor !== null, upper: lease.upper !== null }
@@ -149,7 +149,7 @@ export class Rehearsal {
       return await rolledBack(this.#client, async () => {
         const timer = this.#timer(lease)
         const small = await timer(1, 3)
-        let large = await timer(Math.min(most, 30, Math.max(3, Math.floor(longestBatchSeconds / 2 / small.seconds))), 2)
+        let large = await timer(Math.min(most, 30, Math.max(3, Math.floor(maxBatchSeconds / 2 / small.seconds))), 2)
         for (;;) {
           limit = shortBatch(small, large, most)
           if (limit <= 1.5 * large.scanned) break
@@ -239,14 +239,14 @@ export class Rehearsal {
   }
 }
 
-const longestBatchSeconds = 2
+const maxBatchSeconds = 2
 /** A try that took so long is not repeated: what the machine adds is little beside it. */
 const longTrySeconds = 0.5
 
 /** Rows of a larger batch that will not take long, by two that have been timed. Each step tells the next one better. */
 function shortBatch(small: TimedBatch, large: TimedBatch, most: number): number {
   const each = (large.seconds - small.seconds) / Math.max(1, large.scanned - small.scanned)
-  const left = Math.max(longestBatchSeconds, 1.5 * small.seconds) - small.seconds
+  const left = Math.max(maxBatchSeconds, 1.5 * small.seconds) - small.seconds
   const rows = each > 0 ? Math.floor(left / each) : most
   return Math.max(1, Math.min(most, 8 * large.scanned, Math.max(large.scanned, rows)))
 }

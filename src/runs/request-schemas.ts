@@ -27,7 +27,7 @@ export const startRunSchema = strictObject({
   })
   .meta({ id: 'StartRun' })
 
-const longestReason = 1000
+const maxReasonLength = 1000
 
 /**
  * Of a brake, which never fails for the words that come with it: what cannot be kept of them is replaced, what is too long
@@ -39,18 +39,18 @@ export const brakeBody = z
       .string()
       .nullish()
       .catch(null)
-      .transform((reason) => (reason ? storable(reason.slice(0, longestReason)) : null))
+      .transform((reason) => (reason ? storable(reason.slice(0, maxReasonLength)) : null))
       .describe('For those who read the events later'),
   })
   .nullish()
   .catch(null)
 
 export const reasonBody = strictObject({
-  reason: z.string().max(longestReason).optional().describe('For those who read the events later'),
+  reason: z.string().max(maxReasonLength).optional().describe('For those who read the events later'),
 }).nullish()
 
 const restart = strictObject({
-  reason: z.string().max(longestReason).optional(),
+  reason: z.string().max(maxReasonLength).optional(),
   acceptJobChange: z
     .boolean()
     .optional()

@@ -18,17 +18,17 @@ import { transactInAll } from './databases.ts'
  * it: whatever one has deleted is not there for the next.
  */
 export async function runRetention(
-  sites: readonly Database[],
+  databases: readonly Database[],
   days: number,
   actor: string,
   stop: AbortSignal,
   everySeconds: number,
 ): Promise<void> {
   while (!stop.aborted) {
-    const expired = await listExpired(sites, days)
-    for (const site of sites) {
-      await attempt(site.log, () => deleteRuns(site, expired, days, stop))
-      await attempt(site.log, () => thinEvents(site, actor, stop))
+    const expired = await listExpired(databases, days)
+    for (const db of databases) {
+      await attempt(db.log, () => deleteRuns(db, expired, days, stop))
+      await attempt(db.log, () => thinEvents(db, actor, stop))
     }
     await waitSeconds(everySeconds, stop)
   }
@@ -48,26 +48,26 @@ export function refuseClockAhead(database: Date, own: Date): void {
 type ExpiredBySite = ReadonlyMap<Database, readonly ExpiredRun[]>
 
 /** Of the databases that can be read. */
-async function listExpired(sites: readonly Database[], days: number): Promise<ExpiredBySite> {
+async function listExpired(databases: readonly Database[], days: number): Promise<ExpiredBySite> {
   const lists = new Map<Database, readonly ExpiredRun[]>()
   await Promise.all(
-    sites.map((site) =>
-      attempt(site.log, async () => {
-        refuseClockAhead(await readClock(site.control), new Date())
-        lists.set(site, await listExpiredRuns(site.control, days))
+    databases.map((db) =>
+      attempt(db.log, async () => {
+        refuseClockAhead(await readClock(db.control), new Date())
+        lists.set(db, await listExpiredRuns(db.control, days))
       }),
     ),
   )
   return lists
 }
 
-async function deleteRuns(site: Database, expired: ExpiredBySite, days: number, stop: AbortSignal): Promise<void> {
+async function deleteRuns(db: Database, expired: ExpiredBySite, days: number, stop: AbortSignal): Promise<void> {
   let deleted = 0
-  for (const run of expired.get(site) ?? []) {
+  for (const run of expired.get(db) ?? []) {
     if (stop.aborted) break
-    if (await deleteWhole(run.id, await placesOf(site, run, expired), days)) deleted += 1
+    if (await deleteWhole(run.id, await placesOf(db, run, expired), days)) deleted += 1
   }
-  if (deleted > 0) site.log.info({ runs: deleted, days }, 'runs deleted: they ended longer ago than RETENTION_DAYS')
+  if (deleted > 0) db.log.info({ runs: deleted, days }, 'runs deleted: they ended longer ago than RETENTION_DAYS')
 }
 
 /**
@@ -75,11 +75,11 @@ async function deleteRuns(site: Database, expired: ExpiredBySite, days: number, 
  * whole, so it stays where this process does not see them all, or one of them is still of use.
  */
 async function placesOf(
-  site: Database,
+  db: Database,
   { id, databases }: ExpiredRun,
   expired: ExpiredBySite,
 ): Promise<readonly Database[]> {
-  if (databases === null || databases.length === 1) return [site]
+  if (databases === null || databases.length === 1) return [db]
   const places: Database[] = []
   for (const name of databases) {
     const [place, runs] = [...expired].find(([known]) => known.name === name) ?? []
@@ -99,7 +99,7 @@ async function placesOf(
 async function deleteWhole(id: string, places: readonly Database[], days: number): Promise<boolean> {
   try {
     await transactInAll(
-      places.map((site) => ({ site })),
+      places.map((db) => ({ db })),
       (_, tx) => deleteExpiredRun(tx, id, days),
     )
     return places.length > 0
@@ -109,11 +109,11 @@ async function deleteWhole(id: string, places: readonly Database[], days: number
   }
 }
 
-async function thinEvents(site: Database, actor: string, stop: AbortSignal): Promise<void> {
-  for (const run of await listRunsOverEventLimit(site.control)) {
+async function thinEvents(db: Database, actor: string, stop: AbortSignal): Promise<void> {
+  for (const run of await listRunsOverEventLimit(db.control)) {
     if (stop.aborted) break
-    const dropped = await dropEvents(site.control, run, actor)
-    if (dropped > 0) site.log.info({ run, dropped }, 'events dropped: the run has more than are kept of one')
+    const dropped = await dropEvents(db.control, run, actor)
+    if (dropped > 0) db.log.info({ run, dropped }, 'events dropped: the run has more than are kept of one')
   }
 }
 

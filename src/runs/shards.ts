@@ -8,7 +8,7 @@ import { findDatabase, queryAll, type Unreachable } from './databases.ts'
 
 /** A run's row in one database. */
 export interface Shard {
-  readonly site: Database
+  readonly db: Database
   readonly run: Run
 }
 
@@ -29,26 +29,26 @@ export interface ShardedRun {
  * are two: databases that were worked on apart before may have given the same id.
  */
 export async function findShardedRun(
-  sites: readonly Database[],
+  databases: readonly Database[],
   id: string,
   database?: string | null,
 ): Promise<ShardedRun> {
-  const wanted = database === undefined || database === null ? null : findDatabase(sites, database)
-  const { answers, away } = await queryAll(sites, ({ control }) => findRun(control, id))
-  const rows = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
-  const runs = gather(sites, rows, away)
-  const chosen = wanted ? runs.filter(({ shards }) => shards.some(({ site }) => site === wanted)) : runs
+  const wanted = database === undefined || database === null ? null : findDatabase(databases, database)
+  const { answers, away } = await queryAll(databases, ({ control }) => findRun(control, id))
+  const rows = answers.flatMap(({ db, answer }) => (answer ? [{ db, run: answer }] : []))
+  const runs = gather(databases, rows, away)
+  const chosen = wanted ? runs.filter(({ shards }) => shards.some(({ db }) => db === wanted)) : runs
   const [found, twin] = chosen
   if (found && twin) {
-    const places = chosen.map(({ shards }) => shards.map(({ site }) => site.name).join(' and '))
+    const places = chosen.map(({ shards }) => shards.map(({ db }) => db.name).join(' and '))
     throw new Problem(
       'conflict',
-      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Say which one is meant: add ?database=${found.shards[0].site.name}.`,
-      { databases: chosen.map(({ shards }) => shards.map(({ site }) => site.name)) },
+      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Say which one is meant: add ?database=${found.shards[0].db.name}.`,
+      { databases: chosen.map(({ shards }) => shards.map(({ db }) => db.name)) },
     )
   }
   if (found) return found
-  const unread = wanted ? away.filter((site) => site.database === wanted.name) : away
+  const unread = wanted ? away.filter((db) => db.database === wanted.name) : away
   if (unread.length > 0) {
     throw new Problem(
       'unavailable',
@@ -59,7 +59,7 @@ export async function findShardedRun(
   if (wanted && elsewhere) {
     throw new Problem(
       'not-found',
-      `Run ${id} has no part in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ site }) => site.name).join(', ')}.`,
+      `Run ${id} has no part in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ db }) => db.name).join(', ')}.`,
     )
   }
   throw noSuchRun(id)
@@ -67,24 +67,26 @@ export async function findShardedRun(
 
 /** The runs that have these parts, each once, the oldest first. */
 export async function findShardedRuns(
-  sites: readonly Database[],
-  places: ReadonlyArray<{ readonly site: Database; readonly id: string }>,
+  databases: readonly Database[],
+  places: ReadonlyArray<{ readonly db: Database; readonly id: string }>,
 ): Promise<ShardedRun[]> {
   const ids = [...new Set(places.map(({ id }) => id))]
-  const { answers, away } = await queryAll(sites, ({ control }) => listRunsById(control, ids))
-  const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
-  return gather(sites, rows, away)
-    .filter(({ id, shards }) =>
-      places.some((place) => place.id === id && shards.some(({ site }) => site === place.site)),
-    )
+  const { answers, away } = await queryAll(databases, ({ control }) => listRunsById(control, ids))
+  const rows = answers.flatMap(({ db, answer }) => answer.map((run) => ({ db, run })))
+  return gather(databases, rows, away)
+    .filter(({ id, shards }) => places.some((place) => place.id === id && shards.some(({ db }) => db === place.db)))
     .sort(compareAge)
 }
 
 /** Puts together which rows are one run: those of one id that name the same databases. */
-export function gather(sites: readonly Database[], rows: readonly Shard[], away: readonly Unreachable[]): ShardedRun[] {
+export function gather(
+  databases: readonly Database[],
+  rows: readonly Shard[],
+  away: readonly Unreachable[],
+): ShardedRun[] {
   const groups = new Map<string, [Shard, ...Shard[]]>()
   for (const part of rows) {
-    const key = JSON.stringify([part.run.id, part.site.name === null ? null : spannedBy(part)])
+    const key = JSON.stringify([part.run.id, part.db.name === null ? null : spannedBy(part)])
     const group = groups.get(key)
     if (group) group.push(part)
     else groups.set(key, [part])
@@ -92,28 +94,28 @@ export function gather(sites: readonly Database[], rows: readonly Shard[], away:
   return [...groups.values()].map((parts) => ({
     id: parts[0].run.id,
     shards: parts,
-    unseen: unseen(sites, parts, away),
+    unseen: unseen(databases, parts, away),
   }))
 }
 
 /** The databases that a run spans. One that was accepted while its database had no name spans that one alone. */
-function spannedBy({ site, run }: Shard): readonly string[] {
-  return run.databases ?? [String(site.name)]
+function spannedBy({ db, run }: Shard): readonly string[] {
+  return run.databases ?? [String(db.name)]
 }
 
 function unseen(
-  sites: readonly Database[],
+  databases: readonly Database[],
   parts: readonly [Shard, ...Shard[]],
   away: readonly Unreachable[],
 ): UnavailableShard[] {
-  if (parts[0].site.name === null) return []
+  if (parts[0].db.name === null) return []
   const givenUp = parts.some(({ run }) => run.status === 'cancelled' || run.status === 'cancelling')
   return spannedBy(parts[0])
-    .filter((name) => !parts.some(({ site }) => site.name === name))
+    .filter((name) => !parts.some(({ db }) => db.name === name))
     .map((database) => {
-      const gone = away.find((site) => site.database === database)
+      const gone = away.find((db) => db.database === database)
       if (gone) return { ...gone, state: 'away' }
-      if (!sites.some(({ name }) => name === database)) {
+      if (!databases.some(({ name }) => name === database)) {
         const reason = `DATABASES does not name ${database}: what becomes of the run there cannot be seen.`
         return { database, state: 'away', reason }
       }
@@ -136,7 +138,7 @@ export function versionOf({ shards }: Pick<ShardedRun, 'shards'>): number {
 
 /** The parts that are meant: the one in `database`, or all. */
 export function selectShards(run: ShardedRun, database: string | undefined): readonly Shard[] {
-  return database === undefined ? run.shards : run.shards.filter(({ site }) => site.name === database)
+  return database === undefined ? run.shards : run.shards.filter(({ db }) => db.name === database)
 }
 
 /** Of these parts those for which an event is legal. Throws a Problem (`conflict`) where it is legal for none. */
@@ -154,17 +156,17 @@ export function legalShards(run: ShardedRun, parts: readonly Shard[], event: Run
   if (parts.length === 1 && first) nextStatus(run.id, first.run.status, event)
   throw explainRefusedShards(
     run.id,
-    parts.map((part) => ({ database: String(part.site.name), status: part.run.status })),
+    parts.map((part) => ({ database: String(part.db.name), status: part.run.status })),
     event,
   )
 }
 
 /** Fewer would make a rare status a query for each few runs. */
-const fewestAtOnce = 100
+const minPageSize = 100
 
 /** A page of runs, newest first. `next` is what `before` has to be for the page after it. */
 export async function listShardedRuns(
-  sites: readonly Database[],
+  databases: readonly Database[],
   filter: {
     readonly job: string | null
     readonly status: RunStatus | null
@@ -173,19 +175,21 @@ export async function listShardedRuns(
   },
 ): Promise<{ runs: ShardedRun[]; next: string | null; away: readonly Unreachable[] }> {
   const { job, status, limit } = filter
-  const unnamed = sites[0]?.name === null
+  const unnamed = databases[0]?.name === null
   const found: ShardedRun[] = []
-  let before: Place | null = filter.before === null ? null : await findPlace(sites, filter.before)
+  let before: Place | null = filter.before === null ? null : await findPlace(databases, filter.before)
   if (filter.before !== null && before === null) return { runs: [], next: null, away: [] }
   for (;;) {
     // The status of the whole is none of its parts' and cannot be asked a database for.
-    const count = unnamed || status === null ? limit : Math.max(limit, fewestAtOnce)
+    const count = unnamed || status === null ? limit : Math.max(limit, minPageSize)
     // The run at `before` may have namesakes in other databases, so it is read again, and left out below.
     const query = { job, status: unnamed ? status : null, from: before, limit: count + 1 }
-    const { answers, away } = await queryAll(sites, ({ control }) => listRuns(control, query))
-    const rows = answers.flatMap(({ site, answer }) => answer.map((run) => ({ site, run })))
+    const { answers, away } = await queryAll(databases, ({ control }) => listRuns(control, query))
+    const rows = answers.flatMap(({ db, answer }) => answer.map((run) => ({ db, run })))
     // Among this many newest runs none is cut in two: each database has given at least as many.
-    const newest = gather(sites, rows, away).filter((run) => before === null || comparePlaces(placeOf(run), before) < 0)
+    const newest = gather(databases, rows, away).filter(
+      (run) => before === null || comparePlaces(placeOf(run), before) < 0,
+    )
     if (!unnamed) newest.sort((a, b) => compareAge(b, a))
     const window = newest.slice(0, count)
     found.push(...window.filter((run) => status === null || statusOf(run) === status))
@@ -206,7 +210,7 @@ interface Place extends RunPlace {
 
 function placeOf({ shards: [part] }: Pick<ShardedRun, 'shards'>): Place {
   const { id, number } = part.run
-  return { id, number, span: part.site.name === null ? '' : spannedBy(part).join(' ') }
+  return { id, number, span: part.db.name === null ? '' : spannedBy(part).join(' ') }
 }
 
 function comparePlaces(a: Place, b: Place): number {
@@ -223,14 +227,14 @@ export function compareAge(a: ShardedRun, b: ShardedRun): number {
 }
 
 /** An id alone may be that of two runs: the database says which. */
-function pageAfter({ id, shards: [{ site }] }: ShardedRun): string {
-  return site.name === null ? id : `${id}@${site.name}`
+function pageAfter({ id, shards: [{ db }] }: ShardedRun): string {
+  return db.name === null ? id : `${id}@${db.name}`
 }
 
-async function findPlace(sites: readonly Database[], before: string): Promise<Place | null> {
+async function findPlace(databases: readonly Database[], before: string): Promise<Place | null> {
   const [id = '', database] = before.split('@')
-  const asked = database === undefined ? sites : [findDatabase(sites, database)]
+  const asked = database === undefined ? databases : [findDatabase(databases, database)]
   const { answers } = await queryAll(asked, ({ control }) => findRun(control, id))
-  const [part] = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
+  const [part] = answers.flatMap(({ db, answer }) => (answer ? [{ db, run: answer }] : []))
   return part ? placeOf({ shards: [part] }) : null
 }

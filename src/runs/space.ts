@@ -57,7 +57,7 @@ export function describeSpace(
   const limit = getDeadRowLimit(options)
   const unvacuumed = vacuumComes(vacuum, share) ? maxUnvacuumed(vacuum, share) : Infinity
   const most = Math.min(unvacuumed, limit ? deadRowsAt(limit, facts.rows) : Infinity)
-  const forecast = forecastSpace(facts, { rehearsed, mostDeadRows: most < share * facts.rows ? most : null })
+  const forecast = forecastSpace(facts, { rehearsed, maxDeadRows: most < share * facts.rows ? most : null })
   const vain = limit && ineffectiveLimit(facts.table, vacuum, limit, share)
   return {
     summary: spaceSummary(facts, forecast),

@@ -23,7 +23,7 @@ interface Identity {
 
 /** A database that lacks its part of the run, and the part as it shall be. */
 interface Place {
-  readonly site: Database
+  readonly db: Database
   readonly result: Prepared & { readonly standbys: ReplicaCheck['standbys'] }
 }
 
@@ -35,49 +35,49 @@ type Standing = ReadonlyArray<{ readonly run: Run; readonly pauses: readonly Pau
  * start of that one was cut short, it is completed.
  */
 export async function startRun(
-  sites: readonly Database[],
+  databases: readonly Database[],
   request: StartRequest,
   idempotencyKey: string | null,
   actor: string,
 ): Promise<{ run: ShardedRun; created: boolean }> {
-  const identity = { requestHash: hashParams(request), idempotencyKey, createdBy: actor }
-  const chosen = chooseDatabases(sites, request.databases)
-  const repeated = await findRepeatedParts(sites, chosen, identity)
+  const origin = { requestHash: hashParams(request), idempotencyKey, createdBy: actor }
+  const chosen = chooseDatabases(databases, request.databases)
+  const repeated = await findRepeatedParts(databases, chosen, origin)
   const [known] = repeated
-  const spanned = known ? spannedBy(sites, known) : chosen
-  const lacking = spanned.filter((site) => !repeated.some((part) => part.site === site))
+  const spanned = known ? spannedBy(databases, known) : chosen
+  const lacking = spanned.filter((db) => !repeated.some((part) => part.db === db))
   const asItIs = async (part: Shard) => ({
-    run: await findShardedRun(sites, part.run.id, part.site.name),
+    run: await findShardedRun(databases, part.run.id, part.db.name),
     created: false,
   })
   if (known && (lacking.length === 0 || isGivenUp(repeated))) return asItIs(known)
 
   const places: readonly Place[] = await validateAll(
-    lacking.map((site) => ({ site })),
+    lacking.map((db) => ({ db })),
     `Job ${request.job} cannot start`,
-    async ({ site }) => {
-      const prepared = await prepareRun(site, request, identity)
-      return { ...prepared, standbys: await refuseUnwatched(site, prepared.run) }
+    async ({ db }) => {
+      const prepared = await prepareRun(db, request, origin)
+      return { ...prepared, standbys: await refuseUnwatched(db, prepared.run) }
     },
   )
-  const birth = known ? await birthOf(known) : await drawBirth(sites, spanned, request.job)
+  const identity = known ? await identityOf(known) : await allocateIdentity(databases, spanned, request.job)
   try {
-    if (!(await writeParts(places, repeated, birth, request.again ?? false)) && known) return asItIs(known)
+    if (!(await writeParts(places, repeated, identity, request.again ?? false)) && known) return asItIs(known)
   } catch (error) {
     // A run that is being completed works already: what it lacks now, the same call writes once more.
-    if (error instanceof PartialCommitError) throw known ? error : await undo(sites, birth.id, actor, error)
+    if (error instanceof PartialCommitError) throw known ? error : await undo(databases, identity.id, actor, error)
     if (!isSqlState(error, 'unique_violation')) throw error
     // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
-    const now = await findRepeatedParts(sites, chosen, identity)
-    if (now.length > repeated.length) return startRun(sites, request, idempotencyKey, actor)
+    const now = await findRepeatedParts(databases, chosen, origin)
+    if (now.length > repeated.length) return startRun(databases, request, idempotencyKey, actor)
     await refuseSecondLiveRun(places, request.job, error)
     throw error
   }
-  await queryAll(lacking, (site) => dispatch(site, birth.id, actor))
-  for (const { site, result } of places) {
-    site.log.info({ run: birth.id, actor, ranges: result.ranges.length, ...forecast(result) }, 'run accepted')
+  await queryAll(lacking, (db) => dispatch(db, identity.id, actor))
+  for (const { db, result } of places) {
+    db.log.info({ run: identity.id, actor, ranges: result.ranges.length, ...forecast(result) }, 'run accepted')
   }
-  return { run: await findShardedRun(sites, birth.id, spanned[0]?.name), created: !known }
+  return { run: await findShardedRun(databases, identity.id, spanned[0]?.name), created: !known }
 }
 
 /**
@@ -88,7 +88,7 @@ export async function startRun(
 async function writeParts(
   places: readonly Place[],
   known: readonly Shard[],
-  birth: Birth,
+  identity: RunIdentity,
   again: boolean,
 ): Promise<boolean> {
   const standing: Array<Standing[number]> = []
@@ -101,13 +101,13 @@ async function writeParts(
       if (!written) return
       const { run, ranges, residual, standbys } = place.result
       if (standbys) await expectStandbys(tx, standbys)
-      const created = await createRun(tx, { ...run, ...birth }, ranges, residual, forecast(place.result))
+      const created = await createRun(tx, { ...run, ...identity }, ranges, residual, forecast(place.result))
       if (!again) await refuseAgain(tx, created)
       await pauseLike(tx, created, standing)
     },
     async (place, tx) => {
       if ('result' in place) return
-      const run = await lockRun(tx, birth.id)
+      const run = await lockRun(tx, identity.id)
       if (run) standing.push({ run, pauses: (await listPauses(tx, [run.id])).get(run.id) ?? [] })
     },
   )
@@ -126,12 +126,14 @@ async function pauseLike(tx: Control, run: Run, standing: Standing): Promise<voi
 
 /** The parts of the run that the same key has started before; throws a Problem where that was another request. */
 async function findRepeatedParts(
-  sites: readonly Database[],
+  databases: readonly Database[],
   chosen: readonly Database[],
   { idempotencyKey, requestHash }: Identity,
 ): Promise<Shard[]> {
   if (idempotencyKey === null) return []
-  const { answers, away } = await queryAll(sites, ({ control }) => findRepeated(control, idempotencyKey, requestHash))
+  const { answers, away } = await queryAll(databases, ({ control }) =>
+    findRepeated(control, idempotencyKey, requestHash),
+  )
   const unread = away.filter(({ database }) => chosen.some(({ name }) => name === database))
   if (unread.length > 0) {
     throw new Problem(
@@ -139,9 +141,9 @@ async function findRepeatedParts(
       `Whether the run has been started already cannot be said. ${unread.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
     )
   }
-  const parts = answers.flatMap(({ site, answer }) => (answer ? [{ site, run: answer }] : []))
-  if (gather(sites, parts, away).length > 1) {
-    const places = parts.map(({ site, run }) => `${run.id} in ${site.name}`)
+  const parts = answers.flatMap(({ db, answer }) => (answer ? [{ db, run: answer }] : []))
+  if (gather(databases, parts, away).length > 1) {
+    const places = parts.map(({ db, run }) => `${run.id} in ${db.name}`)
     throw new Problem(
       'invalid',
       `Idempotency-Key ${JSON.stringify(idempotencyKey)} was used in these databases apart, for ${places.join(' and ')}. Use a new key.`,
@@ -150,15 +152,15 @@ async function findRepeatedParts(
   return parts
 }
 
-function spannedBy(sites: readonly Database[], { site, run }: Shard): readonly Database[] {
-  return sites.filter((other) => other === site || run.databases?.includes(String(other.name)))
+function spannedBy(databases: readonly Database[], { db, run }: Shard): readonly Database[] {
+  return databases.filter((other) => other === db || run.databases?.includes(String(other.name)))
 }
 
 /** What makes a row a part of a run: the same in each of its databases. */
-type Birth = Pick<NewRun, 'id' | 'createdAt' | 'databases'>
+type RunIdentity = Pick<NewRun, 'id' | 'createdAt' | 'databases'>
 
-async function birthOf({ site, run }: Shard): Promise<Birth> {
-  const createdAt = await readCreatedAt(site.control, run.id)
+async function identityOf({ db, run }: Shard): Promise<RunIdentity> {
+  const createdAt = await readCreatedAt(db.control, run.id)
   if (createdAt === null) throw noSuchRun(run.id)
   return { id: run.id, createdAt, databases: run.databases }
 }
@@ -167,55 +169,59 @@ async function birthOf({ site, run }: Shard): Promise<Birth> {
  * An id that no run has in any database. Each one that answers draws a number at least as high as the one before it, so
  * that the last one's is new to all; and as all processes ask in the order of the names, the last is the same for all.
  */
-async function drawBirth(sites: readonly Database[], spanned: readonly Database[], job: string): Promise<Birth> {
-  const byName = [...sites].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1))
+async function allocateIdentity(
+  databases: readonly Database[],
+  spanned: readonly Database[],
+  job: string,
+): Promise<RunIdentity> {
+  const byName = [...databases].sort((a, b) => (String(a.name) < String(b.name) ? -1 : 1))
   const draws = new Map<Database, number>()
   let last = { number: 0, at: '' }
-  const draw = async (site: Database, atLeast: number) => {
+  const draw = async (db: Database, atLeast: number) => {
     try {
-      const { answers } = await queryAll([site], ({ control }) => drawRunNumber(control, atLeast))
+      const { answers } = await queryAll([db], ({ control }) => drawRunNumber(control, atLeast))
       return answers[0]?.answer ?? null
     } catch (error) {
       // One that the run does not span need not answer for it.
-      if (spanned.includes(site)) throw error
+      if (spanned.includes(db)) throw error
       return null
     }
   }
-  for (const site of byName) {
-    const drawn = await draw(site, last.number)
+  for (const db of byName) {
+    const drawn = await draw(db, last.number)
     if (!drawn) continue
-    draws.set(site, drawn.number)
+    draws.set(db, drawn.number)
     last = drawn
   }
   // Each goes on above it by itself: while others are away, or when it is worked on alone again.
   const behind = [...draws].filter(([, number]) => number < last.number)
-  await Promise.all(behind.map(([site]) => draw(site, last.number)))
-  const databases = spanned.flatMap(({ name }) => name ?? [])
-  return { id: `${job}-${last.number}`, createdAt: last.at, databases: databases.length === 0 ? null : databases }
+  await Promise.all(behind.map(([db]) => draw(db, last.number)))
+  const names = spanned.flatMap(({ name }) => name ?? [])
+  return { id: `${job}-${last.number}`, createdAt: last.at, databases: names.length === 0 ? null : names }
 }
 
 async function refuseSecondLiveRun(places: readonly Place[], job: string, error: unknown): Promise<void> {
-  await validateAll(places, `Job ${job} cannot start`, async ({ site, result }) => {
-    const explained = await explainConflict(site.control, result.run, error)
+  await validateAll(places, `Job ${job} cannot start`, async ({ db, result }) => {
+    const explained = await explainConflict(db.control, result.run, error)
     if (explained !== error) throw explained
   })
 }
 
 /** Gives up, wherever it stands, a run that could not be committed in all of its databases; says so in a Problem. */
 async function undo(
-  sites: readonly Database[],
+  databases: readonly Database[],
   id: string,
   actor: string,
   failure: PartialCommitError,
 ): Promise<Problem> {
-  const committed = failure.done[0]?.site.name
+  const committed = failure.done[0]?.db.name
   const why = messageOf(failure.cause)
-  const run = await findShardedRun(sites, id, committed)
+  const run = await findShardedRun(databases, id, committed)
   const open = run.shards.filter((part) => transitions[part.run.status].cancel !== null)
   if (open.length > 0) await stopShards(run, open, 'cancel', { actor, reason: `Its start failed: ${why}.` })
-  const { shards, unseen } = await findShardedRun(sites, id, committed)
+  const { shards, unseen } = await findShardedRun(databases, id, committed)
   const standing = [
-    ...shards.map((part) => `${part.site.name}: ${part.run.status}.`),
+    ...shards.map((part) => `${part.db.name}: ${part.run.status}.`),
     ...unseen
       .filter(({ state }) => state === 'away')
       .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),

@@ -18,23 +18,23 @@ import type { ShardedRun, UnavailableShard } from './shards.ts'
 export async function viewRuns(
   runs: readonly ShardedRun[],
 ): Promise<{ runs: RunView[]; away: readonly Unreachable[] }> {
-  const sites = new Map<Database, string[]>()
-  for (const { site, run } of runs.flatMap(({ shards }) => shards)) {
-    const ids = sites.get(site) ?? []
-    sites.set(site, [...ids, run.id])
+  const databases = new Map<Database, string[]>()
+  for (const { db, run } of runs.flatMap(({ shards }) => shards)) {
+    const ids = databases.get(db) ?? []
+    databases.set(db, [...ids, run.id])
   }
-  if (sites.size === 0) return { runs: [], away: [] }
-  const { answers, away } = await queryAll([...sites.keys()], (site) => look(site, sites.get(site) as string[]))
-  const looks = new Map(answers.map(({ site, answer }) => [site, answer]))
+  if (databases.size === 0) return { runs: [], away: [] }
+  const { answers, away } = await queryAll([...databases.keys()], (db) => look(db, databases.get(db) as string[]))
+  const looks = new Map(answers.map(({ db, answer }) => [db, answer]))
   const bodies = runs.flatMap(({ shards, unseen }) => {
-    const shown: ShardView[] = shards.flatMap(({ site, run }) => {
-      const seen = looks.get(site)
+    const shown: ShardView[] = shards.flatMap(({ db, run }) => {
+      const seen = looks.get(db)
       const sums = seen?.totals.get(run.id)
       if (!seen || !sums) return []
       const around = { pauses: seen.pauses.get(run.id) ?? [], standbyWait: seen.standbyWait }
-      return [{ database: site.name, body: present(run, sums, around, site.timings) }]
+      return [{ database: db.name, body: present(run, sums, around, db.timings) }]
     })
-    const gone = away.filter(({ database }) => shards.some(({ site }) => site.name === database))
+    const gone = away.filter(({ database }) => shards.some(({ db }) => db.name === database))
     return mergeShards(shown, [...unseen, ...gone.map((one): UnavailableShard => ({ ...one, state: 'away' }))])
   })
   return { runs: bodies, away }

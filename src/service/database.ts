@@ -53,7 +53,7 @@ const controlSettings = {
 
 /** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
 export interface OpenDatabase extends Database {
-  /** The control schema's own identity: no two sites may have the same. */
+  /** The control schema's own identity: no two databases may have the same. */
   readonly instance: string
   readonly metrics: Metrics
   /** Begins to work on tickets, where the process' role is to work. */

@@ -35,28 +35,34 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const outdated = new Promise<Problem>((resolve) => {
     outdate = resolve
   })
-  const sites = await openSites(config, catalogue, log, outdate)
+  const databases = await openSites(config, catalogue, log, outdate)
   await loadJobs(catalogue, log)
   // Containers may share a host's name and each call its process 1: what one of them holds no other one may take for its own.
   const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
-  await Promise.all(sites.map((site) => site.startWorking(name)))
+  await Promise.all(databases.map((db) => db.startWorking(name)))
   const tidying = new AbortController()
-  const tidied = runRetention(sites, config.retentionDays, name, tidying.signal, config.timings.retentionEverySeconds)
+  const tidied = runRetention(
+    databases,
+    config.retentionDays,
+    name,
+    tidying.signal,
+    config.timings.retentionEverySeconds,
+  )
   const exposition = createExposition(
-    sites.map((site) => site.metrics),
+    databases.map((db) => db.metrics),
     version,
     config.role === 'api' ? async () => [] : jobNames(catalogue, log),
   )
   const app = await buildApp(
-    { sites, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
+    { databases, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {
     tidying.abort()
-    await Promise.all(sites.map((site) => site.stopWorking()))
+    await Promise.all(databases.map((db) => db.stopWorking()))
     await app.close()
     await tidied
-    await Promise.all(sites.map((site) => site.close()))
+    await Promise.all(databases.map((db) => db.close()))
   }
   let closing: Promise<void> | undefined
   const close = () => {
@@ -93,17 +99,17 @@ async function openSites(
   const opened = await Promise.allSettled(
     targets.map(({ name, url }) => openDatabase({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
   )
-  const sites = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const running = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const faults = [
     ...opened.flatMap((outcome, index) =>
       outcome.status === 'rejected'
         ? [`${targets[index]?.name}: ${told(outcome.reason, targets[index]?.url ?? '')}`]
         : [],
     ),
-    ...twins(sites, controlSchema),
+    ...twins(running, controlSchema),
   ]
-  if (faults.length === 0) return sites
-  await Promise.all(sites.map((site) => site.close()))
+  if (faults.length === 0) return running
+  await Promise.all(running.map((db) => db.close()))
   const rights = `that Postgres runs, and that the role may create schemas in it, or owns ${controlSchema} and ${controlSchema}_queue.`
   const [only] = opened
   if (databaseUrl !== null && only?.status === 'rejected') {
@@ -130,14 +136,14 @@ function mayNotCreate(cause: unknown, url: string, schema: string): string | nul
 }
 
 /** Two names for one control schema: each run would be there twice. */
-function twins(sites: readonly OpenDatabase[], schema: string): string[] {
-  return sites.flatMap((site, index) =>
-    sites
+function twins(databases: readonly OpenDatabase[], schema: string): string[] {
+  return databases.flatMap((db, index) =>
+    databases
       .slice(0, index)
-      .filter((before) => before.instance === site.instance)
+      .filter((before) => before.instance === db.instance)
       .map(
         (before) =>
-          `${before.name} and ${site.name}: both have the control schema ${site.instance}. They are one database under two names, or one is a copy of the other; in the copy, DROP SCHEMA ${schema}, ${schema}_queue CASCADE.`,
+          `${before.name} and ${db.name}: both have the control schema ${db.instance}. They are one database under two names, or one is a copy of the other; in the copy, DROP SCHEMA ${schema}, ${schema}_queue CASCADE.`,
       ),
   )
 }

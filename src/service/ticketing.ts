@@ -4,7 +4,7 @@ import type { Control } from '../store/control.ts'
 import { forgetRefusal, type Ticket, withholdTickets } from '../store/tickets.ts'
 
 /**
- * The queue as a site has it: tickets that it does not take are taken back, and their ranges say why they wait. The rescuer
+ * The queue as a database has it: tickets that it does not take are taken back, and their ranges say why they wait. The rescuer
  * writes new ones each second until it does.
  */
 export function openTicketing(queue: TicketQueue, control: Control): TicketQueue {

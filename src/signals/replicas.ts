@@ -72,12 +72,12 @@ function missing({ policy, known, relying = [] }: ReplicaDemand, standbys: reado
   })
 }
 
-const mostNamed = 5
+const maxNamed = 5
 
 function named(runs: readonly string[]): string {
   if (runs.length === 0) return ''
-  const more = runs.length > mostNamed ? ` and ${runs.length - mostNamed} more` : ''
-  return ` (${runs.slice(0, mostNamed).join(', ')}${more})`
+  const more = runs.length > maxNamed ? ` and ${runs.length - maxNamed} more` : ''
+  return ` (${runs.slice(0, maxNamed).join(', ')}${more})`
 }
 
 function behind(

@@ -18,7 +18,7 @@ import { assignTickets, type Ticket } from './tickets.ts'
 import { moveRun } from './transitions.ts'
 
 /** A delay that is shorter is not worth a delayed ticket: its worker waits. Seconds. */
-const leastDelaySeconds = 1
+const minDelaySeconds = 1
 
 /** A change of status that was due by itself. */
 export interface Move {
@@ -115,7 +115,7 @@ async function handOut(tx: Control, runs: readonly Run[], steps: readonly Step[]
     const step = steps[index]
     const wait = waits.get(id) ?? 0
     // Until then a ticket would only be given back, for want of rows under the run's rate; a short wait is the worker's own.
-    const afterSeconds = wait > leastDelaySeconds ? wait : 0
+    const afterSeconds = wait > minDelaySeconds ? wait : 0
     return step?.kind === 'dispatch'
       ? step.ordinals.map((ordinal) => ({ runId: id, ordinal, id: ticketId(id, ordinal), afterSeconds }))
       : []

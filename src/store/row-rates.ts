@@ -2,7 +2,7 @@ import type { RowRate } from '../core/throttle/row-rate.ts'
 import type { Control } from './control.ts'
 
 /** No wait is longer: a rate that is raised, or a clock that is set, is found out by then. Seconds. */
-const longestWaitSeconds = 3600
+const maxWaitSeconds = 3600
 /** A clock that was set back by more than this has stopped the bucket; by less, it is only two sessions that crossed. Seconds. */
 const clockSlackSeconds = 1
 
@@ -39,7 +39,7 @@ export async function drawRows(
 ): Promise<Draw> {
   const { rows: drawn } = await db.query<Draw>(
     `WITH ${bucketSql(s, '$3::float8', '$4::float8')},
-       draw AS (SELECT *, least(${longestWaitSeconds}, greatest(0, $2::float8 - rows) / $3::float8) AS wait FROM bucket)
+       draw AS (SELECT *, least(${maxWaitSeconds}, greatest(0, $2::float8 - rows) / $3::float8) AS wait FROM bucket)
      UPDATE ${s}.rates r SET counted_at = d.now, waited_ms = d.waited_ms,
        rows = d.rows - CASE WHEN d.wait <= $5::float8 THEN $2::float8 ELSE 0 END,
        waiting_since = CASE WHEN d.wait > 0 AND coalesce(r.waiting_until < d.now - make_interval(secs => 1), true) THEN d.now ELSE r.waiting_since END,
@@ -65,7 +65,7 @@ export async function rowWaits(
 ): Promise<ReadonlyMap<string, number>> {
   if (rates.length === 0) return new Map()
   const { rows } = await db.query<{ runId: string; seconds: number }>(
-    `SELECT run_id AS "runId", least(${longestWaitSeconds}, (1 - rows) / asked.rate
+    `SELECT run_id AS "runId", least(${maxWaitSeconds}, (1 - rows) / asked.rate
        - greatest(0, extract(epoch FROM clock_timestamp() - counted_at))::float8) AS seconds
      FROM ${s}.rates JOIN unnest($1::text[], $2::float8[]) AS asked (id, rate) ON asked.id = run_id`,
     [rates.map(({ runId }) => runId), rates.map(({ rowsPerSecond }) => rowsPerSecond)],

@@ -8,7 +8,7 @@ import type { Cursor } from '../core/range/key.ts'
 import { isCheck } from '../core/range/range.ts'
 import { endlessReason } from '../core/run/endless.ts'
 import { BatchSizer, targetBatchSeconds } from '../core/throttle/batch-sizer.ts'
-import { type BatchInput, type BatchResult, longestBatch, runBatch, stillMatch } from '../engine/batch/batch.ts'
+import { type BatchInput, type BatchResult, maxBatchTime, runBatch, stillMatch } from '../engine/batch/batch.ts'
 import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import { findRun, type Run } from '../store/runs.ts'
@@ -250,7 +250,7 @@ export class BatchLoop {
       limit,
       leaseSeconds: this.#deps.timings.leaseSeconds,
       throttledMs: this.#brake.throttledMs,
-      withinSeconds: longestBatch.driver * this.#deps.timings.statementSeconds,
+      withinSeconds: maxBatchTime.driver * this.#deps.timings.statementSeconds,
     }
   }
 

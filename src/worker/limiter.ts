@@ -7,7 +7,7 @@ import type { Run } from '../store/runs.ts'
 import { waitSeconds } from '../util/sleep.ts'
 import type { WorkerDeps } from './deps.ts'
 
-const longestDeafSeconds = 0.25
+const maxDeafSeconds = 0.25
 
 /**
  * What a worker may do next: a window of so many rows; nothing for so many seconds, which another run may use; nothing, for it
@@ -86,7 +86,7 @@ export class WorkerLimiter {
       const { share, cause } = this.#deps.pace.share(run)
       const wait = this.#duty.wait(share)
       if (wait === 0) return 'paid'
-      const seconds = await this.#rest(Math.min(wait, longestDeafSeconds), run, cause?.signal ?? 'start', stop)
+      const seconds = await this.#rest(Math.min(wait, maxDeafSeconds), run, cause?.signal ?? 'start', stop)
       this.#throttledMs += (seconds * 1000) / this.#deps.pace.workersOf(run)
       const broken = await this.#heed(run, keep, stop)
       if (broken) return broken
@@ -121,7 +121,7 @@ export class WorkerLimiter {
     this.#drawn.draw(rate.portion)
     const until = performance.now() + wait * 1000
     for (let left = wait; left > 0; left = (until - performance.now()) / 1000) {
-      await this.#rest(Math.min(left, longestDeafSeconds), run, 'rate', stop)
+      await this.#rest(Math.min(left, maxDeafSeconds), run, 'rate', stop)
       const broken = await this.#heed(run, keep, stop)
       if (broken) {
         await this.giveBack()

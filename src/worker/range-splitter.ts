@@ -14,10 +14,10 @@ import { advance } from './dispatch.ts'
 
 const everyMs = 250
 /** What is done sooner than this is not worth a ticket. */
-const leastSeconds = 1
+const minSeconds = 1
 /** What a part is worth where nothing is known of the rest; and what may be read to find its end. */
 const usualSeconds = 10
-const mostRowsRead = 500_000
+const maxRowsRead = 500_000
 /** Where to cut is found by so many statements at the most, and each may take so long, during which no batch renews the lease. */
 const statementsOfACut = 5
 const statementSeconds = 2
@@ -98,12 +98,12 @@ export class RangeSplitter {
     if (this.#lease.kind === 'pages') return findSplitPages(this.#client, table, { lower: cursor, upper }, parts)
     const rowsPerSecond = (scanned * 1000) / (performance.now() - this.#beganAt)
     const rows = (seconds: number) => Math.max(1, Math.ceil(rowsPerSecond * seconds))
-    const [near] = await keysAhead(this.#client, table, { lower: cursor, upper }, rows(leastSeconds))
+    const [near] = await keysAhead(this.#client, table, { lower: cursor, upper }, rows(minSeconds))
     if (!near) return []
     const rest = { lower: near, upper }
     const keys = await findSplitKeys(this.#client, table, rest, parts)
     if (keys.length > 0) return keys
-    const each = Math.min(rows(usualSeconds), Math.ceil(mostRowsRead / parts))
+    const each = Math.min(rows(usualSeconds), Math.ceil(maxRowsRead / parts))
     return [near, ...(await keysAhead(this.#client, table, rest, each, parts - 1))]
   }
 }

@@ -7,7 +7,7 @@ import type { Leaf } from '../core/range/key.ts'
 import { adviceToGrant } from '../core/sql/grant.ts'
 import { isSqlState, sqlstateOf } from '../core/sqlstate.ts'
 import { becomeAuthor } from '../engine/batch/author.ts'
-import { longestBatch } from '../engine/batch/batch.ts'
+import { maxBatchTime } from '../engine/batch/batch.ts'
 import { readRowLock } from '../engine/batch/row-lock.ts'
 import { prepareSession } from '../engine/batch/session.ts'
 import { checkIdentity } from '../engine/inspect/identity.ts'
@@ -127,7 +127,7 @@ async function workLease(
     const rowLock = await readRowLock(client, deps.control.s, run.target, leaf, job)
     await becomeAuthor(client, deps.control.s, run.target)
     await checkOperators(client, run.target)
-    const longest = longestBatch.server * deps.timings.statementSeconds
+    const longest = maxBatchTime.server * deps.timings.statementSeconds
     await prepareSession(client, run.target, leaf, run.options.synchronousCommit, longest)
     const locking = { ...run, target: { ...run.target, rowLock } }
     loop = new BatchLoop(deps, locking, job, { ...lease, leaf }, client, brake, log, counted)

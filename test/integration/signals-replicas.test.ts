@@ -119,7 +119,7 @@ describe('a standby', () => {
     const position = async () => (await admin.query('SELECT pg_current_wal_lsn()::text AS lsn')).rows[0].lsn as string
     await until('the standby to be remembered', async () => (await listStandbys(control)).has('s1'))
     await untilReading(sampler, 'replica-bytes', ({ value }) => value === 0)
-    const mostWithin = async (seconds: number) => {
+    const maxWithin = async (seconds: number) => {
       const began = performance.now()
       let most = 0
       await until('some time', () => {
@@ -133,14 +133,14 @@ describe('a standby', () => {
       'four seconds without any WAL',
       async () => {
         const before = await position()
-        const most = await mostWithin(4)
+        const most = await maxWithin(4)
         return (await position()) === before ? most : null
       },
       (most) => most !== null,
     )
     expect(most).toBe(0)
     await writeWal(1000)
-    expect(await mostWithin(2)).toBeLessThan(1)
+    expect(await maxWithin(2)).toBeLessThan(1)
   })
 
   test('that is killed is missing and falls behind further and further, until it is back', async () => {

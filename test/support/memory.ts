@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { freemem } from 'node:os'
 
 const folder = '/dev/shm'
-const leastFreeGb = 6
+const minFreeGb = 6
 
 /**
  * Has temporary files lie in memory where there is plenty of it: hundreds of databases of some hundred files each are made and
@@ -19,7 +19,5 @@ function isRoomy(): boolean {
     .split('\n')
     .find((line) => line.split(' ')[1] === folder)
   // Programs are run from there as well.
-  return (
-    mount !== undefined && !/\bnoexec\b/.test(mount) && Math.min(bavail * bsize, freemem()) > leastFreeGb * 1024 ** 3
-  )
+  return mount !== undefined && !/\bnoexec\b/.test(mount) && Math.min(bavail * bsize, freemem()) > minFreeGb * 1024 ** 3
 }

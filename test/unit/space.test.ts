@@ -40,7 +40,7 @@ const orders: SpaceFacts = {
   triggers: [],
   references: [],
 }
-const alone = { rehearsed: null, mostDeadRows: null }
+const alone = { rehearsed: null, maxDeadRows: null }
 
 describe('a forecast', () => {
   test('of full pages: every row is written anew, and in every index', () => {
@@ -53,7 +53,7 @@ describe('a forecast', () => {
   })
 
   test('with vacuum: what is dead at a time, and by what rows are wider', () => {
-    const { withVacuum } = forecastSpace(orders, { ...alone, mostDeadRows: 1_000_000 })
+    const { withVacuum } = forecastSpace(orders, { ...alone, maxDeadRows: 1_000_000 })
     expect(withVacuum?.tableBytes).toBeCloseTo(1_000_000 * 116 + 10_000_000 * 16, -5)
     expect(withVacuum?.indexBytes).toBeCloseTo(60_000_000, -5)
   })
@@ -77,7 +77,7 @@ describe('a forecast', () => {
   test('of an index on the column: no update is HOT, and what was empty fills', () => {
     const empty = { ...index, name: 'public.orders_label', bytes: 8192, key: ['label'] }
     const half = { ...orders, heapBytes: 2 * orders.heapBytes, indexes: [empty] }
-    const { hotShare, withoutVacuum, withVacuum } = forecastSpace(half, { ...alone, mostDeadRows: 1 })
+    const { hotShare, withoutVacuum, withVacuum } = forecastSpace(half, { ...alone, maxDeadRows: 1 })
     expect(hotShare).toBe(0)
     expect(withoutVacuum.indexBytes).toBeCloseTo(200_000_000, -5)
     // It stays full, whatever vacuum does.
@@ -107,7 +107,7 @@ test('few rows are not taken for none, unless all were looked at', () => {
 
 describe('what is said of it', () => {
   test('in one sentence', () => {
-    expect(spaceSummary(orders, forecastSpace(orders, { ...alone, mostDeadRows: 1_000_000 }))).toBe(
+    expect(spaceSummary(orders, forecastSpace(orders, { ...alone, maxDeadRows: 1_000_000 }))).toBe(
       'public.orders has 1 GB; about 10,000,000 of its rows are changed, 0 % of them by a HOT update (worked out from its pages). Without vacuum in between it grows by about 1.2 GB, its 2 indexes by about 600 MB; with vacuum keeping up, by about 276 MB, its 2 indexes by about 60 MB.',
     )
   })
@@ -118,7 +118,7 @@ describe('what is said of it', () => {
       'public.orders and its indexes grow by 109 % (1.8 GB), and autovacuum does not come before the run is through: have the run wait for it, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.',
     ])
     expect(spaceFindings(orders, forecast, true)).toEqual([])
-    const coming = forecastSpace(orders, { ...alone, mostDeadRows: 1_000_000 })
+    const coming = forecastSpace(orders, { ...alone, maxDeadRows: 1_000_000 })
     expect(spaceFindings(orders, coming, false)[0]).toContain('if vacuum does not keep up with the run')
   })
 })

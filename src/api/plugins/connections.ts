@@ -23,7 +23,7 @@ export class Connections {
     server.on('connection', (socket) => {
       this.#uses.set(socket, { trusted: false, pending: 0 })
       socket.once('close', () => this.#uses.delete(socket))
-      if (this.#uses.size > maxConnections) this.#leastUseful(socket).destroy()
+      if (this.#uses.size > maxConnections) this.#minUseful(socket).destroy()
     })
     server.on('request', ({ socket }, response) => {
       this.#change(socket, ({ trusted, pending }) => ({ trusted, pending: pending + 1 }))
@@ -43,7 +43,7 @@ export class Connections {
   }
 
   /** The newcomer itself where all others are at work for callers who were let in. */
-  #leastUseful(newcomer: Socket): Socket {
+  #minUseful(newcomer: Socket): Socket {
     const ranks = [
       ({ trusted, pending }: Use) => !trusted && pending === 0,
       ({ trusted }: Use) => !trusted,

@@ -22,8 +22,8 @@ const restarting = {
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
 /** What an operator tells a run to do: all of its parts for which that is possible, or the one in a database. */
-export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
-  const brakes = asBrakes(sites)
+export function actionRoutes(app: App, { databases, log }: ApiDeps): void {
+  const brakes = asBrakes(databases)
   for (const event of ['pause', 'cancel'] as const) {
     app.post(
       `/runs/:id/${event}`,
@@ -45,7 +45,7 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
         const reason = request.body?.reason ?? null
         const run = await findShardedRun(brakes, id, request.query.database)
         await stopShards(run, selectShards(run, request.query.database), event, { actor, reason })
-        const body = await viewRun(await findShardedRun(brakes, id, run.shards[0].site.name))
+        const body = await viewRun(await findShardedRun(brakes, id, run.shards[0].db.name))
         log.info({ run: id, actor, status: body.status, reason }, `run told to ${event}`)
         return reply.header('etag', etag(body.version)).send(body)
       },
@@ -70,10 +70,10 @@ export function actionRoutes(app: App, { sites, log }: ApiDeps): void {
         const { id } = request.params
         const actor = actorOf(request)
         const { reason = null, acceptJobChange = false } = request.body ?? {}
-        const run = await findShardedRun(sites, id, request.query.database)
+        const run = await findShardedRun(databases, id, request.query.database)
         await restartShards(run, selectShards(run, request.query.database), event, { actor, reason }, acceptJobChange)
         log.info({ run: id, actor, acceptJobChange }, `run told to ${event}`)
-        const body = await viewRun(await findShardedRun(sites, id, run.shards[0].site.name))
+        const body = await viewRun(await findShardedRun(databases, id, run.shards[0].db.name))
         return reply.header('etag', etag(body.version)).send(body)
       },
     )

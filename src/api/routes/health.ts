@@ -22,7 +22,7 @@ const readiness = z.union([
 ])
 
 /** Whether the process lives, whether it can serve, and its numbers. */
-export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
+export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void {
   app.get(
     '/livez',
     {
@@ -40,7 +40,7 @@ export function healthRoutes(app: App, { sites, exposition }: ApiDeps): void {
 
   // This route is open to all: however many ask at once, the databases and queues are asked once.
   const checkAll = singleFlight(() =>
-    Promise.all(sites.map(async (site) => ({ name: site.name, ...(await checkSite(site)) }))),
+    Promise.all(databases.map(async (db) => ({ name: db.name, ...(await checkSite(db)) }))),
   )
 
   app.get(

@@ -19,7 +19,7 @@ const eventQuery = partQuery.extend({
 })
 
 /** What has happened to a run, and where each of its ranges stands; of several databases put together. */
-export function historyRoutes(app: App, { sites }: ApiDeps): void {
+export function historyRoutes(app: App, { databases }: ApiDeps): void {
   app.get(
     '/runs/:id/events',
     {
@@ -38,8 +38,8 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
     async (request) => {
       const { id } = request.params
       const { after, limit, database } = request.query
-      const cursor = PageCursor.read(after, sites)
-      const run = await findShardedRun(sites, id, database)
+      const cursor = PageCursor.read(after, databases)
+      const run = await findShardedRun(databases, id, database)
       const page = await readPage(databasesOf(selectShards(run, database)), cursor, limit, ({ control }, after) =>
         listEvents(control, id, after, limit),
       )
@@ -70,17 +70,17 @@ export function historyRoutes(app: App, { sites }: ApiDeps): void {
     async (request) => {
       const { id } = request.params
       const { database } = request.query
-      const run = await findShardedRun(sites, id, database)
+      const run = await findShardedRun(databases, id, database)
       const { answers, away } = await queryAll(databasesOf(selectShards(run, database)), ({ control }) =>
         listRanges(control, id),
       )
       const copy = (key: readonly string[] | null) => (key ? [...key] : null)
       return {
-        ranges: answers.flatMap(({ site, answer }) =>
+        ranges: answers.flatMap(({ db, answer }) =>
           answer.map(({ leaf, ...range }) => ({
             ...range,
             partition: leaf && quoteTableName(leaf),
-            ...named(site.name),
+            ...named(db.name),
             faults: { ...range.faults },
             lower: copy(range.lower),
             upper: copy(range.upper),

@@ -24,7 +24,7 @@ const overrideBody = strictObject({
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
 /** Letting a run go on against a signal: named, with a reason and an end. */
-export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
+export function overrideRoutes(app: App, { databases, log }: ApiDeps): void {
   app.post(
     '/runs/:id/overrides',
     {
@@ -78,10 +78,10 @@ export function overrideRoutes(app: App, { sites, log }: ApiDeps): void {
     override: { reason: string; by: string; seconds: number } | null,
     actor: string,
   ) {
-    const run = await findShardedRun(sites, id, database)
+    const run = await findShardedRun(databases, id, database)
     await transactInAll(adjustable(selectShards(run, database)), (_part, tx) =>
       changeOverride(tx, id, signal, override, actor),
     )
-    return viewRun(await findShardedRun(sites, id, run.shards[0].site.name))
+    return viewRun(await findShardedRun(databases, id, run.shards[0].db.name))
   }
 }

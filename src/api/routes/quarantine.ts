@@ -23,7 +23,7 @@ const pageQuery = partQuery.extend({
 })
 
 /** The rows of a run that fail by themselves: looking at them, trying them once more, giving them up. */
-export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
+export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
   app.get(
     '/runs/:id/quarantine',
     {
@@ -46,8 +46,8 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
     async (request) => {
       const { id } = request.params
       const { after, limit, database } = request.query
-      const cursor = PageCursor.read(after, sites)
-      const run = await findShardedRun(sites, id, database)
+      const cursor = PageCursor.read(after, databases)
+      const run = await findShardedRun(databases, id, database)
       const page = await readPage(databasesOf(selectShards(run, database)), cursor, limit, ({ control }, after) =>
         listQuarantine(control, id, after, limit),
       )
@@ -87,12 +87,12 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
       const { database } = request.query
       const { ids = null, reason = null, acceptJobChange = false } = request.body ?? {}
       const actor = actorOf(request)
-      const run = await findShardedRun(sites, id, database)
+      const run = await findShardedRun(databases, id, database)
       const parts = partsOfIds(selectShards(run, database), ids)
       const retried = await retryQuarantinedShards(id, parts, ids, { actor, reason }, acceptJobChange)
       if (retried === 0) throw nothingThere(id, ids)
       log.info({ run: id, actor, rows: retried }, 'rows in quarantine are tried again')
-      return { retried, run: await viewRun(await findShardedRun(sites, id, run.shards[0].site.name)) }
+      return { retried, run: await viewRun(await findShardedRun(databases, id, run.shards[0].db.name)) }
     },
   )
 
@@ -117,13 +117,13 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
       const { database } = request.query
       const { ids = null, reason } = request.body
       const actor = actorOf(request)
-      const run = await findShardedRun(sites, id, database)
+      const run = await findShardedRun(databases, id, database)
       const parts = partsOfIds(selectShards(run, database), ids)
       const counts = await transactInAll(parts, (_, tx) => discardFromQuarantine(tx, id, ids, actor, reason))
       const discarded = counts.reduce((sum, count) => sum + count, 0)
       if (discarded === 0) throw nothingThere(id, ids)
       log.info({ run: id, actor, rows: discarded, reason }, 'rows in quarantine are given up')
-      return { discarded, run: await viewRun(await findShardedRun(sites, id, run.shards[0].site.name)) }
+      return { discarded, run: await viewRun(await findShardedRun(databases, id, run.shards[0].db.name)) }
     },
   )
 }
@@ -131,7 +131,7 @@ export function quarantineRoutes(app: App, { sites, log }: ApiDeps): void {
 /** Ids count in each database by themselves. */
 function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): readonly Shard[] {
   if (ids === null || parts.length < 2) return parts
-  const names = parts.map(({ site }) => site.name)
+  const names = parts.map(({ db }) => db.name)
   throw new Problem(
     'invalid',
     `The run spans ${names.join(', ')}, and ids of rows in quarantine are those of one database. Say which: add ?database=${names[0]}.`,

@@ -37,7 +37,7 @@ const looksApartMs = 100
 
 /** Starting, looking at and adjusting runs. */
 export function runRoutes(app: App, deps: ApiDeps): void {
-  const { sites, log } = deps
+  const { databases, log } = deps
   const looks = new Coalescer<RunView>(looksApartMs)
 
   app.post(
@@ -59,9 +59,9 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       },
     },
     async (request, reply) => {
-      if (request.body.dryRun) return reply.code(200).send(await dryRunAll(deps.sites, request.body))
+      if (request.body.dryRun) return reply.code(200).send(await dryRunAll(deps.databases, request.body))
       const key = request.headers['idempotency-key'] ?? null
-      const { run, created } = await startRun(sites, request.body, key, actorOf(request))
+      const { run, created } = await startRun(databases, request.body, key, actorOf(request))
       // A repeated key gets what the first call got; that it was not created anew is in the header.
       if (!created) reply.header('idempotent-replayed', 'true')
       const body = await viewRun(run)
@@ -84,7 +84,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     },
     async (request) => {
       const { job = null, status = null, before = null, limit } = request.query
-      const page = await listShardedRuns(sites, { job, status, before, limit })
+      const page = await listShardedRuns(databases, { job, status, before, limit })
       const { runs, away } = await viewRuns(page.runs)
       return { runs, next: page.next, ...unreached([...page.away, ...away]) }
     },
@@ -106,7 +106,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       const { id } = request.params
       const { database } = request.query
       const body = await looks.run(JSON.stringify([id, database]), async () =>
-        viewRun(await findShardedRun(sites, id, database)),
+        viewRun(await findShardedRun(databases, id, database)),
       )
       return reply.header('etag', etag(body.version)).send(body)
     },
@@ -131,15 +131,15 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       const { database } = request.query
       const actor = actorOf(request)
       const ifVersion = readIfMatch(request.headers['if-match'])
-      const run = await findShardedRun(sites, id, database)
+      const run = await findShardedRun(databases, id, database)
       if (ifVersion !== null) compareVersion(run, ifVersion)
       const parts = adjustable(selectShards(run, database))
       await transactInAll(parts, ({ run: { version } }, tx) =>
         changeOptions(tx, id, request.body, ifVersion === null ? null : version, actor),
       )
-      await queryAll(databasesOf(parts), (site) => dispatch(site, id, actor))
+      await queryAll(databasesOf(parts), (db) => dispatch(db, id, actor))
       log.info({ run: id, actor, database, options: request.body }, 'options of the run changed')
-      const body = await viewRun(await findShardedRun(sites, id, parts[0]?.site.name))
+      const body = await viewRun(await findShardedRun(databases, id, parts[0]?.db.name))
       return reply.header('etag', etag(body.version)).send(body)
     },
   )

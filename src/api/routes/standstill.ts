@@ -54,8 +54,8 @@ const looked = {
 }
 
 /** Everything at once, in every database. */
-export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
-  const sites = asBrakes(all)
+export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): void {
+  const databases = asBrakes(all)
 
   app.get(
     '/pause',
@@ -68,10 +68,10 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
       },
     },
     async () => {
-      const { answers, away } = await queryAll(sites, ({ control }) => readPace(control))
+      const { answers, away } = await queryAll(databases, ({ control }) => readPace(control))
       const standing = answers.filter(({ answer }) => answer.standstill !== null)
-      const databases = sites[0]?.name === null ? {} : { databases: standing.flatMap(({ site }) => site.name ?? []) }
-      return { standstill: told(standing[0]?.answer.standstill ?? null), ...databases, ...unreached(away) }
+      const named = databases[0]?.name === null ? {} : { databases: standing.flatMap(({ db }) => db.name ?? []) }
+      return { standstill: told(standing[0]?.answer.standstill ?? null), ...named, ...unreached(away) }
     },
   )
 
@@ -91,11 +91,11 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await queryAll(sites, (site) => pauseSite(site, actor, reason))
-      const stopped = answers.flatMap(({ site, answer }) => answer.ids.map((id) => ({ site, id })))
+      const { answers, away } = await queryAll(databases, (db) => pauseSite(db, actor, reason))
+      const stopped = answers.flatMap(({ db, answer }) => answer.ids.map((id) => ({ db, id })))
       log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'all runs told to pause')
       return answer(
-        await findShardedRuns(sites, stopped),
+        await findShardedRuns(databases, stopped),
         answers.flatMap(({ answer }) => answer.refused),
         away,
       )
@@ -116,14 +116,14 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await queryAll(sites, async (site) => {
-        const ids = await resumeEverything(site.control, actor, reason)
-        for (const id of ids.slice(0, dispatchedAtOnce)) await dispatch(site, id, actor)
+      const { answers, away } = await queryAll(databases, async (db) => {
+        const ids = await resumeEverything(db.control, actor, reason)
+        for (const id of ids.slice(0, dispatchedAtOnce)) await dispatch(db, id, actor)
         return ids
       })
-      const resumed = answers.flatMap(({ site, answer }) => answer.map((id) => ({ site, id })))
+      const resumed = answers.flatMap(({ db, answer }) => answer.map((id) => ({ db, id })))
       log.info({ runs: resumed.map(({ id }) => id), actor }, 'all runs told to resume')
-      return answer(await findShardedRuns(sites, resumed), [], away)
+      return answer(await findShardedRuns(databases, resumed), [], away)
     },
   )
 
@@ -151,7 +151,7 @@ export function standstillRoutes(app: App, { sites: all, log }: ApiDeps): void {
 
   async function answer(found: readonly ShardedRun[], refused: readonly Refused[], away: readonly Unreachable[]) {
     const { runs } = await viewRuns(found)
-    const paces = await queryAll(sites, ({ control }) => readPace(control))
+    const paces = await queryAll(databases, ({ control }) => readPace(control))
     return {
       standstill: told(paces.answers.map(({ answer }) => answer.standstill).find((one) => one !== null) ?? null),
       runs,

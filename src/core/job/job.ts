@@ -87,16 +87,16 @@ export function resolveJob(job: JobDefinition, params: Record<string, unknown>):
 }
 
 /** Parameters of a statement, in its protocol; and how many of them a job can have, for some are evenkeel's own. */
-const mostParameters = 65_535
-const mostValues = mostParameters - 35
+const maxParameters = 65_535
+const maxValues = maxParameters - 35
 
 /** `where` and `set` stand in one statement. */
 function refuseTooManyValues({ name }: JobDefinition, pieces: readonly Sql[]): void {
   const count = pieces.reduce((sum, piece) => sum + compileSql(piece, 1).values.length, 0)
-  if (count <= mostValues) return
+  if (count <= maxValues) return
   throw new Problem(
     'invalid',
-    `where and set of job ${name} bind ${count} values, and a statement of Postgres takes ${mostParameters}, some of which evenkeel needs: bind one array, = ANY(\${ids}), in place of a list.`,
+    `where and set of job ${name} bind ${count} values, and a statement of Postgres takes ${maxParameters}, some of which evenkeel needs: bind one array, = ANY(\${ids}), in place of a list.`,
   )
 }
 

@@ -122,11 +122,11 @@ export function ratioOf(rows: number, total: number): number {
 }
 
 function etaOf(rows: number, rate: number, seconds: number): number | null {
-  return seconds >= settledAfterSeconds && rate >= leastRate && rows > 0 ? Math.ceil(rows / rate) : null
+  return seconds >= settledAfterSeconds && rate >= minRate && rows > 0 ? Math.ceil(rows / rate) : null
 }
 
 /** Below this nothing moves, as far as an estimate can tell. Rows per second. */
-const leastRate = 0.05
+const minRate = 0.05
 
 /** A slow rate has a digit behind the point. */
 export function roundRate(rate: number): number {

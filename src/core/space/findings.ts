@@ -92,14 +92,14 @@ function later(table: string, { name, ofConstraint, partitioned }: IndexFacts): 
   return `DROP INDEX${concurrently} ${name} before the backfill, and CREATE INDEX${concurrently} afterwards`
 }
 
-const mostNamed = 5
+const maxNamed = 5
 
 function manyFinding(facts: SpaceFacts, { rowsToChange, hotShare }: SpaceForecast): string[] {
   const { parts, indexes } = facts
   const most = indexesOfRow(facts)
   if (most < manyIndexes || hotShare === 1) return []
   const everywhere = indexes.every((index) => index.parts.length === parts.length)
-  const named = indexes.slice(0, mostNamed).map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`)
+  const named = indexes.slice(0, maxNamed).map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`)
   const others = indexes.length - named.length
   const which = `${everywhere ? '' : 'the largest of all partitions are '}${others > 0 ? `${named.join(', ')} and ${others} more` : listOf(named)}`
   const entries = everywhere ? `${most} indexes` : `the indexes of its partition, ${most} at most`

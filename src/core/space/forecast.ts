@@ -89,7 +89,7 @@ export interface SpaceInput {
   /** Null where none were. */
   readonly rehearsed: Pick<Rehearsed, 'updated' | 'hot'> | null
   /** The most dead rows that there are at a time while vacuum keeps up; null where it does not come. */
-  readonly mostDeadRows: number | null
+  readonly maxDeadRows: number | null
 }
 
 export interface Growth {
@@ -118,7 +118,7 @@ export interface SpaceForecast {
 const pageHeaderBytes = 24
 const linePointerBytes = 4
 /** An entry of a btree with one short column: what an index has at least once the column is filled. */
-const leastEntryBytes = 20
+const minEntryBytes = 20
 
 /** Whether an update that changes the job's columns has to write to this index. */
 export function breaksHot(index: IndexFacts): boolean {
@@ -136,7 +136,7 @@ export function shareOfWritten({ parts }: Pick<SpaceFacts, 'parts'>, indexes: re
  * How much a backfill makes a table grow. Each update writes the row anew: HOT on the row's own page where there is room
  * and no index has to know, else anywhere, with a new entry in every index. The old version stays until vacuum.
  */
-export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: SpaceInput): SpaceForecast {
+export function forecastSpace(facts: SpaceFacts, { rehearsed, maxDeadRows }: SpaceInput): SpaceForecast {
   const tableBytes = facts.heapBytes + facts.toastBytes
   const indexBytes = sum(facts.indexes.map(({ bytes }) => bytes))
   const size = sizesOf(facts)
@@ -161,7 +161,7 @@ export function forecastSpace(facts: SpaceFacts, { rehearsed, mostDeadRows }: Sp
     return { ...grown, ratio: rounded(all === 0 ? 0 : (grown.tableBytes + grown.indexBytes) / all) }
   }
   const withoutVacuum = growth(rowsToChange)
-  const kept = mostDeadRows === null ? null : growth(Math.min(rowsToChange, mostDeadRows))
+  const kept = maxDeadRows === null ? null : growth(Math.min(rowsToChange, maxDeadRows))
   return {
     tableBytes,
     indexBytes,
@@ -248,7 +248,7 @@ function onPage(rowBytes: number): number {
 function entryBytes(index: IndexFacts, facts: SpaceFacts): { usual: number; filled: number } {
   const usual = facts.rows > 0 && !index.summarizing ? index.bytes / facts.rows : 0
   const fills = breaksHot(index) && index.predicate === null && index.method === 'btree'
-  return { usual, filled: fills ? Math.max(usual, leastEntryBytes * shareOfWritten(facts, [index])) : usual }
+  return { usual, filled: fills ? Math.max(usual, minEntryBytes * shareOfWritten(facts, [index])) : usual }
 }
 
 function rounded(share: number): number {

@@ -39,7 +39,7 @@ export interface CompiledSql {
 }
 
 /** Well below what a statement of Postgres, or a string of JavaScript, can hold. */
-const mostCharacters = 10_000_000
+const maxCharacters = 10_000_000
 
 /**
  * Numbers the parameters of a piece of SQL, the first one as `$firstParameter`. Without recursion: pieces put together in a
@@ -52,10 +52,10 @@ export function compileSql(piece: Sql, firstParameter: number): CompiledSql {
   const write = (text: string) => {
     // One more: a piece without any text must count as well.
     characters += text.length + 1
-    if (characters > mostCharacters)
+    if (characters > maxCharacters)
       throw new Problem(
         'invalid',
-        `The SQL is longer than ${mostCharacters} characters: write it shorter, or bind an array.`,
+        `The SQL is longer than ${maxCharacters} characters: write it shorter, or bind an array.`,
       )
     texts.push(text)
   }
@@ -92,12 +92,12 @@ function bindable(value: SqlValue): unknown {
 }
 
 /** Dimensions of an array, in Postgres. */
-const mostDimensions = 6
+const maxDimensions = 6
 
 function refuseUnbindable(value: unknown, depth = 0): void {
   if (Array.isArray(value)) {
-    if (depth === mostDimensions)
-      throw new TypeError(`sql\`\` cannot bind this array: Postgres takes ${mostDimensions} dimensions at most.`)
+    if (depth === maxDimensions)
+      throw new TypeError(`sql\`\` cannot bind this array: Postgres takes ${maxDimensions} dimensions at most.`)
     for (const item of value) refuseUnbindable(item, depth + 1)
   } else if (isSql(value)) {
     if (depth > 0) throw new TypeError('sql`` cannot bind a piece of SQL inside an array: write the list out in SQL.')

@@ -63,7 +63,7 @@ export interface Work {
 export function settledSize(cost: BatchCost, work: Work, options: RunOptions): number {
   const { min, max } = batchSizeBounds(options)
   const each = eachRow(cost, work)
-  const left = longestBatch(options) - cost.perBatch
+  const left = maxBatchTime(options) - cost.perBatch
   return Math.round(Math.min(max, Math.max(min, each > 0 ? left / each : max)))
 }
 
@@ -81,15 +81,15 @@ function eachRow({ perScanned, perChanged }: BatchCost, { rows, toChange }: Work
   return perScanned + perChanged * (rows > 0 ? Math.min(1, toChange / rows) : 0)
 }
 
-function longestBatch({ targetBatchSeconds }: RunOptions): number {
+function maxBatchTime({ targetBatchSeconds }: RunOptions): number {
   return typeof targetBatchSeconds === 'number' ? targetBatchSeconds : targetBatchSeconds.max
 }
 
 /** Below this a fixed cost is the usual one: parsing, planning, the way to the server. Seconds. */
-const leastToTell = 0.02
+const minToTell = 0.02
 /** The largest batch and the longest one that the options allow. */
-const mostRows = 100_000
-const mostSeconds = 5
+const maxRows = 100_000
+const maxSeconds = 5
 
 /**
  * That a batch costs more before its first row than for all of its rows, and which options help. `computed`: the relations
@@ -103,15 +103,15 @@ export function fixedCostFinding(
 ): string | null {
   const size = settledSize(cost, work, options)
   const each = eachRow(cost, work)
-  if (cost.perBatch < leastToTell || cost.perBatch < size * each) return null
+  if (cost.perBatch < minToTell || cost.perBatch < size * each) return null
   const causes = [
     ...(computed.length > 0 ? [`a subquery reads ${listOf(computed)} anew for each batch`] : []),
     ...(values > 1000 ? [`${formatCount(values)} values are sent with each batch`] : []),
   ]
   const cause = causes.length > 0 ? `: ${listOf(causes)}` : ''
-  const target = Math.min(mostSeconds, Math.max(longestBatch(options), roundUp(5 * cost.perBatch)))
-  const wanted = each > 0 ? (target - cost.perBatch) / each : mostRows
-  const rows = Math.min(mostRows, Math.max(batchSizeBounds(options).min, roundUp(wanted)))
+  const target = Math.min(maxSeconds, Math.max(maxBatchTime(options), roundUp(5 * cost.perBatch)))
+  const wanted = each > 0 ? (target - cost.perBatch) / each : maxRows
+  const rows = Math.min(maxRows, Math.max(batchSizeBounds(options).min, roundUp(wanted)))
   const share = batchesOf(work, size) * cost.perBatch
   const mend =
     rows > size

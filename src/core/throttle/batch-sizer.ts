@@ -95,9 +95,9 @@ export function targetBatchSeconds(options: RunOptions, paceSeconds: number): nu
 }
 
 /** Timers are coarse beside a batch of a millisecond: a debt of less than this is carried over. Seconds. */
-const leastWaitSeconds = 0.002
+const minWaitSeconds = 0.002
 /** What a worker that was kept from working may make up for at most. Seconds. */
-const mostCreditSeconds = 0.05
+const maxCreditSeconds = 0.05
 
 /**
  * Keeps one slot to its share of the load: of its time, that part may be spent in statements. It owes the statements that it
@@ -115,7 +115,7 @@ export class DutyCycle {
   /** How long it has to rest before its next statement, in seconds. */
   wait(share: number): number {
     const wait = this.#owedSeconds / paidEachSecond(share)
-    return wait < leastWaitSeconds ? 0 : wait
+    return wait < minWaitSeconds ? 0 : wait
   }
 
   /** It has rested, or was idle otherwise, for so long. */
@@ -123,7 +123,7 @@ export class DutyCycle {
     const each = paidEachSecond(share)
     // All of it is no rest at all: then nothing is owed either.
     if (each === Number.POSITIVE_INFINITY) this.#owedSeconds = 0
-    else this.#owedSeconds = Math.max(-mostCreditSeconds * each, this.#owedSeconds - seconds * each)
+    else this.#owedSeconds = Math.max(-maxCreditSeconds * each, this.#owedSeconds - seconds * each)
   }
 }
 

@@ -159,11 +159,11 @@ export function dutyCycleOf({ concurrency, recentWorkers }: Pace, workers: numbe
 }
 
 /** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
-const leastShare = 0.01
+const minShare = 0.01
 
 /** For how many workers the concurrency is enough: a small one for a few that work, not for sixteen that wait. */
 export function maxWorkersFor({ concurrency }: Pace): number {
-  return Math.ceil(concurrency / leastShare)
+  return Math.ceil(concurrency / minShare)
 }
 
 /** After so long without work there is nothing left of what was learned. */

@@ -32,9 +32,9 @@ export const signalKinds: Readonly<Record<SignalName, 'lag' | 'backlog' | 'press
 }
 
 /** What a replica is taken to replay at least of what was sent to it: one that stands still would bring the concurrency to nothing. */
-const leastReplayed = 1 / 3
+const minReplayed = 1 / 3
 /** Of the concurrency, what a step leaves of it at least for the sake of any other signal. */
-const deepestCut = 0.5
+const maxCutPerStep = 0.5
 /**
  * How much the distance to the soft limit counts, a second. A lag has come to rest after some ten seconds, a backlog after
  * a minute, for how much of it is ours is not known; a pressure answers at once.
@@ -74,7 +74,7 @@ function replayed(values: readonly number[], soft: number, concurrencies: readon
   const lag = values.at(-1) ?? 0
   const since = Math.round(lag + (values.length - 1) / 2)
   const sent = concurrencies.at(-1 - since) ?? concurrencies[0] ?? 0
-  return sent * Math.max(leastReplayed, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
+  return sent * Math.max(minReplayed, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
 }
 
 /** What to multiply the concurrency with for the sake of a signal that does not tell how much would be right. */
@@ -89,7 +89,7 @@ function ease({ signal, worst }: Measured, values: readonly number[], { soft, ha
     }
     case 'pressure':
       // What has just held a run is gone already when the next step is made.
-      if (hard !== null && worst !== null && worst >= hard) return deepestCut
+      if (hard !== null && worst !== null && worst >= hard) return maxCutPerStep
       // One look that is off is not heard.
       return towards(median(values) / soft, gains.pressure)
     default:
@@ -100,7 +100,7 @@ function ease({ signal, worst }: Measured, values: readonly number[], { soft, ha
 /** Less and less the nearer a value comes to 1, its soft limit, and below 1 beyond it. */
 function towards(part: number, gain: number): number {
   if (part <= 0) return Number.POSITIVE_INFINITY
-  return part < 1 ? 1 + gain * (1 / part - 1) : Math.max(deepestCut, 1 - gain * (part - 1))
+  return part < 1 ? 1 + gain * (1 / part - 1) : Math.max(maxCutPerStep, 1 - gain * (part - 1))
 }
 
 function causeOf({ signal, detail }: Measured, value: number, { soft, hard }: Limit, factor: number): PaceCause | null {

@@ -8,7 +8,7 @@ export interface Schedule {
 }
 
 const minuteMs = 60_000
-const shortestMinutes = 5
+const minMinutes = 5
 
 /** Whether a run may work at this time. */
 export function isOpen(schedule: Schedule, at: Date): boolean {
@@ -43,7 +43,7 @@ export function scheduleFault(schedule: Schedule): string | null {
   try {
     const opens = opensAt(schedule, new Date(0))
     const minutes = openMinutes(schedule, opens, -1) + 1 + openMinutes(schedule, opens, 1)
-    if (minutes >= shortestMinutes) return null
+    if (minutes >= minMinutes) return null
     // Who writes "0 22 * * *" means from ten o'clock on, and would get one minute a day.
     return `it names every minute in which the run may work, and this one is open for ${minutes} min at a time: for ten at night to six, write "* 22-23,0-5 * * *"`
   } catch (error) {
@@ -54,7 +54,7 @@ export function scheduleFault(schedule: Schedule): string | null {
 /** How many minutes before or after this one it is open as well, as far as it matters. */
 function openMinutes(schedule: Schedule, at: Date, direction: 1 | -1): number {
   let minutes = 0
-  while (minutes < shortestMinutes) {
+  while (minutes < minMinutes) {
     if (!isOpen(schedule, new Date(at.getTime() + direction * (minutes + 1) * minuteMs))) break
     minutes += 1
   }
@@ -65,7 +65,7 @@ function startOfMinute(at: Date): Date {
   return new Date(Math.floor(at.getTime() / minuteMs) * minuteMs)
 }
 
-const mostKept = 100
+const maxKept = 100
 const kept = new Map<string, CronExpression>()
 
 /** Parsed once, for it is asked before every batch. */
@@ -74,7 +74,7 @@ function parse({ cron, timeZone }: Schedule): CronExpression {
   const known = kept.get(key)
   if (known) return known
   const expression = CronExpressionParser.parse(cron.trim(), { tz: timeZone })
-  if (kept.size >= mostKept) kept.clear()
+  if (kept.size >= maxKept) kept.clear()
   kept.set(key, expression)
   return expression
 }

@@ -10,7 +10,7 @@ import { isSqlState } from '../../core/sqlstate.ts'
  * commit, which runs deferred constraints and triggers. The server ends it, where it can; else the driver gives up, and the
  * session must be ended.
  */
-export const longestBatch = { server: 1.2, driver: 1.4 }
+export const maxBatchTime = { server: 1.2, driver: 1.4 }
 
 /** What a batch is told: whose range, from where, how far, and how long its worker has waited for the load. */
 export interface BatchInput {

@@ -46,9 +46,9 @@ export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'e
 }
 
 /** A window with more rows than this left to do is worth passing over again; fewer are cheaper found by key. */
-const mostAlone = 20
+const maxAlone = 20
 /** A range of the check writes so many slices at most. What is found after that widens the last of them, over what lies between. */
-const mostSlices = 16
+const maxSlices = 16
 
 /**
  * Writes the window down as a slice to be passed over again, where it is full of rows that match: `_ek_full`. A slice that the
@@ -56,9 +56,9 @@ const mostSlices = 16
  */
 export function writeLeftoverSql(s: string, table: TableSql, inQuarantine: string): string {
   const mine = `l.run_id ${eq} ${p.runId} AND l.ordinal ${eq} ${p.ordinal}`
-  const touches = `(l.upper_key ${eq} ${p.cursor} OR (SELECT pg_catalog.count(*) FROM ${s}.leftovers l WHERE ${mine}) ${atLeast} ${mostSlices})`
+  const touches = `(l.upper_key ${eq} ${p.cursor} OR (SELECT pg_catalog.count(*) FROM ${s}.leftovers l WHERE ${mine}) ${atLeast} ${maxSlices})`
   return `_ek_full AS MATERIALIZED (
-    SELECT _ek_matched ${more} ${mostAlone} AND NOT EXISTS (SELECT FROM _ek_window w WHERE w._ek_matches AND EXISTS (${inQuarantine})) AS _ek_is_full,
+    SELECT _ek_matched ${more} ${maxAlone} AND NOT EXISTS (SELECT FROM _ek_window w WHERE w._ek_matches AND EXISTS (${inQuarantine})) AS _ek_is_full,
       _ek_scanned, _ek_matched, ${windowEnd(table).cursor} AS _ek_end
     FROM _ek_passed
   ), _ek_widened AS (

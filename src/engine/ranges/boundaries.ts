@@ -7,7 +7,7 @@ import type { TableSql } from '../batch/table.ts'
 const sampledPages = 500
 /** Where the slice turns out to be a small part of the table. */
 const moreSampledPages = 5000
-const leastPagesPerPart = 5000
+const minPagesPerPart = 5000
 /** With fewer values in a part, parts of one size would be chance. */
 const minPerPart = { histogram: 2, sample: 20 } as const
 
@@ -47,7 +47,7 @@ export async function findSplitPages(
   )
   const from = Number(slice.lower?.[0] ?? 0)
   const each = Math.floor((Number(slice.upper?.[0] ?? rows[0]?.pages ?? 0) - from) / parts)
-  if (each < leastPagesPerPart) return []
+  if (each < minPagesPerPart) return []
   return Array.from({ length: parts - 1 }, (_, index) => [String(from + each * (index + 1))])
 }
 

@@ -6,7 +6,7 @@ import { listPartitions } from '../inspect/partitions.ts'
 import { findSplitKeys, lastKey } from './boundaries.ts'
 
 const rangesPerWorker = 2
-const leastRowsPerRange = 5000
+const minRowsPerRange = 5000
 
 /**
  * Cuts the table's keys into ranges of about the same number of rows, up to the largest key of this moment; each partition
@@ -45,7 +45,7 @@ async function rangesOf(
   const table = tableSql(target, leaf)
   const last = await lastKey(client, table)
   if (!last) return null
-  const parts = Math.min(wanted, Math.floor(tableRows / leastRowsPerRange))
+  const parts = Math.min(wanted, Math.floor(tableRows / minRowsPerRange))
   const ends = await findSplitKeys(client, table, { lower: null, upper: last }, parts)
   return rangesBetween([...ends, last], leaf)
 }

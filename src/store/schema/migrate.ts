@@ -7,7 +7,7 @@ import { lockVersion, newerSchema, readVersion } from './version.ts'
 
 const folder = new URL('./', import.meta.url)
 /** Each waits for a lock as long as `lock_timeout` lets it. */
-const mostAttempts = 6
+const maxAttempts = 6
 
 interface Migration {
   readonly version: number
@@ -28,10 +28,10 @@ export async function migrate(control: Control): Promise<number> {
     } catch (error) {
       // Workers of the release before are at work meanwhile, and lock what they need in an order of their own.
       if (!isHeldUp(error)) throw error
-      if (attempt < mostAttempts) continue
+      if (attempt < maxAttempts) continue
       throw new Problem(
         'unavailable',
-        `Schema ${control.schema} cannot be brought up to date: other sessions hold locks on its tables, in ${mostAttempts} attempts (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
+        `Schema ${control.schema} cannot be brought up to date: other sessions hold locks on its tables, in ${maxAttempts} attempts (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
       )
     }
   }
