@@ -132,7 +132,7 @@ async function rowsDone(client: pg.Client): Promise<{ rows: number; at: number }
 async function untilFree(client: pg.Client): Promise<void> {
   for (;;) {
     const { rows } = await client.query<{ free: boolean }>(
-      `SELECT coalesce((state->>'load')::float8, 0) >= 1 AS free FROM evenkeel.pace`,
+      `SELECT coalesce((state->>'concurrency')::float8, 0) >= 1 AS free FROM evenkeel.pace`,
     )
     if (rows[0]?.free) return
     await sleep(500)

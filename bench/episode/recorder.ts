@@ -17,7 +17,7 @@ type Clients = readonly [primary: pg.Client, standby: pg.Client, beat: pg.Client
 const primaryStatement = `
   SELECT (SELECT sum(rows_done)::float8 FROM evenkeel.ranges WHERE run_id = $1) AS rows,
     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS written,
-    coalesce((state->'load')::float8, 0) AS load,
+    coalesce((state->'concurrency')::float8, 0) AS load,
     (SELECT count(*)::int FROM evenkeel.ranges WHERE lease_until > clock_timestamp()) AS workers,
     coalesce((state->'targetSeconds')::float8, 0) AS "targetSeconds",
     state->'cause'->>'signal' AS cause,
@@ -76,7 +76,11 @@ export class Recorder {
     const metrics = await this.#service.metrics()
     const limit = (signal: string, which: string) =>
       metrics.get(`backfill_signal_limit{signal="${signal}",limit="${which}"}`) ?? Number.NaN
-    return { soft: limit('replica-lag', 'soft'), hard: limit('replica-lag', 'hard'), probe: limit('probe', 'soft') }
+    return {
+      soft: limit('replica-lag', 'soft'),
+      hard: limit('replica-lag', 'hard'),
+      probe: limit('commit-latency', 'soft'),
+    }
   }
 
   async stop(): Promise<void> {
@@ -104,7 +108,7 @@ export class Recorder {
       batches: metrics.get('backfill_batch_rows_count{job="readings"}') ?? 0,
       batchedRows: metrics.get('backfill_batch_rows_sum{job="readings"}') ?? 0,
       seenLag: metrics.get('backfill_signal{signal="replica-lag"}') ?? null,
-      probe: metrics.get('backfill_signal{signal="probe"}') ?? null,
+      probe: metrics.get('backfill_signal{signal="commit-latency"}') ?? null,
     }
   }
 }

@@ -9,7 +9,7 @@ const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
 export function tableOf(results: readonly Result[]): string {
   const { p99 } = medianOf(results, alone)
   const { rowsPerSecond } = medianOf(results, unpaced)
-  const head = ['', 'rows/s', 'of unpaced', 'p50', 'p95', 'p99', 'max', 'p99 / alone', 'lock wait', 'cpu', 'others']
+  const head = ['', 'rows/s', 'of unpaced', 'p50', 'p95', 'p99', 'max', 'p99 / alone', 'lock wait', 'cpu', 'foreground']
   const lines = results.map(({ name, median: m }) => [
     name,
     ...(name === alone ? ['', ''] : [speed(m), percent(m.rowsPerSecond / rowsPerSecond)]),

@@ -92,7 +92,7 @@ export const database = dashboard({
           decimals: 2,
           steps: ['text'],
           noValue: 'unknown',
-          queries: [{ expr: shared('backfill_pace_load'), legend: '{{database}}' }],
+          queries: [{ expr: shared('backfill_pace_concurrency'), legend: '{{database}}' }],
         }),
         stat({
           title: 'Runs held',
@@ -118,7 +118,7 @@ export const database = dashboard({
           unit: 'none',
           steps: ['text'],
           noValue: 'no worker',
-          queries: [{ expr: measured('others'), legend: '{{database}}' }],
+          queries: [{ expr: measured('foreground'), legend: '{{database}}' }],
         }),
       ],
     },
@@ -205,14 +205,14 @@ export const database = dashboard({
           unit: 'none',
           alerts: ['BackfillHeldLong', 'BackfillSignalUnknown'],
         }),
-        signal('others', ['soft'], {
+        signal('foreground', ['soft'], {
           title: 'Others',
           says: "Sessions of others that did something within the last second. From one on the load stays at two fifths of each worker's time.",
           width: 6,
           unit: 'none',
           alerts: ['BackfillSignalUnknown'],
         }),
-        signal('probe', ['soft'], {
+        signal('commit-latency', ['soft'], {
           title: 'Probe',
           says: 'What a tiny transaction takes, in times of what it takes when it is quiet: the nearest thing to what users feel.',
           width: 6,
@@ -264,7 +264,7 @@ export const database = dashboard({
           decimals: 2,
           noValue: 'unknown',
           queries: [
-            { expr: shared('backfill_pace_load'), legend: 'load {{database}}' },
+            { expr: shared('backfill_pace_concurrency'), legend: 'load {{database}}' },
             { expr: shared('backfill_pace_leases'), legend: 'leases {{database}}' },
           ],
         }),

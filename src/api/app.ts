@@ -9,13 +9,13 @@ import { openapi } from './plugins/openapi.ts'
 import { bodyLimitBytes, clientErrors, frameworkErrors, problems } from './plugins/problems.ts'
 import { requests } from './plugins/requests.ts'
 import { actionRoutes } from './routes/actions.ts'
+import { globalPauseRoutes } from './routes/global-pause.ts'
 import { healthRoutes } from './routes/health.ts'
 import { historyRoutes } from './routes/history.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { overrideRoutes } from './routes/overrides.ts'
 import { quarantineRoutes } from './routes/quarantine.ts'
 import { runRoutes } from './routes/runs.ts'
-import { standstillRoutes } from './routes/standstill.ts'
 import type { App } from './server.ts'
 
 const headerLimitBytes = 16 * 1024
@@ -37,7 +37,7 @@ export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'work
     jobRoutes(app, deps)
     runRoutes(app, deps)
     actionRoutes(app, deps)
-    standstillRoutes(app, deps)
+    globalPauseRoutes(app, deps)
     overrideRoutes(app, deps)
     historyRoutes(app, deps)
     quarantineRoutes(app, deps)

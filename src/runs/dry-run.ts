@@ -67,7 +67,7 @@ async function dryRun(db: Database, request: StartRequest): Promise<DryRunReport
   try {
     const { seen, blind } = await inRolledBackTransaction(db, async (client) => ({
       seen: await rehearse(client, db, prepared),
-      blind: getLimit('others', prepared.run.options) && (await visibilityFault(askBy(client))),
+      blind: getLimit('foreground', prepared.run.options) && (await visibilityFault(askBy(client))),
     }))
     const report = reportDryRun(prepared, seen, { refusals, repeats, blind })
     return request.plan ? { ...report, plan: seen.explained?.plan ?? null } : report

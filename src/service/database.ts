@@ -134,7 +134,7 @@ export async function openDatabase(
       : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
   // Once, where people look first: a run says it as well, as long as it is slowed by it.
   void sampler?.ready.then(() => {
-    const blind = sampler.readings().find(({ signal, value }) => signal === 'others' && value === null)
+    const blind = sampler.readings().find(({ signal, value }) => signal === 'foreground' && value === null)
     if (blind)
       log.warn(`whether others are at work cannot be seen, so runs leave them most of the time: ${blind.detail}`)
   })

@@ -56,7 +56,11 @@ export function activeReader(cores: number): (activity: Activity) => Reading {
 
 /** Sessions of others that are at work, or were within the last second. */
 export function recentOthers(activity: Activity): Reading {
-  if (activity.unknown !== null) return unknown('others', activity.unknown)
+  if (activity.unknown !== null) return unknown('foreground', activity.unknown)
   const { recent } = activity
-  return { signal: 'others', value: recent, detail: `${count(recent, 'session', 'sessions')} within the last second` }
+  return {
+    signal: 'foreground',
+    value: recent,
+    detail: `${count(recent, 'session', 'sessions')} within the last second`,
+  }
 }

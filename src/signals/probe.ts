@@ -48,12 +48,12 @@ export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]
     if (!stoodStill) baseline.observe(now, ms, Math.max(1, Math.round(ms / probeIntervalMs)))
     const [latency, quiet] = [baseline.latency(now), baseline.quiet(now)]
     if (latency === null) {
-      return [unknown('probe', 'this process has too much to do to time anything: give it more CPU')]
+      return [unknown('commit-latency', 'this process has too much to do to time anything: give it more CPU')]
     }
     if (quiet === null)
-      return [unknown('probe', 'a tiny transaction has not been timed for a second yet: wait a moment')]
+      return [unknown('commit-latency', 'a tiny transaction has not been timed for a second yet: wait a moment')]
     const detail = `a tiny transaction: ${latency.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms`
-    return [{ signal: 'probe', value: latency / quiet, detail }]
+    return [{ signal: 'commit-latency', value: latency / quiet, detail }]
   }
 }
 

@@ -80,7 +80,7 @@ export function startSampler(options: SamplerOptions): Sampler {
   const slowly = { intervalMs: slowMs }
   const specs: SampleSpec[] = [
     {
-      signals: active ? ['others', 'active'] : ['others'],
+      signals: active ? ['foreground', 'active'] : ['foreground'],
       intervalMs: fastMs,
       async read() {
         const found = await readActivity(ask)
@@ -89,7 +89,11 @@ export function startSampler(options: SamplerOptions): Sampler {
     },
     { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },
     // While nobody relies on it it leaves a quiet database quiet: it writes WAL, four times a second.
-    { signals: ['probe'], intervalMs: probeIntervalMs, read: async () => (tables.length > 0 ? probe()() : []) },
+    {
+      signals: ['commit-latency'],
+      intervalMs: probeIntervalMs,
+      read: async () => (tables.length > 0 ? probe()() : []),
+    },
     { signals: ['slots'], ...slowly, read: () => slots(ask) },
     { signals: ['archive'], ...slowly, read: () => archive(ask) },
     { signals: ['snapshot'], ...slowly, read: () => snapshot(ask) },

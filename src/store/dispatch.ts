@@ -96,8 +96,8 @@ async function nextSteps(control: Control, runs: readonly Run[]): Promise<Step[]
       id: run.id,
       status: run.status,
       parallelism: workersFor(run, shared),
-      // A standstill holds from its first moment; the hold that says so to people is written a moment later.
-      held: run.hold !== null || shared.standstill !== null,
+      // A global pause holds from its first moment; the hold that says so to people is written a moment later.
+      held: run.hold !== null || shared.globalPause !== null,
       ranges: ranges.get(run.id) ?? [],
       stragglers: stragglers.get(run.id) ?? 0,
       leftovers: leftovers.get(run.id) ?? 0,
@@ -139,7 +139,7 @@ async function eventAfterPartitions(tx: Control, run: Run, event: RunEvent): Pro
   // Without a predicate what came later is the application's own, as everywhere.
   const come = run.hasPredicate ? await insertMissingLeaves(tx, run.id, run.target) : 0
   if (back.length + come === 0) return event
-  return event === 'succeed' && (come > 0 || back.includes('keys')) ? 'leftover' : null
+  return event === 'succeed' && (come > 0 || back.includes('keys')) ? 'found-remaining' : null
 }
 
 /**

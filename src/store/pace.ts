@@ -13,7 +13,7 @@ export interface SharedPace {
   /** Seconds on the database's clock, and between it and the last step, which is ahead where the clock has gone back. */
   readonly now: number
   readonly age: number
-  readonly standstill: GlobalPause | null
+  readonly globalPause: GlobalPause | null
 }
 
 export async function readPace({ db, s }: Control): Promise<SharedPace> {
@@ -22,17 +22,17 @@ export async function readPace({ db, s }: Control): Promise<SharedPace> {
        ${secondsFrom('p.stepped_at')} AS age,
        (SELECT count(*)::int FROM ${s}.runs n JOIN ${s}.ranges r ON r.run_id = n.id
          WHERE n.status = ANY($1) AND ${leaseHolds('r.lease_until')}) AS workers,
-       (SELECT jsonb_build_object('reason', reason, 'actor', actor, 'since', since) FROM ${s}.standstill) AS standstill
+       (SELECT jsonb_build_object('reason', reason, 'actor', actor, 'since', since) FROM ${s}.global_pause) AS "globalPause"
      FROM ${s}.pace p`,
     [liveStatuses],
   )
   const [row] = rows
   if (!row) throw new Error(`${s}.pace is empty: the control schema was tampered with`)
-  const { standstill } = row
+  const { globalPause } = row
   return {
     ...row,
     pace: row.pace ?? initialPace,
-    standstill: standstill && { ...standstill, since: new Date(standstill.since) },
+    globalPause: globalPause && { ...globalPause, since: new Date(globalPause.since) },
   }
 }
 
@@ -48,13 +48,13 @@ export async function writePace({ db, s }: Control, pace: Pace, version: string)
 /** Holds everything. False where it is held already. */
 export async function beginGlobalPause({ db, s }: Control, actor: string, reason: string | null): Promise<boolean> {
   const { rowCount } = await db.query(
-    `INSERT INTO ${s}.standstill (actor, reason) VALUES ($1, $2) ON CONFLICT (one) DO NOTHING`,
+    `INSERT INTO ${s}.global_pause (actor, reason) VALUES ($1, $2) ON CONFLICT (one) DO NOTHING`,
     [actor, reason],
   )
   return rowCount === 1
 }
 
 export async function endGlobalPause({ db, s }: Control): Promise<boolean> {
-  const { rowCount } = await db.query(`DELETE FROM ${s}.standstill`)
+  const { rowCount } = await db.query(`DELETE FROM ${s}.global_pause`)
   return rowCount === 1
 }

@@ -30,7 +30,7 @@ export async function pauseUnlockedRuns(control: Control, actor: string, reason:
       `WITH free AS (
          SELECT id, status FROM ${tx.s}.runs WHERE status = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
        ), paused AS (
-         INSERT INTO ${tx.s}.pauses (run_id, kind, actor, reason) SELECT id, 'everything', $2, $3 FROM free
+         INSERT INTO ${tx.s}.pauses (run_id, kind, actor, reason) SELECT id, 'global', $2, $3 FROM free
          ON CONFLICT (run_id, kind) DO NOTHING
        )
        SELECT id, status AS "from" FROM free WHERE status = ANY($4) ORDER BY id`,
@@ -48,13 +48,13 @@ export async function listUnpausedRuns({
 }: Control): Promise<Array<{ readonly id: string; readonly status: RunStatus }>> {
   const { rows } = await db.query<{ id: string; status: RunStatus }>(
     `SELECT r.id, r.status FROM ${s}.runs r WHERE r.status = ANY($1)
-       AND NOT EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'everything') ORDER BY r.number, r.id`,
+       AND NOT EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'global') ORDER BY r.number, r.id`,
     [stoppable],
   )
   return rows
 }
 
-/** Ends the standstill and lifts what `POST /pause` paused. Returns the runs that go on; those with a reason left stay paused. */
+/** Ends the global pause and lifts what `POST /pause` paused. Returns the runs that go on; those with a reason left stay paused. */
 export async function resumeEverything(control: Control, actor: string, reason: string | null): Promise<string[]> {
   return control.transaction(async (tx) => {
     await endGlobalPause(tx)
@@ -81,7 +81,7 @@ export async function resumeEverything(control: Control, actor: string, reason: 
 /** Runs that `POST /pause` has paused. What is read of them after this is as it stays. */
 async function lockHeldRuns({ db, s }: Control): Promise<Moved[]> {
   const { rows } = await db.query<{ id: string }>(
-    `SELECT r.id FROM ${s}.runs r WHERE EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'everything')
+    `SELECT r.id FROM ${s}.runs r WHERE EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'global')
      ORDER BY r.id FOR NO KEY UPDATE`,
   )
   const { rows: held } = await db.query<Moved>(
@@ -94,7 +94,7 @@ async function lockHeldRuns({ db, s }: Control): Promise<Moved[]> {
 /** Returns the reasons that are left. */
 async function liftEverything(tx: Control, held: readonly Moved[]): Promise<Map<string, Pause[]>> {
   const ids = held.map(({ id }) => id)
-  await tx.db.query(`DELETE FROM ${tx.s}.pauses WHERE kind = 'everything' AND run_id = ANY($1)`, [ids])
+  await tx.db.query(`DELETE FROM ${tx.s}.pauses WHERE kind = 'global' AND run_id = ANY($1)`, [ids])
   return listPauses(tx, ids)
 }
 
@@ -132,7 +132,7 @@ export async function settleIdleRuns(control: Control, actor: string): Promise<s
       const ids = rows.map(({ id }) => id)
       await fenceRanges(tx, ids)
       await settleRates(tx, ids)
-      await move(tx, rows, 'settle', actor, null)
+      await move(tx, rows, 'drained', actor, null)
       return ids
     })
   } catch (error) {
@@ -145,7 +145,7 @@ export async function settleIdleRuns(control: Control, actor: string): Promise<s
 async function move(
   tx: Control,
   runs: readonly Moved[],
-  event: 'pause' | 'resume' | 'settle',
+  event: 'pause' | 'resume' | 'drained',
   actor: string,
   reason: string | null,
 ): Promise<void> {
@@ -154,7 +154,7 @@ async function move(
     if (to === null) throw new Error(`${id} is ${from}: ${event} leads nowhere from there`)
     return { id, from, to }
   })
-  await updateStatuses(tx, moved, event === 'settle' ? null : { reason })
+  await updateStatuses(tx, moved, event === 'drained' ? null : { reason })
   await insertEvents(
     tx,
     moved.map(({ id, from, to }) => ({

@@ -16,7 +16,7 @@ export function isPaused(status: RunStatus): boolean {
 export async function addPause(tx: Control, run: Run, cause: Cause): Promise<Run> {
   if (!(await pauseFor(tx, run, cause))) nextStatus(run.id, run.status, 'pause')
   // What is said of this run alone says more than what is said of all.
-  const reason = cause.pause === 'everything' ? run.reason : cause.reason ? storable(cause.reason) : run.reason
+  const reason = cause.pause === 'global' ? run.reason : cause.reason ? storable(cause.reason) : run.reason
   return stayPaused(tx, run, 'pause', cause, reason)
 }
 

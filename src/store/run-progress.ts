@@ -33,7 +33,7 @@ export function throttleOfRun(
   return evaluateThrottle({
     status,
     // A slow probe is not told where the commits that it measures are known to wait.
-    hold: run.hold?.signal === 'probe' && standbyWait ? null : (run.hold ?? pausedByAll(pauses)),
+    hold: run.hold?.signal === 'commit-latency' && standbyWait ? null : (run.hold ?? pausedByAll(pauses)),
     standbyWait,
     trouble,
     readOnlySince: readOnly ? totals.stillSince : null,
@@ -51,9 +51,9 @@ export function throttleOfRun(
   })
 }
 
-/** The throttle of a run that `POST /pause` has paused: the same words as for one that the standstill holds. */
+/** The throttle of a run that `POST /pause` has paused: the same words as for one that the global pause holds. */
 function pausedByAll(pauses: readonly Pause[]): Throttle | null {
-  const pause = pauses.find(({ kind }) => kind === 'everything')
+  const pause = pauses.find(({ kind }) => kind === 'global')
   if (!pause) return null
   const { by, reason, since } = pause
   return { ...globalPauseHold({ actor: by, reason, since }), since: since.toISOString() }

@@ -63,7 +63,7 @@ export async function pauseNewRun(tx: Control, run: Run, pauses: readonly Pause[
     const cause = { actor: by, reason, pause: kind }
     paused = isPaused(paused.status) ? await addPause(tx, paused, cause) : await moveRun(tx, paused, 'pause', cause)
   }
-  if (paused.status === 'pausing') await moveRun(tx, paused, 'settle', { actor: run.createdBy })
+  if (paused.status === 'pausing') await moveRun(tx, paused, 'drained', { actor: run.createdBy })
 }
 
 /**
@@ -160,7 +160,7 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
   // A run that has stopped must have nothing in flight by the time anybody can read so; nor, once it has ended, a lease that
   // could not be given back, for nobody looks for such any more.
   // Nor may a run that is resumed before it had settled go on under the leases of before.
-  if (isEnded(status) || event === 'settle' || (event === 'resume' && run.status === 'pausing')) {
+  if (isEnded(status) || event === 'drained' || (event === 'resume' && run.status === 'pausing')) {
     await fenceRanges(tx, [run.id])
     await settleRates(tx, [run.id])
   }
@@ -170,14 +170,14 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
     await reopenResidual(tx, run.id)
     await forgetLeftovers(tx, run.id)
   }
-  if (event === 'leftover') await sendLeftoversBack(tx, run.id)
+  if (event === 'found-remaining') await sendLeftoversBack(tx, run.id)
   await refuseSecondLiveRun(tx, run, event)
   const moved = await updateStatus(tx, run.id, {
     status,
     // Settling ends what was begun with a reason: why it was paused stays readable.
-    reason: event === 'settle' ? run.reason : cause.reason ? storable(cause.reason) : null,
+    reason: event === 'drained' ? run.reason : cause.reason ? storable(cause.reason) : null,
     ended: isEnded(status),
-    verifyRounds: event === 'leftover' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
+    verifyRounds: event === 'found-remaining' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
   })
   await tellEvent(tx, run, event, status, cause)
   return moved
@@ -201,7 +201,7 @@ export async function settleRun(control: Control, id: string, waitSeconds: numbe
       const run = await lockRun(tx, id)
       if (!run) throw noSuchRun(id)
       if (run.status !== 'pausing' && run.status !== 'cancelling') return run
-      return moveRun(tx, run, 'settle', { actor })
+      return moveRun(tx, run, 'drained', { actor })
     })
   } catch (error) {
     if (!isSqlState(error, 'lock_not_available')) throw error

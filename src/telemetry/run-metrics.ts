@@ -100,7 +100,7 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_held',
-    help: 'Live runs that are held, by the signal that does, schedule, or standstill.',
+    help: 'Live runs that are held, by the signal that does, schedule, or global-pause.',
     labels: ['job_name', 'signal'],
     read: (census) => eachLive(census, ({ held }) => holders.map((signal) => [{ signal }, held.get(signal) ?? 0])),
   },
@@ -117,7 +117,7 @@ const shared: readonly Shared[] = [
     read: ({ lastEvents }) => lastEvents.map(({ job, event, at }) => [{ job_name: job, event }, at.getTime() / 1000]),
   },
   {
-    name: 'backfill_pace_load',
+    name: 'backfill_pace_concurrency',
     help: 'Batches in flight on average that the database bears now.',
     labels: [],
     read: ({ pace }) => [[{}, pace.concurrency]],

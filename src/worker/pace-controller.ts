@@ -71,7 +71,7 @@ export class PaceController {
       options: optionsInForce(options, overrides, now),
       heldBy: hold?.signal ?? null,
       measured: this.#deps.sampler.readings(target),
-      standstill: this.#shared.standstill,
+      globalPause: this.#shared.globalPause,
       now,
     })
   }
@@ -103,7 +103,7 @@ export class PaceController {
   measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
     const now = this.#now()
     // What waits for its time, or stands still with everything, is not what writes over its limits.
-    const runs = this.#live.filter(({ hold }) => hold?.signal !== 'schedule' && hold?.signal !== 'standstill')
+    const runs = this.#live.filter(({ hold }) => hold?.signal !== 'schedule' && hold?.signal !== 'global-pause')
     const targets = runs.length > 0 ? runs.map((run) => run.target) : [undefined]
     const worst = new Map<SignalName, number | null>()
     for (const { signal, value } of targets.flatMap((target) => this.#deps.sampler.readings(target))) {

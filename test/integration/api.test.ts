@@ -150,7 +150,7 @@ describe('who may do what', () => {
     expect(body.events.map(({ actor, kind }) => [actor, kind])).toEqual([
       ['ops', 'created'],
       ['ops', 'pause'],
-      ['ops', 'settle'],
+      ['ops', 'drained'],
     ])
     expect(body.events[1]).toMatchObject({ detail: { from: 'queued', to: 'pausing', reason: 'lunch' } })
   })
@@ -310,7 +310,7 @@ describe('what one can look at', () => {
       kinds.push(...body.events.map((event) => event.kind))
       next = body.next
     }
-    expect(kinds).toEqual(['created', ...Array(6).fill(['pause', 'settle', 'resume']).flat()])
+    expect(kinds).toEqual(['created', ...Array(6).fill(['pause', 'drained', 'resume']).flat()])
   })
 
   test('where each range stands', async () => {

@@ -19,7 +19,7 @@ interface Problem {
 interface Page {
   readonly runs: RunView[]
   readonly next: string | null
-  readonly unreached?: Array<{ database: string; detail: string }>
+  readonly unreachable?: Array<{ database: string; detail: string }>
 }
 
 /** Databases of these names, each with a table of so many items, and the jobs that work on it. */
@@ -143,7 +143,7 @@ describe('a run over several databases', () => {
     await client.reaches(id, ['succeeded'])
     for (const path of [`/runs/${id}`, '/runs', `/runs/${id}/events`, `/runs/${id}/ranges`, '/readyz', '/metrics'])
       expect(JSON.stringify((await client.call('GET', path)).body).replaceAll('"database":"ok"', ''), path).not.toMatch(
-        /"database|database=|unreached/,
+        /"database|database=|unreachable/,
       )
     expect(await database.value('SELECT databases FROM evenkeel.runs')).toBeNull()
   })
@@ -299,7 +299,7 @@ describe('a run over several databases', () => {
       seen.push(...body.events)
       next = body.next
     }
-    const three = ['pause', 'settle', 'resume']
+    const three = ['pause', 'drained', 'resume']
     const kinds = (database: string) => seen.filter((event) => event.database === database).map((event) => event.kind)
     expect([kinds('eu'), kinds('us')]).toEqual([
       ['created', ...three],
@@ -322,11 +322,11 @@ describe('a run over several databases', () => {
     const { shards, jobs } = await createShards({ eu: 10, us: 10 })
     const client = await startOnDatabases(shards, jobs, { ROLE: 'api' })
     const id = await client.start('touch')
-    const override = { signal: 'probe', reason: 'we know', seconds: 60 }
+    const override = { signal: 'commit-latency', reason: 'we know', seconds: 60 }
     const all = await client.call('POST', `/runs/${id}/overrides`, override)
-    expect(all.body.overrides).toMatchObject([{ signal: 'probe', reason: 'we know', databases: ['eu', 'us'] }])
+    expect(all.body.overrides).toMatchObject([{ signal: 'commit-latency', reason: 'we know', databases: ['eu', 'us'] }])
     const one = await client.call('DELETE', `/runs/${id}/overrides/probe?database=eu`)
-    expect(one.body.overrides).toMatchObject([{ signal: 'probe', databases: ['us'] }])
+    expect(one.body.overrides).toMatchObject([{ signal: 'commit-latency', databases: ['us'] }])
   })
 
   test('a dry run reports each of them, and leaves nothing behind in any', async () => {
@@ -474,7 +474,7 @@ describe('a database that is away', () => {
     expect(seen.progress.etaSeconds).toBeNull()
     const page = (await client.call<Page>('GET', '/runs')).body
     expect(page.runs.map((run) => [run.id, run.status])).toEqual([[id, 'running']])
-    expect(page.unreached?.map(({ database }) => database)).toEqual(['us'])
+    expect(page.unreachable?.map(({ database }) => database)).toEqual(['us'])
     const ready = await client.call<unknown>('GET', '/readyz')
     expect([ready.status, ready.body]).toEqual([200, expect.objectContaining({ ready: true, away: ['us'] })])
     expect(JSON.stringify(ready.body)).not.toContain('accepting')
@@ -486,7 +486,7 @@ describe('a database that is away', () => {
     expect([start.status, start.body.detail]).toEqual([503, expect.stringContaining('Database us cannot be reached')])
     await client.reaches(await client.start('touch', { databases: ['eu'] }), ['succeeded'])
     const everything = (await client.call<Page>('POST', '/pause')).body
-    expect(everything.unreached?.map(({ database }) => database)).toEqual(['us'])
+    expect(everything.unreachable?.map(({ database }) => database)).toEqual(['us'])
     await client.call('POST', '/resume')
     const pause = await client.call<Problem>('POST', `/runs/${id}/pause`)
     expect([pause.status, pause.body.detail]).toEqual([503, expect.stringContaining('Database us cannot be reached')])
@@ -523,8 +523,8 @@ describe('a database that is away', () => {
     expect((await client.call('PATCH', `/runs/${id}`, { parallelism: 3 })).status).toBe(500)
     expect((await client.run(id)).databases?.eu?.options?.parallelism).toBe(2)
     const everything = (await client.call<Page>('POST', '/pause')).body
-    expect(everything.unreached?.map(({ database }) => database)).toEqual(['us'])
-    expect(await shards.eu?.value('SELECT count(*)::int FROM evenkeel.standstill')).toBe(1)
+    expect(everything.unreachable?.map(({ database }) => database)).toEqual(['us'])
+    expect(await shards.eu?.value('SELECT count(*)::int FROM evenkeel.global_pause')).toBe(1)
   })
 
   test('that takes every word and gives none back is answered for without it, in bounded time', async () => {
@@ -651,9 +651,9 @@ test('everything can be paused and resumed at once, in all of them', async () =>
     [touch, 'paused', 'incident'],
     [count, 'paused', 'incident'],
   ])
-  expect(paused).not.toHaveProperty('unreached')
+  expect(paused).not.toHaveProperty('unreachable')
   for (const shard of Object.values(shards))
-    expect(await shard.value('SELECT reason FROM evenkeel.standstill')).toBe('incident')
+    expect(await shard.value('SELECT reason FROM evenkeel.global_pause')).toBe('incident')
   const resumed = (await client.call<Page>('POST', '/resume')).body
   expect(resumed.runs.map((run) => run.id)).toEqual([touch, count])
   await client.reaches(touch, ['running'])

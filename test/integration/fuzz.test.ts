@@ -378,7 +378,7 @@ describe('hostile input', () => {
         await refused('PATCH', `/runs/${ended}`, { schedule })
         for (const event of ['pause', 'resume', 'retry'])
           await refused('POST', `/runs/${ended}/${event}`, { reason: text })
-        await refused('POST', `/runs/${ended}/overrides`, { signal: 'probe', reason: text, seconds: 60 })
+        await refused('POST', `/runs/${ended}/overrides`, { signal: 'commit-latency', reason: text, seconds: 60 })
         for (const id of [ended, live]) {
           await refused('POST', `/runs/${id}/quarantine/retry`, { ids: [text, other], reason: other })
           await refused('POST', `/runs/${id}/quarantine/discard`, { ids: [text], reason: other })

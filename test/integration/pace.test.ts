@@ -202,7 +202,7 @@ test('an override lasts by the database’s clock, whatever the time is where it
   for (const jump of [1, 2]) {
     api.process.kill('SIGUSR2')
     await until('the clock to have jumped', () => api.output().split('it is ').length > jump)
-    const body = { signal: 'probe', reason: 'for a while', seconds: 600 }
+    const body = { signal: 'commit-latency', reason: 'for a while', seconds: 600 }
     const { body: run } = await api.client.call('POST', `/runs/${id}/overrides`, body)
     expect(run.overrides).toHaveLength(1)
     const left = await database.value<number>(
@@ -262,25 +262,25 @@ test('POST /pause holds everything, also what is started or resumed afterwards',
   const client = await startInProcess(database, await createTables(database))
   const first = await client.start('items', { options: { batchSize: 100, maxRowsPerSecond: 2000 } })
   await client.reaches(first, ['running'])
-  const { body } = await client.call<{ standstill: unknown; runs: Array<{ status: string }> }>('POST', '/pause', {
+  const { body } = await client.call<{ globalPause: unknown; runs: Array<{ status: string }> }>('POST', '/pause', {
     reason: 'deploy',
   })
-  expect(body.standstill).toMatchObject({ reason: 'deploy', actor: 'local' })
+  expect(body.globalPause).toMatchObject({ reason: 'deploy', actor: 'local' })
   expect(body.runs.map(({ status }) => status)).toEqual(['paused'])
   const second = await client.start('others')
-  const held = await heldBy(client, second, 'standstill')
+  const held = await heldBy(client, second, 'global-pause')
   expect(held.throttle?.reason).toContain('deploy')
   expect((await client.call('POST', `/runs/${first}/resume`)).status).toBe(409)
   expect((await client.run(first)).status).toBe('paused')
   expect(await settledRows(database, 'others')).toBe(0)
   await client.call('PATCH', `/runs/${first}`, { maxRowsPerSecond: null })
-  const { body: resumed } = await client.call<{ standstill: unknown }>('POST', '/resume')
-  expect(resumed.standstill).toBeNull()
+  const { body: resumed } = await client.call<{ globalPause: unknown }>('POST', '/resume')
+  expect(resumed.globalPause).toBeNull()
   await client.reaches(first, ['succeeded'])
   await client.reaches(second, ['succeeded'])
 })
 
-test('a standstill holds from its first moment', async () => {
+test('a global pause holds from its first moment', async () => {
   const database = await createDatabase()
   const client = await startInProcess(database, await createTables(database))
   const id = await client.start('items', { options: { batchSize: 10, maxRowsPerSecond: 500 } })
@@ -293,11 +293,11 @@ test('a standstill holds from its first moment', async () => {
     await client.call('POST', `/runs/${id}/pause`)
     const before = await settledRows(database)
     // Beside the API, which would take its time to answer: no worker has had a look since.
-    await database.query("INSERT INTO evenkeel.standstill (actor) VALUES ('somebody')")
+    await database.query("INSERT INTO evenkeel.global_pause (actor) VALUES ('somebody')")
     await client.call('POST', `/runs/${id}/resume`)
-    await heldBy(client, id, 'standstill')
+    await heldBy(client, id, 'global-pause')
     expect(await settledRows(database)).toBe(before)
-    await database.query('DELETE FROM evenkeel.standstill')
+    await database.query('DELETE FROM evenkeel.global_pause')
     await until(
       'it to go on',
       () => settledRows(database),
@@ -355,8 +355,8 @@ test('the load is shared: two processes together do not take more than one', asy
   const pinned = (async () => {
     while (going) {
       await database.query(
-        `UPDATE evenkeel.pace SET state = jsonb_build_object('load', $1::float8, 'targetSeconds', 0.02, 'cause', NULL,
-           'loweredAt', 0, 'crew', '[8]'::jsonb, 'trail', '{}'::jsonb), version = version + 1, stepped_at = clock_timestamp()`,
+        `UPDATE evenkeel.pace SET state = jsonb_build_object('concurrency', $1::float8, 'targetSeconds', 0.02, 'cause', NULL,
+           'loweredAt', 0, 'recentWorkers', '[8]'::jsonb, 'trail', '{}'::jsonb), version = version + 1, stepped_at = clock_timestamp()`,
         [load],
       )
     }

@@ -7,7 +7,7 @@ import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, jobSource, startInProcess, startOnDatabases } from '../support/service.ts'
 
 interface All {
-  readonly standstill: { readonly actor: string; readonly reason: string | null } | null
+  readonly globalPause: { readonly actor: string; readonly reason: string | null } | null
   readonly databases?: readonly string[]
   readonly runs: readonly RunView[]
   readonly refused: readonly unknown[]
@@ -33,11 +33,11 @@ test('POST /resume gives back what POST /pause took, and nothing else', async ()
   const paused = (await all(client, 'POST', '/pause', { reason: 'deploy' })).body
   expect(paused.runs.map(({ id, status, reason }) => [id, status, reason])).toEqual([[other, 'paused', 'deploy']])
   const standing = (await all(client, 'GET', '/pause')).body
-  expect(standing).toEqual({ standstill: expect.objectContaining({ actor: 'local', reason: 'deploy' }) })
+  expect(standing).toEqual({ globalPause: expect.objectContaining({ actor: 'local', reason: 'deploy' }) })
 
   const resumed = (await all(client, 'POST', '/resume')).body
-  expect([resumed.standstill, resumed.runs.map(({ id }) => id), resumed.refused]).toEqual([null, [other], []])
-  expect((await all(client, 'GET', '/pause')).body).toEqual({ standstill: null })
+  expect([resumed.globalPause, resumed.runs.map(({ id }) => id), resumed.refused]).toEqual([null, [other], []])
+  expect((await all(client, 'GET', '/pause')).body).toEqual({ globalPause: null })
   const kept = await client.run(own)
   expect([kept.status, kept.reason, kinds(kept)]).toEqual(['paused', 'not before Monday', ['run']])
   await client.call('PATCH', `/runs/${other}`, { maxRowsPerSecond: null })
@@ -54,7 +54,7 @@ test('an operator who pauses a run that is paused with everything keeps it pause
   const id = await client.start('count', slowly)
   await all(client, 'POST', '/pause', { reason: 'deploy' })
   const both = await client.call('POST', `/runs/${id}/pause`, { reason: 'wait for Ada' })
-  expect([both.status, both.body.reason, kinds(both.body)]).toEqual([200, 'wait for Ada', ['everything', 'run']])
+  expect([both.status, both.body.reason, kinds(both.body)]).toEqual([200, 'wait for Ada', ['global', 'run']])
   expect((await client.call('POST', `/runs/${id}/pause`)).status).toBe(409)
   await all(client, 'POST', '/resume')
   const kept = await client.run(id)
@@ -68,8 +68,8 @@ test('a resume of a run lifts its own pauses, and says that everything is paused
   await client.call('POST', `/runs/${id}/pause`, { reason: 'mine' })
   await all(client, 'POST', '/pause', { reason: 'deploy' })
   const lifted = await client.call('POST', `/runs/${id}/resume`)
-  expect([lifted.status, lifted.body.status, kinds(lifted.body)]).toEqual([200, 'paused', ['everything']])
-  expect([lifted.body.reason, lifted.body.throttle?.signal]).toEqual(['deploy', 'standstill'])
+  expect([lifted.status, lifted.body.status, kinds(lifted.body)]).toEqual([200, 'paused', ['global']])
+  expect([lifted.body.reason, lifted.body.throttle?.signal]).toEqual(['deploy', 'global-pause'])
   expect(lifted.body.throttle?.reason).toContain('POST /resume lets all runs go on')
   const refused = await client.call<{ detail: string }>('POST', `/runs/${id}/resume`)
   expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining('no pause of its own')])
@@ -104,7 +104,7 @@ test('of several databases, each keeps its own reasons', async () => {
   expect((await all(client, 'GET', '/pause')).body.databases).toEqual(['eu', 'us'])
   const paused = await client.run(id)
   expect(paused.pauses.map(({ kind, databases }) => [kind, databases])).toEqual([
-    ['everything', ['eu', 'us']],
+    ['global', ['eu', 'us']],
     ['run', ['us']],
   ])
   await all(client, 'POST', '/resume')

@@ -33,7 +33,7 @@ test('everything works where everything is published: pace, pause, hold, heartbe
     expect([path, (await client.call('POST', path)).status]).toEqual([path, 200])
   const control = createControl(database.pool, 'evenkeel')
   expect((await countBeat(control)) + 1n).toBe(await countBeat(control))
-  const override = { signal: 'probe', reason: 'a test', seconds: 60 }
+  const override = { signal: 'commit-latency', reason: 'a test', seconds: 60 }
   expect((await client.call('POST', `/runs/${id}/overrides`, override)).status).toBe(200)
   await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null, succeedWithQuarantined: true })
   const run = await client.reaches(id, ['succeeded'], 60)

@@ -69,13 +69,13 @@ test('the rights of docs/operating.md are all that it takes: every call, every s
   expect((await client.call('POST', `/runs/${id}/resume`)).status).toBe(200)
   expect((await client.call('POST', '/pause')).status).toBe(200)
   expect((await client.call('POST', '/resume')).status).toBe(200)
-  const override = { signal: 'probe', reason: 'a test', seconds: 600 }
+  const override = { signal: 'commit-latency', reason: 'a test', seconds: 600 }
   expect((await client.call('POST', `/runs/${id}/overrides`, override)).status).toBe(200)
   expect((await client.call('DELETE', `/runs/${id}/overrides/probe`)).status).toBe(200)
   for (const what of ['events', 'ranges']) expect((await client.call('GET', `/runs/${id}/${what}`)).status).toBe(200)
   expect((await client.call<unknown>('GET', '/readyz')).body).toEqual({ ready: true, database: 'ok', queue: 'ok' })
   // The probe is known only once it has been felt for a while.
-  const signals = ['others', 'active', 'blocked', 'snapshot', 'dead-tuples', 'vacuum']
+  const signals = ['foreground', 'active', 'blocked', 'snapshot', 'dead-tuples', 'vacuum']
   await until(`${signals} to be known`, async () => {
     const { body } = await client.call<string>('GET', '/metrics')
     return signals.every((signal) => body.includes(`backfill_signal_known{signal="${signal}"} 1`))

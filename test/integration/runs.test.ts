@@ -309,7 +309,7 @@ describe('a table that others use meanwhile', () => {
     expect(await database.query('SELECT count(*)::int AS left FROM items WHERE label IS NULL OR touched <> 1')).toEqual(
       [{ left: 0 }],
     )
-    expect(await kinds(client, id)).toContain('leftover')
+    expect(await kinds(client, id)).toContain('found-remaining')
   })
 })
 

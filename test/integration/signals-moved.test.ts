@@ -54,5 +54,8 @@ test('after a change of roles that closes no session, what is measured is the se
   await keepBusy(heir)
   await until('nothing of ours to be left on the old server', async () => (await ours(old)).length === 0, Boolean, 30)
   expect(await ours(heir)).toEqual(expect.arrayContaining(['evenkeel probe', 'evenkeel signals']))
-  await until('the busy session on the new server to be seen', async () => ((await signal(client, 'others')) ?? 0) >= 1)
+  await until(
+    'the busy session on the new server to be seen',
+    async () => ((await signal(client, 'foreground')) ?? 0) >= 1,
+  )
 })

@@ -306,7 +306,7 @@ describe('no standby', () => {
 test('a server that is a standby itself tells nothing of replicas, and says so', async () => {
   const standby = await follow({ name: 's1' })
   const sampler = await sample(standby.url, { replicas: { kind: 'auto' } })
-  for (const signal of ['replica-lag', 'replica-bytes', 'replicas-missing', 'probe'] as const) {
+  for (const signal of ['replica-lag', 'replica-bytes', 'replicas-missing', 'commit-latency'] as const) {
     const unknown = reading(sampler, signal)
     expect(unknown, signal).toMatchObject({ value: null })
     expect(unknown?.detail, signal).toMatch(/this server is a standby|recovery/)

@@ -96,9 +96,9 @@ describe('sessions of others', () => {
 describe('the probe', () => {
   test('rests while there is no live run: an idle primary stays one', async () => {
     const sampler = await sample(server.url)
-    await untilReading(sampler, 'probe', ({ value }) => value !== null)
+    await untilReading(sampler, 'commit-latency', ({ value }) => value !== null)
     sampler.watch([])
-    await until('the probe to rest', () => reading(sampler, 'probe') === undefined)
+    await until('the probe to rest', () => reading(sampler, 'commit-latency') === undefined)
     const position = async () => (await admin.query('SELECT pg_current_wal_lsn()::text AS at')).rows[0].at
     let last = await position()
     // What Postgres itself writes now and then is less often.
@@ -113,20 +113,22 @@ describe('the probe', () => {
 
   test('feels what a commit waits for, against when it was quiet', async () => {
     const sampler = await sample(server.url)
-    const quiet = await untilReading(sampler, 'probe', ({ value }) => value !== null && value < 3)
+    const quiet = await untilReading(sampler, 'commit-latency', ({ value }) => value !== null && value < 3)
     expect(quiet.detail).toMatch(/^a tiny transaction: \d+\.\d ms, quiet \d+\.\d ms$/)
     await set('commit_siblings', '0')
     await set('commit_delay', '100000')
     // A tenth of a second, by which every commit waits with its flush for others to join it.
-    const slow = await untilReading(sampler, 'probe', ({ detail }) => /^a tiny transaction: 1\d\d\.\d ms/.test(detail))
+    const slow = await untilReading(sampler, 'commit-latency', ({ detail }) =>
+      /^a tiny transaction: 1\d\d\.\d ms/.test(detail),
+    )
     expect(slow.value).toBeGreaterThan(10)
     await set('commit_delay', '0')
-    await untilReading(sampler, 'probe', ({ value }) => value !== null && value < 3)
+    await untilReading(sampler, 'commit-latency', ({ value }) => value !== null && value < 3)
   })
 
   test('does not take our own process standing still for the database', async () => {
     const sampler = await sample(server.url)
-    await untilReading(sampler, 'probe', ({ value }) => value !== null && value < 3)
+    await untilReading(sampler, 'commit-latency', ({ value }) => value !== null && value < 3)
     const began = performance.now()
     const values: Array<number | null> = []
     await until('four seconds of work', async () => {
@@ -134,7 +136,7 @@ describe('the probe', () => {
         for (const stop = performance.now() + 40; performance.now() < stop; );
         await immediate()
       }
-      values.push(reading(sampler, 'probe')?.value ?? null)
+      values.push(reading(sampler, 'commit-latency')?.value ?? null)
       return performance.now() - began > 4000
     })
     expect(Math.max(...values.map((value) => value ?? 0))).toBeLessThan(12)
@@ -142,7 +144,7 @@ describe('the probe', () => {
 
   test('does not pile up sessions while commits wait for a standby that is gone', async () => {
     const sampler = await sample(server.url)
-    await untilReading(sampler, 'probe', ({ value }) => value !== null)
+    await untilReading(sampler, 'commit-latency', ({ value }) => value !== null)
     await set('synchronous_standby_names', 'nobody')
     const waiting = async () => {
       const { rows } = await admin.query(
@@ -159,11 +161,11 @@ describe('the probe', () => {
       return performance.now() - began > 20_000
     })
     expect(most).toBe(1)
-    const stuck = reading(sampler, 'probe')
+    const stuck = reading(sampler, 'commit-latency')
     expect(stuck?.value ?? Number.POSITIVE_INFINITY).toBeGreaterThan(100)
     await admin.query('ALTER SYSTEM RESET synchronous_standby_names')
     await admin.query('SELECT pg_reload_conf()')
-    await untilReading(sampler, 'probe', ({ value }) => value !== null && value < 3)
+    await untilReading(sampler, 'commit-latency', ({ value }) => value !== null && value < 3)
   })
 })
 
@@ -173,7 +175,7 @@ test('a look that hangs makes its signals unknown, holds up no others for long, 
     const { rows } = await admin.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'evenkeel signals'")
     return rows.map(({ pid }) => pid as number)
   }
-  await untilReading(sampler, 'probe', ({ worst }) => worst !== null)
+  await untilReading(sampler, 'commit-latency', ({ worst }) => worst !== null)
   // All that there are: which of them is the next to be asked nobody can tell.
   const stopped = await backends()
   for (const pid of stopped) process.kill(pid, 'SIGSTOP')
@@ -187,8 +189,8 @@ test('a look that hangs makes its signals unknown, holds up no others for long, 
     )
     expect(unknown?.detail).toMatch(/timeout|has not been read for/)
     // The probe has a connection of its own.
-    expect(unknown?.signal).not.toBe('probe')
-    expect(reading(sampler, 'probe')?.value).not.toBeNull()
+    expect(unknown?.signal).not.toBe('commit-latency')
+    expect(reading(sampler, 'commit-latency')?.value).not.toBeNull()
     for (const signal of ['blocked', 'active', 'snapshot'] as const) {
       await untilReading(sampler, signal, ({ worst }) => worst !== null, { seconds: 15 })
     }

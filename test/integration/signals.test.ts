@@ -269,7 +269,7 @@ test('connections that are cut are replaced, and every signal comes back', async
        WHERE datname = current_database() AND application_name IN ('evenkeel signals', 'evenkeel probe')`,
     )
   expect(await cut()).toHaveLength(2)
-  for (const signal of ['blocked', 'active', 'probe', 'snapshot'] as const) {
+  for (const signal of ['blocked', 'active', 'commit-latency', 'snapshot'] as const) {
     await untilReading(sampler, signal, ({ worst, at }) => worst !== null && performance.now() - at < 3000)
     expect(await nextReading(sampler, signal)).toMatchObject({ value: expect.any(Number) })
   }
@@ -277,7 +277,7 @@ test('connections that are cut are replaced, and every signal comes back', async
   const admin = await sessionNamed(inject('postgresUrl'), 'admin')
   await admin.query(`ALTER DATABASE ${database.name} ALLOW_CONNECTIONS false`)
   await cut()
-  for (const signal of ['blocked', 'active', 'probe', 'snapshot'] as const) {
+  for (const signal of ['blocked', 'active', 'commit-latency', 'snapshot'] as const) {
     const unknown = await untilReading(sampler, signal, ({ value }) => value === null)
     expect(unknown.detail).toMatch(/^cannot be read: .*not currently accepting connections/)
     expect(unknown.worst).toBeNull()

@@ -68,7 +68,9 @@ test('with the synchronous standby away, pause, cancel and both of everything an
   const refused = await timed(client.call<{ detail: string }>('POST', `/runs/${first}/pause`))
   expect([refused.status, refused.body.detail]).toEqual([503, expect.stringContaining('synchronous standby since')])
   expect(refused.seconds).toBeLessThan(5)
-  const everything = await timed(client.call<{ standstill: unknown; refused: Array<{ id: string }> }>('POST', '/pause'))
+  const everything = await timed(
+    client.call<{ globalPause: unknown; refused: Array<{ id: string }> }>('POST', '/pause'),
+  )
   expect([everything.status, everything.body.refused.map(({ id }) => id)]).toEqual([200, [first]])
   expect(everything.seconds).toBeLessThan(5)
   await client.call('POST', '/resume')

@@ -36,15 +36,15 @@ test('what slows a run is what was measured just now, and nothing once no proces
   ])
   const steppedAgo = (seconds: number) =>
     database.query(
-      `UPDATE evenkeel.pace SET stepped_at = clock_timestamp() - make_interval(secs => $1), state = jsonb_build_object('load', 0.1,
-         'targetSeconds', 0.02, 'loweredAt', 0, 'crew', '[]'::jsonb, 'trail', '{}'::jsonb, 'causeSince', 1780000000,
-         'cause', jsonb_build_object('reason', 'probe is slow', 'signal', 'probe', 'value', 2, 'limit', 1.5))`,
+      `UPDATE evenkeel.pace SET stepped_at = clock_timestamp() - make_interval(secs => $1), state = jsonb_build_object('concurrency', 0.1,
+         'targetSeconds', 0.02, 'loweredAt', 0, 'recentWorkers', '[]'::jsonb, 'trail', '{}'::jsonb, 'causeSince', 1780000000,
+         'cause', jsonb_build_object('reason', 'probe is slow', 'signal', 'commit-latency', 'value', 2, 'limit', 1.5))`,
       [seconds],
     )
   await steppedAgo(0)
   expect((await api.run(id)).throttle).toEqual({
     reason: 'probe is slow',
-    signal: 'probe',
+    signal: 'commit-latency',
     value: 2,
     limit: 1.5,
     since: new Date(1780000000 * 1000).toISOString(),

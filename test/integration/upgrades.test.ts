@@ -98,6 +98,41 @@ describe('the control schema', () => {
     },
   )
 
+  test('of version 12 gets the words that the API has', async () => {
+    const database = await createEmptyDatabase()
+    await createSchemaAt(database, 12)
+    await database.query(
+      `INSERT INTO evenkeel.runs (id, job, params, params_hash, request_hash, status, target, has_predicate, options, fingerprint, created_by, hold, overrides)
+       VALUES ('a-1', 'a', '{}', '', '', 'paused', '{}', true, '{"signals": {"others": false, "probe": 3, "slots": true}}', '', 'me',
+         '{"signal": "standstill", "reason": "deploy"}', '[{"signal": "probe", "by": "me"}, {"signal": "slots", "by": "me"}]')`,
+    )
+    await database.query(
+      "INSERT INTO evenkeel.pauses (run_id, kind, actor) VALUES ('a-1', 'run', 'me'), ('a-1', 'everything', 'me')",
+    )
+    await database.query("INSERT INTO evenkeel.standstill (actor) VALUES ('me')")
+    await database.query(
+      `INSERT INTO evenkeel.events (run_id, actor, kind) SELECT 'a-1', 'me', kind FROM unnest('{pause,settle,leftover}'::text[]) AS kind`,
+    )
+    await migrate(createControl(database.pool, 'evenkeel'))
+    expect(await database.query('SELECT options, hold, overrides FROM evenkeel.runs')).toEqual([
+      {
+        options: { signals: { foreground: false, 'commit-latency': 3, slots: true } },
+        hold: { signal: 'global-pause', reason: 'deploy' },
+        overrides: [
+          { signal: 'commit-latency', by: 'me' },
+          { signal: 'slots', by: 'me' },
+        ],
+      },
+    ])
+    const kinds = (table: string) =>
+      database.value(`SELECT array_agg(kind ORDER BY kind) FROM evenkeel.${table} WHERE run_id = 'a-1'`)
+    expect([await kinds('pauses'), await kinds('events')]).toEqual([
+      ['global', 'run'],
+      ['drained', 'found-remaining', 'pause'],
+    ])
+    expect(await database.value('SELECT actor FROM evenkeel.global_pause')).toBe('me')
+  })
+
   test('is made once by several processes that start at the same moment', async () => {
     const database = await createEmptyDatabase()
     const control = createControl(database.pool, 'evenkeel')
@@ -239,7 +274,7 @@ describe('a newer release takes the control schema over', () => {
     expect((await old.service.outdated).message).toContain('Start the newer release')
     expect((await old.run(id)).status).toBe('queued')
     expect(await database.query('SELECT id, status FROM evenkeel.runs')).toEqual([{ id, status: 'queued' }])
-    expect(await database.value('SELECT count(*)::int FROM evenkeel.standstill')).toBe(0)
+    expect(await database.value('SELECT count(*)::int FROM evenkeel.global_pause')).toBe(0)
   })
 
   test('what has looked at the version is waited for', async () => {

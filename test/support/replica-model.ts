@@ -177,7 +177,7 @@ class Process {
       options: this.#options,
       heldBy: this.shared.hold?.hold.signal ?? null,
       measured: this.measured,
-      standstill: null,
+      globalPause: null,
       now: new Date(0),
     })
   }
@@ -209,7 +209,7 @@ class Process {
       this.#note('replica-bytes', `standby s${index}`, world.database.wal - position, t)
       world.saw('replica-bytes', world.database.wal - position)
     }
-    this.#note('others', 'sessions', this.#spec.others ? this.#spec.others(t) : 0, t)
+    this.#note('foreground', 'sessions', this.#spec.others ? this.#spec.others(t) : 0, t)
     const busy = world.busySince(this)
     for (const [name, answer] of Object.entries(this.#spec.answers ?? {})) {
       const value = answer(busy, t, this.#random)

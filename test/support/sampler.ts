@@ -32,7 +32,7 @@ export async function sample(url: string, options: Partial<SamplerOptions> = {})
   // As beside a live run: without one the probe rests.
   sampler.watch([{ schema: 'pg_catalog', table: 'pg_class' }])
   await sampler.ready
-  await until('the probe to have begun', () => reading(sampler, 'probe') !== undefined)
+  await until('the probe to have begun', () => reading(sampler, 'commit-latency') !== undefined)
   return sampler
 }
 
@@ -83,5 +83,5 @@ export async function sessionNamed(url: string, name: string): Promise<pg.Client
 
 /** Sessions of others of late; null where that is unknown. */
 export function othersOf(sampler: Sampler): number | null {
-  return reading(sampler, 'others')?.value ?? null
+  return reading(sampler, 'foreground')?.value ?? null
 }

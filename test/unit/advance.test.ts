@@ -83,15 +83,15 @@ describe('the order of a run', () => {
       event: 'succeed',
       reason: expect.stringContaining('2 rows that fail'),
     })
-    expect(nextStep({ ...checked, stragglers: 1 })).toMatchObject({ event: 'leftover' })
-    expect(nextStep({ ...checked, leftovers: 1000 })).toMatchObject({ event: 'leftover' })
+    expect(nextStep({ ...checked, stragglers: 1 })).toMatchObject({ event: 'found-remaining' })
+    expect(nextStep({ ...checked, leftovers: 1000 })).toMatchObject({ event: 'found-remaining' })
     expect(nextStep(run({ ranges: done(0, 1), quarantined: 2 }))).toMatchObject({ event: 'verify' })
   })
 
   test('a check that found rows sends the run back to them', () => {
     const checked = run({ status: 'verifying', ranges: done(0, 1, 3), stragglers: 2 })
-    expect(nextStep(checked)).toMatchObject({ event: 'leftover' })
-    expect(nextStep({ ...checked, verifyRounds: maxVerifyRounds - 1 })).toMatchObject({ event: 'leftover' })
+    expect(nextStep(checked)).toMatchObject({ event: 'found-remaining' })
+    expect(nextStep({ ...checked, verifyRounds: maxVerifyRounds - 1 })).toMatchObject({ event: 'found-remaining' })
   })
 
   test('a check that finds rows again and again fails the run and says why', () => {
@@ -214,7 +214,7 @@ describe('the check by pages', () => {
   })
 
   test('does not begin where the check by keys has found rows, for it would find them again', () => {
-    expect(verifying({ ranges: withPages(), stragglers: 1 })).toMatchObject({ event: 'leftover' })
+    expect(verifying({ ranges: withPages(), stragglers: 1 })).toMatchObject({ event: 'found-remaining' })
   })
 
   test('is made all the same before the run is given up: it may be the index that is wrong', () => {
@@ -260,7 +260,7 @@ describe('a whole run', () => {
       const step = nextStep(state)
       if (step.kind === 'event') {
         state.status = nextStatus('run', state.status, step.event)
-        if (step.event !== 'leftover') continue
+        if (step.event !== 'found-remaining') continue
         state.verifyRounds += 1
         // A slice that the check sends back is a range from then on.
         if (state.leftovers > 0)
@@ -318,6 +318,6 @@ describe('a whole run', () => {
       const step = nextStep({ ...state, verifyRounds: rounds })
       if (step.kind === 'event') events.push(step.event)
     }
-    expect(events).toEqual([...Array.from({ length: maxVerifyRounds }, () => 'leftover'), 'fail'])
+    expect(events).toEqual([...Array.from({ length: maxVerifyRounds }, () => 'found-remaining'), 'fail'])
   })
 })

@@ -22,7 +22,7 @@ function measured(signal: SignalName, value: number | null, worst: number | null
 }
 
 function held(change: Partial<HoldInput>) {
-  return evaluateHold({ options: defaultRunOptions, heldBy: null, measured: [], standstill: null, now, ...change })
+  return evaluateHold({ options: defaultRunOptions, heldBy: null, measured: [], globalPause: null, now, ...change })
 }
 
 const override = (signal: Override['signal'], until: Date): Override => ({
@@ -167,9 +167,9 @@ describe('a run that is held', () => {
 describe('of several causes', () => {
   test('everything paused comes first, then the schedule, then what is measured', () => {
     const options = { ...defaultRunOptions, schedule: nights }
-    const standstill = { reason: 'the sale begins', actor: 'ops', since: now }
+    const globalPause = { reason: 'the sale begins', actor: 'ops', since: now }
     const lag = measured('replica-lag', 9)
-    expect(held({ options, standstill, measured: [lag] })?.signal).toBe('standstill')
+    expect(held({ options, globalPause, measured: [lag] })?.signal).toBe('global-pause')
     expect(held({ options, measured: [lag] })?.signal).toBe('schedule')
     expect(held({ measured: [lag] })?.signal).toBe('replica-lag')
   })
@@ -216,12 +216,12 @@ describe('a schedule', () => {
   })
 })
 
-describe('a standstill', () => {
+describe('a global pause', () => {
   test('holds, and says who, since when, why and how it ends', () => {
-    expect(held({ standstill: { reason: 'the sale begins', actor: 'ops', since: now } })?.reason).toBe(
+    expect(held({ globalPause: { reason: 'the sale begins', actor: 'ops', since: now } })?.reason).toBe(
       'ops has paused everything at 2026-01-15T12:00:00.000Z: the sale begins. POST /resume lets all runs go on.',
     )
-    expect(held({ standstill: { reason: null, actor: 'ops', since: now } })?.reason).toBe(
+    expect(held({ globalPause: { reason: null, actor: 'ops', since: now } })?.reason).toBe(
       'ops has paused everything at 2026-01-15T12:00:00.000Z. POST /resume lets all runs go on.',
     )
   })
@@ -254,10 +254,10 @@ describe('an override', () => {
     expect(optionsInForce(options, overrides, soon)).toEqual(options)
   })
 
-  test('does not lift a standstill', () => {
-    const standstill = { reason: null, actor: 'ops', since: now }
+  test('does not lift a global pause', () => {
+    const globalPause = { reason: null, actor: 'ops', since: now }
     const all = [...signalNames, 'schedule' as const].map((signal) => override(signal, soon))
-    expect(held({ options: optionsInForce(options, all, now), standstill })?.signal).toBe('standstill')
+    expect(held({ options: optionsInForce(options, all, now), globalPause })?.signal).toBe('global-pause')
   })
 
   test('leaves the options themselves as they were', () => {

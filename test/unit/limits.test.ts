@@ -49,7 +49,7 @@ describe('the limits of a signal', () => {
   })
 
   test('that a run gives to a signal without a hard one hold it from then on', () => {
-    expect(getLimit('probe', { ...plain, signals: { probe: 10 } })).toEqual({ soft: 4, hard: 10 })
+    expect(getLimit('commit-latency', { ...plain, signals: { 'commit-latency': 10 } })).toEqual({ soft: 4, hard: 10 })
   })
 
   test('of dead tuples are a part of the table below 1, and a number of rows above', () => {
@@ -102,7 +102,10 @@ describe('the strictest limits of several runs', () => {
   })
 
   test('hold where one of them is to be held, if the others are not', () => {
-    expect(strictestLimit('probe', [plain, { ...plain, signals: { probe: 9 } }])).toEqual({ soft: 1.5, hard: 9 })
+    expect(strictestLimit('commit-latency', [plain, { ...plain, signals: { 'commit-latency': 9 } }])).toEqual({
+      soft: 1.5,
+      hard: 9,
+    })
   })
 
   test('are each of one of the runs, and satisfy every one', () => {

@@ -16,7 +16,7 @@ const spread = (values: readonly number[]) =>
   Math.sqrt(mean(values.map((value) => (value - mean(values)) ** 2))) / mean(values)
 const lagsOf = (all: readonly Second[]) => all.map(({ lag }) => lag)
 const loadsOf = (all: readonly Second[]) => all.map(({ load }) => load)
-const valuesOf = (all: readonly Second[], name: 'probe' | 'active' | 'slots' | 'replica-bytes') =>
+const valuesOf = (all: readonly Second[], name: 'commit-latency' | 'active' | 'slots' | 'replica-bytes') =>
   all.map(({ values }) => values[name] ?? 0)
 const replayed = (all: readonly Second[]) => mean(all.map((second) => second.replayed[0] as number))
 const written = (all: readonly Second[]) => mean(all.map((second) => second.written))
@@ -295,7 +295,7 @@ describe('a pressure that answers to our own load', { timeout }, () => {
     'with a noise of $noise converges: spread under $most, no step down by over $drop',
     ({ noise, most, drop, least }) => {
       for (const seed of seeds) {
-        const answers = { probe: probe(noise) }
+        const answers = { 'commit-latency': probe(noise) }
         const all = seconds({ seed, seconds: 420, options, workers: () => 4, others: () => 3, answers })
         const after = between(all, 180, 420)
         const loads = loadsOf(after)
@@ -329,11 +329,15 @@ describe('a pressure that answers to our own load', { timeout }, () => {
       const slow = seconds({
         ...world,
         replicas: [{ replay: () => 0.1 * 4 * fullRate }],
-        answers: { probe: probe(0.1) },
+        answers: { 'commit-latency': probe(0.1) },
       })
       expect(heldSeconds(slow)).toBe(0)
       expect(replayed(between(slow, 60, 240)) / (0.1 * 4 * fullRate)).toBeGreaterThan(0.97)
-      const fast = seconds({ ...world, replicas: [{ replay: () => 2 * 4 * fullRate }], answers: { probe: probe(0.1) } })
+      const fast = seconds({
+        ...world,
+        replicas: [{ replay: () => 2 * 4 * fullRate }],
+        answers: { 'commit-latency': probe(0.1) },
+      })
       expect(Math.max(...lagsOf(fast))).toBeLessThan(1)
       expect(mean(loadsOf(between(fast, 120, 240)))).toBeGreaterThan(1.1)
       expect(mean(loadsOf(between(fast, 120, 240)))).toBeLessThan(1.4)

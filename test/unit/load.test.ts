@@ -43,7 +43,7 @@ describe('the load', () => {
     expect(initialPace.concurrency).toBeLessThanOrEqual(0.05)
     const watched = { measured: [measured('replica-lag', 0)] }
     expect(step(watched, initialPace).concurrency / initialPace.concurrency).toBeCloseTo(1.35)
-    const beside = step({ measured: [measured('others', 1)] }, initialPace)
+    const beside = step({ measured: [measured('foreground', 1)] }, initialPace)
     expect(beside.concurrency).toBeGreaterThan(step(watched, initialPace).concurrency)
     expect(step({}, initialPace).concurrency).toBeGreaterThan(beside.concurrency)
     expect(step(watched).concurrency).toBeCloseTo(1.15)
@@ -99,10 +99,14 @@ describe('the load', () => {
   })
 
   test('is not said to be slowed by what is over once it has come back', () => {
-    const slowed = last(steps('probe', [3, 3, 3], working, { measured: [measured('others', 2), measured('probe', 3)] }))
-    expect(slowed.slowed?.signal).toBe('probe')
+    const slowed = last(
+      steps('commit-latency', [3, 3, 3], working, {
+        measured: [measured('foreground', 2), measured('commit-latency', 3)],
+      }),
+    )
+    expect(slowed.slowed?.signal).toBe('commit-latency')
     const alone = Array.from({ length: 40 }, () => 1)
-    expect(last(steps('probe', alone, slowed))).toMatchObject({ slowed: null, cause: null, causeSince: null })
+    expect(last(steps('commit-latency', alone, slowed))).toMatchObject({ slowed: null, cause: null, causeSince: null })
   })
 
   test('follows the signal that asks for least, by the limits of the strictest run', () => {
@@ -114,8 +118,10 @@ describe('the load', () => {
   })
 
   test('does not heed what no run counts', () => {
-    const options = [{ ...plain, signals: { 'replica-lag': false, others: false, probe: false } as const }]
-    const all = [measured('replica-lag', 900), measured('others', 9), measured('probe', null)]
+    const options = [
+      { ...plain, signals: { 'replica-lag': false, foreground: false, 'commit-latency': false } as const },
+    ]
+    const all = [measured('replica-lag', 900), measured('foreground', 9), measured('commit-latency', null)]
     expect(step({ measured: all, options }).concurrency).toBeGreaterThan(1)
   })
 
@@ -154,7 +160,8 @@ describe('the load', () => {
           const most = Math.max(...next.recentWorkers)
           expect(next.concurrency).toBeLessThanOrEqual(Math.max(most, pace.concurrency))
           const company = readings.some(
-            ({ signal, value }) => (value === null && signal !== 'probe') || (signal === 'others' && Number(value) > 0),
+            ({ signal, value }) =>
+              (value === null && signal !== 'commit-latency') || (signal === 'foreground' && Number(value) > 0),
           )
           expect(next.concurrency).toBeLessThanOrEqual(pace.concurrency * (company ? 3 : 50) * 1.000001)
           // What was too much is halved at most; what a replica can take is a third at least, counted from an earlier load.
@@ -181,7 +188,7 @@ describe('the workers that a load is enough for', () => {
     let pace = initialPace
     for (let second = 0; second < 30; second++) {
       const workers = Math.min(16, maxWorkersFor(pace))
-      pace = step({ now: second, workers, measured: [measured('others', 3)] }, pace)
+      pace = step({ now: second, workers, measured: [measured('foreground', 3)] }, pace)
     }
     expect(pace.concurrency).toBeCloseTo(16 * 0.4)
   })
@@ -305,10 +312,10 @@ describe('a pressure', () => {
   })
 
   test('of the probe is our own where nobody else is there', () => {
-    const slow = measured('probe', 9)
+    const slow = measured('commit-latency', 9)
     expect(step({ measured: [slow] }).concurrency).toBeGreaterThan(1)
-    expect(step({ measured: [slow, measured('others', 0)] }).concurrency).toBeGreaterThan(1)
-    expect(step({ measured: [slow, measured('others', 1)] }).concurrency).toBeLessThan(1)
+    expect(step({ measured: [slow, measured('foreground', 0)] }).concurrency).toBeGreaterThan(1)
+    expect(step({ measured: [slow, measured('foreground', 1)] }).concurrency).toBeLessThan(1)
   })
 })
 
@@ -322,18 +329,18 @@ describe('a notice', () => {
 })
 
 describe('in company', () => {
-  const company = [measured('others', 3)]
+  const company = [measured('foreground', 3)]
 
   test('workers leave the larger part of the time to the others, at once', () => {
     const pace = step({ measured: company }, { ...working, concurrency: 4 })
     expect(pace.concurrency).toBeCloseTo(1.6)
-    expect(pace.cause).toMatchObject({ signal: 'others', value: 3 })
+    expect(pace.cause).toMatchObject({ signal: 'foreground', value: 3 })
   })
 
   test('that may be there and cannot be seen, they do as well, and say what is not known', () => {
     // The probe tells how others fare, and not whether there are any.
-    expect(step({ measured: [measured('probe', null)] }, { ...working, concurrency: 4 }).concurrency).toBe(4)
-    for (const name of signalNames.filter((each) => each !== 'probe')) {
+    expect(step({ measured: [measured('commit-latency', null)] }, { ...working, concurrency: 4 }).concurrency).toBe(4)
+    for (const name of signalNames.filter((each) => each !== 'commit-latency')) {
       const pace = step({ measured: [measured(name, null)] }, { ...working, concurrency: 4 })
       expect(pace.concurrency, name).toBeCloseTo(1.6)
       expect(pace.cause).toMatchObject({ signal: name, value: null, reason: expect.stringContaining('is not known') })
@@ -347,7 +354,7 @@ describe('in company', () => {
       pace = step({ measured: company }, pace)
       expect(pace.targetSeconds).toBeCloseTo(seconds, 6)
     }
-    for (let second = 0; second < 25; second += 1) pace = step({ measured: [measured('others', 0)] }, pace)
+    for (let second = 0; second < 25; second += 1) pace = step({ measured: [measured('foreground', 0)] }, pace)
     expect(pace).toMatchObject({ concurrency: 4, targetSeconds: 0.25 })
   })
 

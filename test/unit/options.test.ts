@@ -165,10 +165,10 @@ describe('merging', () => {
 
   test('signals are merged name by name, and a layer without any says nothing', () => {
     const base: RunOptions = { ...defaultRunOptions, signals: { blocked: false, slots: 5 } }
-    expect(mergeOptions(base, { signals: { slots: true } }, {}, { signals: { probe: 2 } }).signals).toEqual({
+    expect(mergeOptions(base, { signals: { slots: true } }, {}, { signals: { 'commit-latency': 2 } }).signals).toEqual({
       blocked: false,
       slots: true,
-      probe: 2,
+      'commit-latency': 2,
     })
     expect(mergeOptions(base, { signals: undefined }).signals).toEqual(base.signals)
   })

@@ -93,14 +93,14 @@ describe('the transition table', () => {
   })
 
   test('settles only what is pausing or cancelling', () => {
-    expect(arrows.filter((arrow) => arrow.event === 'settle')).toEqual([
-      { from: 'pausing', event: 'settle', to: 'paused' },
-      { from: 'cancelling', event: 'settle', to: 'cancelled' },
+    expect(arrows.filter((arrow) => arrow.event === 'drained')).toEqual([
+      { from: 'pausing', event: 'drained', to: 'paused' },
+      { from: 'cancelling', event: 'drained', to: 'cancelled' },
     ])
   })
 
   test('reaches paused and cancelled by settling, or from where all is settled: both say that nothing is in flight', () => {
-    const unsettled = arrows.filter(({ event, to }) => ['paused', 'cancelled'].includes(to) && event !== 'settle')
+    const unsettled = arrows.filter(({ event, to }) => ['paused', 'cancelled'].includes(to) && event !== 'drained')
     expect(unsettled).toEqual([{ from: 'failed', event: 'cancel', to: 'cancelled' }])
   })
 

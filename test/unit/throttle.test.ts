@@ -18,7 +18,7 @@ const told = { value: 1, limit: 2, since: since.toISOString() }
 const hold = { reason: 'held', signal: 'slots', ...told }
 const trouble = { reason: 'a range waits', signal: 'deadlock', ...told }
 const rate = { limit: 100, rowsPerSecond: 99.6, since }
-const pace = { cause: { reason: 'others are at work', signal: 'others' as const, value: 3, limit: 1 }, since }
+const pace = { cause: { reason: 'others are at work', signal: 'foreground' as const, value: 3, limit: 1 }, since }
 const standbyWait = { sessions: 2, since }
 const untaken = { since, seconds: 60, othersAtWork: 0 }
 
@@ -36,7 +36,7 @@ describe('what holds a run back', () => {
     expect(signals({ ...all, hold: null, readOnlySince: null })).toBe('deadlock')
     expect(signals({ ...free, untaken, rate, pace })).toBe('workers')
     expect(signals({ ...free, rate, pace })).toBe('rate')
-    expect(signals({ ...free, pace })).toBe('others')
+    expect(signals({ ...free, pace })).toBe('foreground')
     expect(evaluateThrottle({ ...free, paceStuckSince: since })?.reason).toContain('no process can write its next step')
   })
 

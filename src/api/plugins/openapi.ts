@@ -13,7 +13,7 @@ const tags = [
   { name: 'jobs', description: 'What can be run: one file a job' },
   { name: 'runs', description: 'Starting, watching, changing and stopping runs' },
   { name: 'quarantine', description: 'Rows that fail by themselves' },
-  { name: 'everything', description: 'All runs at once' },
+  { name: 'global', description: 'All runs at once' },
   { name: 'service', description: 'Whether the process lives and serves; needs no token' },
 ]
 

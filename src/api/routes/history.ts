@@ -11,7 +11,7 @@ import { listRanges } from '../../store/ranges.ts'
 import type { ApiDeps } from '../deps.ts'
 import { partQuery, problemSchema, runIdParams } from '../schemas.ts'
 import type { App } from '../server.ts'
-import { unreached } from './runs.ts'
+import { unreachable } from './runs.ts'
 
 const eventQuery = partQuery.extend({
   after: pageAfter,
@@ -30,7 +30,7 @@ export function historyRoutes(app: App, { databases }: ApiDeps): void {
         params: runIdParams,
         querystring: eventQuery,
         response: {
-          200: z.object({ events: z.array(eventSchema), next: z.string().nullable(), unreached: unreachedSchema }),
+          200: z.object({ events: z.array(eventSchema), next: z.string().nullable(), unreachable: unreachedSchema }),
           404: problemSchema,
         },
       },
@@ -50,7 +50,7 @@ export function historyRoutes(app: App, { databases }: ApiDeps): void {
           ...named(database),
         })),
         next: page.next,
-        ...unreached([...awayOf(run, database), ...page.away]),
+        ...unreachable([...unreachableOf(run, database), ...page.away]),
       }
     },
   )
@@ -64,7 +64,7 @@ export function historyRoutes(app: App, { databases }: ApiDeps): void {
         tags: ['runs'],
         params: runIdParams,
         querystring: partQuery,
-        response: { 200: z.object({ ranges: z.array(rangeSchema), unreached: unreachedSchema }), 404: problemSchema },
+        response: { 200: z.object({ ranges: z.array(rangeSchema), unreachable: unreachedSchema }), 404: problemSchema },
       },
     },
     async (request) => {
@@ -89,7 +89,7 @@ export function historyRoutes(app: App, { databases }: ApiDeps): void {
             checkpointedAt: iso(range.checkpointedAt),
           })),
         ),
-        ...unreached([...awayOf(run, database), ...away]),
+        ...unreachable([...unreachableOf(run, database), ...away]),
       }
     },
   )
@@ -100,6 +100,6 @@ export function named(database: string | null): { database?: string } {
 }
 
 /** Databases that what was asked for should have come from as well. */
-export function awayOf({ unseen }: ShardedRun, database: string | undefined): readonly Unreachable[] {
+export function unreachableOf({ unseen }: ShardedRun, database: string | undefined): readonly Unreachable[] {
   return database === undefined ? unseen : []
 }

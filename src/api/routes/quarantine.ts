@@ -14,8 +14,8 @@ import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import { partQuery, problemSchema, runIdParams } from '../schemas.ts'
 import type { App } from '../server.ts'
-import { awayOf, named } from './history.ts'
-import { unreached } from './runs.ts'
+import { named, unreachableOf } from './history.ts'
+import { unreachable } from './runs.ts'
 
 const pageQuery = partQuery.extend({
   after: pageAfter,
@@ -37,7 +37,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
           200: z.object({
             rows: z.array(quarantinedRowSchema),
             next: z.string().nullable(),
-            unreached: unreachedSchema,
+            unreachable: unreachedSchema,
           }),
           404: problemSchema,
         },
@@ -60,7 +60,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
           ...named(database),
         })),
         next: page.next,
-        ...unreached([...awayOf(run, database), ...page.away]),
+        ...unreachable([...unreachableOf(run, database), ...page.away]),
       }
     },
   )

@@ -78,7 +78,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
         tags: ['runs'],
         querystring: listQuery,
         response: {
-          200: z.object({ runs: z.array(runSchema), next: z.string().nullable(), unreached: unreachedSchema }),
+          200: z.object({ runs: z.array(runSchema), next: z.string().nullable(), unreachable: unreachedSchema }),
         },
       },
     },
@@ -86,7 +86,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       const { job = null, status = null, before = null, limit } = request.query
       const page = await listShardedRuns(databases, { job, status, before, limit })
       const { runs, away } = await viewRuns(page.runs)
-      return { runs, next: page.next, ...unreached([...page.away, ...away]) }
+      return { runs, next: page.next, ...unreachable([...page.away, ...away]) }
     },
   )
 
@@ -152,10 +152,12 @@ export function adjustable(parts: readonly Shard[]): readonly Shard[] {
 }
 
 /** For answers where DATABASES is set: the databases that they had to be given without. */
-export function unreached(away: readonly Unreachable[]): { unreached?: Array<{ database: string; detail: string }> } {
+export function unreachable(away: readonly Unreachable[]): {
+  unreachable?: Array<{ database: string; detail: string }>
+} {
   const byName = new Map(away.map(({ database, reason }) => [database, reason]))
   if (byName.size === 0) return {}
-  return { unreached: [...byName].map(([database, detail]) => ({ database, detail })) }
+  return { unreachable: [...byName].map(([database, detail]) => ({ database, detail })) }
 }
 
 export function etag(version: number): string {

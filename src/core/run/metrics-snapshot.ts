@@ -4,7 +4,12 @@ import type { Progress } from './progress.ts'
 import { type RunStatus, runEvents, workableStatuses } from './status.ts'
 
 /** What people want to see marked in a picture of a run: each change of status but `settle`, and what changes its pace. */
-export const markedEvents = [...runEvents.filter((event) => event !== 'settle'), 'held', 'released', 'options'] as const
+export const markedEvents = [
+  ...runEvents.filter((event) => event !== 'drained'),
+  'held',
+  'released',
+  'options',
+] as const
 
 /** An event stays marked for so long after its run has ended: longer than any scrape interval. Seconds. */
 export const markedForSeconds = 900

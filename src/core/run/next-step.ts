@@ -62,7 +62,7 @@ export function nextStep(run: RunState): Step {
     const pages = open('pages')
     if (pages.length > 0 && goesByPages(run, found)) return dispatch(run, pages)
     if (found === 0) return endOf(run)
-    if (run.verifyRounds < maxVerifyRounds) return event('leftover')
+    if (run.verifyRounds < maxVerifyRounds) return event('found-remaining')
     return event(
       'fail',
       `After ${maxVerifyRounds} rounds at least ${found} rows still match where: something keeps writing rows that match. Let the application fill the new column first, then retry.`,

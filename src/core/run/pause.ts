@@ -1,5 +1,5 @@
 /** Why a run is paused: by an operator who paused this run, by `POST /pause`, or by a worker because of its job. */
-export const pauseKinds = ['run', 'everything', 'job'] as const
+export const pauseKinds = ['run', 'global', 'job'] as const
 export type PauseKind = (typeof pauseKinds)[number]
 
 /** One reason for which a run is paused. It stays paused while any is left. */

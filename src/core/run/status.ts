@@ -21,9 +21,9 @@ export const runEvents = [
   'resume', // an operator
   'cancel', // an operator
   'retry', // an operator
-  'settle', // the store, once no batch is in flight
+  'drained', // the store, once no batch is in flight
   'verify', // the store, when the last range and the last straggler are done
-  'leftover', // the store, when the residual check found rows
+  'found-remaining', // the store, when the residual check found rows
   'succeed', // the store, when the residual check found none
   'fail', // a worker or the store, on what cannot be gone on from
 ] as const
@@ -40,9 +40,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: 'cancelling', // an operator; as for pause
     retry: null,
-    settle: null,
+    drained: null,
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: 'failed', // a worker whose job file is missing or differs
   },
@@ -52,9 +52,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: 'cancelling', // an operator
     retry: null,
-    settle: null,
+    drained: null,
     verify: 'verifying', // nothing is left of ranges and stragglers
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: 'failed', // a batch failed on its job, too many rows on their data, or the predicate stays true
   },
@@ -64,9 +64,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: 'queued', // an operator who thought again before it had settled
     cancel: 'cancelling', // an operator who wants more than a pause
     retry: null,
-    settle: 'paused', // the last batch in flight has ended and every epoch is raised
+    drained: 'paused', // the last batch in flight has ended and every epoch is raised
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: 'failed', // the last batch in flight ended by failing
   },
@@ -76,9 +76,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: 'queued', // an operator
     cancel: 'cancelling', // an operator; it settles at once
     retry: null,
-    settle: null,
+    drained: null,
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: null,
   },
@@ -88,9 +88,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: null,
     retry: null,
-    settle: 'cancelled', // the last batch in flight has ended and every epoch is raised
+    drained: 'cancelled', // the last batch in flight has ended and every epoch is raised
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: null, // an operator gave it up: how its last batch ended no longer matters
   },
@@ -100,9 +100,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: null,
     retry: null,
-    settle: null,
+    drained: null,
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: null,
   },
@@ -112,9 +112,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: 'cancelling', // an operator
     retry: null,
-    settle: null,
+    drained: null,
     verify: null,
-    leftover: 'running', // the residual check found rows: they are ranges or stragglers now
+    'found-remaining': 'running', // the residual check found rows: they are ranges or stragglers now
     succeed: 'succeeded', // it found none
     fail: 'failed', // rows that match keep coming, rows are in quarantine, or the check itself cannot run
   },
@@ -124,9 +124,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: null,
     retry: null,
-    settle: null,
+    drained: null,
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: null,
   },
@@ -136,9 +136,9 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     resume: null,
     cancel: 'cancelled', // an operator who gives it up; failing raised every epoch, so there is nothing to settle
     retry: 'queued', // an operator who has removed the reason; it goes on from its cursors
-    settle: null,
+    drained: null,
     verify: null,
-    leftover: null,
+    'found-remaining': null,
     succeed: null,
     fail: null,
   },

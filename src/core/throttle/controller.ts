@@ -108,9 +108,9 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   for (const signal of signalNames) {
     const limit = strictestLimit(signal, input.options)
     const measured = limit && worstOf(signal, input.measured)
-    if (!limit || !measured || measured.value === null || signal === 'others') continue
+    if (!limit || !measured || measured.value === null || signal === 'foreground') continue
     // Slower than when it is quiet, and nobody there to feel it: that is ourselves.
-    if (signal === 'probe' && !company) continue
+    if (signal === 'commit-latency' && !company) continue
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
     // Below what it could bring the concurrency down to, it does not keep it from growing up to there either.
@@ -224,7 +224,7 @@ function companyOf({ measured, options }: PaceInput): PaceCause | null {
   for (const reading of measured) {
     const limit = strictestLimit(reading.signal, options)
     // The probe tells how others fare, and not whether there are any: at first it does not know yet what is usual.
-    if (!limit || reading.signal === 'probe') continue
+    if (!limit || reading.signal === 'commit-latency') continue
     const { signal, value, detail } = reading
     const cause = { signal, value, limit: limit.hard ?? limit.soft }
     if (value === null)
@@ -232,7 +232,7 @@ function companyOf({ measured, options }: PaceInput): PaceCause | null {
         ...cause,
         reason: `${signal} is not known, so workers leave the larger part of the time to others. ${detail}`,
       }
-    if (signal === 'others' && value > 0)
+    if (signal === 'foreground' && value > 0)
       return { ...cause, reason: `Others are at work (${detail}): workers leave them the larger part of the time.` }
   }
   return null

@@ -4,7 +4,7 @@ import { isOpen, opensAt } from './schedule.ts'
 import { formatValue, type Measured, type SignalName, type SignalUnit, signalNames, signalSpecs } from './signal.ts'
 
 /** What a run can be held by. */
-export const holders = [...signalNames, 'schedule', 'standstill'] as const
+export const holders = [...signalNames, 'schedule', 'global-pause'] as const
 
 /** Why a run does not work at this moment though nobody has paused it. */
 export interface Hold {
@@ -37,7 +37,7 @@ export interface HoldInput {
   /** What holds it already: that signal must be well below its limit for the run to go on. */
   readonly heldBy: Hold['signal'] | null
   readonly measured: readonly Measured[]
-  readonly standstill: GlobalPause | null
+  readonly globalPause: GlobalPause | null
   readonly now: Date
 }
 
@@ -46,7 +46,7 @@ export const releaseFraction = 0.5
 
 /** What holds a run now, the gravest first; null where it may work. */
 export function evaluateHold(input: HoldInput): Hold | null {
-  return (input.standstill && globalPauseHold(input.standstill)) ?? scheduleHold(input) ?? signalHold(input)
+  return (input.globalPause && globalPauseHold(input.globalPause)) ?? scheduleHold(input) ?? signalHold(input)
 }
 
 /** A process works out the time of the database a little late or early. Milliseconds. */
@@ -73,7 +73,7 @@ export function optionsInForce(options: RunOptions, overrides: readonly Override
 export function globalPauseHold({ actor, since, reason }: GlobalPause): Hold {
   return {
     reason: `${actor} has paused everything at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets all runs go on.`,
-    signal: 'standstill',
+    signal: 'global-pause',
     value: null,
     limit: null,
   }

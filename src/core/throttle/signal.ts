@@ -10,8 +10,8 @@ export const signalNames = [
   'archive',
   'blocked',
   'active',
-  'others',
-  'probe',
+  'foreground',
+  'commit-latency',
   'dead-tuples',
   'vacuum',
   'snapshot',
@@ -99,14 +99,14 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
     essential: false,
     meaning: 'sessions of others are at work',
   },
-  others: {
+  foreground: {
     unit: 'sessions',
     soft: 1,
     hard: null,
     essential: false,
     meaning: 'sessions of others have done something within the last second',
   },
-  probe: {
+  'commit-latency': {
     unit: 'times the quiet',
     soft: 1.5,
     hard: null,

@@ -16,7 +16,7 @@ import { settleRun, stopRun } from '../../store/transitions.ts'
 import type { ApiDeps } from '../deps.ts'
 import { actorOf } from '../plugins/authentication.ts'
 import type { App } from '../server.ts'
-import { unreached } from './runs.ts'
+import { unreachable } from './runs.ts'
 
 /** As many as there are sessions for it. */
 const settledAtOnce = 2
@@ -28,33 +28,33 @@ interface Refused {
   readonly detail: string
 }
 
-const standstill = z
+const globalPause = z
   .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
   .nullable()
   .describe('The actor that paused everything; null while no global pause is in force')
 
 const everything = {
   200: z.object({
-    standstill,
+    globalPause,
     runs: z.array(runSchema).describe('The runs that were paused, or that go on'),
     refused: z.array(z.object({ id: z.string(), detail: z.string() })),
-    unreached: unreachedSchema,
+    unreachable: unreachedSchema,
   }),
 }
 
 const looked = {
   200: z.object({
-    standstill,
+    globalPause,
     databases: z
       .array(z.string())
       .optional()
       .describe('Those of DATABASES in which everything is paused; only where DATABASES is set'),
-    unreached: unreachedSchema,
+    unreachable: unreachedSchema,
   }),
 }
 
 /** Everything at once, in every database. */
-export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): void {
+export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): void {
   const databases = asBrakes(all)
 
   app.get(
@@ -63,19 +63,19 @@ export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): vo
       schema: {
         operationId: 'getPauseOfAll',
         summary: 'Whether everything is paused, by whom and why',
-        tags: ['everything'],
+        tags: ['global'],
         response: looked,
       },
     },
     async () => {
       const { answers, away } = await queryAll(databases, ({ control }) => readPace(control))
-      const standing = answers.filter(({ answer }) => answer.standstill !== null)
+      const standing = answers.filter(({ answer }) => answer.globalPause !== null)
       const named = databases[0]?.name === null ? {} : { databases: standing.flatMap(({ db }) => db.name ?? []) }
-      return { standstill: told(standing[0]?.answer.standstill ?? null), ...named, ...unreached(away) }
+      return { globalPause: told(standing[0]?.answer.globalPause ?? null), ...named, ...unreachable(away) }
     },
   )
 
-  // Runs that are paused, and a standstill besides: one that is started or resumed meanwhile is held as well.
+  // Runs that are paused, and a global pause besides: one that is started or resumed meanwhile is held as well.
   app.post(
     '/pause',
     {
@@ -83,7 +83,7 @@ export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): vo
       schema: {
         operationId: 'pauseAll',
         summary: 'Pause everything, in every database',
-        tags: ['everything'],
+        tags: ['global'],
         body: brakeBody,
         response: everything,
       },
@@ -108,7 +108,7 @@ export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): vo
       schema: {
         operationId: 'resumeAll',
         summary: 'Let everything go on that was paused by pauseAll',
-        tags: ['everything'],
+        tags: ['global'],
         body: reasonBody,
         response: everything,
       },
@@ -127,13 +127,13 @@ export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): vo
     },
   )
 
-  /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the standstill. */
+  /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the global pause. */
   async function pauseSite({ control }: Database, actor: string, reason: string | null) {
     const leftOf = stopwatch()
     await control.transaction((tx) => beginGlobalPause(tx, actor, reason))
     const ids = await pauseUnlockedRuns(control, actor, reason)
     const refused: Refused[] = []
-    const cause = { actor, reason, pause: 'everything' as const }
+    const cause = { actor, reason, pause: 'global' as const }
     await inTurns(await listUnpausedRuns(control), async ({ id, status }) => {
       const why = await refusalOf(() => stopRun(control, id, 'pause', cause, Math.min(lockWithinSeconds, leftOf())))
       if (why !== null) refused.push({ id, detail: why })
@@ -153,15 +153,15 @@ export function standstillRoutes(app: App, { databases: all, log }: ApiDeps): vo
     const { runs } = await viewRuns(found)
     const paces = await queryAll(databases, ({ control }) => readPace(control))
     return {
-      standstill: told(paces.answers.map(({ answer }) => answer.standstill).find((one) => one !== null) ?? null),
+      globalPause: told(paces.answers.map(({ answer }) => answer.globalPause).find((one) => one !== null) ?? null),
       runs,
       refused: [...refused],
-      ...unreached([...away, ...paces.away]),
+      ...unreachable([...away, ...paces.away]),
     }
   }
 }
 
-function told(standing: GlobalPause | null): z.output<typeof standstill> {
+function told(standing: GlobalPause | null): z.output<typeof globalPause> {
   return standing && { ...standing, since: standing.since.toISOString() }
 }
 

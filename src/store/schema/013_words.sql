@@ -1,0 +1,24 @@
+-- The API's words: a global pause, the signals foreground and commit-latency, the events drained and found-remaining.
+
+ALTER TABLE standstill RENAME TO global_pause;
+
+ALTER TABLE pauses DROP CONSTRAINT pauses_kind_check;
+UPDATE pauses SET kind = 'global' WHERE kind = 'everything';
+ALTER TABLE pauses ADD CONSTRAINT pauses_kind_check CHECK (kind IN ('run', 'global', 'job'));
+
+UPDATE events SET kind = CASE kind WHEN 'settle' THEN 'drained' ELSE 'found-remaining' END WHERE kind IN ('settle', 'leftover');
+
+CREATE FUNCTION renamed(signal text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE signal WHEN 'standstill' THEN 'global-pause' WHEN 'others' THEN 'foreground' WHEN 'probe' THEN 'commit-latency' ELSE signal END
+$$;
+UPDATE runs SET options = jsonb_set(options, '{signals}', (
+    SELECT jsonb_object_agg(renamed(key), value) FROM jsonb_each(options->'signals')))
+WHERE options->'signals' ?| ARRAY['others', 'probe'];
+UPDATE runs SET overrides = (
+    SELECT jsonb_agg(one || jsonb_build_object('signal', renamed(one->>'signal'))) FROM jsonb_array_elements(overrides) AS one)
+WHERE overrides <> '[]';
+UPDATE runs SET hold = hold || jsonb_build_object('signal', renamed(hold->>'signal')) WHERE hold IS NOT NULL;
+DROP FUNCTION renamed;
+
+-- The pace is learned again from the start.
+UPDATE pace SET state = 'null';
