@@ -12,7 +12,7 @@ import { tableSql } from '../engine/batch/table.ts'
 import { type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
 import { type ExplainedBatch, explainBatch } from '../engine/rehearse.ts'
 import type { Lease } from '../store/leases.ts'
-import type { Run } from '../store/runs.ts'
+import type { Run } from '../store/run.ts'
 
 /** A row that fails by itself, with what Postgres says of it. */
 export interface FailingRow {

@@ -1,7 +1,8 @@
 import { Problem } from '../core/errors.ts'
 import { explainRefusedShards, mergeStatuses } from '../core/run/shards.ts'
 import { nextStatus, type RunEvent, type RunStatus, transitions } from '../core/run/status.ts'
-import { findRun, listRuns, listRunsById, type Run, type RunPlace } from '../store/runs.ts'
+import type { Run } from '../store/run.ts'
+import { findRun, listRuns, listRunsById, type RunPosition } from '../store/runs.ts'
 import { noSuchRun } from '../store/transitions.ts'
 import type { Database } from './database.ts'
 import { findDatabase, queryAll, type Unreachable } from './databases.ts'
@@ -204,7 +205,7 @@ export async function listShardedRuns(
 }
 
 /** Where a run stands in the list of all: its databases tell it from a run of another database that has the same id. */
-interface Place extends RunPlace {
+interface Place extends RunPosition {
   readonly span: string
 }
 

@@ -1,11 +1,7 @@
 import type pg from 'pg'
 import { classifyError } from '../core/fault.ts'
 import { quoteIdentifier } from '../core/sql/identifier.ts'
-
-/** Whatever can run a statement: the pool, or one of its clients inside a transaction. */
-export interface Queryable {
-  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<pg.QueryResult<R>>
-}
+import type { Queryable } from '../postgres/statement.ts'
 
 /** The control schema and the connection to it. `s` is the schema's name, quoted, for use in statements. */
 export interface Control {

@@ -1,25 +1,30 @@
+import { z } from 'zod'
+import { type Place, statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
+const countBeatSql = statement(
+  'countBeat',
+  { beat: z.string() },
+  (s) => `UPDATE ${s}.heartbeat SET beat = beat + 1 RETURNING beat`,
+)
+
 /** Counts the heartbeat up, and gives the new count. */
-export async function countBeat({ db, s }: Control): Promise<bigint> {
-  const { rows } = await db.query<{ beat: string }>(`UPDATE ${s}.heartbeat SET beat = beat + 1 RETURNING beat`)
-  return beatOf(rows, s)
+export async function countBeat(control: Control): Promise<bigint> {
+  return BigInt((await countBeatSql.one(control)).beat)
 }
+
+const readBeatSql = statement(
+  'readBeat',
+  { beat: z.string(), replica: z.boolean() },
+  (s) => `SELECT beat, pg_catalog.pg_is_in_recovery() AS replica FROM ${s}.heartbeat`,
+)
 
 /**
  * The count that a replica shows. Fails on a server that is none: a reader's address that falls back to the primary when
  * there is no reader left would show every beat at once, and nobody would be waited for.
  */
-export async function readBeat({ db, s }: Pick<Control, 'db' | 's'>): Promise<bigint> {
-  const { rows } = await db.query<{ beat: string; replica: boolean }>(
-    `SELECT beat, pg_catalog.pg_is_in_recovery() AS replica FROM ${s}.heartbeat`,
-  )
-  if (rows[0]?.replica === false) throw new Error('this is no replica but a primary: REPLICA_URLS names replicas only')
-  return beatOf(rows, s)
-}
-
-function beatOf(rows: ReadonlyArray<{ beat: string }>, s: string): bigint {
-  const [row] = rows
-  if (!row) throw new Error(`${s}.heartbeat is empty: the control schema was tampered with`)
+export async function readBeat(replica: Place): Promise<bigint> {
+  const row = await readBeatSql.one(replica)
+  if (!row.replica) throw new Error('this is no replica but a primary: REPLICA_URLS names replicas only')
   return BigInt(row.beat)
 }

@@ -1,11 +1,13 @@
 import { Problem } from '../core/errors.ts'
 import { isEnded, workableStatuses } from '../core/run/status.ts'
-import { type Hold, type Override, overridesInForce } from '../core/throttle/hold.ts'
+import { type Hold, type Override, overridesInForce, type WrittenHold } from '../core/throttle/hold.ts'
 import { secondsFrom } from './clock.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { readPace } from './pace.ts'
-import { type HoldRow, heldMsSql, lockRun, type Run, updateOverrides } from './runs.ts'
+import { heldMsSql, type Run } from './run.ts'
+import { updateOverrides } from './run-changes.ts'
+import { lockRun } from './runs.ts'
 import { noSuchRun } from './transitions.ts'
 
 /**
@@ -32,7 +34,7 @@ export async function releaseHold(
   id: string,
   by: string,
   staleSeconds: number,
-): Promise<HoldRow | null> {
+): Promise<WrittenHold | null> {
   return control.transaction(async (tx) => {
     const ended = await clearHold(tx, id, by, staleSeconds)
     if (!ended) return null
@@ -105,8 +107,8 @@ async function clearHold(
   id: string,
   by: string,
   staleSeconds: number,
-): Promise<{ hold: HoldRow; heldSeconds: number } | null> {
-  const { rows } = await db.query<{ hold: HoldRow; heldSeconds: number }>(
+): Promise<{ hold: WrittenHold; heldSeconds: number } | null> {
+  const { rows } = await db.query<{ hold: WrittenHold; heldSeconds: number }>(
     `UPDATE ${s}.runs r SET hold = NULL, held_ms = r.held_ms + before.ms
      FROM (SELECT id, hold, ${heldMsSql} AS ms FROM ${s}.runs r
        WHERE id = $1 AND hold IS NOT NULL AND ${mineOrStale('$2', '$3')} FOR NO KEY UPDATE) AS before

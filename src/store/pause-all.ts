@@ -7,7 +7,7 @@ import { endGlobalPause } from './pace.ts'
 import { listPauses } from './pauses.ts'
 import { fenceRanges } from './ranges.ts'
 import { settleRates } from './row-rates.ts'
-import { updateStatuses } from './runs.ts'
+import { updateStatuses } from './run-changes.ts'
 import { wakeStragglers } from './stragglers.ts'
 
 /** A run and what became of it. */

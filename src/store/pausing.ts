@@ -5,7 +5,8 @@ import { storable } from '../core/sql/text.ts'
 import type { Control } from './control.ts'
 import { type Cause, tellEvent } from './events.ts'
 import { deletePauses, insertPause, listPauses } from './pauses.ts'
-import { type Run, updateStatus } from './runs.ts'
+import type { Run } from './run.ts'
+import { updateStatus } from './run-changes.ts'
 
 /** Whether a run is kept from working by its pauses. */
 export function isPaused(status: RunStatus): boolean {

@@ -4,7 +4,7 @@ import { globalPauseHold, optionsInForce } from '../core/throttle/hold.ts'
 import { isPaced } from '../core/throttle/limits.ts'
 import { evaluateThrottle, type Throttle } from '../core/throttle/reasons.ts'
 import type { RangeTotals } from './range-totals.ts'
-import type { Run } from './runs.ts'
+import type { Run } from './run.ts'
 import type { StandbyWait } from './standby-wait.ts'
 
 /** How far a run is, and how fast. */

@@ -1,4 +1,6 @@
+import { z } from 'zod'
 import { workableStatuses } from '../core/run/status.ts'
+import { command, statement } from '../postgres/statement.ts'
 import { isAhead, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 
@@ -15,14 +17,10 @@ export interface Ticket {
 /** What a range is throttled by while the queue does not take its ticket. */
 export const queueSignal = 'queue'
 
-/** Marks ranges as having a ticket out, none to be woken before its `afterSeconds`, and says after how many seconds each may be. */
-export async function assignTickets(
-  { db, s }: Control,
-  tickets: ReadonlyArray<{ runId: string; ordinal: number; id: string; afterSeconds: number }>,
-): Promise<Ticket[]> {
-  if (tickets.length === 0) return []
-  const { rows } = await db.query<Ticket>(
-    `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp(),
+const assignTicketsSql = statement(
+  'assignTickets',
+  { runId: z.string(), ordinal: z.number(), id: z.string(), delaySeconds: z.number(), refused: z.boolean() },
+  (s) => `UPDATE ${s}.ranges r SET ticket = t.id, ticketed_at = clock_timestamp(),
        wake_at = CASE WHEN t.after > 0 THEN greatest(${wakesAt('r')}, clock_timestamp() + make_interval(secs => t.after)) ELSE ${wakesAt('r')} END,
        wait_seconds = greatest(r.wait_seconds, t.after)
      FROM unnest($1::text[], $2::int[], $3::text[], $4::float8[]) AS t (run_id, ordinal, id, after)
@@ -30,60 +28,73 @@ export async function assignTickets(
      RETURNING r.run_id AS "runId", r.ordinal, r.ticket AS id,
        greatest(0, coalesce(extract(epoch FROM r.wake_at - clock_timestamp()), 0))::float8 AS "delaySeconds",
        coalesce(r.throttle->>'signal' = '${queueSignal}', false) AS refused`,
-    [
-      tickets.map((ticket) => ticket.runId),
-      tickets.map((ticket) => ticket.ordinal),
-      tickets.map((ticket) => ticket.id),
-      tickets.map((ticket) => ticket.afterSeconds),
-    ],
-  )
-  return rows
+)
+
+/** Marks ranges as having a ticket out, none to be woken before its `afterSeconds`, and says after how many seconds each may be. */
+export async function assignTickets(
+  control: Control,
+  tickets: ReadonlyArray<{ runId: string; ordinal: number; id: string; afterSeconds: number }>,
+): Promise<Ticket[]> {
+  if (tickets.length === 0) return []
+  return assignTicketsSql.rows(control, [
+    tickets.map((ticket) => ticket.runId),
+    tickets.map((ticket) => ticket.ordinal),
+    tickets.map((ticket) => ticket.id),
+    tickets.map((ticket) => ticket.afterSeconds),
+  ])
 }
 
-/** Tickets that should have been taken up by now; the queue is asked whether it still knows them. */
-export async function listOverdueTickets({ db, s }: Control, graceSeconds: number): Promise<Ticket[]> {
-  const { rows } = await db.query<Ticket>(
-    `SELECT r.run_id AS "runId", r.ordinal, r.ticket AS id, 0::float8 AS "delaySeconds"
+const listOverdueTicketsSql = statement(
+  'listOverdueTickets',
+  { runId: z.string(), ordinal: z.number(), id: z.string(), delaySeconds: z.number() },
+  (s) => `SELECT r.run_id AS "runId", r.ordinal, r.ticket AS id, 0::float8 AS "delaySeconds"
      FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id
      WHERE n.status = ANY($1) AND r.ticket IS NOT NULL
        AND (greatest(r.ticketed_at, ${wakesAt('r')}) < clock_timestamp() - make_interval(secs => $2) OR ${isAhead('r.ticketed_at')})`,
-    [workableStatuses, graceSeconds],
-  )
-  return rows
+)
+
+/** Tickets that should have been taken up by now; the queue is asked whether it still knows them. */
+export function listOverdueTickets(control: Control, graceSeconds: number): Promise<Ticket[]> {
+  return listOverdueTicketsSql.rows(control, [workableStatuses, graceSeconds])
 }
+
+const withholdTicketsSql = command(
+  'withholdTickets',
+  (s) => `UPDATE ${s}.ranges SET ticket = NULL, throttle = $3 WHERE run_id = ANY($1) AND ticket = ANY($2)`,
+)
 
 /** Takes back tickets that the queue has not taken, and says so on their ranges. The rescuer writes new ones. */
 export async function withholdTickets(
-  { db, s }: Control,
+  control: Control,
   tickets: readonly Ticket[],
   reason: string,
   since: Date,
 ): Promise<void> {
   const throttle = { reason, signal: queueSignal, value: null, limit: null, since: since.toISOString() }
-  await db.query(`UPDATE ${s}.ranges SET ticket = NULL, throttle = $3 WHERE run_id = ANY($1) AND ticket = ANY($2)`, [
-    ...idsOf(tickets),
-    JSON.stringify(throttle),
-  ])
+  await withholdTicketsSql.run(control, [...idsOf(tickets), JSON.stringify(throttle)])
 }
 
-/** Takes that back: the queue has taken these tickets. */
-export async function forgetRefusal({ db, s }: Control, tickets: readonly Ticket[]): Promise<void> {
-  await db.query(
-    `UPDATE ${s}.ranges SET throttle = NULL
+const forgetRefusalSql = command(
+  'forgetRefusal',
+  (s) => `UPDATE ${s}.ranges SET throttle = NULL
      WHERE run_id = ANY($1) AND ticket = ANY($2) AND throttle->>'signal' = '${queueSignal}'`,
-    idsOf(tickets),
-  )
+)
+
+/** Takes that back: the queue has taken these tickets. */
+export async function forgetRefusal(control: Control, tickets: readonly Ticket[]): Promise<void> {
+  await forgetRefusalSql.run(control, idsOf(tickets))
 }
 
 function idsOf(tickets: readonly Ticket[]): [string[], string[]] {
   return [[...new Set(tickets.map(({ runId }) => runId))], tickets.map(({ id }) => id)]
 }
 
+const withdrawTicketSql = command(
+  'withdrawTicket',
+  (s) => `UPDATE ${s}.ranges SET ticket = NULL WHERE run_id = $1 AND ordinal = $2 AND ticket = $3`,
+)
+
 /** Takes back a ticket that the queue has lost. False when it was taken up after all. */
-export async function withdrawTicket({ db, s }: Control, ticket: Ticket): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET ticket = NULL WHERE run_id = $1 AND ordinal = $2 AND ticket = $3`,
-    [ticket.runId, ticket.ordinal, ticket.id],
-  )
-  return rowCount === 1
+export async function withdrawTicket(control: Control, ticket: Ticket): Promise<boolean> {
+  return (await withdrawTicketSql.run(control, [ticket.runId, ticket.ordinal, ticket.id])) === 1
 }

@@ -13,20 +13,16 @@ import { addPause, isPaused, liftOwnPauses, pauseFor } from './pausing.ts'
 import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
 import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
 import { insertRate, settleRates } from './row-rates.ts'
+import type { Run } from './run.ts'
 import {
-  findLiveRun,
-  findRun,
-  findRunByIdempotencyKey,
-  findSucceeded,
   forgetVerifyRounds,
   insertRun,
-  lockRun,
   type NewRun,
-  type Run,
   updateFingerprint,
   updateOptions,
   updateStatus,
-} from './runs.ts'
+} from './run-changes.ts'
+import { findLiveRun, findRun, findRunByIdempotencyKey, findSucceeded, lockRun } from './runs.ts'
 import { refuseLocked } from './standby-wait.ts'
 import { wakeStragglers } from './stragglers.ts'
 

@@ -3,7 +3,7 @@ import type { DutyCycle } from '../core/throttle/batch-sizer.ts'
 import { DrawnRows, type RowRate, rowRate } from '../core/throttle/row-rate.ts'
 import type { Lease } from '../store/leases.ts'
 import { drawRows, returnRows } from '../store/row-rates.ts'
-import type { Run } from '../store/runs.ts'
+import type { Run } from '../store/run.ts'
 import { waitSeconds } from '../util/sleep.ts'
 import type { WorkerDeps } from './deps.ts'
 

@@ -7,7 +7,7 @@ import { findSplitKeys, findSplitPages, keysAhead } from '../engine/ranges/bound
 import { type Lease, renewLease } from '../store/leases.ts'
 import { countOpenRanges } from '../store/ranges.ts'
 import { splitLease } from '../store/rescue.ts'
-import type { Run } from '../store/runs.ts'
+import type { Run } from '../store/run.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { WorkerDeps } from './deps.ts'
 import { advance } from './dispatch.ts'

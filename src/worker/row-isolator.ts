@@ -13,7 +13,7 @@ import { tableSql } from '../engine/batch/table.ts'
 import type { Control } from '../store/control.ts'
 import type { Lease } from '../store/leases.ts'
 import { countFailures, hasRoomInQuarantine } from '../store/quarantine.ts'
-import type { Run } from '../store/runs.ts'
+import type { Run } from '../store/run.ts'
 import { nextStraggler, type Straggler } from '../store/stragglers.ts'
 import type { LockWatch } from './lock-watch.ts'
 

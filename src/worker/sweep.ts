@@ -1,8 +1,8 @@
 import { stragglerBackoff, sweepWait } from '../core/backoff.ts'
 import type { BatchResult } from '../engine/batch/batch.ts'
 import type { Control } from '../store/control.ts'
-import type { Run } from '../store/runs.ts'
-import { updateReason } from '../store/runs.ts'
+import type { Run } from '../store/run.ts'
+import { updateReason } from '../store/run-changes.ts'
 import { isStraggler, type StragglerSummary, summariseStragglers, wakeStragglers } from '../store/stragglers.ts'
 import type { LockWatch } from './lock-watch.ts'
 

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { Settings } from '../sql/settings.ts'
 
 /**
@@ -74,6 +75,40 @@ export interface Target {
   /** Rows in the table by its statistics, or counted where it has none. */
   readonly estimatedRows: number
 }
+
+/** A target as a run keeps it. */
+export const targetSchema: z.ZodType<Target> = z.object({
+  schema: z.string(),
+  table: z.string(),
+  oid: z.string(),
+  key: z.array(
+    z.object({
+      name: z.string(),
+      type: z.string(),
+      operators: z.object({
+        less: z.string(),
+        atMost: z.string(),
+        equal: z.string(),
+        more: z.string(),
+        operand: z.string(),
+      }),
+    }),
+  ),
+  shape: z.array(
+    z.object({
+      attnum: z.number(),
+      typid: z.string(),
+      typmod: z.number(),
+      collation: z.string(),
+      locale: z.string().nullable(),
+    }),
+  ),
+  byLocale: z.boolean(),
+  partitioned: z.boolean(),
+  rowLock: z.enum(['NO KEY UPDATE', 'UPDATE']),
+  settings: z.record(z.string(), z.string()).exactOptional(),
+  estimatedRows: z.number(),
+})
 
 /** Types of Postgres' own whose values keep their order and their text when one is made of the other. */
 const bigint = '20'

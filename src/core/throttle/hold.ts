@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { RunOptions } from '../job/options.ts'
 import { getLimit } from './limits.ts'
 import { isOpen, opensAt } from './schedule.ts'
@@ -15,6 +16,25 @@ export interface Hold {
   readonly limit: number | null
 }
 
+/** A hold that has been written: by whom, and since when. */
+export interface WrittenHold extends Hold {
+  readonly since: string
+  readonly by: string
+  /** When `by` last said so. */
+  readonly seenAt: string
+}
+
+/** A hold as a run keeps it. */
+export const writtenHoldSchema: z.ZodType<WrittenHold> = z.object({
+  reason: z.string(),
+  signal: z.enum(holders),
+  value: z.number().nullable(),
+  limit: z.number().nullable(),
+  since: z.string(),
+  by: z.string(),
+  seenAt: z.string(),
+})
+
 /** A signal that a run need not heed until a time, who said so and why. */
 export interface Override {
   readonly signal: SignalName | 'schedule'
@@ -23,6 +43,17 @@ export interface Override {
   readonly since: string
   readonly until: string
 }
+
+/** Overrides as a run keeps them. */
+export const overridesSchema: z.ZodType<readonly Override[]> = z.array(
+  z.object({
+    signal: z.enum([...signalNames, 'schedule']),
+    reason: z.string(),
+    by: z.string(),
+    since: z.string(),
+    until: z.string(),
+  }),
+)
 
 /** Everything is held: `POST /pause`. */
 export interface GlobalPause {
