@@ -187,6 +187,11 @@ export function isOutage(error: unknown): boolean {
     : /^Connection terminated|^timeout exceeded when trying to connect/.test(message) || isOverdue(error)
 }
 
+/** The SQLSTATE to write down for a fault of a batch: query_canceled where the driver gave up, and the server said nothing. */
+export function faultSqlstate(error: unknown): string | null {
+  return sqlstateOf(error) ?? (isOverdue(error) ? sqlstates.query_canceled : null)
+}
+
 /**
  * The tuple and the relation that a session was at when it had waited too long for a lock, as Postgres tells it in the
  * language of the server: `while locking tuple (0,5) in relation "customers"`. Null where it waited for no tuple. The lines

@@ -1,9 +1,8 @@
 import type { PoolClient } from 'pg'
-import { describeFault, recoveryFrom } from '../core/fault.ts'
+import { describeFault, faultSqlstate, recoveryFrom } from '../core/fault.ts'
 import type { ResolvedJob } from '../core/job/job.ts'
 import { Bisection } from '../core/range/bisection.ts'
 import type { Cursor } from '../core/range/key.ts'
-import { sqlstateOf } from '../core/sqlstate.ts'
 import { type BatchCost, fitCost, type TimedBatch, type TimedPair } from '../core/throttle/batch-cost.ts'
 import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch/batch.ts'
 import { firstKey, setAsideSql } from '../engine/batch/quarantine.ts'
@@ -103,7 +102,7 @@ export class Rehearsal {
           bisection.failed(limit)
           continue
         }
-        const fault = { key: suspect, sqlstate: String(sqlstateOf(error)), message: describeFault(error) }
+        const fault = { key: suspect, sqlstate: String(faultSqlstate(error)), message: describeFault(error) }
         failing.push(fault)
         const values = [fault.key, fault.sqlstate, fault.message]
         const text = setAsideSql(this.#s, tableSql(this.#run.target, lease.leaf), bounds, 'running')

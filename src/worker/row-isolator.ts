@@ -1,11 +1,17 @@
 import type { PoolClient } from 'pg'
 import { Problem } from '../core/errors.ts'
-import { classifyError, describeFault, endsItsSession, isAboutValues, recoveryFrom } from '../core/fault.ts'
+import {
+  classifyError,
+  describeFault,
+  endsItsSession,
+  faultSqlstate,
+  isAboutValues,
+  recoveryFrom,
+} from '../core/fault.ts'
 import { Bisection } from '../core/range/bisection.ts'
 import type { Cursor } from '../core/range/key.ts'
 import { isCheck } from '../core/range/range.ts'
 import { Streak } from '../core/range/streak.ts'
-import { sqlstateOf } from '../core/sqlstate.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../engine/batch/batch.ts'
 import { leaveSql, leaveStragglerSql } from '../engine/batch/leave.ts'
 import { firstKey, setAsideSql, setStragglerAsideSql } from '../engine/batch/quarantine.ts'
@@ -151,7 +157,11 @@ export class PoisonRowIsolator {
     // It is no row of the table that waits, and no smaller window would not.
     if (left.kind === 'narrowed' && key === null) throw error
     if (left.kind === 'left')
-      this.#streak.failed(error, waits ? classifyError(error) : `${sqlstateOf(error)} ${describeFault(error)}`, waits)
+      this.#streak.failed(
+        error,
+        waits ? classifyError(error) : `${faultSqlstate(error)} ${describeFault(error)}`,
+        waits,
+      )
     return left
   }
 
@@ -168,7 +178,7 @@ export class PoisonRowIsolator {
 
   async #setAside(key: Cursor, error: unknown, input: BatchInput, run: Run): Promise<BatchResult | null> {
     await this.#refuseOneTooMany(key, error, run)
-    const values = [key, sqlstateOf(error), describeFault(error)]
+    const values = [key, faultSqlstate(error), describeFault(error)]
     return runBatch(this.#session, { text: this.#setAsideSql(input, run), values }, input)
   }
 
@@ -196,7 +206,7 @@ export class PoisonRowIsolator {
   async #refuseOneTooMany(key: Cursor, error: unknown, { id, options }: Run): Promise<void> {
     const most = options.maxQuarantined
     if (await hasRoomInQuarantine(this.#control, id, key, most)) return
-    const sqlstate = sqlstateOf(error)
+    const sqlstate = faultSqlstate(error)
     const row = `The row with key ${JSON.stringify(key)} fails by itself: ${describeFault(error)} [${sqlstate}]`
     throw new Problem(
       'conflict',

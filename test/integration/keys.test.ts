@@ -977,10 +977,11 @@ inDatabase('the check by pages', () => {
       ended = result?.ended ?? true
     }
     expect(scanned).toBe(200)
-    const locale = await engine.database.value<string>(
-      "SELECT attname FROM pg_attribute WHERE attrelid = 'pg_collation'::regclass AND attname IN ('colllocale', 'colliculocale', 'collcollate') ORDER BY attname DESC LIMIT 1",
+    const columns = await engine.database.value<string>(
+      `SELECT coalesce(max(attname || ' = ''en''') FILTER (WHERE attname IN ('colllocale', 'colliculocale')), 'collcollate = ''en'', collctype = ''en''')
+       FROM pg_attribute WHERE attrelid = 'pg_collation'::regclass AND NOT attisdropped`,
     )
-    await engine.database.query(`UPDATE pg_collation SET ${locale} = 'en' WHERE collname = 'changing'`)
+    await engine.database.query(`UPDATE pg_collation SET ${columns} WHERE collname = 'changing'`)
     // A session keeps the collations that it has used.
     const pool = createPool(engine.database.url, { name: 'evenkeel engine', max: 1, settings: engineSettings })
     onTestFinished(() => pool.end())
