@@ -107,7 +107,7 @@ async function backUp(upstream: pg.Client, from: string, to: string, account: Ac
   const slot = `evenkeel_${randomBytes(6).toString('hex')}`
   await upstream.query('SELECT pg_create_physical_replication_slot($1, true, true)', [slot])
   const { begin, end } = await backupStatements(upstream)
-  await upstream.query(begin)
+  await untilNoConflict(() => upstream.query(begin))
   await copyDataDir(from, to, account)
   const { rows } = await upstream.query<{ labelfile: string; spcmapfile: string }>(end)
   const [{ labelfile, spcmapfile }] = rows as [{ labelfile: string; spcmapfile: string }]
@@ -118,6 +118,21 @@ async function backUp(upstream: pg.Client, from: string, to: string, account: Ac
   }
   await writeOwned(join(to, 'backup_label'), labelfile, account)
   await writeOwned(join(to, 'standby.signal'), '', account)
+}
+
+const maxConflicts = 10
+
+/** A standby that replays a vacuum cancels what still reads the rows of before, also the start of a backup: it is begun once more. */
+async function untilNoConflict(begin: () => Promise<unknown>): Promise<void> {
+  for (let conflicts = 1; ; conflicts += 1) {
+    try {
+      await begin()
+      return
+    } catch (error) {
+      // serialization_failure: conflict with recovery
+      if ((error as { code?: string }).code !== '40001' || conflicts > maxConflicts) throw error
+    }
+  }
 }
 
 /** The functions have other names and arguments before 15. */

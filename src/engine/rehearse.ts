@@ -1,5 +1,4 @@
 import type { ClientBase } from 'pg'
-import type { ResolvedJob } from '../core/job/job.ts'
 import type { Cursor, Leaf, Target } from '../core/range/key.ts'
 import type { KeyRange } from '../core/range/range.ts'
 import { quoteIdentifier } from '../core/sql/identifier.ts'
@@ -8,6 +7,7 @@ import { type BatchInput, batchValues } from './batch/batch.ts'
 import { eq, more } from './batch/operators.ts'
 import { type TableSql, tableSql } from './batch/table.ts'
 import { type PlanNode, planNodes } from './inspect/explain.ts'
+import type { ResolvedJob } from './kinds/kind.ts'
 
 /** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
 export interface ExplainedBatch {

@@ -1,14 +1,13 @@
 import type { PoolClient } from 'pg'
 import { describeFault, faultSqlstate, recoveryFrom } from '../core/fault.ts'
-import type { ResolvedJob } from '../core/job/job.ts'
 import { Bisection } from '../core/range/bisection.ts'
 import type { Cursor } from '../core/range/key.ts'
 import { type BatchCost, fitCost, type TimedBatch, type TimedPair } from '../core/throttle/batch-cost.ts'
-import { type BatchInput, type BatchResult, runBatch, stillMatch } from '../engine/batch/batch.ts'
+import { type BatchInput, type BatchResult, runBatch } from '../engine/batch/batch.ts'
 import { firstKey, setAsideSql } from '../engine/batch/quarantine.ts'
 import { rolledBack, rolledBackIfFailed } from '../engine/batch/savepoint.ts'
 import { tableSql } from '../engine/batch/table.ts'
-import { type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
+import type { BatchRunner, ResolvedJob } from '../engine/kinds/kind.ts'
 import { type ExplainedBatch, explainBatch } from '../engine/rehearse.ts'
 import type { Lease } from '../store/leases.ts'
 import type { Run } from '../store/run.ts'
@@ -61,7 +60,7 @@ export class Rehearsal {
 
   /** Goes through a window as a worker does: batch after batch, and where a row fails by itself it is set aside. */
   async work(lease: Lease, { limit: most, rows, maxFailing, endsAt }: Budget): Promise<RehearsedWindow> {
-    const statements = this.#statements(lease)
+    const runner = this.#runner(lease)
     const bisection = new Bisection()
     const failing: FailingRow[] = []
     const sums = { batches: 0, scanned: 0, done: 0, left: 0, seconds: 0 }
@@ -80,11 +79,11 @@ export class Rehearsal {
         limit === 1 ? await firstKey(this.#client, tableSql(this.#run.target, lease.leaf), cursor, lease.upper) : null
       let result: BatchResult
       try {
-        result = await this.#batch(statements, input)
+        result = await this.#batch(runner, input)
         bisection.passed(result.scanned, wanted)
         sums.batches += 1
         sums.seconds += result.seconds
-        endless = await this.#stillMatching(statements, result)
+        endless = await this.#stillMatching(runner, result)
       } catch (error) {
         const answer = recoveryFrom(error)
         if (answer === 'halve' && limit > 1) {
@@ -124,7 +123,7 @@ export class Rehearsal {
    */
   async explain(lease: Lease, limit: number): Promise<ExplainedBatch | null> {
     const { place } = tableSql(this.#run.target, lease.leaf)
-    const statement = this.#window(lease)
+    const statement = this.#runner(lease).statement(lease)
     for (let rows = limit; rows >= 1; rows = Math.floor(rows / 2)) {
       try {
         return await rolledBack(this.#client, () =>
@@ -183,9 +182,7 @@ export class Rehearsal {
       const timed: Array<TimedBatch & { cursor: Cursor | null }> = []
       // The end of the window shuts the fence: a batch behind it would be taken back, and all of this with it.
       for (let attempt = 0; attempt < tries && !ended; attempt += 1) {
-        const bounds = { cursor: cursor !== null, upper: lease.upper !== null }
-        const statement = this.#statements(lease).window(bounds)
-        const result = await runBatch(this.#client, statement, this.#input(lease, cursor, limit))
+        const result = await this.#runner(lease).run(this.#client, 'keys', this.#input(lease, cursor, limit))
         if (!result) break
         cursor = result.cursor
         ended = result.ended
@@ -202,35 +199,27 @@ export class Rehearsal {
   async prepare(lease: Lease): Promise<void> {
     const input = { ...this.#input(lease, lease.cursor, 1), epoch: '-1' }
     // Where the table has statement triggers, the fence that is shut takes the statement back by an error.
-    for (const cursor of [true, lease.cursor !== null]) {
-      const statement = this.#statements(lease).window({ cursor, upper: lease.upper !== null })
+    for (const cursor of [[], lease.cursor]) {
+      const statement = this.#runner(lease).statement({ cursor, upper: lease.upper })
       await rolledBack(this.#client, () => runBatch(this.#client, statement, input))
     }
   }
 
-  #batch(statements: UpdateStatements, input: BatchInput): Promise<BatchResult> {
-    const bounds = { cursor: input.cursor !== null, upper: input.upper !== null }
-    return rolledBackIfFailed(this.#client, async () =>
-      unfenced(await runBatch(this.#client, statements.window(bounds), input)),
-    )
+  #batch(runner: BatchRunner, input: BatchInput): Promise<BatchResult> {
+    return rolledBackIfFailed(this.#client, async () => unfenced(await runner.run(this.#client, 'keys', input)))
   }
 
-  async #stillMatching(statements: UpdateStatements, { still }: BatchResult): Promise<Cursor | null> {
-    const check = statements.stillMatching()
-    return check && still[0] && (await stillMatch(this.#client, check, still)) ? still[0] : null
+  async #stillMatching(runner: BatchRunner, { still }: BatchResult): Promise<Cursor | null> {
+    return still[0] && (await runner.stillMatch(this.#client, still)) ? still[0] : null
   }
 
-  readonly #written = new Map<string, UpdateStatements>()
+  readonly #runners = new Map<string, BatchRunner>()
 
-  #statements({ leaf }: Lease): UpdateStatements {
+  #runner({ leaf }: Lease): BatchRunner {
     const place = leaf?.oid ?? ''
-    const statements = this.#written.get(place) ?? updateStatements(this.#s, this.#run.target, this.#job, leaf)
-    this.#written.set(place, statements)
-    return statements
-  }
-
-  #window(lease: Lease) {
-    return this.#statements(lease).window({ cursor: lease.cursor !== null, upper: lease.upper !== null })
+    const runner = this.#runners.get(place) ?? this.#job.open({ s: this.#s, target: this.#run.target, leaf })
+    this.#runners.set(place, runner)
+    return runner
   }
 
   #input({ runId, ordinal, epoch, upper }: Lease, cursor: Cursor | null, limit: number): BatchInput {

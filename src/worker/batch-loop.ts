@@ -2,14 +2,13 @@ import type { PoolClient } from 'pg'
 import { backoffSeconds, windowBackoff } from '../core/backoff.ts'
 import { Problem } from '../core/errors.ts'
 import { classifyError, endsItsSession, type Fault, isOverdue, recoveryFrom } from '../core/fault.ts'
-import type { ResolvedJob } from '../core/job/job.ts'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Cursor } from '../core/range/key.ts'
 import { isCheck } from '../core/range/range.ts'
 import { endlessReason } from '../core/run/endless.ts'
 import { BatchSizer, targetBatchSeconds } from '../core/throttle/batch-sizer.ts'
-import { type BatchInput, type BatchResult, maxBatchTime, runBatch, stillMatch } from '../engine/batch/batch.ts'
-import { type BatchStatement, type UpdateStatements, updateStatements } from '../engine/kinds/update/update.ts'
+import { type BatchInput, type BatchResult, maxBatchTime } from '../engine/batch/batch.ts'
+import type { BatchRunner, Look, ResolvedJob } from '../engine/kinds/kind.ts'
 import { countLeasesBefore, type Lease, type Release, renewLease } from '../store/leases.ts'
 import type { Run } from '../store/run.ts'
 import { findRun } from '../store/runs.ts'
@@ -43,7 +42,7 @@ export class BatchLoop {
   readonly #lease: Lease
   readonly #client: PoolClient
   readonly #log: Logger
-  readonly #statements: UpdateStatements
+  readonly #runner: BatchRunner
   readonly #sizer: BatchSizer
   readonly #endsAt: number
   #run: Run
@@ -78,7 +77,7 @@ export class BatchLoop {
     this.#faults = faults
     this.#cursor = lease.cursor
     this.#upper = lease.upper
-    this.#statements = updateStatements(deps.control.s, run.target, job, lease.leaf)
+    this.#runner = job.open({ s: deps.control.s, target: run.target, leaf: lease.leaf })
     this.#splitter = new RangeSplitter(deps, run, lease, client, log)
     this.#brake = brake
     this.#watch = new LockWatch(deps.control, client, log)
@@ -191,7 +190,7 @@ export class BatchLoop {
         return result
       }
       try {
-        const work = () => runBatch(this.#client, this.#statement(limit), input)
+        const work = () => this.#runner.run(this.#client, this.#lease.kind, input, this.#look(limit))
         const result = await this.#isolation.run(this.#run.target, input, wanted, work)
         this.#brake.charge(result?.scanned ?? 0, result?.seconds ?? 0)
         if (!result) return { kind: 'fenced' }
@@ -261,18 +260,8 @@ export class BatchLoop {
     this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
   }
 
-  #statement(limit: number): BatchStatement {
-    const bounds = { cursor: this.#cursor !== null, upper: this.#upper !== null }
-    switch (this.#lease.kind) {
-      case 'keys':
-        return this.#statements.window(bounds)
-      case 'stragglers':
-        return this.#statements.stragglers(this.#sweep.wide && limit > 1 && !this.#isolation.narrowed)
-      case 'residual':
-        return this.#statements.residual(bounds)
-      case 'pages':
-        return this.#statements.pages()
-    }
+  #look(limit: number): Look {
+    return { wide: this.#sweep.wide && limit > 1 && !this.#isolation.narrowed }
   }
 
   async #learn(result: BatchResult, options: RunOptions, kind: 'committed' | 'set-aside' | 'left'): Promise<void> {
@@ -341,8 +330,7 @@ export class BatchLoop {
 
   /** A predicate that `set` does not make false would bring the same rows back for ever. */
   async #refuseEndless(keys: readonly Cursor[]): Promise<void> {
-    const check = this.#statements.stillMatching()
-    if (!check || !(await stillMatch(this.#client, check, keys))) return
+    if (!(await this.#runner.stillMatch(this.#client, keys))) return
     throw new Problem('conflict', `${endlessReason(keys[0] ?? [])} The batches so far are committed.`, { keys })
   }
 

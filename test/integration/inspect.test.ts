@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Problem } from '../../src/core/errors.ts'
-import { defineJob, type JobDefinition, resolveJob } from '../../src/core/job/job.ts'
+import { defineJob, type UpdateDefinition } from '../../src/core/job/update.ts'
 import type { Target } from '../../src/core/range/key.ts'
 import { sql } from '../../src/core/sql/template.ts'
 import { engineSettings } from '../../src/engine/batch/session.ts'
 import { tableSql } from '../../src/engine/batch/table.ts'
 import { explainWindow } from '../../src/engine/inspect/explain.ts'
 import { inspectTarget } from '../../src/engine/inspect/inspect.ts'
+import { resolveJob } from '../../src/engine/kinds/resolve.ts'
 import { createPool } from '../../src/postgres/pool.ts'
 import { createControl } from '../../src/store/control.ts'
 import { migrate } from '../../src/store/schema/migrate.ts'
@@ -58,7 +59,7 @@ async function engineSession(url: string): Promise<pg.PoolClient> {
   return client
 }
 
-type Change = Partial<JobDefinition>
+type Change = Partial<UpdateDefinition>
 
 const jobOf = (change: Change) =>
   resolveJob(defineJob({ name: 'label', table: 'users', set: { label: sql`'x'` }, ...change }), {})

@@ -20,8 +20,8 @@ import {
 } from 'fast-check'
 import type pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { defineJob, type ResolvedJob, resolveJob } from '../../src/core/job/job.ts'
 import { defaultRunOptions } from '../../src/core/job/options.ts'
+import { defineJob } from '../../src/core/job/update.ts'
 import type { Cursor, Leaf, Target } from '../../src/core/range/key.ts'
 import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/range/range.ts'
 import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/sql/identifier.ts'
@@ -30,7 +30,10 @@ import { asAuthor } from '../../src/engine/batch/author.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../../src/engine/batch/batch.ts'
 import { engineSettings, prepareSession } from '../../src/engine/batch/session.ts'
 import { inspectTarget } from '../../src/engine/inspect/inspect.ts'
-import { updateStatements } from '../../src/engine/kinds/update/update.ts'
+import type { ResolvedJob } from '../../src/engine/kinds/kind.ts'
+import { resolveJob } from '../../src/engine/kinds/resolve.ts'
+import { batchStatements } from '../../src/engine/kinds/single-statement/statements.ts'
+import { writeUpdate } from '../../src/engine/kinds/update/update.ts'
 import { planRanges } from '../../src/engine/ranges/plan.ts'
 import { createPool } from '../../src/postgres/pool.ts'
 import { type Control, createControl } from '../../src/store/control.ts'
@@ -151,7 +154,11 @@ async function batch(
     throttledMs: 0,
     ...change,
   }
-  const statements = updateStatements(control.s, run.target, job, lease.leaf)
+  const statements = batchStatements(
+    { s: control.s, target: run.target, leaf: lease.leaf },
+    job.where,
+    writeUpdate(job.set),
+  )
   const bounds = { cursor: input.cursor !== null, upper: input.upper !== null }
   const statement = {
     keys: () => statements.window(bounds),
@@ -865,7 +872,11 @@ inDatabase('the fence', () => {
       const first = await engine.pool.connect()
       try {
         await first.query('BEGIN')
-        const statement = updateStatements(engine.control.s, run.target, job, lease.leaf).window({
+        const statement = batchStatements(
+          { s: engine.control.s, target: run.target, leaf: lease.leaf },
+          job.where,
+          writeUpdate(job.set),
+        ).window({
           cursor: false,
           upper: true,
         })
@@ -1206,8 +1217,12 @@ inDatabase('the plan of a batch', () => {
     )
     const target = await inspect(engine, job)
     const leaf = target.partitioned ? await leafNamed(engine, 'things_0') : null
-    const { window, residual } = updateStatements('evenkeel', target, job, leaf)
-    const { stragglers } = updateStatements('evenkeel', target, job)
+    const { window, residual } = batchStatements(
+      { s: 'evenkeel', target: target, leaf: leaf },
+      job.where,
+      writeUpdate(job.set),
+    )
+    const { stragglers } = batchStatements({ s: 'evenkeel', target, leaf: null }, job.where, writeUpdate(job.set))
     const both = { cursor: true, upper: true }
     const first = { cursor: false, upper: true }
     const open = { cursor: true, upper: false }

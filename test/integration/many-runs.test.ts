@@ -1,12 +1,16 @@
 import { defineJob, sql } from 'evenkeel'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { hashParams, resolveJob } from '../../src/core/job/job.ts'
+import { hashParams, type JobDefinition } from '../../src/core/job/job.ts'
+import { resolveJob } from '../../src/engine/kinds/resolve.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
+import { limits, patience, perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
-const runs = process.env.TEST_TIER === 'nightly' ? 1000 : 200
+const runs = perCommit(200, { nightly: 1000 })
+/** Beside all the other tests. */
+const turnSeconds = perCommit(limits.wait, { nightly: 900 })
 
 const job = defineJob({
   name: 'many',
@@ -34,7 +38,11 @@ async function startMany(database: TestDatabase): Promise<Client> {
   const first = await starter.start('many', { params: { tenant: 0 }, options })
   const copies = Array.from({ length: runs - 1 }, (_, index) => {
     const params = { tenant: index + 1 }
-    return { params, fingerprint: resolveJob(job, params).fingerprint, params_hash: hashParams(params) }
+    return {
+      params,
+      fingerprint: resolveJob(job as unknown as JobDefinition, params).fingerprint,
+      params_hash: hashParams(params),
+    }
   })
   await database.query(
     `INSERT INTO evenkeel.runs SELECT (jsonb_populate_record(r, copy || jsonb_build_object('id', 'many-' || 1000 + n, 'number', 1000 + n))).*
@@ -67,11 +75,16 @@ const count = (database: TestDatabase, status: string) =>
 
 const batches = (database: TestDatabase) => database.value<number>('SELECT sum(batches)::int FROM evenkeel.ranges')
 
-test(`with ${runs} live runs, everything is paused and resumed within five seconds, and each run gets its turn`, async () => {
+test(`with ${runs} live runs, everything is paused and resumed within five seconds, and each run gets its turn`, {
+  timeout: patience * (turnSeconds + 100) * 1000,
+}, async () => {
   const database = await createDatabase()
   const client = await startMany(database)
-  await until('each run to have its turn', () =>
-    database.value<boolean>('SELECT count(DISTINCT run_id) = $1 FROM evenkeel.ranges WHERE batches > 0', [runs]),
+  await until(
+    'each run to have its turn',
+    () => database.value<boolean>('SELECT count(DISTINCT run_id) = $1 FROM evenkeel.ranges WHERE batches > 0', [runs]),
+    Boolean,
+    turnSeconds,
   )
   type All = { runs: unknown[]; refused: unknown[] }
   const [paused, pauseSeconds] = await timed(() => client.call<All>('POST', '/pause', { reason: 'incident' }))

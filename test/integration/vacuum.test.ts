@@ -60,7 +60,8 @@ inDatabase('a limit of dead rows', () => {
         'the run to succeed',
         async () => {
           const { status, throttle } = await client.run(id)
-          if (throttle && isHeld(throttle) && !holds.has(throttle.since)) {
+          // More than once, where it has to be: while another transaction is open, vacuum leaves rows that died before it ended.
+          if (throttle && isHeld(throttle)) {
             await database.query('VACUUM items')
             holds.add(throttle.since)
           }

@@ -11,8 +11,10 @@ const brand = Symbol.for('evenkeel.job')
 /** The parameters of a job as its functions see them: parsed, with defaults filled in. */
 export type ParamsOf<P extends z.ZodObject> = z.output<P>
 
-/** A backfill as its author writes it: one file in `jobs/`, reviewed like code. */
+/** What a job of any kind has. A kind adds fields of its own. */
 export interface JobDefinition<P extends z.ZodObject = z.ZodObject> {
+  /** What is done to the rows: the name of a kind. */
+  readonly kind: string
   /** Lower-case letters, digits, `-` and `_`; what people type to start it. */
   readonly name: string
   readonly description?: string
@@ -22,40 +24,28 @@ export interface JobDefinition<P extends z.ZodObject = z.ZodObject> {
   readonly key?: readonly [string, ...string[]]
   /** A zod object; a run is refused when its parameters do not fit. */
   readonly params?: P
-  /** Which rows still need the work. It must become false by `set`: that is how the end is proven. */
+  /** Which rows still need the work. It must become false by it: that is how the end is proven. */
   readonly where?: Sql | ((params: ParamsOf<P>) => Sql)
-  /** Column name (as it is stored, unquoted) to its new value. */
-  readonly set: Readonly<Record<string, Sql>> | ((params: ParamsOf<P>) => Readonly<Record<string, Sql>>)
   readonly options?: PartialRunOptions
 }
 
-/** Declares a backfill. What the types cannot see is checked here, so that a bad file is found when it is loaded. */
-export function defineJob<P extends z.ZodObject = z.ZodObject<Record<never, never>>>(
-  definition: JobDefinition<P>,
-): JobDefinition<P> {
-  const shape = definitionShape.safeParse(definition)
+/**
+ * Declares a job of a kind, whose own `fields` stand beside those that all jobs have. What the types cannot see is checked here, so that a
+ * bad file is found when it is loaded. Throws a Problem (`invalid`) that names all that is wrong.
+ */
+export function declareJob<D extends Pick<JobDefinition, 'kind' | 'name' | 'table'>>(
+  definition: D,
+  fields: z.core.$ZodLooseShape,
+): D {
+  const shape = strictObject({ ...commonFields, ...fields }).safeParse(definition)
   if (!shape.success) throw new Problem('invalid', `The job is not well formed.\n${z.prettifyError(shape.error)}`)
   parseTableName(definition.table)
-  if (definition.set !== null && typeof definition.set === 'object') checkSet(definition.set)
   return Object.defineProperty({ ...definition }, brand, { value: true })
 }
 
 /** Whether a value was made by `defineJob` (also by another copy of this module: jobs are loaded separately). */
 export function isJob(value: unknown): value is JobDefinition {
   return typeof value === 'object' && value !== null && brand in value
-}
-
-/** A job with its parameters put in: everything the engine needs to know of it. */
-export interface ResolvedJob {
-  readonly name: string
-  /** As the job's schema returned them: defaults filled in. */
-  readonly params: unknown
-  readonly table: string
-  readonly key: readonly string[] | null
-  readonly where: Sql | null
-  readonly set: ReadonlyArray<readonly [column: string, value: Sql]>
-  /** Hash of what the job does (not of its description or options): changes when a resumed run would do other work. */
-  readonly fingerprint: string
 }
 
 /**
@@ -73,35 +63,31 @@ export async function readParams(job: JobDefinition, params: unknown): Promise<R
   })
 }
 
-/** Puts parameters, as `readParams` gives them, into a job. Throws a Problem where the job does not take them. */
-export function resolveJob(job: JobDefinition, params: Record<string, unknown>): ResolvedJob {
-  const where = written(job, 'where', () => (typeof job.where === 'function' ? job.where(params) : (job.where ?? null)))
-  if (where !== null && !isSql(where)) throw new Problem('invalid', `where of job ${job.name} did not return sql\`\`.`)
-  const set = written(job, 'set', () => (typeof job.set === 'function' ? job.set(params) : job.set))
-  if (!set) throw new Problem('invalid', `set of job ${job.name} returned ${set}, not { column: sql\`…\` }.`)
-  checkSet(set)
-  const expressions = Object.values(set)
-  refuseTooManyValues(job, where === null ? expressions : [where, ...expressions])
-  const work = { name: job.name, table: job.table, key: job.key ?? null, where, set: Object.entries(set) }
-  return { ...work, params, fingerprint: fingerprintOf(work) }
+/** `where` of a job, given its parameters. Throws a Problem where its function does not give SQL. */
+export function resolveWhere(job: JobDefinition, params: Record<string, unknown>): Sql | null {
+  const { where = null } = job
+  const resolved = callAuthor(job, 'where', () => (typeof where === 'function' ? where(params) : where))
+  if (resolved !== null && !isSql(resolved))
+    throw new Problem('invalid', `where of job ${job.name} did not return sql\`\`.`)
+  return resolved
 }
 
 /** Parameters of a statement, in its protocol; and how many of them a job can have, for some are evenkeel's own. */
 const maxParameters = 65_535
 const maxValues = maxParameters - 35
 
-/** `where` and `set` stand in one statement. */
-function refuseTooManyValues({ name }: JobDefinition, pieces: readonly Sql[]): void {
+/** All pieces of a job's SQL stand in one statement. Throws a Problem where they bind more values than one takes. */
+export function refuseTooManyValues({ name }: JobDefinition, pieces: readonly Sql[]): void {
   const count = pieces.reduce((sum, piece) => sum + compileSql(piece, 1).values.length, 0)
   if (count <= maxValues) return
   throw new Problem(
     'invalid',
-    `where and set of job ${name} bind ${count} values, and a statement of Postgres takes ${maxParameters}, some of which evenkeel needs: bind one array, = ANY(\${ids}), in place of a list.`,
+    `The SQL of job ${name} binds ${count} values, and a statement of Postgres takes ${maxParameters}, some of which evenkeel needs: bind one array, = ANY(\${ids}), in place of a list.`,
   )
 }
 
-/** What the author's own function gives; what it throws is his to mend, and said to be. */
-function written<T>(job: JobDefinition, part: 'where' | 'set', give: () => T): T {
+/** What the author's own function gives. What it throws becomes a Problem that says which function of which job threw. */
+export function callAuthor<T>(job: JobDefinition, part: string, give: () => T): T {
   try {
     const given = give()
     // It is refused for being one, and must not fail unheard besides.
@@ -112,7 +98,7 @@ function written<T>(job: JobDefinition, part: 'where' | 'set', give: () => T): T
   }
 }
 
-function thrownBy({ name }: JobDefinition, part: 'params' | 'where' | 'set', error: unknown): Problem {
+function thrownBy({ name }: JobDefinition, part: string, error: unknown): Problem {
   const throws = part === 'params' ? 'throw' : 'throws'
   return new Problem(
     'invalid',
@@ -120,15 +106,6 @@ function thrownBy({ name }: JobDefinition, part: 'params' | 'where' | 'set', err
     {},
     { cause: error },
   )
-}
-
-function fingerprintOf(work: Omit<ResolvedJob, 'params' | 'fingerprint'>): string {
-  const plain = {
-    ...work,
-    where: work.where && compileSql(work.where, 1),
-    set: work.set.map(([column, value]) => [column, compileSql(value, 1)]),
-  }
-  return createHash('sha256').update(JSON.stringify(plain)).digest('hex')
 }
 
 /** JSON with sorted keys, hashed: the same parameters give the same hash, however they were written down or stored. */
@@ -143,8 +120,11 @@ export function hashParams(params: unknown): string {
   return createHash('sha256').update(sorted).digest('hex')
 }
 
-const column = z.string().min(1).max(63)
-const definitionShape = strictObject({
+/** The name of a column. */
+export const columnName = z.string().min(1).max(63)
+
+const commonFields = {
+  kind: z.string(),
   name: z
     .string()
     .regex(
@@ -153,25 +133,8 @@ const definitionShape = strictObject({
     ),
   description: z.string().optional(),
   table: z.string(),
-  key: z.array(column).min(1).max(4, 'a key has at most four columns').optional(),
+  key: z.array(columnName).min(1).max(4, 'a key has at most four columns').optional(),
   params: z.custom((value) => value instanceof z.ZodObject, 'params must be a zod object: z.object({ … })').optional(),
   where: z.custom((value) => isSql(value) || typeof value === 'function', 'where must be sql`…`').optional(),
-  set: z.custom(
-    (value) => typeof value === 'function' || (typeof value === 'object' && value !== null),
-    'set must be { column: sql`…` }',
-  ),
   options: partialRunOptions.optional(),
-})
-
-function checkSet(set: Readonly<Record<string, Sql>>): void {
-  const entries = Object.entries(set)
-  if (entries.length === 0) throw new Problem('invalid', 'set is empty: name at least one column to write.')
-  for (const [name, value] of entries) {
-    if (!column.safeParse(name).success) {
-      throw new Problem('invalid', `set names a column ${JSON.stringify(name)}: a name has 1 to 63 characters.`)
-    }
-    if (!isSql(value)) {
-      throw new Problem('invalid', `set.${name} is not sql\`…\`: a plain value is written as sql\`\${value}\`.`)
-    }
-  }
 }

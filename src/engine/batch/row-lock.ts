@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg'
-import type { ResolvedJob } from '../../core/job/job.ts'
 import type { Leaf, Target } from '../../core/range/key.ts'
+import type { ResolvedJob } from '../kinds/kind.ts'
 import { eq, minus } from './operators.ts'
 
 /**

@@ -1,12 +1,12 @@
 import type { ClientBase } from 'pg'
 import { classifyError, describeFault, recoveryFrom } from '../../core/fault.ts'
-import type { ResolvedJob } from '../../core/job/job.ts'
 import type { Cursor, Leaf, Target } from '../../core/range/key.ts'
 import type { KeyRange } from '../../core/range/range.ts'
 import { compileSql } from '../../core/sql/template.ts'
 import { over, times } from '../batch/operators.ts'
 import { rolledBack } from '../batch/savepoint.ts'
 import { tableSql } from '../batch/table.ts'
+import type { ResolvedJob } from '../kinds/kind.ts'
 
 /** Pages of the table that are looked at for rows that match, wherever they lie. */
 const pagesSampled = 200

@@ -1,13 +1,12 @@
 import type { ClientBase } from 'pg'
 import { messageOf } from '../../core/errors.ts'
 import { concernsJob } from '../../core/fault.ts'
-import type { ResolvedJob } from '../../core/job/job.ts'
 import type { Leaf, Target } from '../../core/range/key.ts'
 import { quoteIdentifier, quoteTableName } from '../../core/sql/identifier.ts'
 import { type CompiledSql, compileSql } from '../../core/sql/template.ts'
 import { batchValues } from '../batch/batch.ts'
 import { tableSql } from '../batch/table.ts'
-import { updateStatements } from '../kinds/update/update.ts'
+import type { ResolvedJob } from '../kinds/kind.ts'
 import { adviceFor, type Refused } from './advice.ts'
 import { explainWindow } from './explain.ts'
 
@@ -23,7 +22,6 @@ export async function checkStatements(
   leaves: readonly Leaf[],
 ): Promise<string[]> {
   const places = target.partitioned ? leaves : [null]
-  const windows = places.slice(0, 1).map((leaf) => updateStatements(s, target, job, leaf))
   const input = {
     runId: '',
     ordinal: 0,
@@ -34,11 +32,11 @@ export async function checkStatements(
     leaseSeconds: 1,
     throttledMs: 0,
   }
-  const bounds = { cursor: true, upper: true }
-  for (const statement of [
-    ...windows.flatMap((statements) => [statements.window(bounds), statements.residual(bounds)]),
-    updateStatements(s, target, job).stragglers(),
-  ]) {
+  // Of the first partition, and of the table as a whole.
+  const runners = [...places.slice(0, 1), ...(target.partitioned ? [null] : [])].map((leaf) =>
+    job.open({ s, target, leaf }),
+  )
+  for (const statement of runners.flatMap((runner) => runner.statements())) {
     const refused = await explain(client, { text: statement.text, values: batchValues(statement, input) })
     if (!refused) continue
     const pieces = await checkPieces(client, target, job, places[0] ?? null)

@@ -1,9 +1,9 @@
 import type { ClientBase } from 'pg'
-import type { ResolvedJob } from '../../core/job/job.ts'
 import type { Target } from '../../core/range/key.ts'
 import type { IndexFacts, SpaceFacts, TableFacts } from '../../core/space/forecast.ts'
 import { withParts } from '../inspect/parts.ts'
 import { listTriggers } from '../inspect/triggers.ts'
+import type { ResolvedJob } from '../kinds/kind.ts'
 import { sampleRows } from './sample.ts'
 
 /**

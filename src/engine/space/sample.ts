@@ -1,5 +1,4 @@
 import type { ClientBase } from 'pg'
-import type { ResolvedJob } from '../../core/job/job.ts'
 import type { Target } from '../../core/range/key.ts'
 import type { SpaceSample } from '../../core/space/forecast.ts'
 import { quoteIdentifier } from '../../core/sql/identifier.ts'
@@ -8,6 +7,7 @@ import { isSqlState, sqlstateOf } from '../../core/sqlstate.ts'
 import { asAuthor } from '../batch/author.ts'
 import { more, plus } from '../batch/operators.ts'
 import { tableSql } from '../batch/table.ts'
+import type { ResolvedJob } from '../kinds/kind.ts'
 
 /** Pages that are read: a handful of megabytes, wherever they lie. */
 const pagesSampled = 200
