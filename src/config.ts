@@ -4,6 +4,7 @@ import { Problem } from './core/errors.ts'
 import type { Observe } from './core/run/observe.ts'
 import { type Timings, timings } from './core/timings.ts'
 import type { Token } from './core/token.ts'
+import type { JobKinds } from './engine/kinds/kind.ts'
 import { addressFault, withHost } from './postgres/connection-string.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
 
@@ -146,6 +147,8 @@ export interface Config {
   readonly retentionDays: number
   readonly logLevel: string
   readonly timings: Timings
+  /** No variable gives them: tests add kinds of their own. Null: those that this release has. */
+  readonly kinds?: JobKinds
   /** No variable gives it: tests make workers wait by it. */
   readonly observe?: Observe
 }

@@ -8,6 +8,7 @@ export const problemSchema = z
 export const jobSchema = z
   .object({
     name: z.string(),
+    kind: z.string().describe('What is done to the rows'),
     description: z.string().nullable(),
     file: z.string(),
     table: z.string(),

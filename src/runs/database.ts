@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Timings } from '../core/timings.ts'
+import type { JobKinds } from '../engine/kinds/kind.ts'
 import type { TicketQueue } from '../queue/queue.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Control } from '../store/control.ts'
@@ -17,6 +18,7 @@ export interface Database {
   readonly engine: Pool
   readonly queue: TicketQueue
   readonly catalogue: Registry
+  readonly kinds: JobKinds
   readonly log: Logger
   readonly timings: Timings
   readonly checkReplicas: (options: RunOptions) => Promise<ReplicaCheck>

@@ -50,7 +50,7 @@ export async function prepareRun(
   identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
 ): Promise<Prepared> {
   const definition: JobDefinition = await deps.catalogue.find(request.job)
-  const read = async () => resolveJob(definition, await readParams(definition, request.params))
+  const read = async () => resolveJob(definition, await readParams(definition, request.params), deps.kinds)
   const job = await read()
   refuseUnstable(job, await read())
   const options: RunOptions = mergeOptions(defaultRunOptions, definition.options ?? {}, request.options ?? {})
@@ -115,7 +115,7 @@ export async function dispatch({ control, queue, log }: Database, runId: string,
  */
 export async function currentFingerprint(deps: Database, run: Run, accept: boolean): Promise<string> {
   const definition = await deps.catalogue.find(run.job)
-  const job = resolveJob(definition, await readParams(definition, run.params))
+  const job = resolveJob(definition, await readParams(definition, run.params), deps.kinds)
   if (job.fingerprint === run.fingerprint) return job.fingerprint
   if (!accept) {
     throw new Problem(

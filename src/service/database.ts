@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import { Problem } from '../core/errors.ts'
 import { ownSchemas } from '../core/sql/search-path.ts'
 import { engineSettings } from '../engine/batch/session.ts'
+import { builtInKinds } from '../engine/kinds/built-in.ts'
 import { explainConnection } from '../postgres/connection-string.ts'
 import { Destination } from '../postgres/destination.ts'
 import { createPool } from '../postgres/pool.ts'
@@ -74,6 +75,7 @@ export async function openDatabase(
   parentLog: Logger,
   onOutdated: (problem: Problem) => void,
 ): Promise<OpenDatabase> {
+  const { kinds = builtInKinds } = config
   const log = name === null ? parentLog : parentLog.child({ database: name })
   const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
   // One for all its pools: what is measured is what is written to.
@@ -168,6 +170,7 @@ export async function openDatabase(
     engine,
     queue,
     catalogue,
+    kinds,
     log,
     metrics,
     timings: config.timings,
@@ -176,7 +179,7 @@ export async function openDatabase(
       if (!sampler) return
       pace = await PaceController.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
       const { timings, observe } = config
-      const deps = { control, engine, queue, catalogue, log, metrics, pace, name: worksAs, timings, observe }
+      const deps = { control, engine, queue, catalogue, kinds, log, metrics, pace, name: worksAs, timings, observe }
       worker = startWorker(deps, queueOptions, slots)
     },
     stopWorking,

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { Observe } from '../core/run/observe.ts'
 import type { Timings } from '../core/timings.ts'
+import type { JobKinds } from '../engine/kinds/kind.ts'
 import type { TicketQueue } from '../queue/queue.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Control } from '../store/control.ts'
@@ -15,6 +16,7 @@ export interface WorkerDeps {
   readonly engine: Pool
   readonly queue: TicketQueue
   readonly catalogue: Registry
+  readonly kinds: JobKinds
   readonly log: Logger
   readonly metrics: Metrics
   readonly pace: PaceController

@@ -206,12 +206,12 @@ async function startedRun(deps: WorkerDeps, lease: Lease): Promise<Run | null> {
 
 /** The job as the run was accepted with it; or what is wrong with it, and whether that may pass. */
 async function findJob(
-  { catalogue }: WorkerDeps,
+  { catalogue, kinds }: WorkerDeps,
   { job: name, params, fingerprint }: Run,
 ): Promise<{ readonly job: ResolvedJob } | { readonly problem: string; readonly mayPass: boolean }> {
   try {
     const definition = await catalogue.find(name)
-    const job = resolveJob(definition, await readParams(definition, params))
+    const job = resolveJob(definition, await readParams(definition, params), kinds)
     if (job.fingerprint === fingerprint) return { job }
     const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
     return { problem, mayPass: false }

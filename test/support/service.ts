@@ -11,6 +11,7 @@ import type { RunView } from '../../src/runs/run-schema.ts'
 import { type Service, startService } from '../../src/service/service.ts'
 import type { TestDatabase } from './database.ts'
 import type { Gate } from './gate.ts'
+import { testKinds } from './kinds/kinds.ts'
 import { limits } from './tier.ts'
 import { timingsOf } from './timings.ts'
 import { until } from './until.ts'
@@ -126,7 +127,7 @@ export async function startInProcess(
 ): Promise<Client & { service: Service }> {
   const env = environment(database, jobsDir, extra)
   const timings = timingsOf(env.TEST_TIER)
-  const config = { ...readConfig(env), timings, ...(gate && { observe: gate.observe }) }
+  const config = { ...readConfig(env), timings, kinds: testKinds, ...(gate && { observe: gate.observe }) }
   const service = await startService({ ...config, databaseUrl: database.url }, pino({ level: config.logLevel }))
   onTestFinished(() => {
     gate?.open()

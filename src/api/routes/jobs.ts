@@ -47,6 +47,7 @@ export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
 function presentJob(file: string, job: JobDefinition): z.output<typeof jobSchema> {
   return {
     name: job.name,
+    kind: job.kind,
     description: job.description ?? null,
     file,
     table: job.table,

@@ -16,6 +16,7 @@ export async function readRowLock(
   leaf: Leaf | null,
   job: ResolvedJob,
 ): Promise<Target['rowLock']> {
+  if (job.event === 'DELETE') return 'UPDATE'
   const { rows } = await client.query<{ unique: boolean }>(
     `SELECT EXISTS (
        SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a

@@ -23,6 +23,7 @@ interface TableRow {
   readonly kind: string
   readonly hasChildren: boolean
   readonly maySelect: boolean
+  readonly mayDelete: boolean
   readonly rowSecurity: boolean
   /** Triggers that fire once a statement, when rows are updated. */
   readonly statementTriggers: readonly string[]
@@ -64,6 +65,7 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     ...checkPartitions(leaves),
     ...(await checkRules(client, [table, ...leaves])),
     ...checkSet(job, columns),
+    ...checkDelete(job, table),
     ...checkKey(job, columns, indexes),
     ...(await checkMoves(client, table.oid, written, keyOf(job, indexes))),
     ...checkCollations(order, job.table),
@@ -80,7 +82,7 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
     byLocale: order.some(({ locale }) => locale !== null),
     settings: settingsFor(await readOwnSettings(client), await readHeld(client, table.oid, key)),
     partitioned: table.kind === 'p',
-    rowLock: touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
+    rowLock: job.event === 'DELETE' || touchesUniqueIndex(job, indexes, leaves) ? 'UPDATE' : 'NO KEY UPDATE',
     estimatedRows: 0,
   }
   const faults = await asAuthor(client, s, target, async () => {
@@ -102,7 +104,7 @@ async function findTable(client: ClientBase, s: string, name: string): Promise<T
   const { rows } = await client.query<TableRow>(
     `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
-       has_table_privilege(c.oid, 'SELECT') AS "maySelect", row_security_active(c.oid) AS "rowSecurity",
+       has_table_privilege(c.oid, 'SELECT') AS "maySelect", has_table_privilege(c.oid, 'DELETE') AS "mayDelete", row_security_active(c.oid) AS "rowSecurity",
        ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('O', 'A') AND tgtype & 17 = 16) AS "statementTriggers"
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`,
     [await asAuthor(client, s, {}, () => resolveTable(client, name))],
@@ -223,6 +225,12 @@ function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
       ]
     return []
   })
+}
+
+function checkDelete(job: ResolvedJob, { mayDelete }: TableRow): string[] {
+  return job.event === 'DELETE' && !mayDelete
+    ? [`There is no right to delete its rows: GRANT DELETE ON ${job.table} to the role evenkeel connects as.`]
+    : []
 }
 
 /** Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key is. */
