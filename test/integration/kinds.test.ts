@@ -159,7 +159,7 @@ test('a role that may not delete is told so before the run', async () => {
   await database.query(`GRANT CREATE ON DATABASE ${database.name} TO ${role}`)
   await database.query(`GRANT SELECT, UPDATE ON sessions TO ${role}`)
   const url = Object.assign(new URL(database.url), { username: role, password: 'secret' }).href
-  const client = await startInProcess({ url }, jobs)
+  const client = await startInProcess({ url }, jobs, { CONTROL_SCHEMA: 'theirs' })
   const { body } = await client.call<{ detail: string }>('POST', '/runs', { job: 'expire' })
   expect(body.detail).toContain('GRANT DELETE ON sessions')
 })
