@@ -5,7 +5,7 @@ import { isJsonb, statements } from '../../src/postgres/statement.ts'
 import { createDatabase } from '../support/database.ts'
 import { describeStatement } from '../support/describe-statement.ts'
 
-const rooms = ['store', 'signals', 'engine']
+const rooms = ['postgres', 'store', 'signals', 'engine', 'queue']
 
 // Whatever a room declares is in the list once its files are loaded.
 const source = new URL('../../src/', import.meta.url)
