@@ -58,8 +58,8 @@ export async function sampleRows(
   const columns = await listSampledColumnsSql.rows({ db: client }, [target.schema, target.table])
   for (const set of [job.set, []]) {
     try {
-      const statement = sampleStatement(target, { ...job, set }, columns, pages)
-      return await asAuthor(client, s, target, () => readOnly(client, statement))
+      const sample = sampleStatement(target, { ...job, set }, columns, pages)
+      return await asAuthor(client, s, target, () => readOnly(client, sample))
     } catch (error) {
       if (sqlstateOf(error) === null) throw error
       if (isSqlState(error, 'query_canceled')) return null
