@@ -54,10 +54,9 @@ const redis = perCommit([integration('{queue,exactly-once}'), chaos('{storm,lost
     chaos('{crowd,drain,failover,lost-leases,pause,storm,zombie}'),
   ],
 })
-/** On Postgres 14 as well: what asks most of the statements, each day another part. At night all that a server takes part in. */
-const oldest = perCommit(inTurn(['inspect', 'space', 'stragglers'], 1).concat('exactly-once').map(integration), {
-  nightly: all,
-})
+/** On Postgres 14 as well: a description of each statement, and what runs most of them, each day another part. At night all that a server takes part in. */
+const mostStatements = ['statements', 'exactly-once', ...inTurn(['inspect', 'space', 'stragglers'], 1)]
+const oldest = perCommit(mostStatements.map(integration), { nightly: all })
 
 function project(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
   return { extends: true, test: { name, ...test } }

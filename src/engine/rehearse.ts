@@ -1,12 +1,14 @@
 import type { ClientBase } from 'pg'
-import type { Cursor, Leaf, Target } from '../core/range/key.ts'
+import { z } from 'zod'
+import { type Cursor, cursorSchema, type Leaf, type Target } from '../core/range/key.ts'
 import type { KeyRange } from '../core/range/range.ts'
 import { quoteIdentifier } from '../core/sql/identifier.ts'
 import { type CompiledSql, compileSql } from '../core/sql/template.ts'
+import { declared } from '../postgres/statement.ts'
 import { type BatchInput, batchValues } from './batch/batch.ts'
 import { eq, more } from './batch/operators.ts'
 import { type TableSql, tableSql } from './batch/table.ts'
-import { type PlanNode, planNodes } from './inspect/explain.ts'
+import { type PlanNode, planNodes, readExplained } from './inspect/explain.ts'
 import type { ResolvedJob } from './kinds/kind.ts'
 
 /** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
@@ -21,10 +23,8 @@ export interface ExplainedBatch {
   readonly computed: readonly string[]
 }
 
-interface Explained {
-  readonly Plan: PlanNode
-  readonly Triggers?: ReadonlyArray<{ readonly 'Trigger Name': string; readonly Calls: number }>
-}
+/** All that EXPLAIN says, for whoever reads it. */
+const planRows = declared('explainBatch', { 'QUERY PLAN': z.tuple([z.unknown()]) })
 
 /** Executes one batch under EXPLAIN (ANALYZE), which tells all of it but its result. */
 export async function explainBatch(
@@ -33,12 +33,12 @@ export async function explainBatch(
   statement: CompiledSql,
   input: BatchInput,
 ): Promise<ExplainedBatch> {
-  const { rows } = await client.query<{ 'QUERY PLAN': Explained[] }>(
+  const found = await client.query(
     `EXPLAIN (ANALYZE, VERBOSE, WAL, BUFFERS, TIMING OFF, FORMAT JSON) ${statement.text}`,
     batchValues(statement, input),
   )
-  const [explained] = rows[0]?.['QUERY PLAN'] ?? []
-  if (!explained) throw new Error('EXPLAIN returned no plan')
+  const [plan] = planRows.readOne(found)['QUERY PLAN']
+  const explained = readExplained(found)
   // Each node's figure holds those below it, and only nodes that modify a table are never below one another here.
   const writers = planNodes(explained.Plan).filter((node) => node['Node Type'] === 'ModifyTable')
   const ofTable = writers.filter((node) => node.Schema === schema && node['Relation Name'] === table)
@@ -46,7 +46,7 @@ export async function explainBatch(
   for (const { 'Trigger Name': name, Calls: calls } of explained.Triggers ?? [])
     fired.set(name, (fired.get(name) ?? 0) + calls)
   return {
-    plan: explained,
+    plan,
     changed: ofTable.reduce((sum, node) => sum + (node['Actual Rows'] ?? 0) * (node['Actual Loops'] ?? 0), 0),
     walBytes: writers.reduce((sum, node) => sum + (node['WAL Bytes'] ?? 0), 0),
     fired,
@@ -75,6 +75,11 @@ export interface SampleRow {
   readonly columns: Readonly<Record<string, string | null>>
 }
 
+const sampleRows = declared('sampleMatching', {
+  key: cursorSchema,
+  columns: z.record(z.string(), z.string().nullable()),
+})
+
 const maxShownLength = 200
 
 /** Up to `limit` rows that match, of the first `rows` in a slice: by the window that a batch would take there. */
@@ -95,7 +100,7 @@ export async function sampleMatching(
     ? table.compare(table.keys, 'atMost', table.typedKeys('$2::pg_catalog.text[]'))
     : '$2::pg_catalog.text[] IS NULL'
   const order = table.keys.join(', ')
-  const found = await client.query<SampleRow>(
+  const found = await client.query(
     `WITH _ek_window AS MATERIALIZED (
        SELECT ${table.name}.ctid AS _ek_at, ${where ? `((${where.text}\n) IS TRUE)` : 'true'} AS _ek_matches
        FROM ${table.from} WHERE ${above} AND ${below} ORDER BY ${order} LIMIT $3::int
@@ -104,7 +109,7 @@ export async function sampleMatching(
      WHERE ${table.name}.ctid ${eq} ANY (ARRAY(SELECT _ek_at FROM _ek_window WHERE _ek_matches LIMIT $4::int)) ORDER BY ${order}`,
     [lower, upper, rows, limit, sampleNames(target, job), ...(where?.values ?? [])],
   )
-  return found.rows
+  return sampleRows.read(found)
 }
 
 /** The same rows once more, by key. */
@@ -116,13 +121,13 @@ export async function sampleByKey(
   leaf: Leaf | null,
 ): Promise<SampleRow[]> {
   const table = tableSql(target, leaf)
-  const { rows } = await client.query<SampleRow>(
+  const found = await client.query(
     `SELECT ${sampleColumns(table, target, job, '$2')}
      FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS _ek_given (_ek_key)
      JOIN ${table.from} ON ${table.sameKey(table.keys, table.jsonKeys('_ek_given._ek_key'))}`,
     [JSON.stringify(keys), sampleNames(target, job)],
   )
-  return rows
+  return sampleRows.read(found)
 }
 
 /** The names stand in a parameter: they are data here, keys of a JSON object. */

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
+import { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 import { splitStartupOptions } from './connection-string.ts'
+import { statement } from './statement.ts'
 
 /** What stands between us and Postgres cannot be worked through as it is: somebody has to change something. */
 export class PoolerError extends Error {
@@ -61,6 +63,18 @@ async function checkOwnBackend(connectionString: string): Promise<void> {
   })
 }
 
+const leaveMarkSql = statement(
+  'leaveMark',
+  { mark: z.string() },
+  "SELECT pg_catalog.set_config('evenkeel.mark', $1, false) AS mark",
+)
+
+const readMarkSql = statement(
+  'readMark',
+  { mark: z.string().nullable() },
+  "SELECT pg_catalog.current_setting('evenkeel.mark', true) AS mark",
+)
+
 /**
  * Tried out with a setting that means nothing to anybody. Not every session meets the connection of the one before; where none
  * does, nothing is said against the pooler.
@@ -68,23 +82,23 @@ async function checkOwnBackend(connectionString: string): Promise<void> {
 async function checkReset(connectionString: string): Promise<void> {
   const mark = randomUUID()
   const marked = await withSessions(connectionString, 1, async ([client]) => {
-    await client.query("SELECT pg_catalog.set_config('evenkeel.mark', $1, false)", [mark])
+    await leaveMarkSql.one({ db: client }, [mark])
     return backendOf(client)
   })
   for (let round = 1; round <= rounds; round++) {
     const backend = await withSessions(connectionString, 1, async ([client]) => {
-      const { rows } = await client.query("SELECT pg_catalog.current_setting('evenkeel.mark', true) AS mark")
-      if (rows[0]?.mark === mark) throw new PoolerError(leftBehind)
+      if ((await readMarkSql.one({ db: client })).mark === mark) throw new PoolerError(leftBehind)
       return backendOf(client)
     })
     if (backend === marked) return
   }
 }
 
+const readBackendSql = statement('readBackend', { pid: z.number() }, 'SELECT pg_catalog.pg_backend_pid() AS pid')
+
 /** The process that serves a session. Behind a pooler the number that came with the connection is another. */
 export async function backendOf(client: pg.ClientBase): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>('SELECT pg_catalog.pg_backend_pid() AS pid')
-  return rows[0]?.pid as number
+  return (await readBackendSql.one({ db: client })).pid
 }
 
 async function withSessions<T>(

@@ -1,6 +1,8 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { Destination } from './destination.ts'
 import { backendOf, checkPooler, PoolerError } from './pooler.ts'
+import { type RowOf, statement } from './statement.ts'
 
 type Settings = Readonly<Record<string, string>>
 
@@ -36,33 +38,40 @@ export function beginSessions(
   }
 }
 
-/** The process that serves a session, and the server that it is a process of: by when that was started, to the microsecond. */
-async function whoServes(client: ClientBase): Promise<{ readonly backend: number; readonly server: string }> {
-  const { rows } = await client.query<{ backend: number; server: string }>(
-    `SELECT pg_catalog.pg_backend_pid() AS backend,
+const readServerSql = statement(
+  'readServer',
+  { backend: z.number(), server: z.string() },
+  `SELECT pg_catalog.pg_backend_pid() AS backend,
       pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.text AS server`,
-  )
-  const [row] = rows
-  if (!row) throw new Error('a session did not say which process serves it')
-  return row
+)
+
+/** The process that serves a session, and the server that it is a process of: by when that was started, to the microsecond. */
+function whoServes(client: ClientBase): Promise<RowOf<typeof readServerSql>> {
+  return readServerSql.one({ db: client })
 }
+
+const setSettingsSql = statement(
+  'setSettings',
+  { name: z.string(), value: z.string() },
+  `SELECT name, pg_catalog.set_config(name, value, false) AS value
+    FROM pg_catalog.json_each_text($1) AS asked(name, value)`,
+)
 
 /** Returns the settings as Postgres writes them. */
 export async function setSettings(client: ClientBase, settings: Settings): Promise<Settings> {
-  const { rows } = await client.query<{ name: string; value: string }>(
-    `SELECT name, pg_catalog.set_config(name, value, false) AS value
-    FROM pg_catalog.json_each_text($1) AS asked(name, value)`,
-    [JSON.stringify(settings)],
-  )
+  const rows = await setSettingsSql.rows({ db: client }, [JSON.stringify(settings)])
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]))
 }
 
-async function expectSettings(client: ClientBase, backend: number, settings: Settings): Promise<void> {
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT name FROM pg_catalog.json_each_text($1) AS asked(name, value)
+const findLostSettingsSql = statement(
+  'findLostSettings',
+  { name: z.string() },
+  `SELECT name FROM pg_catalog.json_each_text($1) AS asked(name, value)
     WHERE pg_catalog.current_setting(name) IS DISTINCT FROM value`,
-    [JSON.stringify(settings)],
-  )
+)
+
+async function expectSettings(client: ClientBase, backend: number, settings: Settings): Promise<void> {
+  const rows = await findLostSettingsSql.rows({ db: client }, [JSON.stringify(settings)])
   if (rows.length === 0 && (await backendOf(client)) === backend) return
   const lost = rows.length === 0 ? 'its backend' : rows.map(({ name }) => name).join(', ')
   throw new PoolerError(

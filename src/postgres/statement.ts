@@ -6,24 +6,44 @@ export interface Queryable {
   query<R extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<QueryResult<R>>
 }
 
-/** Where a statement runs, and in which control schema: its name, quoted. */
-export interface Place {
+/** Where a statement runs that names nothing of the control schema. */
+export interface Connection {
   readonly db: Queryable
+}
+
+/** Where any statement runs, and in which control schema: its name, quoted. */
+export interface Place extends Connection {
   readonly s: string
 }
 
-/** One statement under a name, with the shape of its rows. A test compares that shape with what Postgres describes. */
-export interface Statement<Row> {
+/** What the driver gives for a statement. */
+type Result = Pick<QueryResult<QueryResultRow>, 'rows'>
+
+/** The rows of a statement under its name: their shape, and how they are read from what the driver gives. */
+export interface Rows<Row> {
   readonly name: string
   readonly shape: z.ZodObject
+  /** All rows. */
+  read(result: Result): Row[]
+  /** The first row; null where there is none. */
+  readFirst(result: Result): Row | null
+  /** The first row. Throws an Error that names the statement where there is none. */
+  readOne(result: Result): Row
+}
+
+/** One statement under a name, with the shape of its rows. A test compares that shape with what Postgres describes. */
+export interface Statement<Row, Where extends Connection = Place> extends Rows<Row> {
   readonly text: (s: string) => string
   /** All rows. */
-  rows(place: Place, values?: readonly unknown[]): Promise<Row[]>
+  readonly rows: (where: Where, values?: readonly unknown[]) => Promise<Row[]>
   /** The first row; null where there is none. */
-  first(place: Place, values?: readonly unknown[]): Promise<Row | null>
+  readonly first: (where: Where, values?: readonly unknown[]) => Promise<Row | null>
   /** The first row. Throws an Error that names the statement where there is none. */
-  one(place: Place, values?: readonly unknown[]): Promise<Row>
+  readonly one: (where: Where, values?: readonly unknown[]) => Promise<Row>
 }
+
+/** A row of a statement. */
+export type RowOf<S> = S extends Rows<infer Row> ? Readonly<Row> : never
 
 /** One statement under a name that gives no rows. */
 export interface Command {
@@ -50,40 +70,55 @@ export function isJsonb(column: z.ZodType): boolean {
   return parsed.has(column) || (column instanceof z.ZodNullable && isJsonb(column.unwrap() as z.ZodType))
 }
 
+type RowOfShape<Shape extends z.ZodRawShape> = z.output<z.ZodObject<Shape>>
+
 /**
- * Declares a statement: its columns by name, and its text, given the quoted name of the control schema. Columns of Postgres' own types are
- * taken as the driver gives them (bigint and numeric as string, timestamptz as Date): the test has compared them. jsonb is parsed.
+ * Declares a statement: its columns by name, and its text; a function of the quoted name of the control schema, where it reads that. Columns
+ * of Postgres' own types are taken as the driver gives them (bigint and numeric as string, timestamptz as Date): the test has compared
+ * them. jsonb is parsed.
  */
 export function statement<Shape extends z.ZodRawShape>(
   name: string,
   columns: Shape,
+  text: string,
+): Statement<RowOfShape<Shape>, Connection>
+export function statement<Shape extends z.ZodRawShape>(
+  name: string,
+  columns: Shape,
   text: (s: string) => string,
-): Statement<z.output<z.ZodObject<Shape>>> {
-  type Row = z.output<z.ZodObject<Shape>>
-  const shape = z.object(columns)
+): Statement<RowOfShape<Shape>>
+export function statement<Shape extends z.ZodRawShape>(
+  name: string,
+  columns: Shape,
+  text: string | ((s: string) => string),
+): Statement<RowOfShape<Shape>> {
+  type Row = RowOfShape<Shape>
   const documents = Object.entries<z.ZodType>(columns as never).filter(([, column]) => isJsonb(column))
-  const read = (row: QueryResultRow): Row => {
+  const given = rowsOf<Row>(name, z.object(columns), (row) => {
     for (const [column, schema] of documents) row[column] = parse(name, column, schema, row[column])
     return row as Row
-  }
-  const rows = async ({ db, s }: Place, values: readonly unknown[] = []) =>
-    (await db.query(text(s), values)).rows.map(read)
+  })
+  const textOf = typeof text === 'string' ? () => text : text
+  const query = ({ db, s = '' }: Connection & Partial<Place>, values: readonly unknown[] = []) =>
+    db.query(textOf(s), values)
   const made: Statement<Row> = {
-    name,
-    shape,
-    text,
-    rows,
-    async first(place, values) {
-      return (await rows(place, values))[0] ?? null
-    },
-    async one(place, values) {
-      const [row] = await rows(place, values)
-      if (row === undefined) throw new Error(`Statement ${name} gave no row: the control schema was changed by hand.`)
-      return row
-    },
+    ...given,
+    text: textOf,
+    rows: async (where, values) => given.read(await query(where, values)),
+    first: async (where, values) => given.readFirst(await query(where, values)),
+    one: async (where, values) => given.readOne(await query(where, values)),
   }
   statements.push(made)
   return made
+}
+
+/**
+ * Declares the rows of a statement that is built from a job or a table. No test can have Postgres describe it, so each row is parsed
+ * whole.
+ */
+export function declared<Shape extends z.ZodRawShape>(name: string, columns: Shape): Rows<RowOfShape<Shape>> {
+  const shape = z.object(columns)
+  return rowsOf(name, shape, (row) => parse(name, 'row', shape, row))
 }
 
 /** Declares a statement that gives no rows. */
@@ -100,8 +135,26 @@ export function command(name: string, text: (s: string) => string): Command {
   return made
 }
 
-function parse(name: string, column: string, schema: z.ZodType, value: unknown): unknown {
+/** Of the rows of a statement the first. Throws an Error that names the statement where there is none. */
+export function requireRow<Row>({ name }: Pick<Rows<Row>, 'name'>, [row]: readonly Row[]): Row {
+  if (row === undefined)
+    throw new Error(`Statement ${name} gave no row, and there is always one: what it reads was changed by hand.`)
+  return row
+}
+
+function rowsOf<Row>(name: string, shape: z.ZodObject, readRow: (row: QueryResultRow) => Row): Rows<Row> {
+  const read = ({ rows }: Result) => rows.map(readRow)
+  return {
+    name,
+    shape,
+    read,
+    readFirst: (result) => read(result)[0] ?? null,
+    readOne: (result) => requireRow({ name }, read(result)),
+  }
+}
+
+function parse<S extends z.ZodType>(name: string, what: string, schema: S, value: unknown): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new Error(`Statement ${name} gave a ${column} that evenkeel did not write: ${z.prettifyError(result.error)}`)
+  throw new Error(`Statement ${name} gave a ${what} that evenkeel did not write: ${z.prettifyError(result.error)}`)
 }

@@ -1,5 +1,7 @@
 import type { ClientBase, Pool, PoolClient } from 'pg'
+import { z } from 'zod'
 import { setSettings } from './session.ts'
+import { statement } from './statement.ts'
 
 /** What a session was begun with. */
 interface Beginning {
@@ -41,15 +43,18 @@ async function begin(client: ClientBase): Promise<boolean> {
   return (await givenSettings(client)) === beginning.given
 }
 
-/** What ALTER ROLE and ALTER DATABASE … SET give a session that begins now. */
-async function givenSettings(client: ClientBase): Promise<string> {
-  const { rows } = await client.query<{ given: string }>(
-    `SELECT coalesce(pg_catalog.json_agg(s.setconfig ORDER BY s.setdatabase, s.setrole)::pg_catalog.text, '') AS given
+const readGivenSettingsSql = statement(
+  'readGivenSettings',
+  { given: z.string() },
+  `SELECT coalesce(pg_catalog.json_agg(s.setconfig ORDER BY s.setdatabase, s.setrole)::pg_catalog.text, '') AS given
      FROM pg_catalog.pg_db_role_setting s
      WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY['0'::pg_catalog.oid,
          (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())])
        AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY['0'::pg_catalog.oid,
          (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) session_user)])`,
-  )
-  return rows[0]?.given ?? ''
+)
+
+/** What ALTER ROLE and ALTER DATABASE … SET give a session that begins now. */
+async function givenSettings(client: ClientBase): Promise<string> {
+  return (await readGivenSettingsSql.one({ db: client })).given
 }

@@ -1,9 +1,11 @@
 import { assertSchemaCompatibility, LATEST_SCHEMA_VERSION, runMigrations, SchemaMigrationRequiredError } from 'bullmq'
 import pg from 'pg'
+import { z } from 'zod'
 import { messageOf, Problem } from '../core/errors.ts'
 import { quoteIdentifier } from '../core/sql/identifier.ts'
 import { isSqlState } from '../core/sqlstate.ts'
 import { splitStartupOptions } from '../postgres/connection-string.ts'
+import { declared, statement } from '../postgres/statement.ts'
 import type { QueueLocation } from './location.ts'
 
 export const sessionName = 'evenkeel queue'
@@ -20,11 +22,14 @@ const settings = {
   synchronous_commit: 'off',
 }
 
+const beginSessionSql = statement(
+  'beginQueueSession',
+  { value: z.string() },
+  'SELECT pg_catalog.set_config(name, value, false) AS value FROM pg_catalog.json_each_text($1) AS asked(name, value)',
+)
+
 export async function beginSession(client: pg.ClientBase, schema: string): Promise<void> {
-  await client.query(
-    'SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.json_each_text($1) AS asked(name, value)',
-    [JSON.stringify({ ...settings, search_path: quoteIdentifier(schema) })],
-  )
+  await beginSessionSql.rows({ db: client }, [JSON.stringify({ ...settings, search_path: quoteIdentifier(schema) })])
 }
 
 /**
@@ -59,6 +64,12 @@ const goneStates = [
 /** A repair of so long ago is one of what fails now. */
 const repairedWithin = '5 seconds'
 
+const schemaExistsSql = statement(
+  'queueSchemaExists',
+  { exists: z.boolean() },
+  'SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1) AS exists',
+)
+
 async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' }>, anew: boolean): Promise<void> {
   const { url, startupOptions } = splitStartupOptions(location.url)
   const client = new pg.Client({
@@ -73,8 +84,7 @@ async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' 
   try {
     await beginSession(client, location.schema)
     if (!anew && (await isUpToDate(client, location.schema))) return
-    const found = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [location.schema])
-    const exists = found.rowCount === 1
+    const { exists } = await schemaExistsSql.one({ db: client }, [location.schema])
     await runMigrations(
       {
         query: async (text: string, values?: unknown[]) => {
@@ -108,24 +118,30 @@ async function isUpToDate(client: pg.Client, schema: string): Promise<boolean> {
   }
 }
 
+const ledgerExistsSql = statement(
+  'queueLedgerExists',
+  { exists: z.boolean() },
+  `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE n.nspname OPERATOR(pg_catalog.=) $1 AND c.relname OPERATOR(pg_catalog.=) 'migration') AS exists`,
+)
+
+const wasRepairedRows = declared('queueWasRepaired', { recent: z.boolean() })
+
 async function wasRepaired(client: pg.Client, schema: string): Promise<boolean> {
-  const ledger = await client.query(
-    `SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    WHERE n.nspname OPERATOR(pg_catalog.=) $1 AND c.relname OPERATOR(pg_catalog.=) 'migration'`,
-    [schema],
-  )
-  if (ledger.rowCount === 0) return false
-  const { rows } = await client.query<{ recent: boolean }>(
+  const ledger = await ledgerExistsSql.one({ db: client }, [schema])
+  if (!ledger.exists) return false
+  const found = await client.query(
     `SELECT coalesce(max(applied_at) > pg_catalog.clock_timestamp() - interval '${repairedWithin}', false) AS recent
     FROM ${quoteIdentifier(schema)}.migration`,
   )
-  return rows[0]?.recent === true
+  return wasRepairedRows.readOne(found).recent
 }
 
-/** Drops what is in the schema, and not the schema: the role may not be allowed to make it again. */
-async function emptySchema(client: pg.Client, schema: string): Promise<void> {
-  const { rows } = await client.query<{ drop: string }>(
-    `WITH here AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+const listDropsSql = statement(
+  'listQueueDrops',
+  { drop: z.string() },
+  `WITH here AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
     SELECT pg_catalog.format('DROP TABLE IF EXISTS %I.%I CASCADE', $1, relname) AS drop
     FROM pg_catalog.pg_class JOIN here ON relnamespace = here.oid WHERE relkind IN ('r', 'p')
     UNION ALL
@@ -137,7 +153,9 @@ async function emptySchema(client: pg.Client, schema: string): Promise<void> {
     UNION ALL
     SELECT pg_catalog.format('DROP TYPE IF EXISTS %I.%I CASCADE', $1, typname)
     FROM pg_catalog.pg_type JOIN here ON typnamespace = here.oid WHERE typtype IN ('e', 'd')`,
-    [schema],
-  )
-  for (const { drop } of rows) await client.query(drop)
+)
+
+/** Drops what is in the schema, and not the schema: the role may not be allowed to make it again. */
+async function emptySchema(client: pg.Client, schema: string): Promise<void> {
+  for (const { drop } of await listDropsSql.rows({ db: client }, [schema])) await client.query(drop)
 }

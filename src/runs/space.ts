@@ -1,4 +1,4 @@
-import type { PoolClient, QueryResultRow } from 'pg'
+import type { PoolClient } from 'pg'
 import type { z } from 'zod'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Target } from '../core/range/key.ts'
@@ -24,8 +24,7 @@ export interface SpaceMeasurement {
 
 /** For what signals read, in a session that is there already. */
 export function askBy(client: PoolClient): Ask {
-  return async <R extends QueryResultRow>({ text, values = [] }: Parameters<Ask>[0]) =>
-    (await client.query<R>(text, [...values])).rows
+  return (statement, values) => statement.rows({ db: client }, values)
 }
 
 /** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */

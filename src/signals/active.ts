@@ -1,5 +1,7 @@
+import { z } from 'zod'
 import type { Reading } from '../core/throttle/signal.ts'
-import type { Ask } from '../postgres/ask.ts'
+import { type Ask, askOne } from '../postgres/ask.ts'
+import { statement } from '../postgres/statement.ts'
 import { hidden, ours } from './foreground-sessions.ts'
 import { count, mayNotSee, unknown } from './messages.ts'
 
@@ -15,10 +17,10 @@ export type Activity =
     }
 
 /** A transaction of a millisecond is over whenever one looks: what it leaves behind is when its session last changed state. */
-export async function readActivity(ask: Ask): Promise<Activity> {
-  const [row] = await ask<{ role: string; hidden: number; untracked: number; active: number; recent: number }>({
-    name: 'active',
-    text: `SELECT current_user::text AS role,
+const readActivitySql = statement(
+  'active',
+  { role: z.string(), hidden: z.number(), untracked: z.number(), active: z.number(), recent: z.number() },
+  `SELECT current_user::text AS role,
       count(*) FILTER (WHERE ${hidden})::int AS hidden,
       count(*) FILTER (WHERE client AND state = 'disabled')::int AS untracked,
       count(*) FILTER (WHERE client AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client')::int AS active,
@@ -27,8 +29,10 @@ export async function readActivity(ask: Ask): Promise<Activity> {
     FROM (
       SELECT *, backend_type = 'client backend' AS client FROM pg_catalog.pg_stat_activity WHERE NOT ${ours}
     ) AS others`,
-  })
-  if (!row) throw new Error('pg_stat_activity gave not even an empty answer')
+)
+
+export async function readActivity(ask: Ask): Promise<Activity> {
+  const row = await askOne(ask, readActivitySql)
   if (row.hidden > 0) return { unknown: mayNotSee(row.role, 'what sessions of other roles do (pg_stat_activity)') }
   if (row.untracked > 0) return { unknown: 'sessions do not say what they do: set track_activities = on' }
   return { unknown: null, active: row.active, recent: row.recent }

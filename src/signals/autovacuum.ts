@@ -1,5 +1,7 @@
+import { z } from 'zod'
 import type { VacuumState } from '../core/space/autovacuum.ts'
 import type { Ask } from '../postgres/ask.ts'
+import { statement } from '../postgres/statement.ts'
 import { columnsOf, type WatchedTable, withParts } from './tables.ts'
 
 /** What a table or a partition says of itself goes before the server's settings. */
@@ -12,19 +14,29 @@ const enabled = `pg_catalog.current_setting('autovacuum')::bool AND pg_catalog.c
   AND coalesce((SELECT option_value::bool FROM pg_catalog.pg_options_to_table(c.reloptions)
     WHERE option_name = 'autovacuum_enabled'), true)`
 
-/** Each table's state, or those of its partitions; none for a table that is not there. In the order of the tables. */
-export async function readVacuumStates(ask: Ask, tables: readonly WatchedTable[]): Promise<VacuumState[][]> {
-  const rows = await ask<VacuumState & { readonly number: number }>({
-    name: 'autovacuum',
-    text: `${withParts}
+const readVacuumStatesSql = statement(
+  'autovacuum',
+  {
+    number: z.number(),
+    enabled: z.boolean(),
+    base: z.number(),
+    scaleFactor: z.number(),
+    most: z.number().nullable(),
+    rows: z.number(),
+    dead: z.number(),
+  },
+  `${withParts}
     SELECT number, ${enabled} AS enabled, (${setting('autovacuum_vacuum_threshold')})::float8 AS base,
       (${setting('autovacuum_vacuum_scale_factor')})::float8 AS "scaleFactor",
       -- Not before Postgres 18, and -1 is none.
       (SELECT most FROM (SELECT (${setting('autovacuum_vacuum_max_threshold')})::float8 AS most) x WHERE most >= 0) AS most,
       greatest(c.reltuples, 0)::float8 AS rows, pg_catalog.pg_stat_get_dead_tuples(c.oid)::float8 AS dead
     FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid AND c.relkind <> 'p'`,
-    values: columnsOf(tables),
-  })
+)
+
+/** Each table's state, or those of its partitions; none for a table that is not there. In the order of the tables. */
+export async function readVacuumStates(ask: Ask, tables: readonly WatchedTable[]): Promise<VacuumState[][]> {
+  const rows = await ask(readVacuumStatesSql, columnsOf(tables))
   return tables.map((_, index) =>
     rows.filter(({ number }) => number === index + 1).map(({ number: _number, ...state }) => state),
   )

@@ -1,25 +1,25 @@
+import { z } from 'zod'
 import type { Reading } from '../core/throttle/signal.ts'
-import type { Ask } from '../postgres/ask.ts'
+import { type Ask, askOne } from '../postgres/ask.ts'
+import { type RowOf, statement } from '../postgres/statement.ts'
 import { engineName, hidden, ours } from './foreground-sessions.ts'
 import { count, mayNotSee, unknown } from './messages.ts'
-
-interface Blocked {
-  role: string
-  hidden: number
-  waiting: number
-  seconds: number | null
-  pid: number | null
-  name: string | null
-}
 
 /**
  * Who waits for a lock that a batch holds. pg_blocking_pids takes the lock manager's own locks, all of them: it is asked
  * only for sessions that wait for a lock, and of these there are few on a healthy database.
  */
-async function readBlocked(ask: Ask): Promise<Blocked> {
-  const [row] = await ask<Blocked>({
-    name: 'blocked',
-    text: `WITH sessions AS MATERIALIZED (
+const readBlockedSql = statement(
+  'blocked',
+  {
+    role: z.string(),
+    hidden: z.number(),
+    waiting: z.number(),
+    seconds: z.number().nullable(),
+    pid: z.number().nullable(),
+    name: z.string().nullable(),
+  },
+  `WITH sessions AS MATERIALIZED (
       SELECT pid, application_name, wait_event_type, query_start, ${ours} AS ours, ${hidden} AS hidden
       FROM pg_catalog.pg_stat_activity
     ), waiting AS MATERIALIZED (
@@ -37,15 +37,13 @@ async function readBlocked(ask: Ask): Promise<Blocked> {
       (SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - min(query_start)))::float8 FROM blocked) AS seconds,
       (SELECT pid FROM longest) AS pid,
       (SELECT application_name FROM longest) AS name`,
-  })
-  return row as Blocked
-}
+)
 
 /** In how many looks in a row somebody waited for a lock of ours. */
 export function blockedReader(ask: Ask): () => Promise<Reading[]> {
   let inARow = 0
   return async () => {
-    const blocked = await readBlocked(ask)
+    const blocked = await askOne(ask, readBlockedSql)
     if (blocked.waiting === 0 && blocked.hidden > 0) {
       return [unknown('blocked', mayNotSee(blocked.role, 'whether sessions of other roles wait (pg_stat_activity)'))]
     }
@@ -54,7 +52,7 @@ export function blockedReader(ask: Ask): () => Promise<Reading[]> {
   }
 }
 
-function describe({ waiting, seconds, pid, name }: Blocked): string {
+function describe({ waiting, seconds, pid, name }: RowOf<typeof readBlockedSql>): string {
   if (waiting === 0) return 'nobody'
   const since = `since ${(seconds ?? 0).toFixed(1)} s`
   return `${count(waiting, 'session', 'sessions')}, ${since}: pid ${pid}${name ? ` (${name})` : ''}`

@@ -1,35 +1,29 @@
+import { z } from 'zod'
 import { type VacuumState, vacuumOutlook } from '../core/space/autovacuum.ts'
 import type { Reading } from '../core/throttle/signal.ts'
 import type { Ask } from '../postgres/ask.ts'
+import { type RowOf, statement } from '../postgres/statement.ts'
 import { readVacuumStates } from './autovacuum.ts'
 import { unknown } from './messages.ts'
 import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
-
-interface Tuples {
-  number: number
-  there: boolean
-  live: number
-  dead: number
-  counted: boolean
-}
 
 /**
  * By the functions under pg_stat_all_tables, which computes all tables to give one. After a crash the counters begin at
  * nothing: then what the last VACUUM or ANALYZE counted stands in for the live ones.
  */
-async function readTuples(ask: Ask, tables: readonly WatchedTable[]): Promise<Tuples[]> {
-  return ask<Tuples>({
-    name: 'dead-tuples',
-    text: `${withParts}
+const readTuplesSql = statement(
+  'dead-tuples',
+  { number: z.number(), there: z.boolean(), live: z.number(), dead: z.number(), counted: z.boolean() },
+  `${withParts}
     SELECT number, bool_and(p.oid IS NOT NULL) AS there,
       coalesce(sum(greatest(pg_catalog.pg_stat_get_live_tuples(p.oid), c.reltuples, 0)), 0)::float8 AS live,
       coalesce(sum(pg_catalog.pg_stat_get_dead_tuples(p.oid)), 0)::float8 AS dead,
       coalesce(bool_or(c.reltuples >= 0), false) AS counted
     FROM parts p LEFT JOIN pg_catalog.pg_class c ON c.oid = p.oid AND c.relkind <> 'p'
     GROUP BY number`,
-    values: columnsOf(tables),
-  })
-}
+)
+
+type Tuples = RowOf<typeof readTuplesSql>
 
 /** Which part of a table, all its partitions together, is dead tuples. */
 export async function deadTuples(
@@ -37,7 +31,7 @@ export async function deadTuples(
   tables: readonly WatchedTable[],
 ): Promise<Array<Reading & { readonly table: string }>> {
   if (tables.length === 0) return []
-  const rows = await readTuples(ask, tables)
+  const rows = await ask(readTuplesSql, columnsOf(tables))
   const states = await readVacuumStates(ask, tables)
   return rows.flatMap((row) => {
     const table = tables[row.number - 1]

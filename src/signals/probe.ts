@@ -1,6 +1,8 @@
 import type { Pool } from 'pg'
+import { z } from 'zod'
 import type { Reading } from '../core/throttle/signal.ts'
 import { type Ask, onConnection } from '../postgres/ask.ts'
+import { statement } from '../postgres/statement.ts'
 import { Baseline } from './baseline.ts'
 import { unknown } from './messages.ts'
 
@@ -18,14 +20,18 @@ const limitMs = 8000
  * A transaction that writes WAL and waits for its commit to be flushed as everybody's does, and touches no table: nothing
  * to bloat, nothing to vacuum.
  */
-async function commitTiny(ask: Ask): Promise<void> {
-  await ask({ name: 'probe', text: "SELECT pg_catalog.pg_logical_emit_message(true, 'evenkeel', '')", limitMs })
-}
+const commitTinySql = statement(
+  'probe',
+  { position: z.string() },
+  "SELECT pg_catalog.pg_logical_emit_message(true, 'evenkeel', '') AS position",
+)
 
 /** Ends the waiting of a commit; what it wrote stays. */
-async function cancel(ask: Ask, pid: number): Promise<void> {
-  await ask({ name: 'cancel', text: 'SELECT pg_catalog.pg_cancel_backend($1)', values: [pid] })
-}
+const cancelSql = statement(
+  'cancel',
+  { cancelled: z.boolean() },
+  'SELECT pg_catalog.pg_cancel_backend($1) AS cancelled',
+)
 
 /** How many times as long as when it is quiet a tiny transaction takes. `elsewhere` asks over another connection. */
 export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]> {
@@ -33,9 +39,9 @@ export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]
   const look = async (ask: Ask, pid: number) => {
     // A commit may wait for a synchronous standby that is gone, which no timeout of the server's ends. With nothing but the
     // connection dropped its backend would go on waiting, and the next one beside it, until there is none left for anybody.
-    const overdue = setTimeout(() => cancel(elsewhere, pid).catch(() => undefined), patienceMs)
+    const overdue = setTimeout(() => elsewhere(cancelSql, [pid]).catch(() => undefined), patienceMs)
     try {
-      return await timed(() => commitTiny(ask))
+      return await timed(() => ask(commitTinySql, [], limitMs))
     } finally {
       clearTimeout(overdue)
     }
@@ -58,7 +64,7 @@ export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]
 }
 
 /** How long something takes, and whether our own event loop stood still in it. */
-async function timed(work: () => Promise<void>): Promise<{ ms: number; stoodStill: boolean }> {
+async function timed(work: () => Promise<unknown>): Promise<{ ms: number; stoodStill: boolean }> {
   const began = performance.now()
   let felt = began
   let longest = 0

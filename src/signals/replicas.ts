@@ -1,9 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Pool } from 'pg'
+import { z } from 'zod'
 import { messageOf } from '../core/errors.ts'
 import { isSqlState } from '../core/sqlstate.ts'
 import { formatValue, signalSpecs } from '../core/throttle/signal.ts'
-import { askOver } from '../postgres/ask.ts'
+import { askOne, askOver } from '../postgres/ask.ts'
+import { statement } from '../postgres/statement.ts'
 import { withTimeout } from '../util/timeout.ts'
 import type { HeartbeatReplica } from './heartbeat.ts'
 import { countedBy, countNames, type ReplicaPolicy, readReplication, type Standby } from './replication.ts'
@@ -21,14 +23,11 @@ export interface ReplicaDemand {
   readonly heartbeats: boolean
 }
 
+const isStandbySql = statement('standby', { standby: z.boolean() }, 'SELECT pg_catalog.pg_is_in_recovery() AS standby')
+
 /** Whether the server is a standby itself. */
 export async function isStandby(pool: Pool): Promise<boolean> {
-  const ask = askOver(pool)
-  const rows = await ask<{ standby: boolean }>({
-    name: 'standby',
-    text: 'SELECT pg_catalog.pg_is_in_recovery() AS standby',
-  })
-  return rows[0]?.standby === true
+  return (await askOne(askOver(pool), isStandbySql)).standby
 }
 
 /** The standbys that count and stream now, and how many by each name; none where that cannot be told. */

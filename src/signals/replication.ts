@@ -1,4 +1,6 @@
+import { z } from 'zod'
 import type { Ask } from '../postgres/ask.ts'
+import { type RowOf, requireRow, statement } from '../postgres/statement.ts'
 import { inRecovery, mayNotSee } from './messages.ts'
 
 /** Which standbys count: none; all that stream; or those of these names, as often as a name is there. */
@@ -24,28 +26,26 @@ export type Replication =
   | { readonly unknown: string }
   | { readonly unknown: null; readonly position: bigint; readonly standbys: readonly Standby[] }
 
-interface Row {
-  role: string
-  in_recovery: boolean
-  readable: boolean
-  position: string | null
-  pid: number | null
-  name: string | null
-  state: string | null
-  replayed: string | null
-  replay_seconds: number | null
-  logical: boolean
-}
-
 /**
  * Of the walsenders only physical standbys are standbys: consumers of logical slots are the slots' matter, and what only
  * takes WAL (pg_receivewal, a base backup) never says that it has replayed any.
  */
-export async function readReplication(ask: Ask): Promise<Replication> {
-  const rows = await ask<Row>({
-    name: 'replication',
-    // The primary's position first, once, in front of theirs: else a standby that has everything might seem behind it.
-    text: `WITH here AS MATERIALIZED (
+const readReplicationSql = statement(
+  'replication',
+  {
+    role: z.string(),
+    in_recovery: z.boolean(),
+    readable: z.boolean(),
+    position: z.string().nullable(),
+    pid: z.number().nullable(),
+    name: z.string().nullable(),
+    state: z.string().nullable(),
+    replayed: z.string().nullable(),
+    replay_seconds: z.number().nullable(),
+    logical: z.boolean(),
+  },
+  // The primary's position first, once, in front of theirs: else a standby that has everything might seem behind it.
+  `WITH here AS MATERIALIZED (
       SELECT current_user::text AS role, pg_catalog.pg_is_in_recovery() AS in_recovery,
         pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS readable,
         CASE WHEN NOT pg_catalog.pg_is_in_recovery()
@@ -58,9 +58,11 @@ export async function readReplication(ask: Ask): Promise<Replication> {
     FROM here
     LEFT JOIN pg_catalog.pg_stat_replication r ON true
     LEFT JOIN pg_catalog.pg_replication_slots s ON s.active_pid = r.pid`,
-  })
-  const [here] = rows
-  if (!here) throw new Error('pg_stat_replication gave not even an empty answer')
+)
+
+export async function readReplication(ask: Ask): Promise<Replication> {
+  const rows = await ask(readReplicationSql)
+  const here = requireRow(readReplicationSql, rows)
   const walsenders = rows.filter(({ pid }) => pid !== null)
   if (here.in_recovery || here.position === null) return { unknown: inRecovery }
   // Without the right every column but pid and name is NULL; and where there is no row, nobody could tell.
@@ -70,7 +72,14 @@ export async function readReplication(ask: Ask): Promise<Replication> {
   return { unknown: null, position: BigInt(here.position), standbys: walsenders.flatMap(standbyOf) }
 }
 
-function standbyOf({ pid, name, state, replayed, replay_seconds, logical }: Row): Standby[] {
+function standbyOf({
+  pid,
+  name,
+  state,
+  replayed,
+  replay_seconds,
+  logical,
+}: RowOf<typeof readReplicationSql>): Standby[] {
   const streams = state === 'streaming' || state === 'catchup'
   if (!streams || logical || pid === null || replayed === null) return []
   return [{ pid, name: name ?? '', replayed: BigInt(replayed), replaySeconds: replay_seconds }]

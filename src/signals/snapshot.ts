@@ -1,23 +1,18 @@
+import { z } from 'zod'
 import type { Reading } from '../core/throttle/signal.ts'
-import type { Ask } from '../postgres/ask.ts'
+import { type Ask, askOne } from '../postgres/ask.ts'
+import { statement } from '../postgres/statement.ts'
 import { hidden, ours } from './foreground-sessions.ts'
 import { mayNotSee, unknown } from './messages.ts'
-
-interface Oldest {
-  role: string
-  hidden: number
-  seconds: number | null
-  who: string | null
-}
 
 /**
  * The oldest transaction of others in this database that vacuum has to spare rows for: one with a snapshot, one that has
  * written, or a prepared one, which outlives its session. Vacuum itself has a snapshot too, and spares nothing for it.
  */
-async function readOldest(ask: Ask): Promise<Oldest> {
-  const [row] = await ask<Oldest>({
-    name: 'snapshot',
-    text: `WITH sessions AS MATERIALIZED (
+const readOldestSql = statement(
+  'snapshot',
+  { role: z.string(), hidden: z.number(), seconds: z.number().nullable(), who: z.string().nullable() },
+  `WITH sessions AS MATERIALIZED (
       SELECT pid, application_name, xact_start, backend_type, coalesce(backend_xmin, backend_xid) IS NOT NULL AS holds,
         ${hidden} AS hidden
       FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() AND NOT ${ours}
@@ -34,13 +29,11 @@ async function readOldest(ask: Ask): Promise<Oldest> {
     SELECT current_user::text AS role, (SELECT count(*)::int FROM sessions WHERE hidden) AS hidden,
       (SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - since))::float8 FROM oldest) AS seconds,
       (SELECT who FROM oldest) AS who`,
-  })
-  return row as Oldest
-}
+)
 
 /** Seconds for which the oldest transaction of others has been open. */
 export async function snapshot(ask: Ask): Promise<Reading[]> {
-  const { role, hidden, seconds, who } = await readOldest(ask)
+  const { role, hidden, seconds, who } = await askOne(ask, readOldestSql)
   if (hidden > 0) return [unknown('snapshot', mayNotSee(role, 'transactions of other roles (pg_stat_activity)'))]
   return [{ signal: 'snapshot', value: seconds ?? 0, detail: who ?? 'no transaction' }]
 }

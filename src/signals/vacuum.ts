@@ -1,21 +1,21 @@
+import { z } from 'zod'
 import type { Reading } from '../core/throttle/signal.ts'
 import type { Ask } from '../postgres/ask.ts'
+import { type RowOf, statement } from '../postgres/statement.ts'
 import { mayNotSee, unknown } from './messages.ts'
 import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
 
-interface Vacuums {
-  number: number
-  there: boolean
-  running: number
-  /** Vacuums in this database of which this role may not see the table. */
-  hidden: number
-  role: string
-}
-
-async function readVacuums(ask: Ask, tables: readonly WatchedTable[]): Promise<Vacuums[]> {
-  return ask<Vacuums>({
-    name: 'vacuum',
-    text: `${withParts}, vacuums AS MATERIALIZED (
+const readVacuumsSql = statement(
+  'vacuum',
+  {
+    number: z.number(),
+    there: z.boolean(),
+    running: z.number(),
+    /** Vacuums in this database of which this role may not see the table. */
+    hidden: z.number(),
+    role: z.string(),
+  },
+  `${withParts}, vacuums AS MATERIALIZED (
       SELECT pid, relid FROM pg_catalog.pg_stat_progress_vacuum WHERE datname = pg_catalog.current_database()
     )
     SELECT number, bool_and(p.oid IS NOT NULL) AS there, count(v.pid)::int AS running,
@@ -24,9 +24,7 @@ async function readVacuums(ask: Ask, tables: readonly WatchedTable[]): Promise<V
     LEFT JOIN pg_catalog.pg_class c ON c.oid = p.oid
     LEFT JOIN vacuums v ON v.relid IN (c.oid, c.reltoastrelid)
     GROUP BY number`,
-    values: columnsOf(tables),
-  })
-}
+)
 
 /** 1 while a table or a partition of it is being vacuumed, else 0. */
 export async function vacuum(
@@ -34,14 +32,14 @@ export async function vacuum(
   tables: readonly WatchedTable[],
 ): Promise<Array<Reading & { readonly table: string }>> {
   if (tables.length === 0) return []
-  const rows = await readVacuums(ask, tables)
+  const rows = await ask(readVacuumsSql, columnsOf(tables))
   return rows.flatMap((row) => {
     const table = tables[row.number - 1]
     return table ? { ...running(table, row), table: keyOf(table) } : []
   })
 }
 
-function running(table: WatchedTable, { there, running, hidden, role }: Vacuums): Reading {
+function running(table: WatchedTable, { there, running, hidden, role }: RowOf<typeof readVacuumsSql>): Reading {
   if (!there) return unknown('vacuum', notThere(table))
   if (running === 0 && hidden > 0)
     return unknown('vacuum', mayNotSee(role, 'what is vacuumed (pg_stat_progress_vacuum)'))

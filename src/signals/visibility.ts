@@ -1,11 +1,16 @@
-import type { Ask } from '../postgres/ask.ts'
+import { z } from 'zod'
+import { type Ask, askOne } from '../postgres/ask.ts'
+import { statement } from '../postgres/statement.ts'
 import { mayNotSee } from './messages.ts'
+
+const readSightSql = statement(
+  'sight',
+  { role: z.string(), sees: z.boolean() },
+  `SELECT current_user::text AS role, pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees`,
+)
 
 /** Why this role cannot tell whether others are at work, and what to do; null where it can. */
 export async function visibilityFault(ask: Ask): Promise<string | null> {
-  const [row] = await ask<{ role: string; sees: boolean }>({
-    name: 'sight',
-    text: `SELECT current_user::text AS role, pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees`,
-  })
-  return row?.sees ? null : mayNotSee(String(row?.role), 'what sessions of other roles do (pg_stat_activity)')
+  const { role, sees } = await askOne(ask, readSightSql)
+  return sees ? null : mayNotSee(role, 'what sessions of other roles do (pg_stat_activity)')
 }

@@ -5,7 +5,7 @@ import { isJsonb, statements } from '../../src/postgres/statement.ts'
 import { createDatabase } from '../support/database.ts'
 import { describeStatement } from '../support/describe-statement.ts'
 
-const rooms = ['store', 'signals', 'engine']
+const rooms = ['postgres', 'store', 'signals', 'engine', 'queue']
 
 // Whatever a room declares is in the list once its files are loaded.
 const source = new URL('../../src/', import.meta.url)
@@ -16,11 +16,12 @@ for (const room of rooms) {
 
 /** Types of Postgres by what the driver makes of their values. */
 const typesOf = {
-  string: { text: 25, name: 19, varchar: 1043, bigint: 20, numeric: 1700, oid: 26, pg_lsn: 3220 },
+  string: { text: 25, name: 19, varchar: 1043, char: 18, bigint: 20, numeric: 1700, pg_lsn: 3220 },
   number: { int2: 21, int4: 23, float4: 700, float8: 701, oid: 26 },
   boolean: { bool: 16 },
   date: { timestamptz: 1184 },
-  array: { 'text[]': 1009, 'name[]': 1003, 'int4[]': 1007, 'oid[]': 1028, 'float8[]': 1022 },
+  'string[]': { 'text[]': 1009 },
+  'number[]': { 'int2[]': 1005, 'int4[]': 1007, 'oid[]': 1028, 'float8[]': 1022 },
   json: { jsonb: 3802, json: 114 },
 } as const
 
@@ -31,7 +32,10 @@ function fits(column: z.ZodType): keyof typeof typesOf {
   if (column instanceof z.ZodNumber) return 'number'
   if (column instanceof z.ZodBoolean) return 'boolean'
   if (column instanceof z.ZodDate) return 'date'
-  if (column instanceof z.ZodArray) return 'array'
+  if (column instanceof z.ZodArray) {
+    const of = `${fits(column.element as z.ZodType)}[]`
+    if (of === 'string[]' || of === 'number[]') return of
+  }
   throw new Error(`a column cannot be declared as ${column.constructor.name}`)
 }
 
@@ -44,6 +48,8 @@ describe('every statement', () => {
   test('gives the columns that it declares, with types that the driver reads so', async () => {
     const database = await createDatabase()
     const session = await database.session()
+    // So that every name that a statement does not qualify is one of pg_catalog.
+    await session.query("SET search_path = ''")
     const wrong: string[] = []
     for (const { name, text, shape } of statements) {
       const columns = await describeStatement(session, text('evenkeel')).catch((error: Error) => error)

@@ -7,6 +7,9 @@ import type { Settings } from '../sql/settings.ts'
  */
 export type Cursor = readonly string[]
 
+/** A place in the key order as Postgres gives it. */
+export const cursorSchema: z.ZodType<Cursor> = z.array(z.string())
+
 /** One column of the key. */
 export interface KeyColumn {
   readonly name: string
@@ -76,24 +79,27 @@ export interface Target {
   readonly estimatedRows: number
 }
 
+/** A key as the catalogue gives it, and as a run keeps it. */
+export const keySchema: z.ZodType<readonly KeyColumn[]> = z.array(
+  z.object({
+    name: z.string(),
+    type: z.string(),
+    operators: z.object({
+      less: z.string(),
+      atMost: z.string(),
+      equal: z.string(),
+      more: z.string(),
+      operand: z.string(),
+    }),
+  }),
+)
+
 /** A target as a run keeps it. */
 export const targetSchema: z.ZodType<Target> = z.object({
   schema: z.string(),
   table: z.string(),
   oid: z.string(),
-  key: z.array(
-    z.object({
-      name: z.string(),
-      type: z.string(),
-      operators: z.object({
-        less: z.string(),
-        atMost: z.string(),
-        equal: z.string(),
-        more: z.string(),
-        operand: z.string(),
-      }),
-    }),
-  ),
+  key: keySchema,
   shape: z.array(
     z.object({
       attnum: z.number(),

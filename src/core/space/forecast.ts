@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { sum } from '../statistics.ts'
 
 /** A table as it lies on the disk, all its partitions together. */
@@ -14,6 +15,10 @@ export interface TableFacts {
   /** Where its rows lie: the table itself, or each partition, by oid. */
   readonly parts: ReadonlyArray<{ readonly oid: string; readonly bytes: number }>
 }
+
+export const tablePartsSchema: z.ZodType<TableFacts['parts']> = z.array(
+  z.object({ oid: z.string(), bytes: z.number() }),
+)
 
 /** What was found on some pages of it. Sizes are null where no row told. */
 export interface SpaceSample {

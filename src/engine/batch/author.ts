@@ -1,38 +1,36 @@
+import { z } from 'zod'
 import type { Target } from '../../core/range/key.ts'
 import { parseTableName } from '../../core/sql/identifier.ts'
 import { ownSchemas, withoutSchemas } from '../../core/sql/search-path.ts'
 import { meaningSettings, type Settings } from '../../core/sql/settings.ts'
+import { type Queryable, statement } from '../../postgres/statement.ts'
 import { eq } from './operators.ts'
-
-/** What runs statements: a session, or a transaction in it. */
-export interface Session {
-  query(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }>
-}
 
 /**
  * Settings that a job's SQL means something by, as this session's role and database have them: what psql would show. A
  * session has them whatever has been set in it.
  */
-export async function readOwnSettings(session: Session): Promise<Settings> {
+export async function readOwnSettings(session: Queryable): Promise<Settings> {
   return readReset(session, meaningSettings)
 }
+
+const readUserSql = statement('readUser', { user: z.string() }, 'SELECT current_user::pg_catalog.text AS user')
 
 /**
  * From here on names and values mean in the session what they mean in psql: the search_path and settings of the run, or
  * those of the role and database. Our own schemas are not on the path, where a role called like one would find them first.
  * Returns the settings of before.
  */
-export async function becomeAuthor(session: Session, s: string, { settings = {} }: Pick<Target, 'settings'>) {
+export async function becomeAuthor(session: Queryable, s: string, { settings = {} }: Pick<Target, 'settings'>) {
   const { search_path: path = '' } = await readReset(session, ['search_path'])
-  const { rows } = await session.query('SELECT current_user::pg_catalog.text AS name')
-  const user = (rows[0] as { name: string }).name
+  const { user } = await readUserSql.one({ db: session })
   const schemas = ownSchemas(parseTableName(s).table)
   return setSettings(session, { ...settings, search_path: withoutSchemas(path, schemas, user) })
 }
 
 /** Does something with the job's SQL in a session that is ours before and after. */
 export async function asAuthor<T>(
-  session: Session,
+  session: Queryable,
   s: string,
   target: Pick<Target, 'settings'>,
   work: () => Promise<T>,
@@ -41,7 +39,7 @@ export async function asAuthor<T>(
 }
 
 /** Does something under other settings. */
-export async function withSettings<T>(session: Session, settings: Settings, work: () => Promise<T>): Promise<T> {
+export async function withSettings<T>(session: Queryable, settings: Settings, work: () => Promise<T>): Promise<T> {
   return restoring(session, await setSettings(session, settings), work)
 }
 
@@ -49,7 +47,7 @@ export async function withSettings<T>(session: Session, settings: Settings, work
  * A statement that failed in a transaction takes all others in it along, that which restores the settings too. Rolling it
  * back restores them. Whatever else is left over in a session, `takeSession` clears before its next use.
  */
-async function restoring<T>(session: Session, before: Settings, work: () => Promise<T>): Promise<T> {
+async function restoring<T>(session: Queryable, before: Settings, work: () => Promise<T>): Promise<T> {
   let result: T
   try {
     result = await work()
@@ -61,22 +59,26 @@ async function restoring<T>(session: Session, before: Settings, work: () => Prom
   return result
 }
 
-/** Returns what they were. */
-async function setSettings(session: Session, settings: Settings): Promise<Settings> {
-  const { rows } = await session.query(
-    `SELECT name, pg_catalog.current_setting(name) AS before, pg_catalog.set_config(name, value, false)
+const exchangeSettingsSql = statement(
+  'exchangeSettings',
+  { name: z.string(), before: z.string(), now: z.string() },
+  `SELECT name, pg_catalog.current_setting(name) AS before, pg_catalog.set_config(name, value, false) AS now
      FROM pg_catalog.json_each_text($1) AS asked (name, value)`,
-    [JSON.stringify(settings)],
-  )
-  return byName(rows as { name: string; before: string }[])
+)
+
+/** Returns what they were. */
+async function setSettings(session: Queryable, settings: Settings): Promise<Settings> {
+  return byName(await exchangeSettingsSql.rows({ db: session }, [JSON.stringify(settings)]))
 }
 
-async function readReset(session: Session, names: readonly string[]): Promise<Settings> {
-  const { rows } = await session.query(
-    `SELECT name, reset_val AS before FROM pg_catalog.pg_settings WHERE name ${eq} ANY ($1::pg_catalog.text[])`,
-    [names],
-  )
-  return byName(rows as { name: string; before: string }[])
+const readResetSql = statement(
+  'readReset',
+  { name: z.string(), before: z.string() },
+  `SELECT name, reset_val AS before FROM pg_catalog.pg_settings WHERE name ${eq} ANY ($1::pg_catalog.text[])`,
+)
+
+async function readReset(session: Queryable, names: readonly string[]): Promise<Settings> {
+  return byName(await readResetSql.rows({ db: session }, [names]))
 }
 
 function byName(rows: ReadonlyArray<{ readonly name: string; readonly before: string }>): Settings {

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg'
-import type { Cursor } from '../../core/range/key.ts'
+import { type Cursor, cursorSchema } from '../../core/range/key.ts'
+import { declared } from '../../postgres/statement.ts'
 import { batchParameters, checkpointSql, fencePassed, fenceSql, firstJobParameter } from './checkpoint.ts'
 import { nextStragglerSql } from './leave.ts'
 import { atMost, concat, eq, more, plus } from './operators.ts'
@@ -14,6 +15,8 @@ const fault = {
   message: `$${firstJobParameter + 2}::pg_catalog.text`,
 }
 
+const firstKeyRows = declared('firstKey', { key: cursorSchema })
+
 /** The first key of a slice, its upper bound included; null where there is none. */
 export async function firstKey(
   client: ClientBase,
@@ -21,18 +24,18 @@ export async function firstKey(
   cursor: Cursor | null,
   upper: Cursor | null,
 ): Promise<Cursor | null> {
-  // A bound that is not there leaves no condition on the key: see insideSql in cut.ts.
+  // A bound that is not there leaves no condition on the key: see insideSql in boundaries.ts.
   const above = cursor
     ? table.compare(table.keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
     : '$1::pg_catalog.text[] IS NULL'
   const below = upper
     ? table.compare(table.keys, 'atMost', table.typedKeys('$2::pg_catalog.text[]'))
     : '$2::pg_catalog.text[] IS NULL'
-  const { rows } = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyText} AS key FROM ${table.from} WHERE ${above} AND ${below} ORDER BY ${table.keys.join(', ')} LIMIT 1`,
     [cursor, upper],
   )
-  return rows[0]?.key ?? null
+  return firstKeyRows.readFirst(found)?.key ?? null
 }
 
 /**

@@ -1,7 +1,21 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { Leaf, Target } from '../../core/range/key.ts'
+import { statement } from '../../postgres/statement.ts'
 import type { ResolvedJob } from '../kinds/kind.ts'
 import { eq, minus } from './operators.ts'
+
+const touchesUniqueIndexSql = statement(
+  'touchesUniqueIndex',
+  { unique: z.boolean() },
+  (s) => `SELECT EXISTS (
+       SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a
+         ON a.attrelid ${eq} i.indrelid AND a.attnum ${eq} ANY ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts ${minus} 1])
+       WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND a.attname ${eq} ANY ($2::pg_catalog.name[])
+         AND (i.indrelid ${eq} $1::pg_catalog.oid
+           OR ($3::pg_catalog.bool AND i.indrelid ${eq} ANY (ARRAY(SELECT l.oid FROM ${s}.leaves($4, $5) AS l))))
+     ) AS unique`,
+)
 
 /**
  * How rows must be locked before this job changes them, by the indexes that the table has now: one may have come, or gone, since
@@ -17,15 +31,14 @@ export async function readRowLock(
   job: ResolvedJob,
 ): Promise<Target['rowLock']> {
   if (job.event === 'DELETE') return 'UPDATE'
-  const { rows } = await client.query<{ unique: boolean }>(
-    `SELECT EXISTS (
-       SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a
-         ON a.attrelid ${eq} i.indrelid AND a.attnum ${eq} ANY ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts ${minus} 1])
-       WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND a.attname ${eq} ANY ($2::pg_catalog.name[])
-         AND (i.indrelid ${eq} $1::pg_catalog.oid
-           OR ($3::pg_catalog.bool AND i.indrelid ${eq} ANY (ARRAY(SELECT l.oid FROM ${s}.leaves($4, $5) AS l))))
-     ) AS unique`,
-    [(leaf ?? target).oid, job.set.map(([name]) => name), target.partitioned && !leaf, target.schema, target.table],
-  )
-  return rows[0]?.unique ? 'UPDATE' : 'NO KEY UPDATE'
+  const written = job.set.map(([name]) => name)
+  const { oid } = leaf ?? target
+  const { unique } = await touchesUniqueIndexSql.one({ db: client, s }, [
+    oid,
+    written,
+    target.partitioned && !leaf,
+    target.schema,
+    target.table,
+  ])
+  return unique ? 'UPDATE' : 'NO KEY UPDATE'
 }

@@ -1,6 +1,8 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { RunOptions } from '../../core/job/options.ts'
 import type { Leaf, Target } from '../../core/range/key.ts'
+import { statement } from '../../postgres/statement.ts'
 import { withSettings } from './author.ts'
 import { atLeast, atMost, eq } from './operators.ts'
 
@@ -29,14 +31,36 @@ export const engineSettings: Readonly<Record<string, string>> = {
 export type LockPatience = 'usual' | 'short'
 const lockTimeouts = { usual: engineSettings.lock_timeout, short: '10ms' }
 
+const setLockTimeoutSql = statement(
+  'setLockTimeout',
+  { lockTimeout: z.string() },
+  `SELECT pg_catalog.set_config('lock_timeout', $1, false) AS "lockTimeout"`,
+)
+
 export async function setLockTimeout(client: ClientBase, patience: LockPatience): Promise<void> {
-  await client.query("SELECT pg_catalog.set_config('lock_timeout', $1, false)", [lockTimeouts[patience]])
+  await setLockTimeoutSql.one({ db: client }, [lockTimeouts[patience]])
 }
 
 /** Does something else in a session than batches, of which no statement may take as long as one of theirs. */
 export function withTimeout<T>(client: ClientBase, seconds: number, work: () => Promise<T>): Promise<T> {
   return withSettings(client, { statement_timeout: `${seconds * 1000}ms` }, work)
 }
+
+const prepareSessionSql = statement(
+  'prepareSession',
+  { planCacheMode: z.string(), synchronousCommit: z.string() },
+  `SELECT pg_catalog.set_config('plan_cache_mode', $1, false) AS "planCacheMode",
+     pg_catalog.set_config('synchronous_commit', $2, false) AS "synchronousCommit"`,
+)
+
+/** There is such a setting since Postgres 17. A shorter one that the role has stays. */
+const limitTransactionsSql = statement(
+  'limitTransactions',
+  { transactionTimeout: z.string() },
+  `SELECT pg_catalog.set_config(name, CASE WHEN reset_val::int ${atLeast} 1 AND reset_val::int ${atMost} $1::int
+       THEN reset_val ELSE $1::int::pg_catalog.text END, false) AS "transactionTimeout"
+     FROM pg_catalog.pg_settings WHERE name ${eq} 'transaction_timeout'`,
+)
 
 /**
  * Makes a session ready for a range.
@@ -58,17 +82,8 @@ export async function prepareSession(
   longestSeconds: number,
 ): Promise<void> {
   const mode = leaf || !target.partitioned ? 'force_generic_plan' : 'force_custom_plan'
-  await client.query(
-    "SELECT pg_catalog.set_config('plan_cache_mode', $1, false), pg_catalog.set_config('synchronous_commit', $2, false)",
-    [mode, synchronousCommit],
-  )
-  // There is such a setting since Postgres 17. A shorter one that the role has stays.
-  await client.query(
-    `SELECT pg_catalog.set_config(name, CASE WHEN reset_val::int ${atLeast} 1 AND reset_val::int ${atMost} $1::int
-       THEN reset_val ELSE $1::int::pg_catalog.text END, false)
-     FROM pg_catalog.pg_settings WHERE name ${eq} 'transaction_timeout'`,
-    [Math.ceil(longestSeconds * 1000)],
-  )
+  await prepareSessionSql.one({ db: client }, [mode, synchronousCommit])
+  await limitTransactionsSql.rows({ db: client }, [Math.ceil(longestSeconds * 1000)])
 }
 
 /** For the rest of a transaction: what waits for its commit is done at the end of each statement, which is a batch. */

@@ -1,4 +1,6 @@
-import type { ClientBase } from 'pg'
+import type { ClientBase, QueryResult } from 'pg'
+import { z } from 'zod'
+import { declared } from '../../postgres/statement.ts'
 import type { TableSql } from '../batch/table.ts'
 
 /** A node of a plan as EXPLAIN (FORMAT JSON) gives it. */
@@ -10,9 +12,37 @@ export interface PlanNode {
   readonly 'Subplan Name'?: string
   readonly 'Actual Loops'?: number
   readonly 'Actual Rows'?: number
+  readonly 'Plan Rows'?: number
   readonly Schema?: string
   readonly 'Relation Name'?: string
   readonly Plans?: readonly PlanNode[]
+}
+
+const planNode: z.ZodType<PlanNode> = z.object({
+  'Node Type': z.string(),
+  'Index Cond': z.string().exactOptional(),
+  'WAL Bytes': z.number().exactOptional(),
+  'Parent Relationship': z.string().exactOptional(),
+  'Subplan Name': z.string().exactOptional(),
+  'Actual Loops': z.number().exactOptional(),
+  'Actual Rows': z.number().exactOptional(),
+  'Plan Rows': z.number().exactOptional(),
+  Schema: z.string().exactOptional(),
+  'Relation Name': z.string().exactOptional(),
+  get Plans() {
+    return z.array(planNode).exactOptional()
+  },
+})
+
+const explained = z.object({
+  Plan: planNode,
+  Triggers: z.array(z.object({ 'Trigger Name': z.string(), Calls: z.number() })).optional(),
+})
+const explainRows = declared('explain', { 'QUERY PLAN': z.tuple([explained]) })
+
+/** What EXPLAIN (FORMAT JSON) says of a statement, as far as anything goes by it. */
+export function readExplained(result: QueryResult): z.output<typeof explained> {
+  return explainRows.readOne(result)['QUERY PLAN'][0]
 }
 
 /** All nodes of a plan, the root first. */
@@ -44,10 +74,10 @@ export async function explainWindow(client: ClientBase, table: TableSql): Promis
 async function explainGeneric(client: ClientBase, statement: string, types: readonly string[]): Promise<PlanNode> {
   await client.query(`PREPARE _ek_explained (${types.join(', ')}) AS ${statement}`)
   try {
-    const { rows } = await client.query<{ 'QUERY PLAN': Array<{ Plan: PlanNode }> }>(
+    const found = await client.query(
       `EXPLAIN (FORMAT JSON) EXECUTE _ek_explained (${types.map(() => 'NULL').join(', ')})`,
     )
-    return rows[0]?.['QUERY PLAN'][0]?.Plan as PlanNode
+    return readExplained(found).Plan
   } finally {
     await client.query('DEALLOCATE _ek_explained')
   }

@@ -1,10 +1,19 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import { IndexLost, Problem } from '../../core/errors.ts'
 import { type KeyShape, keepsOrder, type Target } from '../../core/range/key.ts'
 import { quoteTableName } from '../../core/sql/identifier.ts'
-import { listIndexes, orders } from './inspect.ts'
+import { statement } from '../../postgres/statement.ts'
+import { listIndexes, orders } from './indexes.ts'
 import { readKey } from './key.ts'
 import { readOrder, shapeOf } from './order.ts'
+
+const checkIdentitySql = statement(
+  'checkIdentity',
+  { same: z.boolean().nullable(), children: z.boolean() },
+  `SELECT pg_catalog.to_regclass($1)::pg_catalog.oid OPERATOR(pg_catalog.=) $2::pg_catalog.oid AS same,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent OPERATOR(pg_catalog.=) $2::pg_catalog.oid) AS children`,
+)
 
 /**
  * Looks at the table of a run once more, and returns it with the types that its key has now. Throws a Problem where it is not what the
@@ -13,14 +22,9 @@ import { readOrder, shapeOf } from './order.ts'
  */
 export async function checkIdentity(client: ClientBase, s: string, target: Target): Promise<Target> {
   const name = quoteTableName(target)
-  const { rows } = await client.query<{ same: boolean | null; children: boolean }>(
-    `SELECT pg_catalog.to_regclass($1)::pg_catalog.oid OPERATOR(pg_catalog.=) $2::pg_catalog.oid AS same,
-       EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent OPERATOR(pg_catalog.=) $2::pg_catalog.oid) AS children`,
-    [name, target.oid],
-  )
-  if (!rows[0]?.same)
-    throw changed(`${name} is not the table that this run was accepted for: that one was dropped or renamed.`)
-  if (!target.partitioned && rows[0].children) {
+  const { same, children } = await checkIdentitySql.one({ db: client }, [name, target.oid])
+  if (!same) throw changed(`${name} is not the table that this run was accepted for: that one was dropped or renamed.`)
+  if (!target.partitioned && children) {
     throw changed(`${name} has an inheritance child since this run was accepted: their keys are not unique together.`)
   }
   const names = target.key.map((column) => column.name)

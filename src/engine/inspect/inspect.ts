@@ -1,13 +1,17 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
 import type { Target } from '../../core/range/key.ts'
 import { parseTableName, quoteIdentifier, quoteTableName } from '../../core/sql/identifier.ts'
 import { ownSchemas } from '../../core/sql/search-path.ts'
 import { settingsFor } from '../../core/sql/settings.ts'
 import { isSqlState } from '../../core/sqlstate.ts'
+import { declared, type RowOf, statement } from '../../postgres/statement.ts'
 import { asAuthor, readOwnSettings } from '../batch/author.ts'
 import { tableSql } from '../batch/table.ts'
 import type { ResolvedJob } from '../kinds/kind.ts'
+import { readExplained } from './explain.ts'
+import { type IndexRow, isOn, listIndexes, orders } from './indexes.ts'
 import { checkOperators, readHeld, readKey } from './key.ts'
 import { checkMoves } from './moves.ts'
 import { checkCollations, findUnfindable, outOfOrder, readOrder, shapeOf } from './order.ts'
@@ -15,36 +19,6 @@ import { checkPartitions, listPartitions, type PartitionRow } from './partitions
 import { findMeant, kindFinding } from './relation-kind.ts'
 import { checkRules } from './rules.ts'
 import { checkStatements } from './statements.ts'
-
-interface TableRow {
-  readonly oid: string
-  readonly schema: string
-  readonly table: string
-  readonly kind: string
-  readonly hasChildren: boolean
-  readonly maySelect: boolean
-  readonly mayDelete: boolean
-  readonly rowSecurity: boolean
-  /** Triggers that fire once a statement, when rows are updated. */
-  readonly statementTriggers: readonly string[]
-}
-
-interface ColumnRow {
-  readonly name: string
-  readonly notNull: boolean
-  readonly generated: boolean
-  readonly mayUpdate: boolean
-}
-
-interface IndexRow {
-  readonly name: string
-  readonly primary: boolean
-  readonly columns: readonly string[]
-  /** Unique, on plain columns, of all rows. */
-  readonly identifies: boolean
-  /** Anything that keeps it from ordering and identifying rows, in words. */
-  readonly faults: readonly string[]
-}
 
 /**
  * Looks a job's table up in the catalogue and checks all that can be checked before a row is touched.
@@ -55,7 +29,7 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   // What is asked of a table cannot be asked of anything else.
   const other = kindFinding(table.kind, job.table)
   if (other) throw refusal(job, [other])
-  const columns = await listColumns(client, table.oid)
+  const columns = await listColumnsSql.rows({ db: client }, [table.oid])
   const indexes = await listIndexes(client, table.oid)
   const written = job.set.map(([name]) => name)
   const leaves = table.kind === 'p' ? await listPartitions(client, s, table, written) : []
@@ -100,16 +74,33 @@ function refusal(job: ResolvedJob, findings: readonly string[]): Problem {
   return new Problem('invalid', `Job ${job.name} cannot run on ${job.table}. ${findings.join(' ')}`, { findings })
 }
 
-async function findTable(client: ClientBase, s: string, name: string): Promise<TableRow> {
-  const { rows } = await client.query<TableRow>(
-    `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
+const findTableSql = statement(
+  'findTable',
+  {
+    oid: z.string(),
+    schema: z.string(),
+    table: z.string(),
+    kind: z.string(),
+    hasChildren: z.boolean(),
+    maySelect: z.boolean(),
+    mayDelete: z.boolean(),
+    rowSecurity: z.boolean(),
+    /** Triggers that fire once a statement, when rows are updated. */
+    statementTriggers: z.array(z.string()),
+  },
+  `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS "hasChildren",
        has_table_privilege(c.oid, 'SELECT') AS "maySelect", has_table_privilege(c.oid, 'DELETE') AS "mayDelete", row_security_active(c.oid) AS "rowSecurity",
        ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('O', 'A') AND tgtype & 17 = 16) AS "statementTriggers"
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`,
-    [await asAuthor(client, s, {}, () => resolveTable(client, name))],
-  )
-  if (rows[0]) return rows[0]
+)
+
+type TableRow = RowOf<typeof findTableSql>
+
+async function findTable(client: ClientBase, s: string, name: string): Promise<TableRow> {
+  const oid = await asAuthor(client, s, {}, () => resolveTable(client, name))
+  const found = await findTableSql.first({ db: client }, [oid])
+  if (found) return found
   const meant = await findMeant(client, parseTableName(name))
   const finding = `There is no table ${name}${meant.length > 0 ? `. Did you mean ${meant.join(' or ')}?` : '.'}`
   throw new Problem(
@@ -121,14 +112,16 @@ async function findTable(client: ClientBase, s: string, name: string): Promise<T
   )
 }
 
+const resolveTableSql = statement(
+  'resolveTable',
+  { oid: z.string().nullable() },
+  'SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text AS oid',
+)
+
 /** The table that a name means under the session's search_path; null where that is none. */
 async function resolveTable(client: ClientBase, name: string): Promise<string | null> {
   try {
-    const { rows } = await client.query<{ oid: string | null }>(
-      'SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text AS oid',
-      [quoteTableName(parseTableName(name))],
-    )
-    return rows[0]?.oid ?? null
+    return (await resolveTableSql.one({ db: client }, [quoteTableName(parseTableName(name))])).oid
   } catch (error) {
     // to_regclass knows a table that is not there, but not a schema that may not be used.
     if (isSqlState(error, 'insufficient_privilege')) return null
@@ -136,55 +129,18 @@ async function resolveTable(client: ClientBase, name: string): Promise<string | 
   }
 }
 
-async function listColumns(client: ClientBase, oid: string): Promise<ColumnRow[]> {
-  const { rows } = await client.query<ColumnRow>(
-    // A NOT NULL that was never validated (contype n, since Postgres 18) lets the nulls that were there stay.
-    `SELECT attname AS name,
+const listColumnsSql = statement(
+  'listColumns',
+  { name: z.string(), notNull: z.boolean(), generated: z.boolean(), mayUpdate: z.boolean() },
+  // A NOT NULL that was never validated (contype n, since Postgres 18) lets the nulls that were there stay.
+  `SELECT attname AS name,
        attnotnull AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n'
          AND attnum = ANY(conkey) AND NOT convalidated) AS "notNull",
        attgenerated <> '' OR attidentity = 'a' AS generated, has_column_privilege(attrelid, attnum, 'UPDATE') AS "mayUpdate"
      FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
-    [oid],
-  )
-  return rows
-}
+)
 
-export async function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
-  const { rows } = await client.query<IndexRow>(
-    `SELECT quote_ident(c.relname) AS name, i.indisprimary AS primary, k.columns,
-       i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AS identifies,
-       array_remove(ARRAY[
-         CASE WHEN NOT i.indisunique THEN 'is not unique' END,
-         CASE WHEN NOT i.indisvalid OR NOT i.indisready THEN 'is not valid: a concurrent build failed or still runs' END,
-         CASE WHEN i.indpred IS NOT NULL THEN 'is partial' END,
-         CASE WHEN i.indexprs IS NOT NULL THEN 'is on an expression' END,
-         CASE WHEN am.amname <> 'btree' THEN 'is not a btree' END,
-         CASE WHEN NOT k.ordered THEN 'does not order its columns as ORDER BY does (all ascending or all descending, default nulls, opclass and collation)' END
-       ], NULL) AS faults
-     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam,
-       LATERAL (SELECT array_agg(a.attname::text ORDER BY u.n) AS columns,
-           (bool_and(o.option = 0) OR bool_and(o.option = 3)) AND bool_and(oc.opcdefault) AND bool_and(cl.coll = a.attcollation) AS ordered
-         FROM unnest(i.indkey) WITH ORDINALITY AS u (attnum, n)
-         JOIN unnest(i.indoption) WITH ORDINALITY AS o (option, n) USING (n)
-         JOIN unnest(i.indclass) WITH ORDINALITY AS ic (opclass, n) USING (n)
-         JOIN unnest(i.indcollation) WITH ORDINALITY AS cl (coll, n) USING (n)
-         JOIN pg_opclass oc ON oc.oid = ic.opclass
-         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.attnum
-         WHERE u.n <= i.indnkeyatts) AS k
-     WHERE i.indrelid = $1 AND k.columns IS NOT NULL ORDER BY i.indisprimary DESC, name`,
-    [oid],
-  )
-  return rows
-}
-
-/** Whether an index gives the rows in the order of exactly this key. */
-export function orders(index: IndexRow, key: readonly string[]): boolean {
-  return isOn(index, key) && index.faults.length === 0
-}
-
-function isOn({ columns }: IndexRow, key: readonly string[]): boolean {
-  return columns.length === key.length && key.every((name, i) => columns[i] === name)
-}
+type ColumnRow = RowOf<typeof listColumnsSql>
 
 function checkTable(table: TableRow, s: string, name: string): string[] {
   const findings: string[] = []
@@ -280,16 +236,15 @@ function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: read
   return findings
 }
 
+const countRows = declared('countRows', { count: z.number() })
+
 /** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */
 async function estimateRows(client: ClientBase, target: Target): Promise<number> {
   const { from } = tableSql(target)
-  const explained = await client.query<{ 'QUERY PLAN': Array<{ Plan: { 'Plan Rows': number } }> }>(
-    `EXPLAIN (FORMAT JSON) SELECT FROM ${from}`,
-  )
-  const estimate = explained.rows[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? 0
+  const explained = readExplained(await client.query(`EXPLAIN (FORMAT JSON) SELECT FROM ${from}`))
+  const estimate = explained.Plan['Plan Rows'] ?? 0
   if (estimate > 200_000) return Math.round(estimate)
-  const counted = await client.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM (SELECT FROM ${from} LIMIT 400000) AS counted`,
-  )
-  return Math.max(counted.rows[0]?.count ?? 0, counted.rows[0]?.count === 400_000 ? estimate : 0)
+  const counted = await client.query(`SELECT count(*)::int AS count FROM (SELECT FROM ${from} LIMIT 400000) AS counted`)
+  const { count } = countRows.readOne(counted)
+  return Math.max(count, count === 400_000 ? estimate : 0)
 }

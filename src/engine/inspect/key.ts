@@ -1,8 +1,16 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import type { KeyColumn, Target } from '../../core/range/key.ts'
+import { type KeyColumn, keySchema, type Target } from '../../core/range/key.ts'
 import type { Held } from '../../core/sql/settings.ts'
+import { jsonb, statement } from '../../postgres/statement.ts'
 import { bareName, isMixed } from '../batch/table.ts'
+
+const readKeySql = statement(
+  'readKey',
+  { key: jsonb(keySchema).nullable() },
+  (s) => `SELECT ${s}.key_columns($1, $2) AS key`,
+)
 
 /** The columns of a key with how their index compares them. */
 export async function readKey(
@@ -10,15 +18,14 @@ export async function readKey(
   s: string,
   tableOid: string,
   names: readonly string[],
-): Promise<KeyColumn[]> {
-  const { rows } = await client.query<{ key: KeyColumn[] }>(`SELECT ${s}.key_columns($1, $2) AS key`, [tableOid, names])
-  return rows[0]?.key ?? []
+): Promise<readonly KeyColumn[]> {
+  return (await readKeySql.one({ db: client, s }, [tableOid, names])).key ?? []
 }
 
-/** What the values of a key are or hold: elements of arrays and ranges, columns of composites, what domains are over. */
-export async function readHeld(client: ClientBase, tableOid: string, names: readonly string[]): Promise<Set<Held>> {
-  const { rows } = await client.query<{ held: Held }>(
-    `WITH RECURSIVE held AS (
+const readHeldSql = statement(
+  'readHeld',
+  { held: z.enum(['dates', 'intervals', 'floats', 'arrays']).nullable() },
+  `WITH RECURSIVE held AS (
        SELECT atttypid AS oid FROM pg_attribute WHERE attrelid = $1 AND attname = ANY($2)
        UNION
        SELECT part.oid FROM held JOIN pg_type t ON t.oid = held.oid, LATERAL (
@@ -31,10 +38,21 @@ export async function readHeld(client: ClientBase, tableOid: string, names: read
      SELECT CASE WHEN t.typcategory = 'D' THEN 'dates' WHEN t.typcategory = 'T' THEN 'intervals' WHEN t.typcategory = 'A' THEN 'arrays'
        WHEN t.oid IN ('float4'::regtype, 'float8'::regtype) OR t.typnamespace <> 'pg_catalog'::regnamespace THEN 'floats' END AS held
      FROM held JOIN pg_type t USING (oid) WHERE t.typcategory IN ('A', 'D', 'N', 'T')`,
-    [tableOid, names],
-  )
-  return new Set(rows.map(({ held }) => held))
+)
+
+/** What the values of a key are or hold: elements of arrays and ranges, columns of composites, what domains are over. */
+export async function readHeld(client: ClientBase, tableOid: string, names: readonly string[]): Promise<Set<Held>> {
+  const rows = await readHeldSql.rows({ db: client }, [tableOid, names])
+  return new Set(rows.flatMap(({ held }) => held ?? []))
 }
+
+const findHiddenOperatorsSql = statement(
+  'findHiddenOperators',
+  { name: z.string() },
+  `SELECT asked.name FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS asked (bare, name)
+     WHERE NOT coalesce(pg_catalog.to_regoperator(asked.bare)::pg_catalog.oid
+       OPERATOR(pg_catalog.=) pg_catalog.to_regoperator(asked.name)::pg_catalog.oid, false)`,
+)
 
 /**
  * Throws a Problem where a key whose operators lie in several schemas would be compared by others than its index's. Such a
@@ -48,13 +66,10 @@ export async function checkOperators(client: ClientBase, { key }: Pick<Target, '
       [bareName(operators[how]), operators[how]].map((name) => `${name}(${operators.operand},${operators.operand})`),
     ),
   )
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT asked.name FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS asked (bare, name)
-     WHERE NOT coalesce(pg_catalog.to_regoperator(asked.bare)::pg_catalog.oid
-       OPERATOR(pg_catalog.=) pg_catalog.to_regoperator(asked.name)::pg_catalog.oid, false)`,
-    [pairs.map(([bare]) => bare), pairs.map(([, name]) => name)],
-  )
-  const [hidden] = rows
+  const hidden = await findHiddenOperatorsSql.first({ db: client }, [
+    pairs.map(([bare]) => bare),
+    pairs.map(([, name]) => name),
+  ])
   if (!hidden) return
   throw new Problem(
     'invalid',

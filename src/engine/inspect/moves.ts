@@ -1,24 +1,16 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
+import { statement } from '../../postgres/statement.ts'
 
-interface Move {
-  readonly column: string
-  /** The foreign key whose ON UPDATE changes it; null for a generated column. */
-  readonly constraint: string | null
-}
-
-/**
- * What moves the key though `set` does not name it, in words: columns generated from those that it writes, and foreign keys that pass a
- * change on to the key, through however many tables.
- */
-export async function checkMoves(
-  client: ClientBase,
-  oid: string,
-  written: readonly string[],
-  key: readonly string[],
-): Promise<string[]> {
-  const { rows } = await client.query<Move>(
-    // Before 15 it is the generated column that depends on others, since then it is its expression.
-    `WITH RECURSIVE moved (rel, att, via) AS (
+const listMovesSql = statement(
+  'listMoves',
+  {
+    column: z.string(),
+    /** The foreign key whose ON UPDATE changes it; null for a generated column. */
+    constraint: z.string().nullable(),
+  },
+  // Before 15 it is the generated column that depends on others, since then it is its expression.
+  `WITH RECURSIVE moved (rel, att, via) AS (
        SELECT a.attrelid, a.attnum, NULL::pg_catalog.name FROM pg_catalog.pg_attribute a
        WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND a.attname OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.name[]) AND NOT a.attisdropped
        UNION
@@ -54,8 +46,19 @@ export async function checkMoves(
      WHERE m.rel OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND a.attname OPERATOR(pg_catalog.=) ANY ($3::pg_catalog.name[])
        AND NOT a.attname OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.name[])
      GROUP BY a.attname ORDER BY a.attname`,
-    [oid, written, key],
-  )
+)
+
+/**
+ * What moves the key though `set` does not name it, in words: columns generated from those that it writes, and foreign keys that pass a
+ * change on to the key, through however many tables.
+ */
+export async function checkMoves(
+  client: ClientBase,
+  oid: string,
+  written: readonly string[],
+  key: readonly string[],
+): Promise<string[]> {
+  const rows = await listMovesSql.rows({ db: client }, [oid, written, key])
   return rows.map(({ column, constraint }) =>
     constraint === null
       ? `Key column ${column} is generated from a column that set writes: a row whose key moves can be done twice. Use a key that stays.`

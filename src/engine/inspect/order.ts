@@ -1,6 +1,8 @@
 import type { ClientBase } from 'pg'
-import type { Cursor, KeyShape } from '../../core/range/key.ts'
+import { z } from 'zod'
+import { type Cursor, cursorSchema, type KeyShape } from '../../core/range/key.ts'
 import { quoteTableName } from '../../core/sql/identifier.ts'
+import { declared, jsonb, statement } from '../../postgres/statement.ts'
 import { item, over, times } from '../batch/operators.ts'
 import type { TableSql } from '../batch/table.ts'
 
@@ -17,11 +19,21 @@ export interface OrderedColumn extends KeyShape {
   readonly actual: string | null
 }
 
-/** Columns of a table in the order of these names; a name that the table does not have is left out. */
-export async function readOrder(client: ClientBase, oid: string, names: readonly string[]): Promise<OrderedColumn[]> {
+const readOrderSql = statement(
+  'readOrder',
+  {
+    name: z.string(),
+    attnum: z.number(),
+    typid: z.string(),
+    typmod: z.number(),
+    collation: z.string(),
+    collationName: z.string().nullable(),
+    recorded: z.string().nullable(),
+    actual: z.string().nullable(),
+    parts: jsonb(z.record(z.string(), z.string().nullable())).nullable(),
+  },
   // What a collation is made of has other names in each release, and the database's own lies in pg_database.
-  const { rows } = await client.query<OrderedColumn>(
-    `WITH keys AS MATERIALIZED (
+  `WITH keys AS MATERIALIZED (
        SELECT a.attname AS name, a.attnum, a.atttypid, a.atttypmod, a.attcollation, k.n
        FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS k (name, n)
        JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid
@@ -45,14 +57,15 @@ export async function readOrder(client: ClientBase, oid: string, names: readonly
      )
      SELECT k.name, k.attnum, k.atttypid::pg_catalog.text AS typid, k.atttypmod AS typmod,
        k.attcollation::pg_catalog.text AS collation, c.name AS "collationName",
-       coalesce(c.parts ${item} 'collversion', c.parts ${item} 'version') AS recorded, c.actual, c.parts, k.n
+       coalesce(c.parts ${item} 'collversion', c.parts ${item} 'version') AS recorded, c.actual, c.parts
      FROM keys k LEFT JOIN collations c ON c.oid OPERATOR(pg_catalog.=) k.attcollation
      ORDER BY k.n`,
-    [oid, names],
-  )
-  return (rows as Array<OrderedColumn & { parts: Record<string, string | null> | null; n: string }>).map(
-    ({ parts, n: _, ...column }) => ({ ...column, locale: localeOf(parts, column.actual) }),
-  )
+)
+
+/** Columns of a table in the order of these names; a name that the table does not have is left out. */
+export async function readOrder(client: ClientBase, oid: string, names: readonly string[]): Promise<OrderedColumn[]> {
+  const rows = await readOrderSql.rows({ db: client }, [oid, names])
+  return rows.map(({ parts, ...column }) => ({ ...column, locale: localeOf(parts, column.actual) }))
 }
 
 /** By code points alone nothing ever changes its order. */
@@ -81,19 +94,21 @@ export function checkCollations(columns: readonly OrderedColumn[], table: string
     })
 }
 
+const unfindableRows = declared('findUnfindable', { key: cursorSchema })
+
 /**
  * The key of a row that is there and that the index does not find, among those of some pages; null where all are found. Each key is found
  * by its index if, and only if, the index is in order.
  */
 export async function findUnfindable(client: ClientBase, table: TableSql): Promise<Cursor | null> {
-  const { rows } = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyText} AS key FROM ${table.from}
      TABLESAMPLE SYSTEM (least('100'::pg_catalog.float8, (('100'::pg_catalog.float8 ${times} $1::int) ${times} pg_catalog.current_setting('block_size')::int)
        ${over} greatest(1, pg_catalog.pg_relation_size($2::pg_catalog.regclass))::pg_catalog.float8))
      WHERE ${table.isUnfindable} LIMIT 1`,
     [pagesProbed, quoteTableName(table.place)],
   )
-  return rows[0]?.key ?? null
+  return unfindableRows.readFirst(found)?.key ?? null
 }
 
 /** What is said of an index that is out of order. */

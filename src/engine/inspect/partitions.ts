@@ -1,6 +1,8 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { Leaf, Target } from '../../core/range/key.ts'
 import { quoteTableName } from '../../core/sql/identifier.ts'
+import { statement } from '../../postgres/statement.ts'
 import { eq } from '../batch/operators.ts'
 
 /** A leaf as the catalogue has it, and what this role may do with it. */
@@ -16,33 +18,50 @@ export interface PartitionRow extends Leaf {
   readonly estimatedRows: number
 }
 
-/** The partitions that hold the rows of a table, in the order of their names; none where it is not partitioned. */
-export async function listPartitions(
-  client: ClientBase,
-  s: string,
-  target: Pick<Target, 'schema' | 'table'>,
-  written: readonly string[] = [],
-): Promise<PartitionRow[]> {
-  const { rows } = await client.query<PartitionRow>(
-    `SELECT l.schema, l.name AS table, l.oid::text, l.kind = 'r' AS ordinary, has_table_privilege(l.oid, 'SELECT') AS "maySelect",
+const leafColumns = { schema: z.string(), table: z.string(), oid: z.string() }
+
+const listPartitionsSql = statement(
+  'listPartitions',
+  {
+    ...leafColumns,
+    ordinary: z.boolean(),
+    maySelect: z.boolean(),
+    readOnly: z.array(z.string()),
+    rowSecurity: z.boolean(),
+    uniqueColumns: z.array(z.string()),
+    estimatedRows: z.number(),
+  },
+  (
+    s,
+  ) => `SELECT l.schema, l.name AS table, l.oid::text, l.kind = 'r' AS ordinary, has_table_privilege(l.oid, 'SELECT') AS "maySelect",
        ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = l.oid AND attname = ANY($3)
          AND NOT has_column_privilege(l.oid, attnum, 'UPDATE')) AS "readOnly",
        row_security_active(l.oid) AS "rowSecurity",
        ARRAY(SELECT DISTINCT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
          WHERE i.indrelid = l.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL) AS "uniqueColumns", greatest(0, c.reltuples)::float8 AS "estimatedRows"
      FROM ${s}.leaves($1, $2) AS l JOIN pg_class c ON c.oid = l.oid ORDER BY l.schema, l.name`,
-    [target.schema, target.table, written],
-  )
-  return rows
+)
+
+/** The partitions that hold the rows of a table, in the order of their names; none where it is not partitioned. */
+export function listPartitions(
+  client: ClientBase,
+  s: string,
+  target: Pick<Target, 'schema' | 'table'>,
+  written: readonly string[] = [],
+): Promise<PartitionRow[]> {
+  return listPartitionsSql.rows({ db: client, s }, [target.schema, target.table, written])
 }
 
-/** A leaf under the names that it has now; null where it does not belong to the table any more. */
-export async function findLeaf(client: ClientBase, s: string, target: Target, oid: string): Promise<Leaf | null> {
-  const { rows } = await client.query<Leaf>(
+const findLeafSql = statement(
+  'findLeaf',
+  leafColumns,
+  (s) =>
     `SELECT schema, name AS table, oid::pg_catalog.text FROM ${s}.leaves($1, $2) WHERE oid ${eq} $3::pg_catalog.oid`,
-    [target.schema, target.table, oid],
-  )
-  return rows[0] ?? null
+)
+
+/** A leaf under the names that it has now; null where it does not belong to the table any more. */
+export function findLeaf(client: ClientBase, s: string, target: Target, oid: string): Promise<Leaf | null> {
+  return findLeafSql.first({ db: client, s }, [target.schema, target.table, oid])
 }
 
 /** What keeps the leaves from being worked on one by one, in words. */

@@ -1,8 +1,10 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import { classifyError, describeFault, recoveryFrom } from '../../core/fault.ts'
-import type { Cursor, Leaf, Target } from '../../core/range/key.ts'
+import { type Cursor, cursorSchema, type Leaf, type Target } from '../../core/range/key.ts'
 import type { KeyRange } from '../../core/range/range.ts'
 import { compileSql } from '../../core/sql/template.ts'
+import { declared, type RowOf, statement } from '../../postgres/statement.ts'
 import { over, times } from '../batch/operators.ts'
 import { rolledBack } from '../batch/savepoint.ts'
 import { tableSql } from '../batch/table.ts'
@@ -56,24 +58,30 @@ export async function findPlaces(
   return { windows, matching, fault: matching ? null : fault }
 }
 
-interface Found {
+const foundRows = declared('searchRows', {
   /** The table's, or that of the partition that holds the row. */
-  readonly oid: string
-  readonly key: Cursor
-}
+  oid: z.string(),
+  key: cursorSchema,
+})
+
+type Found = RowOf<typeof foundRows>
 
 interface Search {
   readonly text: string
   readonly values: readonly unknown[]
 }
 
-async function searchRows(client: ClientBase, { text, values }: Search): Promise<Found[]> {
-  // As the planner would have it: what a window must not do, one look may.
-  await client.query(
-    `SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('statement_timeout', '${searchMs}ms'), ('enable_seqscan', 'on'),
+/** As the planner would have it: what a window must not do, one look may. */
+const beginSearchSql = statement(
+  'beginSearch',
+  { value: z.string() },
+  `SELECT pg_catalog.set_config(name, value, true) AS value FROM (VALUES ('statement_timeout', '${searchMs}ms'), ('enable_seqscan', 'on'),
        ('enable_bitmapscan', 'on'), ('plan_cache_mode', 'force_custom_plan')) AS settings (name, value)`,
-  )
-  return (await client.query<Found>(text, [...values])).rows
+)
+
+async function searchRows(client: ClientBase, { text, values }: Search): Promise<Found[]> {
+  await beginSearchSql.rows({ db: client })
+  return foundRows.read(await client.query(text, [...values]))
 }
 
 /** Rows that match on pages at random, but the same ones each time: the first of each of `most` equal parts of them. */
@@ -150,14 +158,16 @@ async function windowsAtEnds(
     : [atStart, { leaf: last.leaf, lower, upper: null }]
 }
 
+const keyBeforeRows = declared('keyBefore', { key: cursorSchema })
+
 async function keyBefore(client: ClientBase, target: Target, leaf: Leaf | null, key: Cursor): Promise<Cursor | null> {
   const table = tableSql(target, leaf)
-  const { rows } = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyText} AS key FROM ${table.from} WHERE ${table.compare(table.keys, 'less', table.typedKeys('$1::pg_catalog.text[]'))}
      ORDER BY ${table.keys.map((column) => `${column} DESC`).join(', ')} LIMIT 1`,
     [key],
   )
-  return rows[0]?.key ?? null
+  return keyBeforeRows.readFirst(found)?.key ?? null
 }
 
 /** The key in front of the last so many rows; null where there are no more than that. */
@@ -168,10 +178,10 @@ async function keyBeforeLast(
   rows: number,
 ): Promise<Cursor | null> {
   const table = tableSql(target, leaf)
-  const found = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyText} AS key FROM ${table.from}
      ORDER BY ${table.keys.map((column) => `${column} DESC`).join(', ')} OFFSET $1::int LIMIT 1`,
     [rows],
   )
-  return found.rows[0]?.key ?? null
+  return keyBeforeRows.readFirst(found)?.key ?? null
 }

@@ -1,5 +1,7 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import { quoteTableName, type TableName } from '../../core/sql/identifier.ts'
+import { statement } from '../../postgres/statement.ts'
 
 /** What a name may stand for besides a table, by `pg_class.relkind`; and what to do. */
 const others: Readonly<Record<string, readonly [kind: string, advice: string]>> = {
@@ -20,17 +22,20 @@ export function kindFinding(relkind: string, name: string): string | null {
   return `${name} is ${kind}, not a table: ${advice}.`
 }
 
-/** Tables whose names differ in nothing but case or in the schema, as they are written in SQL. */
-export async function findMeant(client: ClientBase, { schema, table }: TableName): Promise<string[]> {
-  const { rows } = await client.query<{ schema: string; table: string }>(
-    `SELECT n.nspname AS schema, c.relname AS table
+const findMeantSql = statement(
+  'findMeant',
+  { schema: z.string(), table: z.string() },
+  `SELECT n.nspname AS schema, c.relname AS table
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p') AND pg_catalog.lower(c.relname::text) = pg_catalog.lower($2::text)
        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
        AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
      ORDER BY ($1::text IS NULL OR pg_catalog.lower(n.nspname::text) = pg_catalog.lower($1::text)) DESC, n.nspname, c.relname LIMIT 3`,
-    [schema, table],
-  )
+)
+
+/** Tables whose names differ in nothing but case or in the schema, as they are written in SQL. */
+export async function findMeant(client: ClientBase, { schema, table }: TableName): Promise<string[]> {
+  const rows = await findMeantSql.rows({ db: client }, [schema, table])
   return rows.map((row) => written(row))
 }
 

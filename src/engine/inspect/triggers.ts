@@ -1,23 +1,25 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { Target } from '../../core/range/key.ts'
 import type { TriggerFacts } from '../../core/space/forecast.ts'
 import { sqlstateOf } from '../../core/sqlstate.ts'
+import { declared, statement } from '../../postgres/statement.ts'
 import { withParts } from './parts.ts'
 
-interface TriggerRow extends TriggerFacts {
-  /** Its WHEN, where that reads no row: then it holds for every row, or for none. */
-  readonly condition: string | null
-}
-
-/** Triggers that an update of the columns sets off, those of partitions once. A condition that reads no row is asked at once. */
-export async function listTriggers(
-  client: ClientBase,
-  { schema, table }: Pick<Target, 'schema' | 'table'>,
-  columns: readonly string[],
-): Promise<TriggerFacts[]> {
-  const { rows } = await client.query<TriggerRow>(
-    `${withParts}
-     SELECT t.tgname::text AS name, 
+const listTriggersSql = statement(
+  'listTriggers',
+  {
+    name: z.string(),
+    function: z.string(),
+    each: z.enum(['row', 'statement']),
+    deferred: z.boolean(),
+    conditional: z.boolean(),
+    parts: z.array(z.string()),
+    /** Its WHEN, where that reads no row: then it holds for every row, or for none. */
+    condition: z.string().nullable(),
+  },
+  `${withParts}
+     SELECT t.tgname::text AS name,
        (SELECT pg_catalog.quote_ident(proname) FROM pg_catalog.pg_proc WHERE oid = t.tgfoid) AS function,
        CASE WHEN t.tgtype::int4 & 1 = 1 THEN 'row' ELSE 'statement' END AS each, t.tginitdeferred AS deferred,
        pg_catalog.bool_or(coalesce(t.tgqual::text ~ '\\{VAR ', false)) AS conditional,
@@ -29,20 +31,28 @@ export async function listTriggers(
        AND (pg_catalog.cardinality(t.tgattr::int2[]) = 0 OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = t.tgrelid AND a.attnum = ANY(t.tgattr::int2[]) AND a.attname = ANY($3)))
      GROUP BY t.tgname, t.tgfoid, t.tgtype, t.tginitdeferred, t.tgqual::text ORDER BY name`,
-    [schema, table, columns],
-  )
+)
+
+/** Triggers that an update of the columns sets off, those of partitions once. A condition that reads no row is asked at once. */
+export async function listTriggers(
+  client: ClientBase,
+  { schema, table }: Pick<Target, 'schema' | 'table'>,
+  columns: readonly string[],
+): Promise<TriggerFacts[]> {
+  const rows = await listTriggersSql.rows({ db: client }, [schema, table, columns])
   const holding: TriggerFacts[] = []
   for (const { condition, ...trigger } of rows)
     if (condition === null || (await holds(client, condition))) holding.push(trigger)
   return holding
 }
 
+const holdsRows = declared('triggerHolds', { holds: z.boolean().nullable() })
+
 /** As Postgres writes it, in this very session, which is one of those that batches run in. What cannot be asked may hold. */
 async function holds(client: ClientBase, condition: string): Promise<boolean> {
   await client.query('BEGIN READ ONLY')
   try {
-    const { rows } = await client.query<{ holds: boolean | null }>(`SELECT (${condition}) AS holds`)
-    return rows[0]?.holds === true
+    return holdsRows.readOne(await client.query(`SELECT (${condition}) AS holds`)).holds === true
   } catch (error) {
     if (sqlstateOf(error) === null) throw error
     return true

@@ -1,6 +1,8 @@
 import type { ClientBase } from 'pg'
-import type { Cursor } from '../../core/range/key.ts'
+import { z } from 'zod'
+import { type Cursor, cursorSchema } from '../../core/range/key.ts'
 import { quoteTableName } from '../../core/sql/identifier.ts'
+import { declared } from '../../postgres/statement.ts'
 import { atLeast, eq, less, minus, more, over, rest, times } from '../batch/operators.ts'
 import type { TableSql } from '../batch/table.ts'
 
@@ -35,6 +37,8 @@ export async function findSplitKeys(
   return sampled.length > 0 ? sampled : sampledKeys(client, table, slice, parts, moreSampledPages)
 }
 
+const pagesRows = declared('tablePages', { pages: z.number() })
+
 /** Numbers of pages that cut what is left of a file into so many equal parts; none where that is not worth it. */
 export async function findSplitPages(
   client: ClientBase,
@@ -42,14 +46,16 @@ export async function findSplitPages(
   slice: KeyInterval,
   parts: number,
 ): Promise<Cursor[]> {
-  const { rows } = await client.query<{ pages: number }>(
+  const found = await client.query(
     `SELECT (pg_catalog.pg_relation_size(${table.regclass}) ${over} pg_catalog.current_setting('block_size')::bigint)::pg_catalog.float8 AS pages`,
   )
   const from = Number(slice.lower?.[0] ?? 0)
-  const each = Math.floor((Number(slice.upper?.[0] ?? rows[0]?.pages ?? 0) - from) / parts)
+  const each = Math.floor((Number(slice.upper?.[0] ?? pagesRows.readOne(found).pages) - from) / parts)
   if (each < minPagesPerPart) return []
   return Array.from({ length: parts - 1 }, (_, index) => [String(from + each * (index + 1))])
 }
+
+const keysAheadRows = declared('keysAhead', { key: cursorSchema })
 
 /** The keys at every so many rows ahead in a slice, so many of them or as many as it has: exact, by reading up to there. */
 export async function keysAhead(
@@ -60,7 +66,7 @@ export async function keysAhead(
   most = 1,
 ): Promise<Cursor[]> {
   const names = table.keys.map((key, index) => `${key} AS ${table.keyNames[index]}`)
-  const found = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyArray('ahead')} AS key FROM (
        SELECT ${names.join(', ')}, pg_catalog.row_number() OVER (ORDER BY ${table.keys.join(', ')}) AS n
        FROM ${table.from} WHERE ${insideSql(table, table.keys, slice)}
@@ -68,15 +74,17 @@ export async function keysAhead(
      ) AS ahead WHERE (n ${rest} $3::bigint) ${eq} 0 ORDER BY n`,
     [slice.lower, slice.upper, rows, most],
   )
-  return found.rows.map(({ key }) => key)
+  return keysAheadRows.read(found).map(({ key }) => key)
 }
+
+const lastKeyRows = declared('lastKey', { key: cursorSchema })
 
 /** The largest key of this moment; null where there is no row. */
 export async function lastKey(client: ClientBase, table: TableSql): Promise<Cursor | null> {
-  const { rows } = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyText} AS key FROM ${table.from} ORDER BY ${table.keys.map((key) => `${key} DESC`).join(', ')} LIMIT 1`,
   )
-  return rows[0]?.key ?? null
+  return lastKeyRows.readFirst(found)?.key ?? null
 }
 
 async function histogramKeys(
@@ -120,9 +128,11 @@ async function sampledKeys(
   )
 }
 
+const partEndsRows = declared('partEnds', { key: cursorSchema })
+
 /** The last key of each of `$3` equal parts of the keys that a statement gives, but for the last part. */
 async function partEnds(client: ClientBase, table: TableSql, keys: string, values: unknown[]): Promise<Cursor[]> {
-  const { rows } = await client.query<{ key: Cursor }>(
+  const found = await client.query(
     `SELECT ${table.keyArray('numbered')} AS key
      FROM (SELECT *, pg_catalog.row_number() OVER (ORDER BY ${table.keyNames.join(', ')}) AS n, pg_catalog.count(*) OVER () AS total
        FROM (${keys}) AS given) AS numbered
@@ -130,7 +140,7 @@ async function partEnds(client: ClientBase, table: TableSql, keys: string, value
        AND ((n ${times} $3::int) ${over} total) ${more} (((n ${minus} 1) ${times} $3::int) ${over} total) ORDER BY n`,
     values,
   )
-  return rows.map((row) => row.key)
+  return partEndsRows.read(found).map(({ key }) => key)
 }
 
 /**

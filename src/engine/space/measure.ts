@@ -1,6 +1,8 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { Target } from '../../core/range/key.ts'
-import type { IndexFacts, SpaceFacts, TableFacts } from '../../core/space/forecast.ts'
+import { type IndexFacts, type SpaceFacts, type TableFacts, tablePartsSchema } from '../../core/space/forecast.ts'
+import { jsonb, type Queryable, type RowOf, statement } from '../../postgres/statement.ts'
 import { withParts } from '../inspect/parts.ts'
 import { listTriggers } from '../inspect/triggers.ts'
 import type { ResolvedJob } from '../kinds/kind.ts'
@@ -40,9 +42,18 @@ export async function readSpace(client: ClientBase, s: string, target: Target, j
   }
 }
 
-async function readTable(client: ClientBase, { schema, table }: Target): Promise<TableFacts> {
-  const { rows } = await client.query<TableFacts>(
-    `${withParts}
+const readTableSql = statement(
+  'readTable',
+  {
+    table: z.string(),
+    pageBytes: z.number(),
+    heapBytes: z.number(),
+    toastBytes: z.number(),
+    deadRows: z.number(),
+    fill: z.number(),
+    parts: jsonb(tablePartsSchema),
+  },
+  `${withParts}
      SELECT format('%I.%I', $1::text, $2::text) AS table, current_setting('block_size')::int AS "pageBytes",
        coalesce(sum(pg_relation_size(p.oid)), 0)::float8 AS "heapBytes",
        coalesce(sum(pg_relation_size(nullif(c.reltoastrelid, 0))), 0)::float8 AS "toastBytes",
@@ -51,9 +62,10 @@ async function readTable(client: ClientBase, { schema, table }: Target): Promise
          WHERE option_name = 'fillfactor'), 100)), 100)::float8 / 100 AS fill,
        coalesce(jsonb_agg(jsonb_build_object('oid', p.oid::text, 'bytes', pg_relation_size(p.oid))), '[]') AS parts
      FROM parts p JOIN pg_class c ON c.oid = p.oid WHERE p.relkind = 'r'`,
-    [schema, table],
-  )
-  return rows[0] as TableFacts
+)
+
+function readTable(client: ClientBase, { schema, table }: Target): Promise<TableFacts> {
+  return readTableSql.one({ db: client }, [schema, table])
 }
 
 /**
@@ -61,14 +73,24 @@ async function readTable(client: ClientBase, { schema, table }: Target): Promise
  * where it is included, too: that keeps an update from being HOT as well. What depends on the index and is not of the
  * key is in its expressions or in its predicate.
  */
-async function listIndexes(
-  client: ClientBase,
-  schema: string,
-  table: string,
-  columns: readonly string[],
-): Promise<IndexFacts[]> {
-  const { rows } = await client.query<IndexFacts>(
-    `${withWritten}, found AS (
+const listWrittenIndexesSql = statement(
+  'listWrittenIndexes',
+  {
+    name: z.string(),
+    method: z.string(),
+    bytes: z.number(),
+    valid: z.boolean(),
+    unique: z.boolean(),
+    ofConstraint: z.boolean(),
+    partitioned: z.boolean(),
+    summarizing: z.boolean(),
+    predicate: z.string().nullable(),
+    hasExpressions: z.boolean(),
+    key: z.array(z.string()),
+    computed: z.array(z.string()),
+    parts: z.array(z.string()),
+  },
+  `${withWritten}, found AS (
        SELECT coalesce(pg_partition_root(i.indexrelid), i.indexrelid) AS root, i.*,
          ARRAY(SELECT a.attname::text FROM pg_attribute a JOIN written w USING (attrelid, attnum)
            WHERE a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) ORDER BY 1) AS key,
@@ -90,40 +112,50 @@ async function listIndexes(
      FROM found f JOIN pg_class c ON c.oid = f.root JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_am am ON am.oid = c.relam
      GROUP BY f.root, n.nspname, c.relname, c.relkind, am.amname ORDER BY bytes DESC, name`,
-    [schema, table, columns],
-  )
-  return rows
-}
+)
 
-/** Foreign keys over the columns, each with the table that it looks the new value up in. */
-async function listReferences(
+function listIndexes(
   client: ClientBase,
   schema: string,
   table: string,
   columns: readonly string[],
-): Promise<Array<{ name: string; table: string; deferred: boolean }>> {
-  const { rows } = await client.query<{ name: string; table: string; deferred: boolean }>(
-    `SELECT quote_ident(k.conname) AS name, format('%I.%I', rn.nspname, r.relname) AS table, k.condeferred AS deferred
+): Promise<IndexFacts[]> {
+  return listWrittenIndexesSql.rows({ db: client }, [schema, table, columns])
+}
+
+/** Foreign keys over the columns, each with the table that it looks the new value up in. */
+const listReferencesSql = statement(
+  'listReferences',
+  { name: z.string(), table: z.string(), deferred: z.boolean() },
+  `SELECT quote_ident(k.conname) AS name, format('%I.%I', rn.nspname, r.relname) AS table, k.condeferred AS deferred
      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_class r ON r.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace
      WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 AND EXISTS (SELECT FROM pg_attribute a
        WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey) AND a.attname = ANY($3))
      ORDER BY name`,
-    [schema, table, columns],
-  )
-  return rows
+)
+
+function listReferences(
+  client: ClientBase,
+  schema: string,
+  table: string,
+  columns: readonly string[],
+): Promise<SpaceFacts['references']> {
+  return listReferencesSql.rows({ db: client }, [schema, table, columns])
 }
 
-/** What the batches of a rehearsal really did to the table, as Postgres counts within their transaction. */
-export async function readHotUpdates(
-  session: { query(text: string, values?: readonly unknown[]): Promise<{ rows: unknown[] }> },
-  { schema, table }: Target,
-): Promise<{ updated: number; hot: number }> {
-  const { rows } = await session.query(
-    `${withParts}
+const readHotUpdatesSql = statement(
+  'readHotUpdates',
+  { updated: z.number(), hot: z.number() },
+  `${withParts}
      SELECT coalesce(sum(pg_stat_get_xact_tuples_updated(oid)), 0)::float8 AS updated,
        coalesce(sum(pg_stat_get_xact_tuples_hot_updated(oid)), 0)::float8 AS hot FROM parts WHERE relkind = 'r'`,
-    [schema, table],
-  )
-  return rows[0] as { updated: number; hot: number }
+)
+
+/** What the batches of a rehearsal really did to the table, as Postgres counts within their transaction. */
+export function readHotUpdates(
+  session: Queryable,
+  { schema, table }: Target,
+): Promise<RowOf<typeof readHotUpdatesSql>> {
+  return readHotUpdatesSql.one({ db: session }, [schema, table])
 }

@@ -1,9 +1,11 @@
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 import type { Target } from '../../core/range/key.ts'
 import type { SpaceSample } from '../../core/space/forecast.ts'
 import { quoteIdentifier } from '../../core/sql/identifier.ts'
 import { compileSql } from '../../core/sql/template.ts'
 import { isSqlState, sqlstateOf } from '../../core/sqlstate.ts'
+import { declared, type RowOf, statement } from '../../postgres/statement.ts'
 import { asAuthor } from '../batch/author.ts'
 import { more, plus } from '../batch/operators.ts'
 import { tableSql } from '../batch/table.ts'
@@ -13,12 +15,33 @@ import type { ResolvedJob } from '../kinds/kind.ts'
 const pagesSampled = 200
 const withinMs = 2000
 
-interface Column {
-  readonly name: string
-  readonly type: string
-  /** Of a length of its own in each row. */
-  readonly varies: boolean
-}
+const listSampledColumnsSql = statement(
+  'listSampledColumns',
+  {
+    name: z.string(),
+    type: z.string(),
+    /** Of a length of its own in each row. */
+    varies: z.boolean(),
+  },
+  // Under the full name of the type. One with a length that is of Postgres' own is written in words that mean no other.
+  `SELECT a.attname AS name, a.attlen < 0 AS varies, CASE WHEN a.atttypmod = -1
+         THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) ELSE format_type(a.atttypid, a.atttypmod) END AS type
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+       JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
+     WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
+     ORDER BY a.attnum`,
+)
+
+type Column = RowOf<typeof listSampledColumnsSql>
+
+const sampleRow = declared('sampleSpace', {
+  rows: z.number(),
+  matching: z.number(),
+  rowBytes: z.number().nullable(),
+  oldBytes: z.number().nullable(),
+  newBytes: z.number().nullable(),
+  longBytes: z.number().nullable(),
+})
 
 /**
  * Looks at some pages of the table, at random but the same ones each time: how many rows match, and how long a row is
@@ -32,31 +55,17 @@ export async function sampleRows(
   job: ResolvedJob,
   pages: number,
 ): Promise<SpaceSample | null> {
-  const columns = await listColumns(client, target)
+  const columns = await listSampledColumnsSql.rows({ db: client }, [target.schema, target.table])
   for (const set of [job.set, []]) {
     try {
-      const statement = sampleStatement(target, { ...job, set }, columns, pages)
-      return await asAuthor(client, s, target, () => readOnly(client, statement))
+      const sample = sampleStatement(target, { ...job, set }, columns, pages)
+      return await asAuthor(client, s, target, () => readOnly(client, sample))
     } catch (error) {
       if (sqlstateOf(error) === null) throw error
       if (isSqlState(error, 'query_canceled')) return null
     }
   }
   return null
-}
-
-async function listColumns(client: ClientBase, { schema, table }: Target): Promise<Column[]> {
-  const { rows } = await client.query<Column>(
-    // Under the full name of the type. One with a length that is of Postgres' own is written in words that mean no other.
-    `SELECT a.attname AS name, a.attlen < 0 AS varies, CASE WHEN a.atttypmod = -1
-         THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) ELSE format_type(a.atttypid, a.atttypmod) END AS type
-     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-       JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
-     WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
-     ORDER BY a.attnum`,
-    [schema, table],
-  )
-  return rows
 }
 
 async function readOnly(
@@ -66,7 +75,7 @@ async function readOnly(
   await client.query('BEGIN READ ONLY')
   try {
     await client.query(`SET LOCAL statement_timeout = ${withinMs}`)
-    return (await client.query<SpaceSample>(text, values)).rows[0] as SpaceSample
+    return sampleRow.readOne(await client.query(text, values))
   } finally {
     await client.query('ROLLBACK')
   }
