@@ -6,10 +6,8 @@ import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { sum } from '../src/core/statistics.ts'
 import { startPostgres } from '../src/embedded/index.ts'
-import { call, listens } from './peers/evenkeel.ts'
-import { Child } from './support/child.ts'
+import { call, listens, startService } from '../tools/processes/service.ts'
 
-const main = new URL('../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('./endurance/jobs', import.meta.url))
 const sockets = 20
 /** Until what is measured is of this window alone. Milliseconds. */
@@ -53,7 +51,7 @@ async function measure(title: string, settings: Readonly<Record<string, string>>
   await client.connect()
   await refill(client)
   const environment = { DATABASE_URL: postgres.url, JOBS_DIR: jobsDir, REPLICAS: 'none', PORT: '0', ...settings }
-  const child = new Child(main, [], environment)
+  const child = startService(environment)
   const answers: Record<string, number> = {}
   const speeds: Record<Arm, number>[] = []
   try {

@@ -1,7 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Prometheus, scrapeSeconds } from '../../test/support/prometheus.ts'
-import { readRulesFile } from '../../test/support/rules.ts'
+import { Prometheus, scrapeSeconds } from '../../tools/processes/prometheus.ts'
+import type {
+  RecordedAnnotation,
+  RecordedDashboard,
+  RecordedEvent,
+  RecordedQuery,
+  Recording,
+} from '../../tools/renderer/recording.ts'
 import {
   annotationsOf,
   byLabels,
@@ -12,7 +18,7 @@ import {
   readDashboards,
   stepOf,
 } from './queries.ts'
-import type { RecordedAnnotation, RecordedDashboard, RecordedEvent, RecordedQuery, Recording } from './recording.ts'
+import { readRulesFile } from './rules.ts'
 import { type Keep, Stage } from './stage.ts'
 import { type Moments, play } from './story.ts'
 
@@ -64,7 +70,7 @@ async function main(file: string): Promise<void> {
   const keep: Keep = (stop) => stops.push(stop)
   try {
     const stage = await Stage.set(rows, keep)
-    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
+    const prometheus = await Prometheus.start({ targets: stage.urls, rules: readRulesFile() })
     keep(() => prometheus.stop())
     const moments = await play(stage, rates, () => sleep(turnSeconds * 1000))
     const dashboards: Record<string, RecordedDashboard> = {}

@@ -1,14 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { listens } from '../../bench/peers/evenkeel.ts'
-import { Child } from '../../bench/support/child.ts'
 import type { PartialRunOptions } from '../../src/core/job/options.ts'
 import { startPostgres, startStandby } from '../../src/embedded/index.ts'
 import { freePort } from '../../src/embedded/port.ts'
 import type { RunView } from '../../src/runs/run-schema.ts'
-import { until } from '../../test/support/until.ts'
+import type { Child } from '../../tools/processes/child.ts'
+import { listens, startService } from '../../tools/processes/service.ts'
+import { until } from '../../tools/until.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('jobs', import.meta.url))
 
 /** Takes what is to be stopped in the end, the last first. */
@@ -97,7 +96,7 @@ export class Stage {
   }
 
   async start(name: ProcessName): Promise<void> {
-    const child = new Child(main, [], {
+    const child = startService({
       DATABASE_URL: this.#primaryUrl,
       DATABASE_CORES: '2',
       REPLICAS: 'auto',

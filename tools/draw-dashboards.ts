@@ -1,15 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { type Dashboard, readDashboard } from './draw/dashboard.ts'
-import { drawDashboard } from './draw/page.ts'
-import type { Recording } from './recording.ts'
+import { type Dashboard, readDashboard } from './renderer/dashboard.ts'
+import { drawDashboard } from './renderer/page.ts'
+import type { Recording } from './renderer/recording.ts'
 
 /** Draws the dashboards as a recording has seen them. The same recording gives the same bytes. */
 
-const root = new URL('../../', import.meta.url)
+const root = new URL('../', import.meta.url)
 const names = ['overview', 'run', 'database', 'service']
 
 async function main(file: string | undefined): Promise<void> {
-  if (file === undefined) throw new Error('Usage: node --import tsx grafana/code/draw.ts RECORDING.json')
+  if (file === undefined) throw new Error('Usage: node --import tsx tools/draw-dashboards.ts RECORDING.json')
   const recording = JSON.parse(await readFile(file, 'utf8')) as Recording
   const dashboards = await Promise.all(names.map(read))
   for (const [index, dashboard] of dashboards.entries()) {

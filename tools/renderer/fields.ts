@@ -1,7 +1,7 @@
-import type { Labels, RecordedQuery } from '../recording.ts'
 import { type Color, colors, paletteColor } from './colors.ts'
 import type { Look, Override } from './look.ts'
 import type { QueryPanel } from './panels.ts'
+import type { Labels, RecordedQuery } from './recording.ts'
 
 /** What is drawn of one series: its name, how it looks, and its values. */
 export interface Field {

@@ -1,4 +1,3 @@
-import type { Point } from './courses.ts'
 import type { Scale } from './scale.ts'
 import { element, line, text } from './svg.ts'
 
@@ -7,6 +6,12 @@ export interface Box {
   readonly right: number
   readonly top: number
   readonly bottom: number
+}
+
+export interface Point {
+  readonly x: number
+  /** Null where there is nothing to show. */
+  readonly y: number | null
 }
 
 export interface Series {

@@ -1,5 +1,5 @@
-import type { Box } from '../../../bench/plot/panel.ts'
-import { element } from '../../../bench/plot/svg.ts'
+import type { Box } from '../svg/panel.ts'
+import { element } from '../svg/svg.ts'
 import { theme } from './colors.ts'
 import { widthOf, write } from './words.ts'
 

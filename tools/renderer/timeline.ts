@@ -1,10 +1,10 @@
-import type { Box } from '../../../bench/plot/panel.ts'
-import { element } from '../../../bench/plot/svg.ts'
-import type { RecordedQuery } from '../recording.ts'
+import type { Box } from '../svg/panel.ts'
+import { element } from '../svg/svg.ts'
 import { theme } from './colors.ts'
 import { type Field, fieldsOf } from './fields.ts'
 import { drawNothing } from './nothing.ts'
 import type { TimelinePanel } from './panels.ts'
+import type { RecordedQuery } from './recording.ts'
 import { axisHeight, drawMarks, drawTimes, type Moment, marksHeight, placeOf } from './time.ts'
 import { clipped, widthOf, write } from './words.ts'
 

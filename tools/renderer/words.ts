@@ -1,4 +1,4 @@
-import { text } from '../../../bench/plot/svg.ts'
+import { text } from '../svg/svg.ts'
 
 /** Pixels, where nothing else is said. */
 export const fontSize = 12

@@ -6,7 +6,7 @@ import { findPrometheus } from '../../src/embedded/index.ts'
 import { birth, end } from '../../src/embedded/os-process.mjs'
 import { freePort } from '../../src/embedded/port.ts'
 import { temporaryFolder } from '../../src/embedded/temporary.ts'
-import { until } from './until.ts'
+import { until } from '../until.ts'
 
 /** The name of the scrape, and so the label `job` of all that it brings. */
 export const installation = 'evenkeel'
