@@ -8,6 +8,7 @@ import type {
   RecordedQuery,
   Recording,
 } from '../../tools/renderer/recording.ts'
+import { Environment, type Keep } from './environment.ts'
 import {
   annotationsOf,
   byLabels,
@@ -19,10 +20,9 @@ import {
   stepOf,
 } from './queries.ts'
 import { readRulesFile } from './rules.ts'
-import { type Keep, Stage } from './stage.ts'
-import { type Moments, play } from './story.ts'
+import { type Moments, runScenario } from './scenario.ts'
 
-/** Plays a story on real servers for some minutes, and writes down what each dashboard would have shown of it. */
+/** Runs a scenario on real servers for some minutes, and writes down what each dashboard would have shown of it. */
 
 const rows = 280_000
 const rates = { first: 1500, raised: 4000 }
@@ -69,10 +69,10 @@ async function main(file: string): Promise<void> {
   const stops: Parameters<Keep>[0][] = []
   const keep: Keep = (stop) => stops.push(stop)
   try {
-    const stage = await Stage.set(rows, keep)
-    const prometheus = await Prometheus.start({ targets: stage.urls, rules: readRulesFile() })
+    const environment = await Environment.create(rows, keep)
+    const prometheus = await Prometheus.start({ targets: environment.urls, rules: readRulesFile() })
     keep(() => prometheus.stop())
-    const moments = await play(stage, rates, () => sleep(turnSeconds * 1000))
+    const moments = await runScenario(environment, rates, () => sleep(turnSeconds * 1000))
     const dashboards: Record<string, RecordedDashboard> = {}
     for (const dashboard of readDashboards()) {
       const end = Math.floor(lookedAt(dashboard, moments))

@@ -9,7 +9,7 @@ import {
   panelsOf,
   queriesOf,
   shortTitle,
-} from '../../grafana/code/contents.ts'
+} from '../../grafana/code/table-of-contents.ts'
 import { type Metric, metricsIn, seriesOf } from '../../grafana/code/metrics.ts'
 import { type Use, usesOf } from '../../grafana/code/promql.ts'
 import { readRules } from '../../grafana/code/rules.ts'

@@ -64,7 +64,7 @@ export class Api {
 }
 
 /** A primary that archives, a standby and a slot, three tables, an API and two workers. */
-export class Stage {
+export class Environment {
   readonly api: Api
   readonly urls: Readonly<Record<ProcessName, string>>
   readonly #primaryUrl: string
@@ -78,7 +78,7 @@ export class Stage {
     this.api = new Api(urls.api)
   }
 
-  static async set(rows: number, keep: Keep): Promise<Stage> {
+  static async create(rows: number, keep: Keep): Promise<Environment> {
     const primary = await startPostgres({ settings: { archive_mode: 'on', archive_command: 'true' } })
     keep(() => primary.stop())
     await ask(primary.url, tables(rows))
@@ -86,13 +86,13 @@ export class Stage {
     keep(() => standby.stop())
     const urls: Record<string, string> = {}
     for (const name of processes) urls[name] = `http://127.0.0.1:${await freePort()}`
-    const stage = new Stage(primary.url, standby.url, urls as Record<ProcessName, string>)
+    const environment = new Environment(primary.url, standby.url, urls as Record<ProcessName, string>)
     keep(async () => {
-      for (const child of stage.#running.values()) await child.kill()
+      for (const child of environment.#running.values()) await child.kill()
     })
     // One after the other: the first makes the control schema.
-    for (const name of processes) await stage.start(name)
-    return stage
+    for (const name of processes) await environment.start(name)
+    return environment
   }
 
   async start(name: ProcessName): Promise<void> {

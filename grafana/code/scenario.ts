@@ -1,4 +1,4 @@
-import type { Stage } from './stage.ts'
+import type { Environment } from './environment.ts'
 
 /** How fast the large run goes, rows a second: at first, and once somebody has seen that it may. */
 export interface Rates {
@@ -21,8 +21,12 @@ const now = () => Date.now() / 1000
  * What may happen in the course of a large run, with a small one beside it and one that fails. `goOn` is awaited after each
  * turn: so long it stays as it is then.
  */
-export async function play(stage: Stage, rates: Rates, goOn: () => Promise<unknown>): Promise<Moments> {
-  const { api } = stage
+export async function runScenario(
+  environment: Environment,
+  rates: Rates,
+  goOn: () => Promise<unknown>,
+): Promise<Moments> {
+  const { api } = environment
   const began = now()
   const orders = await api.start('orders-each', {
     maxRowsPerSecond: rates.first,
@@ -41,14 +45,14 @@ export async function play(stage: Stage, rates: Rates, goOn: () => Promise<unkno
   await api.call('POST', `/runs/${prices}/pause`)
   await goOn()
 
-  const letGo = await stage.lockSome()
+  const letGo = await environment.lockSome()
   await api.reaches(orders, 'in want of rows that others have', ({ progress }) => progress.stragglers > 0)
   await goOn()
   await letGo()
 
-  await stage.kill('worker-2')
+  await environment.kill('worker-2')
   await goOn()
-  await stage.start('worker-2')
+  await environment.start('worker-2')
   await api.moves(orders)
   await goOn()
 
@@ -59,17 +63,17 @@ export async function play(stage: Stage, rates: Rates, goOn: () => Promise<unkno
   await api.moves(orders)
   await goOn()
 
-  await stage.replay('pause')
+  await environment.replay('pause')
   await api.reaches(orders, 'held', ({ throttle }) => /the limit is/.test(throttle?.reason ?? ''))
   await goOn()
   const held = now()
-  await stage.replay('resume')
+  await environment.replay('resume')
   await api.reaches(orders, 'released', ({ throttle }) => !/the limit is/.test(throttle?.reason ?? ''))
   await api.moves(orders)
   await goOn()
 
   await api.change(orders, { maxRowsPerSecond: rates.raised })
-  await stage.mendPrices()
+  await environment.mendPrices()
   await api.tell(prices, 'retry')
   await api.reaches(prices, 'succeeded', ({ status }) => status === 'succeeded')
   await goOn()
