@@ -25,7 +25,7 @@ const [rows, rounds, seconds, perMinute] = [values.rows, values.rounds, values.s
   Number,
 ) as [number, number, number, number]
 
-/** Whom the asker asks: nobody; a server that does nothing, for what asking itself takes from the machine; the service. */
+/** Whom the poller asks: nobody; a server that does nothing, for what asking itself takes from the machine; the service. */
 const arms = ['alone', 'elsewhere', 'asked'] as const
 type Arm = (typeof arms)[number]
 
@@ -34,7 +34,7 @@ await new Promise<void>((resolve) => idle.listen(0, '127.0.0.1', resolve))
 const idleUrl = `http://127.0.0.1:${(idle.address() as AddressInfo).port}/`
 
 /**
- * What it does to a run's speed when its status is asked for all the time. One process does everything, as it comes. The asker
+ * What it does to a run's speed when its status is asked for all the time. One process does everything, as it comes. The poller
  * comes and goes within one run: from one run to the next a machine's own mood is more than what is looked for.
  */
 const postgres = await startPostgres({ settings: { shared_buffers: '1GB', max_wal_size: '16GB' } })
@@ -94,12 +94,12 @@ async function round(
   // In turns, the first of them by turns as well: what comes and goes, and what grows, falls on all.
   for (const place of arms.keys()) {
     const arm = arms[(place + number) % arms.length] as Arm
-    const asker = arm === 'alone' ? null : ask(arm === 'elsewhere' ? idleUrl : status)
+    const poller = arm === 'alone' ? null : poll(arm === 'elsewhere' ? idleUrl : status)
     await sleep(settleMs)
     const before = await rowsDone(client)
     await sleep(seconds * 1000)
     const after = await rowsDone(client)
-    const got = Object.entries(asker?.stop() ?? {})
+    const got = Object.entries(poller?.stop() ?? {})
     if (!before || !after) return null
     speed[arm] = (after.rows - before.rows) / (after.at - before.at)
     if (arm === 'asked') for (const [what, count] of got) answers[what] = (answers[what] ?? 0) + count
@@ -138,10 +138,10 @@ async function untilFree(client: pg.Client): Promise<void> {
 }
 
 /**
- * Asks at an even rate, whether answers come or not: as bare as can be, for what the asker takes of the machine is not what is
+ * Asks at an even rate, whether answers come or not: as bare as can be, for what the poller takes of the machine is not what is
  * looked for. Each socket carries one call at a time; where none is free, a call waits for the next that is.
  */
-function ask(url: string) {
+function poll(url: string) {
   const { hostname, port, pathname } = new URL(url)
   const request = `GET ${pathname} HTTP/1.1\r\nhost: ${hostname}:${port}\r\n\r\n`
   const answers: Record<string, number> = {}

@@ -3,7 +3,7 @@ import { type EmbeddedPostgres, startPostgres, startStandby } from '../../src/em
 import { settings } from '../support/cluster.ts'
 
 /** A primary with the tables, and a standby that streams from it. */
-export class Scene {
+export class Setup {
   readonly #primary: EmbeddedPostgres
   #standby: EmbeddedPostgres | null = null
 
@@ -11,24 +11,24 @@ export class Scene {
     this.#primary = primary
   }
 
-  static async set({ readings, rehearsal }: { readings: number; rehearsal: number }): Promise<Scene> {
-    const scene = new Scene(await startPostgres({ settings }))
+  static async create({ readings, rehearsal }: { readings: number; rehearsal: number }): Promise<Setup> {
+    const setup = new Setup(await startPostgres({ settings }))
     try {
-      await scene.onPrimary(async (client) => {
+      await setup.onPrimary(async (client) => {
         await createTable(client, 'readings', readings)
         await createTable(client, 'rehearsal', rehearsal)
         await client.query('CREATE TABLE beat (at timestamptz NOT NULL)')
         await client.query('INSERT INTO beat VALUES (clock_timestamp())')
         await client.query('CHECKPOINT')
       })
-      scene.#standby = await startStandby(scene.#primary, {
+      setup.#standby = await startStandby(setup.#primary, {
         name: 'one',
         // Our own looks there are short, and shall not be cancelled for replay being late already.
         settings: { ...settings, max_standby_streaming_delay: '-1' },
       })
-      return scene
+      return setup
     } catch (error) {
-      await scene.strike()
+      await setup.stop()
       throw error
     }
   }
@@ -59,7 +59,7 @@ export class Scene {
     return rows[0]?.position as number
   }
 
-  async strike(): Promise<void> {
+  async stop(): Promise<void> {
     await this.#standby?.stop()
     await this.#primary.stop()
   }

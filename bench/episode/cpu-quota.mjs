@@ -1,6 +1,6 @@
-// Lets a standby replay only so many bytes of WAL a second: stops its startup process when it has replayed what it may, and
-// continues it when it may again. By bytes and not by time, so that it is the same on a busy machine. In a process of its
-// own, to be punctual. Whatever ends it, the process that it has stopped goes on.
+// Gives a standby's startup process as much CPU as it takes to replay so many bytes of WAL a second, and no more: stops it
+// when it has replayed what it may, and continues it when it may again. By bytes and not by time, so that it is the same on
+// a busy machine. In a process of its own, to be punctual. Whatever ends it, the process that it has stopped goes on.
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
@@ -36,7 +36,7 @@ function leave(code) {
   process.exit(code)
 }
 
-async function govern(client) {
+async function enforce(client) {
   let at = performance.now()
   let position = null
   let credit = 0
@@ -72,6 +72,6 @@ process.on('message', ({ bytesPerSecond }) => {
   rate = bytesPerSecond
 })
 if (!process.connected) leave(0)
-const client = new pg.Client({ connectionString: process.env.STANDBY_URL, application_name: 'bench governor' })
+const client = new pg.Client({ connectionString: process.env.STANDBY_URL, application_name: 'bench quota' })
 await client.connect()
-await govern(client)
+await enforce(client)
