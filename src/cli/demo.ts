@@ -88,7 +88,7 @@ function listenForSignals(): void {
     process.on(signal, () => {
       // npm passes Ctrl-C on although the terminal has sent it to us as well: one key press, two signals.
       if (interrupted.signal.aborted && performance.now() - first < 500) return
-      // The children are on a leash, and Postgres has its warden: nothing of it needs us to be ended.
+      // The children are on a leash, and Postgres has its supervisor: nothing of it needs us to be ended.
       if (interrupted.signal.aborted) process.exit(130)
       first = performance.now()
       screen.clear()

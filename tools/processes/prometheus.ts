@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Guard } from '../../src/embedded/guard.ts'
+import { ChildGuard } from '../../src/embedded/child-guard.ts'
 import { findPrometheus } from '../../src/embedded/index.ts'
 import { birth, end } from '../../src/embedded/os-process.mjs'
 import { freePort } from '../../src/embedded/port.ts'
@@ -30,7 +30,7 @@ const steps = [['SIGTERM', 3000]] as const
 /** In a folder of its own, both gone with the process that started it, however that goes. */
 export async function launch({ binary, name, flags, files }: Program): Promise<Server> {
   if (binary === null) throw new Error(`no ${name} here: run \`node scripts/prometheus.mjs\``)
-  const guard = new Guard()
+  const guard = new ChildGuard()
   let stop = () => guard.release()
   try {
     const folder = await temporaryFolder(`evenkeel-${name}`, null, guard)

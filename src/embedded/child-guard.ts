@@ -4,22 +4,22 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { gone, type Steps } from './os-process.mjs'
 
-/** What the warden has to end and remove when we are gone. */
-type Charge = { pid?: number; pidFile?: string; dataDir?: string; steps?: Steps }
+/** What the supervisor has to end and remove when we are gone. */
+type Watched = { pid?: number; pidFile?: string; dataDir?: string; steps?: Steps }
 
-const guards = new Map<number, Guard>()
+const guards = new Map<number, ChildGuard>()
 let nextId = 1
-let warden: ChildProcess | null = null
+let supervisor: ChildProcess | null = null
 let startsLeft = 20
 
 /**
- * Something of ours that must not outlive us: a server, its temporary folders. The warden hears of every change before
+ * Something of ours that must not outlive us: a server, its temporary folders. The supervisor hears of every change before
  * it matters, so that a SIGKILL at any moment leaves nothing behind.
  */
-export class Guard {
+export class ChildGuard {
   readonly #id = nextId++
   readonly #folders = new Set<string>()
-  #charge: Charge = {}
+  #watched: Watched = {}
 
   /** To be called before the folder is made. */
   addFolder(path: string): void {
@@ -27,8 +27,8 @@ export class Guard {
     this.#tell()
   }
 
-  watch(charge: Charge): void {
-    this.#charge = charge
+  watch(watched: Watched): void {
+    this.#watched = watched
     this.#tell()
   }
 
@@ -38,46 +38,46 @@ export class Guard {
     this.#tell()
   }
 
-  /** Removes the folders and lets the warden go with the last one. Whatever was watched has ended by now. */
+  /** Removes the folders and lets the supervisor go with the last one. Whatever was watched has ended by now. */
   async release(): Promise<void> {
     if (!guards.has(this.#id)) return
-    this.#charge = {}
+    this.#watched = {}
     for (const path of [...this.#folders]) await this.removeFolder(path)
     guards.delete(this.#id)
     send({ id: this.#id, released: true })
-    if (guards.size === 0) await dismiss()
+    if (guards.size === 0) await stopSupervisor()
   }
 
   #tell(): void {
     const known = guards.has(this.#id)
     guards.set(this.#id, this)
-    if (warden === null) hire()
+    if (supervisor === null) startSupervisor()
     else send(this.message)
-    if (!known && warden?.pid === undefined) throw new Error('cannot start the process that cleans up after us')
+    if (!known && supervisor?.pid === undefined) throw new Error('cannot start the process that cleans up after us')
   }
 
   get message(): object {
-    return { id: this.#id, ...this.#charge, remove: [...this.#folders] }
+    return { id: this.#id, ...this.#watched, remove: [...this.#folders] }
   }
 }
 
-function hire(): void {
+function startSupervisor(): void {
   if (startsLeft-- <= 0) return
   // detached: a session of its own, or Ctrl-C in the terminal ends it together with us, before the clean-up.
   // A bare environment: NODE_OPTIONS meant for us (a loader, an inspector) would be its business too.
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./warden.mjs', import.meta.url))], {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./supervisor.mjs', import.meta.url))], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
     cwd: '/',
     env: { PATH: process.env.PATH ?? '/usr/bin:/bin' },
   })
-  warden = child
+  supervisor = child
   child.on('error', () => {})
   child.stdin.on('error', () => {})
   child.on('exit', () => {
-    if (warden !== child) return
-    warden = null
-    if (guards.size > 0) hire()
+    if (supervisor !== child) return
+    supervisor = null
+    if (guards.size > 0) startSupervisor()
   })
   // neither may keep a process alive that has nothing else to do
   child.unref()
@@ -86,12 +86,12 @@ function hire(): void {
 }
 
 function send(message: object): void {
-  warden?.stdin?.write(`${JSON.stringify(message)}\n`)
+  supervisor?.stdin?.write(`${JSON.stringify(message)}\n`)
 }
 
-async function dismiss(): Promise<void> {
-  const child = warden
-  warden = null
+async function stopSupervisor(): Promise<void> {
+  const child = supervisor
+  supervisor = null
   startsLeft = 20
   child?.stdin?.end()
   if (child?.pid !== undefined) await gone(child.pid, null, 5000)

@@ -1,28 +1,28 @@
 // Runs beside the process that started a Postgres or a Redis, in a session of its own, and does nothing but read a pipe
-// from it. When the pipe ends without the charge having been released, that process is gone, however it went (SIGKILL
-// too): end what it left running, remove its temporary folders, and leave.
+// from it. When the pipe ends and an entry was not released, that process is gone, however it went (SIGKILL too): end
+// what it left running, remove its temporary folders, and leave.
 //
-// One JSON a line: { id, pid?, pidFile?, steps?, dataDir?, remove? } sets a charge, { id, released: true } drops it.
+// One JSON a line: { id, pid?, pidFile?, steps?, dataDir?, remove? } sets an entry, { id, released: true } drops it.
 import { readFileSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { birth, end, freeSharedMemory } from './os-process.mjs'
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => {})
 
-const charges = new Map()
+const watched = new Map()
 for await (const line of createInterface({ input: process.stdin })) {
-  const charge = JSON.parse(line)
-  if (charge.released) charges.delete(charge.id)
+  const entry = JSON.parse(line)
+  if (entry.released) watched.delete(entry.id)
   // the birth is taken here and now, while its owner still watches it: later the number may be someone else's
-  else charges.set(charge.id, { ...charge, born: charge.pid ? birth(charge.pid) : null })
+  else watched.set(entry.id, { ...entry, born: entry.pid ? birth(entry.pid) : null })
 }
-await Promise.all([...charges.values()].map(cleanUp))
+await Promise.all([...watched.values()].map(cleanUp))
 
-async function cleanUp(charge) {
-  const [pid, born] = charge.pid ? [charge.pid, charge.born] : startedUnseen(charge.pidFile)
-  if (pid && born) await end(pid, born, charge.steps ?? [])
-  if (charge.dataDir) freeSharedMemory(charge.dataDir)
-  for (const path of charge.remove ?? []) {
+async function cleanUp(entry) {
+  const [pid, born] = entry.pid ? [entry.pid, entry.born] : startedUnseen(entry.pidFile)
+  if (pid && born) await end(pid, born, entry.steps ?? [])
+  if (entry.dataDir) freeSharedMemory(entry.dataDir)
+  for (const path of entry.remove ?? []) {
     try {
       rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     } catch {
