@@ -76,5 +76,5 @@ async function main(): Promise<void> {
   }
 }
 
-// The embedded servers have a supervisor each and the processes are on a leash: Ctrl-C leaves nothing behind.
+// The embedded servers have a supervisor each, and the processes exit with us: Ctrl-C leaves nothing behind.
 await main()

@@ -44,5 +44,5 @@ function turn(cluster: Cluster, options: Options, one: Case, title: string): Pro
   })
 }
 
-// The embedded Postgres has a supervisor of its own and the processes are on a leash: Ctrl-C leaves nothing behind.
+// The embedded Postgres has a supervisor of its own, and the processes exit with us: Ctrl-C leaves nothing behind.
 await main(readOptions(process.argv.slice(2)))

@@ -90,5 +90,5 @@ async function versionsOf(cluster: Cluster): Promise<Versions> {
   return { evenkeel: version, node: process.version, postgres }
 }
 
-// The embedded servers have a supervisor each and the processes are on a leash: Ctrl-C leaves nothing behind.
+// The embedded servers have a supervisor each, and the processes exit with us: Ctrl-C leaves nothing behind.
 await main(readOptions(process.argv.slice(2)))

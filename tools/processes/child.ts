@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const leash = new URL('../../src/cli/demo/leash.mjs', import.meta.url).href
-const tsx = import.meta.resolve('tsx')
+const exitWithParent = new URL('../../src/cli/demo/exit-with-parent.mjs', import.meta.url).href
+const imports = ['--import', exitWithParent, '--import', import.meta.resolve('tsx')]
 const tailLength = 4000
 
 /** A process of ours that runs a TypeScript file, and that is gone when we are, however we went. */
@@ -15,7 +15,7 @@ export class Child {
   readonly failure: Promise<never>
 
   constructor(file: URL, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.process = spawn(process.execPath, ['--import', leash, '--import', tsx, fileURLToPath(file), ...args], {
+    this.process = spawn(process.execPath, [...imports, fileURLToPath(file), ...args], {
       // What the shell has set for a service of its own (DATABASE_URL, NODE_OPTIONS …) is not meant for this one.
       env: { PATH: process.env.PATH ?? '', ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const main = fileURLToPath(new URL('../../main.ts', import.meta.url))
-const leash = new URL('./leash.mjs', import.meta.url).href
+const exitWithParent = new URL('./exit-with-parent.mjs', import.meta.url).href
 const tsx = import.meta.resolve('tsx')
 const jobsDir = fileURLToPath(new URL('../../../jobs', import.meta.url))
 
@@ -13,7 +13,7 @@ const stopWithinSeconds = 6
 const tailLines = 25
 
 /** One process of the service. */
-export interface Member {
+export interface ServiceProcess {
   readonly name: string
   readonly pid: number
   readonly url: string
@@ -22,7 +22,7 @@ export interface Member {
 }
 
 /** The processes of the service, started as `npm start` would start them; none of them outlives us. */
-export class Fleet {
+export class ServiceProcesses {
   readonly #env: Readonly<Record<string, string>>
   readonly #log: WriteStream
   readonly #children = new Map<ChildProcess, string>()
@@ -35,7 +35,7 @@ export class Fleet {
   constructor(logFile: string, env: Readonly<Record<string, string>>) {
     this.#env = env
     this.#log = createWriteStream(logFile, { flags: 'a' })
-    // A disk that is full must not end the show: the last lines are kept here besides.
+    // A disk that is full must not end the demo: the last lines are kept here besides.
     this.#log.on('error', () => {})
     this.failure = new Promise((_resolve, reject) => {
       this.#died = reject
@@ -48,8 +48,8 @@ export class Fleet {
     return this.#tail
   }
 
-  async start(role: 'api' | 'worker', name: string, signal: AbortSignal): Promise<Member> {
-    const child = spawn(process.execPath, ['--import', leash, '--import', tsx, main], {
+  async start(role: 'api' | 'worker', name: string, signal: AbortSignal): Promise<ServiceProcess> {
+    const child = spawn(process.execPath, ['--import', exitWithParent, '--import', tsx, main], {
       // What the shell has set for a service of its own (DATABASE_URL, NODE_OPTIONS …) is not meant for this one.
       env: { ...inherited(), ...this.#env, ROLE: role, HOST: '127.0.0.1', PORT: '0', JOBS_DIR: jobsDir },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -3,13 +3,13 @@ import { formatBytes } from '../../core/format.ts'
 import { timings } from '../../core/timings.ts'
 import { engineName } from '../../signals/foreground-sessions.ts'
 import type { Client, EventBody, RunView } from './client.ts'
-import type { Fleet, Member } from './fleet.ts'
 import { type HeldLocks, lockRowsAhead, lockSql } from './lock.ts'
+import { count, listed, seconds } from './messages.ts'
+import type { ServiceProcess, ServiceProcesses } from './processes.ts'
 import { prove, showEvents } from './proof.ts'
 import type { Screen } from './screen.ts'
 import { pauseReplaySql, resumeReplaySql, untilCaughtUp } from './standby.ts'
 import { Watch } from './watch.ts'
-import { count, listed, seconds } from './words.ts'
 
 const job = 'cities-search-name'
 // Fast enough to be done soon, slow enough to be watched: 135 thousand rows in 23 seconds, in steps that look like a flow.
@@ -17,14 +17,14 @@ const job = 'cities-search-name'
 const options = { maxLagSeconds: 2, maxRowsPerSecond: 6000, parallelism: 4, batchSize: { min: 50, max: 250 } }
 const rowsLocked = 300
 
-/** What the show is played with. */
-export interface Stage {
+/** What the script is run with. */
+export interface ScriptContext {
   readonly screen: Screen
   readonly client: Client
   readonly pool: Pool
   readonly standby: Pool
-  readonly fleet: Fleet
-  readonly workers: Member[]
+  readonly processes: ServiceProcesses
+  readonly workers: ServiceProcess[]
   readonly databaseUrl: string
   readonly rowsLoaded: number
   readonly signal: AbortSignal
@@ -32,20 +32,20 @@ export interface Stage {
   onEnd(undo: () => Promise<void>): void
 }
 
-/** The whole show. Returns what is wrong with its end; nothing when the proof holds. */
-export async function playShow(stage: Stage): Promise<string[]> {
-  await rehearse(stage)
-  const watch = await start(stage)
-  await pauseAndResume(stage, watch)
-  await fallBehind(stage, watch)
-  const locks = await lock(stage)
-  await killWorker(stage, watch)
-  await waitAndRelease(stage, watch, locks)
-  const run = await finish(stage, watch)
-  return concludes(stage, run)
+/** The whole script. Returns what is wrong with its end; nothing when the proof holds. */
+export async function runScript(context: ScriptContext): Promise<string[]> {
+  await rehearse(context)
+  const watch = await start(context)
+  await pauseAndResume(context, watch)
+  await fallBehind(context, watch)
+  const locks = await lock(context)
+  await killWorker(context, watch)
+  await waitAndRelease(context, watch, locks)
+  const run = await finish(context, watch)
+  return concludes(context, run)
 }
 
-async function rehearse({ screen, client, pool }: Stage): Promise<void> {
+async function rehearse({ screen, client, pool }: ScriptContext): Promise<void> {
   screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back.')
   screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
   const report = await client.dryRun({ job })
@@ -63,17 +63,17 @@ async function rehearse({ screen, client, pool }: Stage): Promise<void> {
   screen.fact(`rows changed in the table so far: ${count(rows[0]?.count ?? 0)}`)
 }
 
-async function start({ screen, client, fleet, signal }: Stage): Promise<Watch> {
+async function start({ screen, client, processes, signal }: ScriptContext): Promise<Watch> {
   screen.step(2, 'Start', 'Now for good, held to a rate so that there is time to watch.')
   screen.typed(`POST /runs ${JSON.stringify({ job, options })}`)
   const { id } = await client.start({ job, options })
   screen.fact(`accepted as ${id}`)
-  const watch = new Watch(client, screen, fleet.failure, signal, id)
+  const watch = new Watch(client, screen, processes.failure, signal, id)
   await watch.until('a quarter of the rows', (run) => run.progress.ratio >= 0.25)
   return watch
 }
 
-async function pauseAndResume({ screen, client, pool }: Stage, watch: Watch): Promise<void> {
+async function pauseAndResume({ screen, client, pool }: ScriptContext, watch: Watch): Promise<void> {
   screen.step(3, 'Pause', 'What reads paused changes nothing any more.')
   screen.typed(`POST /runs/${watch.id}/pause`)
   const told = await client.tell(watch.id, 'pause', 'to see whether it holds still')
@@ -89,7 +89,7 @@ async function pauseAndResume({ screen, client, pool }: Stage, watch: Watch): Pr
   await watch.until('the run to go on', (run) => run.status === 'running')
 }
 
-async function fallBehind({ screen, client, pool, standby }: Stage, watch: Watch): Promise<void> {
+async function fallBehind({ screen, client, pool, standby }: ScriptContext, watch: Watch): Promise<void> {
   screen.step(4, 'It feels the database', 'The standby stops replaying, and nobody tells evenkeel.')
   screen.typed(`on the standby: ${pauseReplaySql};`)
   await standby.query(pauseReplaySql)
@@ -128,7 +128,7 @@ async function fallBehind({ screen, client, pool, standby }: Stage, watch: Watch
   screen.fact(`it goes on by itself, after ${seconds(Number(released?.detail.heldSeconds))}`)
 }
 
-async function lock({ screen, databaseUrl, onEnd }: Stage): Promise<HeldLocks> {
+async function lock({ screen, databaseUrl, onEnd }: ScriptContext): Promise<HeldLocks> {
   screen.step(5, 'Locks', 'Somebody else holds rows: no reason to wait, none to leave them out.')
   screen.typed(`BEGIN; ${lockSql.replace('$1', String(rowsLocked))};`)
   const locks = await lockRowsAhead(databaseUrl, rowsLocked)
@@ -139,9 +139,9 @@ async function lock({ screen, databaseUrl, onEnd }: Stage): Promise<HeldLocks> {
   return locks
 }
 
-async function killWorker({ screen, client, fleet, workers, signal }: Stage, watch: Watch): Promise<void> {
+async function killWorker({ screen, client, processes, workers, signal }: ScriptContext, watch: Watch): Promise<void> {
   // Between two slices a worker may hold nothing: then it is not its turn to die yet.
-  let held = new Map<Member, number[]>()
+  let held = new Map<ServiceProcess, number[]>()
   await watch.until('a worker in the middle of its work', async (run) => {
     if (run.progress.ratio < 0.55) return false
     const ranges = await client.ranges(watch.id)
@@ -165,12 +165,12 @@ async function killWorker({ screen, client, fleet, workers, signal }: Stage, wat
   // A worker that was just about to take its next range may come before the rescuer, which looks once a second.
   const taken = lost.filter((ordinal) => !rescued.includes(ordinal))
   if (taken.length > 0) screen.fact(`taken over as the lease ran out: ${listed('range', taken)}`)
-  const next = await fleet.start('worker', `worker ${workers.length + 1}`, signal)
+  const next = await processes.start('worker', `worker ${workers.length + 1}`, signal)
   workers.push(next)
   screen.fact(`${next.name} (pid ${next.pid}) takes its place`)
 }
 
-async function waitAndRelease({ screen, client }: Stage, watch: Watch, locks: HeldLocks): Promise<void> {
+async function waitAndRelease({ screen, client }: ScriptContext, watch: Watch, locks: HeldLocks): Promise<void> {
   await watch.until('the run to wait for the locked rows', (run) => run.reason !== null && run.progress.stragglers > 0)
   const waiting = await client.run(watch.id)
   screen.step(7, 'Release', 'Every range is through, but it does not end: it says what it waits for.')
@@ -184,7 +184,7 @@ async function waitAndRelease({ screen, client }: Stage, watch: Watch, locks: He
   screen.fact('the limit is lifted while it runs, and the rows are free')
 }
 
-async function finish({ screen }: Stage, watch: Watch): Promise<RunView> {
+async function finish({ screen }: ScriptContext, watch: Watch): Promise<RunView> {
   await watch.until('the stragglers', (run) => run.status === 'verifying' || run.status === 'succeeded')
   screen.step(8, 'Check', 'The whole table is read once more for rows that still match the job.')
   const run = await watch.until('the end', ({ status }) => status === 'succeeded')
@@ -195,8 +195,8 @@ async function finish({ screen }: Stage, watch: Watch): Promise<RunView> {
   return run
 }
 
-async function concludes(stage: Stage, run: RunView): Promise<string[]> {
-  const { screen, client, pool, standby, workers, rowsLoaded, signal } = stage
+async function concludes(context: ScriptContext, run: RunView): Promise<string[]> {
+  const { screen, client, pool, standby, workers, rowsLoaded, signal } = context
   screen.step(9, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
   await untilCaughtUp(pool, standby, signal)
   const wrong = await prove(pool, standby, screen, run, rowsLoaded)
@@ -236,11 +236,14 @@ function isHeld(events: readonly EventBody[]): boolean {
   return events.findLast(({ kind }) => kind === 'held' || kind === 'released')?.kind === 'held'
 }
 
-function heldBy(worker: Member, ranges: ReadonlyArray<{ ordinal: number; leaseOwner: string | null }>): number[] {
+function heldBy(
+  worker: ServiceProcess,
+  ranges: ReadonlyArray<{ ordinal: number; leaseOwner: string | null }>,
+): number[] {
   return ranges.filter(({ leaseOwner }) => leaseOwner?.endsWith(`-${worker.pid}`)).map(({ ordinal }) => ordinal)
 }
 
-/** A worker calls itself by its host and process; the show by its number. */
-function nameOf(workers: readonly Member[], actor: string): string {
+/** A worker calls itself by its host and process; the demo by its number. */
+function nameOf(workers: readonly ServiceProcess[], actor: string): string {
   return workers.find(({ pid }) => actor.endsWith(`-${pid}`))?.name ?? actor
 }

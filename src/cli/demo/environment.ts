@@ -5,25 +5,25 @@ import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { type EmbeddedPostgres, startPostgres } from '../../embedded/index.ts'
 import { Client } from './client.ts'
-import { Fleet, type Member } from './fleet.ts'
 import { removeTickets } from './leftovers.ts'
+import { seconds } from './messages.ts'
+import { type ServiceProcess, ServiceProcesses } from './processes.ts'
 import type { Screen } from './screen.ts'
-import { seconds } from './words.ts'
 
-/** The service as the show sees it. */
+/** The service as the demo sees it. */
 export interface RunningService {
-  readonly fleet: Fleet
-  readonly workers: Member[]
+  readonly processes: ServiceProcesses
+  readonly workers: ServiceProcess[]
   readonly client: Client
 }
 
-/** Where a show is played: a database and processes that are there for as long as it lasts, whatever becomes of it. */
-export class House {
+/** Where a demo runs: a database and processes that are there for as long as it lasts, whatever becomes of it. */
+export class Environment {
   readonly screen: Screen
   readonly signal: AbortSignal
   /** What has to be undone, the last first. */
   readonly #undo: Array<() => Promise<unknown>> = []
-  #fleet: Fleet | null = null
+  #processes: ServiceProcesses | null = null
   #logFile: string | null = null
 
   constructor(screen: Screen, signal: AbortSignal) {
@@ -33,7 +33,7 @@ export class House {
 
   /** The last lines that the service said. */
   get tail(): readonly string[] {
-    return this.#fleet?.tail ?? []
+    return this.#processes?.tail ?? []
   }
 
   onEnd(undo: () => Promise<unknown>): void {
@@ -64,7 +64,7 @@ export class House {
     })
   }
 
-  /** A few sessions of the show's own. */
+  /** A few sessions of the demo's own. */
   connect(connectionString: string): pg.Pool {
     const pool = new pg.Pool({ connectionString, max: 2, application_name: 'evenkeel demo' })
     pool.on('error', () => {})
@@ -76,27 +76,29 @@ export class House {
   async startService(postgres: EmbeddedPostgres, pool: pg.Pool, replicas: 'auto' | 'none'): Promise<RunningService> {
     const secret = randomBytes(24).toString('base64url')
     const redisUrl = process.env.REDIS_URL
-    const fleet = new Fleet(this.#logFile as string, {
+    const processes = new ServiceProcesses(this.#logFile as string, {
       DATABASE_URL: postgres.url,
       REPLICAS: replicas,
       API_TOKENS: `you:operate:${secret}`,
       ...(redisUrl ? { REDIS_URL: redisUrl } : {}),
     })
-    this.#fleet = fleet
+    this.#processes = processes
     if (redisUrl) this.onEnd(() => removeTickets(redisUrl, pool))
-    this.onEnd(() => fleet.stop())
+    this.onEnd(() => processes.stop())
     const { api, workers } = await this.timed('the service runs', async () => {
-      const api = await fleet.start('api', 'API', this.signal)
-      const workers = await Promise.all([1, 2].map((number) => fleet.start('worker', `worker ${number}`, this.signal)))
+      const api = await processes.start('api', 'API', this.signal)
+      const workers = await Promise.all(
+        [1, 2].map((number) => processes.start('worker', `worker ${number}`, this.signal)),
+      )
       return { api, workers }
     })
     for (const { name, pid, url } of [api, ...workers]) this.screen.fact(this.screen.dim(`${name}: pid ${pid}, ${url}`))
-    return { fleet, workers, client: new Client(api.url, secret, this.signal) }
+    return { processes, workers, client: new Client(api.url, secret, this.signal) }
   }
 
   /** The folder with the service's log goes with Postgres; whoever wants to know what went wrong needs it longer. */
   async keepLog(): Promise<string | null> {
-    if (this.#logFile === null || this.#fleet === null) return null
+    if (this.#logFile === null || this.#processes === null) return null
     const kept = join(tmpdir(), `evenkeel-demo-${process.pid}.log`)
     try {
       await copyFile(this.#logFile, kept)
