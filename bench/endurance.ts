@@ -3,12 +3,11 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { type EmbeddedPostgres, startPostgres } from '../src/embedded/index.ts'
+import type { Child } from '../tools/processes/child.ts'
+import { call, listens, startService } from '../tools/processes/service.ts'
 import { MemoryWatch } from './endurance/memory.ts'
 import { type Tail, watchTail } from './endurance/tail.ts'
-import { call, listens } from './peers/evenkeel.ts'
-import { Child } from './support/child.ts'
 
-const main = new URL('../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('./endurance/jobs', import.meta.url))
 const pollMs = 500
 /** Tickets that one process works on at once. */
@@ -42,7 +41,7 @@ async function fill({ url }: EmbeddedPostgres): Promise<void> {
 }
 
 function service(databaseUrl: string, role: string): Child {
-  return new Child(main, [], { DATABASE_URL: databaseUrl, JOBS_DIR: jobsDir, REPLICAS: 'none', ROLE: role, PORT: '0' })
+  return startService({ DATABASE_URL: databaseUrl, JOBS_DIR: jobsDir, REPLICAS: 'none', ROLE: role, PORT: '0' })
 }
 
 async function memoryOfRun({ url }: EmbeddedPostgres) {

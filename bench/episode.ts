@@ -4,20 +4,20 @@ import { Recorder } from './episode/recorder.ts'
 import type { Calibration, Phase, Recording } from './episode/recording.ts'
 import { Replay } from './episode/replay.ts'
 import { writeRecording } from './episode/results.ts'
-import { Scene } from './episode/scene.ts'
 import { Service } from './episode/service.ts'
+import { Setup } from './episode/setup.ts'
 import { tableOf, verdictsOf } from './episode/verdict.ts'
 import { untilQuiet, watchCpu } from './support/cpu.ts'
 
 /** Enough for all of it. */
 const rows = { readings: 16_000_000, rehearsal: 8_000_000 }
 
-interface Act extends Pick<Phase, 'name' | 'slowed'> {
+interface PlannedPhase extends Pick<Phase, 'name' | 'slowed'> {
   readonly seconds: number
   readonly begin: (replay: Replay, calibration: Calibration) => Promise<void> | void
 }
 
-const acts: readonly Act[] = [
+const plan: readonly PlannedPhase[] = [
   { name: 'free', slowed: false, seconds: 30, begin: () => {} },
   {
     name: 'replay slowed to a third',
@@ -35,31 +35,31 @@ async function main(): Promise<void> {
   const undo: (() => Promise<unknown>)[] = []
   try {
     console.log('A primary with its tables, and a standby …')
-    const scene = await Scene.set(rows)
-    undo.push(() => scene.strike())
-    const replay = await Replay.open(scene.standbyUrl)
+    const setup = await Setup.create(rows)
+    undo.push(() => setup.stop())
+    const replay = await Replay.open(setup.standbyUrl)
     undo.push(() => replay.close())
     await untilQuiet()
     console.log('Calibration: what a run writes, and what the standby can replay …')
-    const calibration = await calibrate(scene, replay)
+    const calibration = await calibrate(setup, replay)
     console.log(calibration)
-    await scene.onPrimary((client) => client.query('CHECKPOINT'))
+    await setup.onPrimary((client) => client.query('CHECKPOINT'))
     await untilQuiet()
 
-    const service = await Service.start(scene.url, 'evenkeel')
+    const service = await Service.start(setup.url, 'evenkeel')
     undo.push(() => service.kill())
-    const recorder = await Recorder.open(scene.url, scene.standbyUrl, service)
+    const recorder = await Recorder.open(setup.url, setup.standbyUrl, service)
     undo.push(() => recorder.stop())
     const id = await service.run('readings')
     await recorder.follow(id)
     const phases: Phase[] = []
-    for (const act of acts) {
-      console.log(`${act.name}, ${act.seconds} s …`)
+    for (const phase of plan) {
+      console.log(`${phase.name}, ${phase.seconds} s …`)
       const shares = watchCpu()
       const from = recorder.now
-      await act.begin(replay, calibration)
-      await Promise.race([sleep(act.seconds * 1000), service.failure, recorder.failure, replay.failure])
-      phases.push({ name: act.name, slowed: act.slowed, from, to: recorder.now, cpuOthers: shares().others })
+      await phase.begin(replay, calibration)
+      await Promise.race([sleep(phase.seconds * 1000), service.failure, recorder.failure, replay.failure])
+      phases.push({ name: phase.name, slowed: phase.slowed, from, to: recorder.now, cpuOthers: shares().others })
     }
     const { status, reason } = await service.find(id)
     if (status !== 'running') throw new Error(`the run should be under way still and is ${status}: ${reason}`)
@@ -76,5 +76,5 @@ async function main(): Promise<void> {
   }
 }
 
-// The embedded servers have a warden each and the processes are on a leash: Ctrl-C leaves nothing behind.
+// The embedded servers have a supervisor each, and the processes exit with us: Ctrl-C leaves nothing behind.
 await main()

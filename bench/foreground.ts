@@ -3,9 +3,9 @@ import { Cluster } from './support/cluster.ts'
 import { untilQuiet } from './support/cpu.ts'
 import { type Figures, measure } from './support/measure.ts'
 import { type Options, readOptions } from './support/options.ts'
+import { onQuietMachine } from './support/quiet-machine.ts'
 import { goalLine, lineOf, tableOf } from './support/report.ts'
 import { goalsOf, resultsOf, writeResults } from './support/results.ts'
-import { undisturbed } from './support/undisturbed.ts'
 
 /** What users feel while a backfill runs: each case beside the same load, in turns, and the medians of the turns. */
 async function main(options: Options): Promise<void> {
@@ -34,7 +34,7 @@ async function everyCase(cluster: Cluster, options: Options, title: string): Pro
 }
 
 function turn(cluster: Cluster, options: Options, one: Case, title: string): Promise<Figures> {
-  return undisturbed(async () => {
+  return onQuietMachine(async () => {
     if (process.stdout.isTTY) process.stdout.write(`${title}, ${one.name} …\r`)
     const databaseUrl = await cluster.freshDatabase()
     await untilQuiet()
@@ -44,5 +44,5 @@ function turn(cluster: Cluster, options: Options, one: Case, title: string): Pro
   })
 }
 
-// The embedded Postgres has a warden of its own and the processes are on a leash: Ctrl-C leaves nothing behind.
+// The embedded Postgres has a supervisor of its own, and the processes exit with us: Ctrl-C leaves nothing behind.
 await main(readOptions(process.argv.slice(2)))

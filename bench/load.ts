@@ -103,14 +103,14 @@ async function main(options: LoadOptions): Promise<void> {
     }),
   )
   const load = new Load(clients, options)
-  const metronome = new Worker(new URL('./support/metronome.mjs', import.meta.url), {
+  const steadyLoad = new Worker(new URL('./support/steady-load.mjs', import.meta.url), {
     workerData: options,
     execArgv: [],
   })
-  metronome.on('message', (due: number) => load.due(due))
+  steadyLoad.on('message', (due: number) => load.due(due))
   process.on('message', async (order: LoadOrder) => {
     if (order === 'begin') return load.begin()
-    await metronome.terminate()
+    await steadyLoad.terminate()
     process.send?.(await load.report())
   })
   process.send?.('ready')

@@ -9,7 +9,7 @@ import { describeSetting, type Setting, sameSetting } from './speed/setting.ts'
 import { turnLine } from './speed/tables.ts'
 import { Cluster } from './support/cluster.ts'
 import { untilQuiet } from './support/cpu.ts'
-import { undisturbed } from './support/undisturbed.ts'
+import { onQuietMachine } from './support/quiet-machine.ts'
 
 const postgresSettings = {
   // What is written stays in memory until the turn is over, also at four million rows.
@@ -73,7 +73,7 @@ function turn(
   seconds: number,
   title: string,
 ): Promise<Figures> {
-  return undisturbed(async () => {
+  return onQuietMachine(async () => {
     if (process.stdout.isTTY) process.stdout.write(`${title}, ${one.name} …\r`)
     const databaseUrl = await cluster.freshDatabase()
     await redis?.flush()
@@ -90,5 +90,5 @@ async function versionsOf(cluster: Cluster): Promise<Versions> {
   return { evenkeel: version, node: process.version, postgres }
 }
 
-// The embedded servers have a warden each and the processes are on a leash: Ctrl-C leaves nothing behind.
+// The embedded servers have a supervisor each, and the processes exit with us: Ctrl-C leaves nothing behind.
 await main(readOptions(process.argv.slice(2)))

@@ -9,8 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-// a production install goes without the dev dependencies, and start and demo run without them
-const withDev = !['start', 'demo'].includes(process.env.npm_lifecycle_event ?? '')
+// a production install goes without the dev dependencies, and the service runs without them where it is given a database
+const { npm_lifecycle_event: script, DATABASE_URL, DATABASES } = process.env
+const withDev = script !== 'start' || !(DATABASE_URL || DATABASES)
 
 requireNode(20, 19)
 const missing = whatIsMissing()

@@ -2,25 +2,25 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import pg from 'pg'
 
-const file = new URL('./governor.mjs', import.meta.url)
+const file = new URL('./cpu-quota.mjs', import.meta.url)
 
 /** The replay of a standby, which can be paused, and slowed down. */
 export class Replay {
   readonly #client: pg.Client
   readonly #pid: number
-  readonly #governor: ChildProcess
-  /** Rejects when it can no longer be governed. */
+  readonly #quota: ChildProcess
+  /** Rejects when it can no longer be limited. */
   readonly failure: Promise<never>
 
   private constructor(client: pg.Client, url: string, pid: number) {
     this.#client = client
     this.#pid = pid
-    this.#governor = fork(file, [String(pid)], { execArgv: [], env: { STANDBY_URL: url } })
+    this.#quota = fork(file, [String(pid)], { execArgv: [], env: { STANDBY_URL: url } })
     this.failure = new Promise((_resolve, reject) => {
-      this.#governor.once('exit', (code, by) => {
+      this.#quota.once('exit', (code, by) => {
         // Killed in a way that it cannot answer to: what it may have stopped goes on all the same.
         this.#continue()
-        reject(new Error(`the governor of the replay ended (${by ?? code})`))
+        reject(new Error(`the limit on the replay ended (${by ?? code})`))
       })
     })
     this.failure.catch(() => {})
@@ -38,7 +38,7 @@ export class Replay {
 
   /** From now on it replays so many bytes of WAL a second at most; null: as many as it can. */
   slowTo(bytesPerSecond: number | null): void {
-    this.#governor.send({ bytesPerSecond })
+    this.#quota.send({ bytesPerSecond })
   }
 
   /** As an operator does. */
@@ -59,8 +59,8 @@ export class Replay {
   }
 
   async close(): Promise<void> {
-    if (this.#governor.connected) this.#governor.disconnect()
-    if (this.#governor.exitCode === null && this.#governor.signalCode === null) await once(this.#governor, 'exit')
+    if (this.#quota.connected) this.#quota.disconnect()
+    if (this.#quota.exitCode === null && this.#quota.signalCode === null) await once(this.#quota, 'exit')
     await this.#client.end()
   }
 

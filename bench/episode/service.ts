@@ -1,9 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import type { RunView } from '../../src/runs/run-schema.ts'
-import { call, listens } from '../peers/evenkeel.ts'
-import { Child } from '../support/child.ts'
+import type { Child } from '../../tools/processes/child.ts'
+import { call, listens, startService } from '../../tools/processes/service.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('./jobs', import.meta.url))
 
 /** evenkeel as `npm start` starts it, beside a standby that it has to find by itself. */
@@ -17,7 +16,7 @@ export class Service {
   }
 
   static async start(databaseUrl: string, schema: string): Promise<Service> {
-    const child = new Child(main, [], {
+    const child = startService({
       DATABASE_URL: databaseUrl,
       CONTROL_SCHEMA: schema,
       JOBS_DIR: jobsDir,

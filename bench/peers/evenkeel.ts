@@ -2,13 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { PartialRunOptions } from '../../src/core/job/options.ts'
 import type { RunView } from '../../src/runs/run-schema.ts'
-import { Child } from '../support/child.ts'
+import type { Child } from '../../tools/processes/child.ts'
+import { call, listens, startService } from '../../tools/processes/service.ts'
 import type { Backfill, Peer } from './peer.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('../jobs', import.meta.url))
 const job = 'orders-net'
-const startWithinSeconds = 60
 const pollMs = 100
 
 /** The service itself, as `npm start` starts it: API, workers and queue in one process. */
@@ -17,7 +16,7 @@ export function evenkeel(name: string, options: PartialRunOptions): Peer {
     name,
     sessions: 'evenkeel engine',
     async start(databaseUrl) {
-      const service = new Child(main, [], {
+      const service = startService({
         DATABASE_URL: databaseUrl,
         JOBS_DIR: jobsDir,
         ROLE: 'both',
@@ -57,25 +56,4 @@ async function writes(read: () => Promise<RunView>, signal: AbortSignal): Promis
     if (status !== 'queued' && status !== 'running') throw new Error(`the run is ${status}: ${reason}`)
     await sleep(pollMs, undefined, { signal })
   }
-}
-
-/** Waits for the line in which the service says where it listens. */
-export async function listens(service: Child): Promise<string> {
-  const deadline = performance.now() + startWithinSeconds * 1000
-  for (;;) {
-    const url = /"url":"(http[^"]+)"/.exec(service.output)?.[1]
-    if (url !== undefined) return url
-    if (performance.now() > deadline) throw new Error(`evenkeel did not listen within ${startWithinSeconds} s`)
-    await Promise.race([sleep(30), service.failure])
-  }
-}
-
-export async function call(url: string, path: string, body?: object): Promise<RunView> {
-  const response = await fetch(new URL(path, url), {
-    method: body === undefined ? 'GET' : 'POST',
-    headers: body === undefined ? {} : { 'content-type': 'application/json' },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-  if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${await response.text()}`)
-  return (await response.json()) as RunView
 }

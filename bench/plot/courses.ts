@@ -1,10 +1,5 @@
+import type { Point } from '../../tools/svg/panel.ts'
 import type { Sample } from '../episode/recording.ts'
-
-export interface Point {
-  readonly x: number
-  /** Null where there is nothing to show. */
-  readonly y: number | null
-}
 
 /** A figure as it was at each look. */
 export function course(samples: readonly Sample[], of: (sample: Sample) => number | null): Point[] {

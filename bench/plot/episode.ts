@@ -1,9 +1,9 @@
+import { type Box, drawAxis, drawPanel, type Panel, type Point, shade } from '../../tools/svg/panel.ts'
+import { linear, logarithmic, type Range, roomy } from '../../tools/svg/scale.ts'
+import { picture } from '../../tools/svg/style.ts'
+import { text } from '../../tools/svg/svg.ts'
 import type { Recording } from '../episode/recording.ts'
-import { course, growth, type Point, stretches, values } from './courses.ts'
-import { type Box, drawAxis, drawPanel, type Panel, shade } from './panel.ts'
-import { linear, logarithmic, type Range, roomy } from './scale.ts'
-import { picture } from './style.ts'
-import { text } from './svg.ts'
+import { course, growth, stretches, values } from './courses.ts'
 
 const width = 960
 const [left, right] = [64, 818]

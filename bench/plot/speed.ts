@@ -1,9 +1,9 @@
+import { roomy } from '../../tools/svg/scale.ts'
+import { picture } from '../../tools/svg/style.ts'
+import { element, line, text } from '../../tools/svg/svg.ts'
 import { bigUpdate } from '../speed/loops.ts'
 import { type Entry, isDone, mediansOf } from '../speed/results.ts'
 import { describeKind } from '../speed/setting.ts'
-import { roomy } from './scale.ts'
-import { picture } from './style.ts'
-import { element, line, text } from './svg.ts'
 
 const width = 960
 const [left, right] = [310, 790]

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { Child } from '../support/child.ts'
+import { Child } from '../../tools/processes/child.ts'
 import type { Afterwards, Backfill } from './backfill.ts'
 
 const file = new URL('../loop.ts', import.meta.url)

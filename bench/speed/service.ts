@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { RunView } from '../../src/runs/run-schema.ts'
-import { call, listens } from '../peers/evenkeel.ts'
-import { Child } from '../support/child.ts'
+import type { Child } from '../../tools/processes/child.ts'
+import { call, listens, startService } from '../../tools/processes/service.ts'
 import type { Afterwards, Backfill } from './backfill.ts'
 import { type Sample, steadyRate } from './steady.ts'
 
-const main = new URL('../../src/main.ts', import.meta.url)
 const jobsDir = fileURLToPath(new URL('../jobs', import.meta.url))
 const job = 'orders-net'
 const pollMs = 100
@@ -39,7 +38,7 @@ export class ServiceProcess implements Backfill {
   }
 
   static async start({ databaseUrl, redisUrl, workers }: ServiceOptions): Promise<ServiceProcess> {
-    const child = new Child(main, [], {
+    const child = startService({
       DATABASE_URL: databaseUrl,
       ...(redisUrl === null ? {} : { REDIS_URL: redisUrl }),
       JOBS_DIR: jobsDir,

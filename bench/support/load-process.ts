@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { Child } from './child.ts'
+import { Child } from '../../tools/processes/child.ts'
 import type { LoadOptions, LoadOrder, LoadReport } from './load-contract.ts'
 
 const file = new URL('../load.ts', import.meta.url)

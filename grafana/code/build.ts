@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { asJson, dashboards, fileOf, metricsPage } from './contents.ts'
 import { readRules } from './rules.ts'
+import { asJson, dashboards, fileOf, metricsPage } from './table-of-contents.ts'
 
 /** Writes grafana/dashboards/*.json, and in docs/metrics.md who uses what. With --check it only compares. */
 

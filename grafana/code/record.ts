@@ -1,7 +1,14 @@
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Prometheus, scrapeSeconds } from '../../test/support/prometheus.ts'
-import { readRulesFile } from '../../test/support/rules.ts'
+import { Prometheus, scrapeSeconds } from '../../tools/processes/prometheus.ts'
+import type {
+  RecordedAnnotation,
+  RecordedDashboard,
+  RecordedEvent,
+  RecordedQuery,
+  Recording,
+} from '../../tools/renderer/recording.ts'
+import { Environment, type Keep } from './environment.ts'
 import {
   annotationsOf,
   byLabels,
@@ -12,11 +19,10 @@ import {
   readDashboards,
   stepOf,
 } from './queries.ts'
-import type { RecordedAnnotation, RecordedDashboard, RecordedEvent, RecordedQuery, Recording } from './recording.ts'
-import { type Keep, Stage } from './stage.ts'
-import { type Moments, play } from './story.ts'
+import { readRulesFile } from './rules.ts'
+import { type Moments, runScenario } from './scenario.ts'
 
-/** Plays a story on real servers for some minutes, and writes down what each dashboard would have shown of it. */
+/** Runs a scenario on real servers for some minutes, and writes down what each dashboard would have shown of it. */
 
 const rows = 280_000
 const rates = { first: 1500, raised: 4000 }
@@ -63,10 +69,10 @@ async function main(file: string): Promise<void> {
   const stops: Parameters<Keep>[0][] = []
   const keep: Keep = (stop) => stops.push(stop)
   try {
-    const stage = await Stage.set(rows, keep)
-    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
+    const environment = await Environment.create(rows, keep)
+    const prometheus = await Prometheus.start({ targets: environment.urls, rules: readRulesFile() })
     keep(() => prometheus.stop())
-    const moments = await play(stage, rates, () => sleep(turnSeconds * 1000))
+    const moments = await runScenario(environment, rates, () => sleep(turnSeconds * 1000))
     const dashboards: Record<string, RecordedDashboard> = {}
     for (const dashboard of readDashboards()) {
       const end = Math.floor(lookedAt(dashboard, moments))

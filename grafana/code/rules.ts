@@ -9,7 +9,12 @@ export interface Rule {
 
 const file = new URL('../alerts/evenkeel.rules.yaml', import.meta.url)
 
+/** The alerts as they are delivered. */
+export function readRulesFile(): string {
+  return readFileSync(file, 'utf8')
+}
+
 export function readRules(): Rule[] {
-  const { groups } = parse(readFileSync(file, 'utf8')) as { groups: { rules: (Rule | { record: string })[] }[] }
+  const { groups } = parse(readRulesFile()) as { groups: { rules: (Rule | { record: string })[] }[] }
   return groups.flatMap(({ rules }) => rules).filter((rule) => 'alert' in rule)
 }

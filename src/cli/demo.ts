@@ -1,9 +1,9 @@
 import { messageOf } from '../core/errors.ts'
-import { House } from './demo/house.ts'
-import { playLarge, usualSource } from './demo/large.ts'
+import { Environment } from './demo/environment.ts'
+import { runLarge, usualSource } from './demo/large.ts'
+import { seconds } from './demo/messages.ts'
 import { Screen } from './demo/screen.ts'
-import { playSmall } from './demo/small.ts'
-import { seconds } from './demo/words.ts'
+import { runSmall } from './demo/small.ts'
 
 const usage = `npm run demo             on the 135 233 cities of the world, step by step
 npm run demo -- --large  on the 4.5 million names of all-the-package-names, in one go (27 MB are fetched once)`
@@ -11,15 +11,15 @@ npm run demo -- --large  on the 4.5 million names of all-the-package-names, in o
 const screen = new Screen(process.stdout)
 const began = performance.now()
 const interrupted = new AbortController()
-const house = new House(screen, interrupted.signal)
+const environment = new Environment(screen, interrupted.signal)
 
-const [show, ...others] = process.argv.slice(2)
-if (others.length > 0 || (show !== undefined && show !== '--large')) {
+const [option, ...others] = process.argv.slice(2)
+if (others.length > 0 || (option !== undefined && option !== '--large')) {
   process.stderr.write(`The demo does not know ${process.argv.slice(2).join(' ')}. There is\n${usage}\n`)
   process.exitCode = 2
 } else {
   listenForSignals()
-  process.exitCode = await demo(show === '--large')
+  process.exitCode = await demo(option === '--large')
 }
 
 /** Returns the exit code. */
@@ -30,13 +30,13 @@ async function demo(large: boolean): Promise<number> {
     screen.line('evenkeel: a backfill on a live PostgreSQL, from start to proof')
     screen.line(screen.dim('Database, processes and files are temporary. Ctrl-C ends it all, at any moment.'))
     screen.line()
-    wrong = await (large ? playLarge(house, usualSource) : playSmall(house))
+    wrong = await (large ? runLarge(environment, usualSource) : runSmall(environment))
   } catch (error) {
     failure = error
   }
   screen.clear()
-  const kept = failure !== undefined && !interrupted.signal.aborted ? await house.keepLog() : null
-  await house.close()
+  const kept = failure !== undefined && !interrupted.signal.aborted ? await environment.keepLog() : null
+  await environment.close()
   if (interrupted.signal.aborted) {
     screen.line('Stopped: every process is ended, every temporary file is removed.')
     return 130
@@ -72,10 +72,10 @@ function conclude(wrong: readonly string[], large: boolean): void {
 }
 
 function explain(error: unknown, kept: string | null): void {
-  if (house.tail.length > 0) {
+  if (environment.tail.length > 0) {
     screen.line()
     screen.line('The last lines of the service:')
-    for (const line of house.tail) screen.line(`  ${line}`)
+    for (const line of environment.tail) screen.line(`  ${line}`)
   }
   screen.line()
   screen.verdict(false, `The demo could not go on: ${messageOf(error)}`)
@@ -88,7 +88,7 @@ function listenForSignals(): void {
     process.on(signal, () => {
       // npm passes Ctrl-C on although the terminal has sent it to us as well: one key press, two signals.
       if (interrupted.signal.aborted && performance.now() - first < 500) return
-      // The children are on a leash, and Postgres has its warden: nothing of it needs us to be ended.
+      // The children exit with us, and Postgres has its supervisor: nothing of it needs us to be ended.
       if (interrupted.signal.aborted) process.exit(130)
       first = performance.now()
       screen.clear()

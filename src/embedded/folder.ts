@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { lstat, mkdir, readdir, readFile, readlink, realpath, rename, rmdir, stat, symlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { type Account, accountOf, canEnter, unprivilegedAccount } from './account.ts'
-import type { Guard } from './guard.ts'
+import type { ChildGuard } from './child-guard.ts'
 import { initdb } from './initdb.ts'
 import type { Native } from './native.ts'
 import { alive, commandLine } from './os-process.mjs'
@@ -58,7 +58,7 @@ export async function openCluster(
   native: Native,
   dataDir: string,
   account: Account | null,
-  guard: Guard,
+  guard: ChildGuard,
   port: number,
 ) {
   if ((await entries(dataDir)).length === 0) {

@@ -1,3 +1,4 @@
+export { NoBinaries } from './binaries.ts'
 export { type EmbeddedPgBouncer, findPgBouncer, type PgBouncerSettings, startPgBouncer } from './pgbouncer.ts'
 export { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts'
 export { findAlertmanager, findAmtool, findPrometheus, findPromtool } from './prometheus.ts'

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { appendFile, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Account, runAs } from './account.ts'
-import type { Guard } from './guard.ts'
+import type { ChildGuard } from './child-guard.ts'
 import type { Native } from './native.ts'
 import { giveTo, writeOwned, writeSecret } from './secret.ts'
 
@@ -15,7 +15,7 @@ export async function initdb(
   native: Native,
   base: string,
   account: Account | null,
-  guard: Guard,
+  guard: ChildGuard,
   options: { port: number; durable: boolean },
 ): Promise<string> {
   const dataDir = join(base, 'data')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Account, runAs } from './account.ts'
 import { hydrate, nativeFolder } from './binaries.ts'
-import type { Guard } from './guard.ts'
+import type { ChildGuard } from './child-guard.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /** Binaries that the account can run, here and now. `wrapper` is the npm package that brought them. */
@@ -14,7 +14,7 @@ export type Native = { bin: string; major: string; wrapper: string }
  * In place where that works, in a private copy where it does not: a clone under /root is closed to the account that
  * Postgres runs as, and a read-only node_modules may lack the libraries' links. Tried out, not deduced.
  */
-export async function prepareNative(wrapper: string, account: Account | null, guard: Guard): Promise<Native> {
+export async function prepareNative(wrapper: string, account: Account | null, guard: ChildGuard): Promise<Native> {
   const installed = nativeFolder(wrapper)
   try {
     await hydrate(installed)

@@ -1,4 +1,4 @@
-// Plain JavaScript, since the warden runs it without a loader.
+// Plain JavaScript, since the supervisor runs it without a loader.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unprivilegedAccount } from './account.ts'
+import { ChildGuard } from './child-guard.ts'
 import { findProgram } from './find.ts'
-import { Guard } from './guard.ts'
 import { birth, crash, end, type Steps } from './os-process.mjs'
 import { freePort } from './port.ts'
 import { writeOwned } from './secret.ts'
@@ -29,7 +29,7 @@ export function findPgBouncer(): Promise<string | null> {
 export async function startPgBouncer(postgresUrl: string, settings: PgBouncerSettings): Promise<EmbeddedPgBouncer> {
   const binary = await findPgBouncer()
   if (binary === null) throw new Error('no pgbouncer here: run `node scripts/pgbouncer.mjs`')
-  const guard = new Guard()
+  const guard = new ChildGuard()
   try {
     for (let attempt = 1; ; attempt++) {
       const url = new URL(postgresUrl)
@@ -59,7 +59,7 @@ async function launch(
   postgres: URL,
   port: string,
   settings: PgBouncerSettings,
-  guard: Guard,
+  guard: ChildGuard,
 ): Promise<number> {
   const account = unprivilegedAccount()
   const folder = await temporaryFolder('evenkeel-pgbouncer', account, guard)

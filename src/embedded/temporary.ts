@@ -3,13 +3,13 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Account, canEnter } from './account.ts'
-import type { Guard } from './guard.ts'
+import type { ChildGuard } from './child-guard.ts'
 
 /**
  * A new folder that stays ours and that the account can pass through but not list. TMPDIR may lie where only we get
  * in (root's own), so the usual places follow.
  */
-export async function temporaryFolder(prefix: string, account: Account | null, guard: Guard): Promise<string> {
+export async function temporaryFolder(prefix: string, account: Account | null, guard: ChildGuard): Promise<string> {
   for (const base of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
     const folder = join(base, `${prefix}-${randomBytes(6).toString('hex')}`)
     guard.addFolder(folder)

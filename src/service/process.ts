@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts'
 import { messageOf, Problem } from '../core/errors.ts'
-import { type EmbeddedPostgres, startPostgres } from '../embedded/index.ts'
+import type { EmbeddedPostgres } from '../embedded/index.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import { withTimeout } from '../util/timeout.ts'
 import { type Service, startService } from './service.ts'
@@ -83,7 +83,11 @@ async function closes(service: Service, seconds: number, log: Logger): Promise<b
 
 async function startEmbedded(log: Logger): Promise<EmbeddedPostgres> {
   log.info(`DATABASE_URL is not set: starting an embedded Postgres in ${dataDir}`)
-  const postgres = await startPostgres({ dataDir })
+  // Only here: where there is a database, nothing of it is loaded, and its binaries need not be installed.
+  const { NoBinaries, startPostgres } = await import('../embedded/index.ts')
+  const postgres = await startPostgres({ dataDir }).catch((error: unknown) => {
+    throw error instanceof NoBinaries ? new Problem('unavailable', error.message, {}, { cause: error }) : error
+  })
   log.info({ port: postgres.port, dataDir: postgres.dataDir }, 'embedded Postgres runs')
   return postgres
 }

@@ -41,7 +41,7 @@ async function main({ seed, rounds, queues }: Options): Promise<number> {
   const report = new Report(process.stdout)
   const { shortened } = await compilePrograms()
   const interrupted = new AbortController()
-  // The servers have a warden and the processes are on a leash: a second one leaves nothing behind either.
+  // The servers have a supervisor and the processes exit with us: a second one leaves nothing behind either.
   process.once('SIGINT', () => interrupted.abort())
   for (const queue of queues) {
     if (queue === 'redis' && (await findRedis()) === null) {

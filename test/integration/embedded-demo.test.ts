@@ -120,7 +120,7 @@ async function startDemo() {
     },
     async leftNothing(atLeast = 6) {
       clearInterval(watching)
-      // API, two workers, Postgres, its standby and the warden: fewer, and it was not looked at closely enough.
+      // API, two workers, Postgres, its standby and the supervisor: fewer, and it was not looked at closely enough.
       expect(started.size).toBeGreaterThanOrEqual(atLeast)
       const left = () => [...started].filter(([pid, born]) => alive(pid, born)).map(([pid]) => pid)
       await until('its processes to be gone', left, (pids) => pids.length === 0, 15)

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { House } from '../../src/cli/demo/house.ts'
-import { playLarge, type Source } from '../../src/cli/demo/large.ts'
+import { Environment } from '../../src/cli/demo/environment.ts'
+import { runLarge, type Source } from '../../src/cli/demo/large.ts'
 import { Screen } from '../../src/cli/demo/screen.ts'
 import { packed } from '../support/tarball.ts'
 
@@ -35,19 +35,19 @@ async function excerpt(contents: unknown): Promise<Source> {
   }
 }
 
-function house() {
+function createEnvironment() {
   const out = new PassThrough()
   let output = ''
   out.setEncoding('utf8').on('data', (text) => (output += text))
-  const house = new House(new Screen(out as unknown as NodeJS.WriteStream), new AbortController().signal)
-  onTestFinished(() => house.close())
-  return { house, output: () => output }
+  const environment = new Environment(new Screen(out as unknown as NodeJS.WriteStream), new AbortController().signal)
+  onTestFinished(() => environment.close())
+  return { environment, output: () => output }
 }
 
 test('the large demo splits names into columns in one go and proves it', async () => {
-  const { house: stage, output } = house()
+  const { environment, output } = createEnvironment()
   const source = await excerpt([...names, '@babel/core', 'express'])
-  expect(await playLarge(stage, source), output()).toEqual([])
+  expect(await runLarge(environment, source), output()).toEqual([])
   const said = output()
   expect(said).toContain('4,002 rows in packages, 1,001 of them with a scope')
   expect(said).toMatch(
@@ -67,11 +67,13 @@ test('the large demo splits names into columns in one go and proves it', async (
 })
 
 test('names that cannot be loaded end the large demo with the reason', async () => {
-  const { house: stage } = house()
-  await expect(playLarge(stage, await excerpt({ names }))).rejects.toThrow('the names are not a JSON array of strings')
+  const { environment } = createEnvironment()
+  await expect(runLarge(environment, await excerpt({ names }))).rejects.toThrow(
+    'the names are not a JSON array of strings',
+  )
   // COPY itself refuses these: the server's own words.
-  const nul = house()
-  await expect(playLarge(nul.house, await excerpt(['a\0b']))).rejects.toThrow(/invalid byte sequence/)
+  const other = createEnvironment()
+  await expect(runLarge(other.environment, await excerpt(['a\0b']))).rejects.toThrow(/invalid byte sequence/)
 })
 
 test('the demo says which arguments it knows', () => {

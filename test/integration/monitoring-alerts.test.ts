@@ -1,9 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { readRulesFile } from '../../grafana/code/rules.ts'
+import { installation, Prometheus } from '../../tools/processes/prometheus.ts'
 import { startAlertmanager, startWebhook, type Webhook } from '../support/alertmanager.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
-import { installation, Prometheus } from '../support/prometheus.ts'
-import { readRulesFile, shortened } from '../support/rules.ts'
+import { shortened } from '../support/rules.ts'
 import { jobSource, jobsFolder, spawnService, startInProcess } from '../support/service.ts'
 import { limits } from '../support/tier.ts'
 import { until } from '../support/until.ts'
@@ -22,7 +23,7 @@ async function watch(targets: Readonly<Record<string, string>>): Promise<Watch> 
   onTestFinished(() => webhook.stop())
   const alertmanager = await startAlertmanager(webhook.url)
   onTestFinished(() => alertmanager.stop())
-  const rules = shortened(await readRulesFile(), shorter)
+  const rules = shortened(readRulesFile(), shorter)
   const prometheus = await Prometheus.start({ targets, rules, alertmanager: alertmanager.url })
   onTestFinished(() => prometheus.stop())
   return { prometheus, webhook }

@@ -1,10 +1,9 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { Environment } from '../../grafana/code/environment.ts'
 import { annotationsOf, choose, queriesOf, readDashboards, selectorsOf } from '../../grafana/code/queries.ts'
-import { readRules } from '../../grafana/code/rules.ts'
-import { Stage } from '../../grafana/code/stage.ts'
-import { play } from '../../grafana/code/story.ts'
-import { Prometheus, type Series, scrapeSeconds } from '../support/prometheus.ts'
-import { readRulesFile } from '../support/rules.ts'
+import { readRules, readRulesFile } from '../../grafana/code/rules.ts'
+import { runScenario } from '../../grafana/code/scenario.ts'
+import { Prometheus, type Series, scrapeSeconds } from '../../tools/processes/prometheus.ts'
 import { limits } from '../support/tier.ts'
 
 const unnamed = 'the service has one database, and it has no name'
@@ -27,10 +26,10 @@ const finite = ({ values }: Series) => values.some(([, value]) => Number.isFinit
 test(
   'every query of every panel, variable, annotation and alert has data after a run that saw a lot',
   async () => {
-    const stage = await Stage.set(24_000, onTestFinished)
-    const prometheus = await Prometheus.start({ targets: stage.urls, rules: await readRulesFile() })
+    const environment = await Environment.create(24_000, onTestFinished)
+    const prometheus = await Prometheus.start({ targets: environment.urls, rules: readRulesFile() })
     onTestFinished(() => prometheus.stop())
-    const { began } = await play(stage, { first: 800, raised: 1500 }, () => prometheus.nextScrape())
+    const { began } = await runScenario(environment, { first: 800, raised: 1500 }, () => prometheus.nextScrape())
     const span = { start: began, end: Date.now() / 1000, step: scrapeSeconds }
     const hasData = async (expr: string) => (await prometheus.queryRange(expr, span)).some(finite)
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { findAlertmanager } from '../../src/embedded/index.ts'
-import { type Labels, launch, type Server } from './prometheus.ts'
+import { type Labels, launch, type Server } from '../../tools/processes/prometheus.ts'
 
 /** An alert as it reaches whoever is to be woken. */
 export interface Notice {

@@ -14,7 +14,7 @@ export interface Programs {
 
 const repository = fileURLToPath(new URL('../../', import.meta.url))
 
-/** A file finds what lies beside it (migrations, the warden) as if it had not been compiled. */
+/** A file finds what lies beside it (migrations, the supervisor) as if it had not been compiled. */
 const keepPlaces: Plugin = {
   name: 'keep-places',
   setup({ onLoad }) {

@@ -82,11 +82,19 @@ export function copiedIntoImage(): { sources: string[]; target: string }[] {
   })
 }
 
-/** The packages that the image's build takes out of what npm has installed, as names with `*`. */
-export function packagesTakenOut(): string[] {
-  const build = dockerfileStages()[0]?.find(({ words }) => words.startsWith('npm ci'))?.words ?? ''
-  const [, paths = ''] = /rm -r (.+)$/.exec(build) ?? []
-  return paths.split(' ').map((path) => path.replace(/^node_modules\//, ''))
+interface LockedPackage {
+  /** For development alone. */
+  readonly dev?: boolean
+  /** To a folder of the repository. npm does not say of links what they are for, and the service has none. */
+  readonly link?: boolean
+}
+
+/** Where the packages are that the image's build installs, by the lock file. */
+export function packagesInImage(): string[] {
+  const { packages } = JSON.parse(textOf('package-lock.json')) as { packages: Record<string, LockedPackage> }
+  return Object.entries(packages).flatMap(([path, { dev, link }]) =>
+    path.startsWith('node_modules/') && !dev && !link ? [path] : [],
+  )
 }
 
 /** Makes the secrets of an installation as docker-compose.yml does, for a Postgres of this account, and us. */

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 
 interface Rule {
@@ -9,11 +8,6 @@ interface Rule {
 
 interface Rules {
   readonly groups: readonly { readonly name: string; readonly rules: readonly Rule[] }[]
-}
-
-/** The alerts as they are delivered. */
-export function readRulesFile(): Promise<string> {
-  return readFile(new URL('../../grafana/alerts/evenkeel.rules.yaml', import.meta.url), 'utf8')
 }
 
 const milliseconds = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }

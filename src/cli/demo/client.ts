@@ -7,7 +7,7 @@ export type { DryRunReport, RunView }
 export type EventBody = z.output<typeof eventSchema>
 export type RangeBody = z.output<typeof rangeSchema>
 
-/** The calls of the show, as anybody's script would make them. */
+/** The calls of the demo, as anybody's script would make them. */
 export class Client {
   readonly #url: string
   readonly #secret: string

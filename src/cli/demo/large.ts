@@ -2,12 +2,12 @@ import { fileURLToPath } from 'node:url'
 import type { Pool } from 'pg'
 import { formatBytes } from '../../core/format.ts'
 import type { DryRunReport, RunView } from './client.ts'
-import type { House, RunningService } from './house.ts'
+import type { Environment, RunningService } from './environment.ts'
+import { count, seconds } from './messages.ts'
 import { allThePackageNames, type FetchOptions, fetchPackage, type NpmPackage } from './package.ts'
 import { type LoadedPackages, loadPackages, packageCounts } from './packages.ts'
 import { proveCounts } from './proof.ts'
 import { Watch } from './watch.ts'
-import { count, seconds } from './words.ts'
 
 const job = 'packages-split'
 const options = { parallelism: 4 }
@@ -24,23 +24,23 @@ export const usualSource: Source = {
   folder: fileURLToPath(new URL('../../../.cache', import.meta.url)),
 }
 
-/** The show on every name of npm, in one go. Returns what is wrong with its end; nothing when the proof holds. */
-export async function playLarge(house: House, source: Source): Promise<string[]> {
+/** The demo on every name of npm, in one go. Returns what is wrong with its end; nothing when the proof holds. */
+export async function runLarge(environment: Environment, source: Source): Promise<string[]> {
   // First: without it there is nothing to show.
-  const archive = await fetchNames(house, source)
-  const postgres = await house.startPostgres()
-  const pool = house.connect(postgres.url)
-  const loaded = await load(house, pool, archive)
-  const service = await house.startService(postgres, pool, 'none')
+  const archive = await fetchNames(environment, source)
+  const postgres = await environment.startPostgres()
+  const pool = environment.connect(postgres.url)
+  const loaded = await load(environment, pool, archive)
+  const service = await environment.startService(postgres, pool, 'none')
   const before = await sizes(pool)
-  const forecast = await rehearse(house, service)
-  const run = await runAll(house, service)
-  const wrong = await conclude(house, pool, run, loaded)
-  summarize(house, run, forecast, before, await sizes(pool))
+  const forecast = await rehearse(environment, service)
+  const run = await runAll(environment, service)
+  const wrong = await conclude(environment, pool, run, loaded)
+  summarize(environment, run, forecast, before, await sizes(pool))
   return wrong
 }
 
-async function fetchNames({ screen, signal }: House, source: Source): Promise<string> {
+async function fetchNames({ screen, signal }: Environment, source: Source): Promise<string> {
   const { name, version } = source.package
   const fetched = await fetchPackage(source.package, {
     ...source,
@@ -57,12 +57,12 @@ async function fetchNames({ screen, signal }: House, source: Source): Promise<st
   return fetched.file
 }
 
-async function load(house: House, pool: Pool, archive: string): Promise<LoadedPackages> {
-  const { screen } = house
+async function load(environment: Environment, pool: Pool, archive: string): Promise<LoadedPackages> {
+  const { screen } = environment
   let loaded: LoadedPackages = { packages: 0, scoped: 0 }
-  await house.timed('every name on npm is loaded', async () => {
+  await environment.timed('every name on npm is loaded', async () => {
     loaded = await loadPackages(pool, archive, (ratio, packages) => {
-      house.signal.throwIfAborted()
+      environment.signal.throwIfAborted()
       screen.part('COPY packages', ratio, `${count(packages)} rows`)
     })
     screen.clear()
@@ -71,7 +71,7 @@ async function load(house: House, pool: Pool, archive: string): Promise<LoadedPa
   return loaded
 }
 
-async function rehearse({ screen }: House, { client }: RunningService): Promise<DryRunReport['space']> {
+async function rehearse({ screen }: Environment, { client }: RunningService): Promise<DryRunReport['space']> {
   screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back: what the run will take.')
   screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
   const { estimate, rowsPerSecond, space } = await client.dryRun({ job })
@@ -82,11 +82,11 @@ async function rehearse({ screen }: House, { client }: RunningService): Promise<
   return space
 }
 
-async function runAll({ screen, signal }: House, { client, fleet }: RunningService): Promise<RunView> {
+async function runAll({ screen, signal }: Environment, { client, processes }: RunningService): Promise<RunView> {
   screen.step(2, 'Run', 'In one go, with four workers.')
   screen.typed(`POST /runs ${JSON.stringify({ job, options })}`)
   const { id } = await client.start({ job, options })
-  const run = await new Watch(client, screen, fleet.failure, signal, id).until(
+  const run = await new Watch(client, screen, processes.failure, signal, id).until(
     'the end',
     ({ status }) => status === 'succeeded',
   )
@@ -95,7 +95,7 @@ async function runAll({ screen, signal }: House, { client, fleet }: RunningServi
   return run
 }
 
-async function conclude({ screen }: House, pool: Pool, run: RunView, loaded: LoadedPackages): Promise<string[]> {
+async function conclude({ screen }: Environment, pool: Pool, run: RunView, loaded: LoadedPackages): Promise<string[]> {
   screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
   const { rows } = await pool.query<{ name: string; scope: string | null; bare: string }>(
     'SELECT name, scope, bare_name AS bare FROM packages WHERE name = ANY($1) ORDER BY name',
@@ -121,7 +121,7 @@ async function sizes(pool: Pool): Promise<Sizes> {
 }
 
 function summarize(
-  { screen }: House,
+  { screen }: Environment,
   run: RunView,
   forecast: DryRunReport['space'],
   before: Sizes,

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg'
 import type { EventBody, RunView } from './client.ts'
+import { count, seconds } from './messages.ts'
 import type { Screen } from './screen.ts'
-import { count, seconds } from './words.ts'
 
 /** One number of a proof: how it is counted, and what it has to be. */
 export interface Count {

@@ -1,6 +1,6 @@
 import type { RunView } from '../../runs/run-schema.ts'
 import { renderBar } from './bar.ts'
-import { count, seconds } from './words.ts'
+import { count, seconds } from './messages.ts'
 
 const widestBar = 60
 const partEveryMs = 50
@@ -31,7 +31,7 @@ export class Screen {
     this.#draw()
   }
 
-  /** A step of the show begins: what happens now and why, in one line. */
+  /** A step of the demo begins: what happens now and why, in one line. */
   step(number: number, title: string, why: string): void {
     this.line()
     this.line(`${this.#paint('1;36', `${number}  ${title}.`)} ${why}`)

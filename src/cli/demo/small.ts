@@ -1,31 +1,31 @@
 import { startStandby } from '../../embedded/index.ts'
 import { loadCities } from './cities.ts'
-import type { House } from './house.ts'
-import { playShow } from './show.ts'
-import { count } from './words.ts'
+import type { Environment } from './environment.ts'
+import { count } from './messages.ts'
+import { runScript } from './script.ts'
 
-/** The show on the cities of the world, with a standby beside. Returns what is wrong with its end. */
-export async function playSmall(house: House): Promise<string[]> {
-  const { screen, signal } = house
-  const postgres = await house.startPostgres()
-  const pool = house.connect(postgres.url)
+/** The demo on the cities of the world, with a standby beside. Returns what is wrong with its end. */
+export async function runSmall(environment: Environment): Promise<string[]> {
+  const { screen, signal } = environment
+  const postgres = await environment.startPostgres()
+  const pool = environment.connect(postgres.url)
 
   // Before there is anything to copy: it is there sooner, and follows the loading.
-  const follower = await house.timed('a standby streams from it', async () => {
+  const follower = await environment.timed('a standby streams from it', async () => {
     const follower = await startStandby(postgres, { name: 'one' })
-    house.onEnd(() => follower.stop())
+    environment.onEnd(() => follower.stop())
     return follower
   })
-  const standby = house.connect(follower.url)
+  const standby = environment.connect(follower.url)
 
   let rowsLoaded = 0
-  await house.timed('the cities of the world are loaded', async () => {
+  await environment.timed('the cities of the world are loaded', async () => {
     const loaded = await loadCities(pool)
     rowsLoaded = loaded.cities
     return `${count(loaded.cities)} rows in cities, ${loaded.countries} in countries`
   })
-  const service = await house.startService(postgres, pool, 'auto')
-  return playShow({
+  const service = await environment.startService(postgres, pool, 'auto')
+  return runScript({
     ...service,
     screen,
     pool,
@@ -33,6 +33,6 @@ export async function playSmall(house: House): Promise<string[]> {
     databaseUrl: postgres.url,
     rowsLoaded,
     signal,
-    onEnd: (step) => house.onEnd(step),
+    onEnd: (step) => environment.onEnd(step),
   })
 }

@@ -5,7 +5,7 @@ import type { Screen } from './screen.ts'
 const everyMs = 200
 const stalledAfterSeconds = 60
 
-/** Follows a run on the screen, until it is where the show goes on. */
+/** Follows a run on the screen, until it is where the demo goes on. */
 export class Watch {
   readonly #client: Client
   readonly #screen: Screen

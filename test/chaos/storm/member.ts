@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../support/until.ts'
 
-const leash = new URL('../../../src/cli/demo/leash.mjs', import.meta.url).href
+const exitWithParent = new URL('../../../src/cli/demo/exit-with-parent.mjs', import.meta.url).href
 const clock = new URL('./clock.mjs', import.meta.url).href
 
 /** On a machine that has much else to do, too. */
@@ -87,7 +87,7 @@ export class Member {
   }
 
   #spawn(): void {
-    const child = spawn(process.execPath, ['--import', leash, '--import', clock, this.#program], {
+    const child = spawn(process.execPath, ['--import', exitWithParent, '--import', clock, this.#program], {
       env: { PATH: process.env.PATH ?? '', ...this.#env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
