@@ -37,8 +37,8 @@ export async function play(stage: Stage, rates: Rates, goOn: () => Promise<unkno
   const users = await api.start('users-full-name', { maxRowsPerSecond: rates.first / 4 })
   const prices = await api.start('prices-cents', {})
   await api.reaches(prices, 'failed', ({ status }) => status === 'failed')
-  await api.call('GET', '/runs/none')
-  await api.call('POST', `/runs/${prices}/pause`)
+  await api.client.GET('/runs/{id}', { params: { path: { id: 'none' } } })
+  await api.client.POST('/runs/{id}/pause', { params: { path: { id: prices } } })
   await goOn()
 
   const letGo = await stage.lockSome()

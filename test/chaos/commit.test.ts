@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { Run } from '../../src/client/openapi.ts'
 import { type Cut, Cutter, cutsAround, type Moment, moments, phaseOf, verdictOf } from '../support/cuts.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
@@ -158,7 +158,7 @@ test.each(moments)(
       (await database.query<{ status: string }>('SELECT status FROM evenkeel.runs')).map(({ status }) => status)
 
     /** A call that is cut, once in each way there is; and what it says is held against what is so. */
-    async function cutCall(round: number, call: () => Promise<Answer<RunView>>, before: string[], after: string[][]) {
+    async function cutCall(round: number, call: () => Promise<Answer<Run>>, before: string[], after: string[][]) {
       const cuts = cutsAround('COMMIT', moment)
       due = cuts[round % cuts.length]
       const { status, body } = await call()

@@ -70,7 +70,7 @@ async function expectWhole(client: Client, database: TestDatabase, id: string): 
 
 const options = { batchSize: 50, maxRowsPerSecond: 4000 }
 
-test.each(perCommit(['on'], { nightly: ['on', 'remote_apply'] }))(
+test.each(perCommit<Array<'on' | 'remote_apply'>>(['on'], { nightly: ['on', 'remote_apply'] }))(
   'a failover with synchronous_commit %s: nothing that was heard of is lost, and the run goes on',
   async (synchronousCommit) => {
     const { clients, link, database, heir, failOver } = await startPair({ synchronous: true })

@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { Run } from '../../src/client/openapi.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -235,7 +235,7 @@ describe('what one can look at', () => {
     }
     ids.unshift(await client.start('count'))
     interface Page {
-      readonly runs: RunView[]
+      readonly runs: Run[]
       readonly next: string | null
     }
     const list = async (query: string) => (await client.call<Page>('GET', `/runs?${query}`)).body
@@ -388,7 +388,7 @@ test('everything can be paused and resumed at once', async () => {
   const touch = await client.start('touch', { options: { maxRowsPerSecond: 1000 } })
   const count = await client.start('count', { options: { maxRowsPerSecond: 1000 } })
   interface All {
-    readonly runs: RunView[]
+    readonly runs: Run[]
   }
   const paused = (await client.call<All>('POST', '/pause', { reason: 'incident' })).body.runs
   expect(paused.map((run) => [run.id, run.status, run.reason])).toEqual([

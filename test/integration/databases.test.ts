@@ -1,8 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import type { DryRunReports } from '../../src/runs/dry-run.ts'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { DryRuns, Run } from '../../src/client/openapi.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, startOnDatabases } from '../support/service.ts'
@@ -17,7 +16,7 @@ interface Problem {
 }
 
 interface Page {
-  readonly runs: RunView[]
+  readonly runs: Run[]
   readonly next: string | null
   readonly unreachable?: Array<{ database: string; detail: string }>
 }
@@ -35,7 +34,7 @@ async function createShards(rows: Readonly<Record<string, number>>): Promise<{ s
 }
 
 /** What each database of a run shows of it. */
-function statuses({ databases = {} }: RunView): Record<string, string | null> {
+function statuses({ databases = {} }: Run): Record<string, string | null> {
   return Object.fromEntries(Object.entries(databases).map(([name, part]) => [name, part.status]))
 }
 
@@ -332,7 +331,7 @@ describe('a run over several databases', () => {
   test('a dry run reports each of them, and leaves nothing behind in any', async () => {
     const { shards, jobs } = await createShards({ eu: 100, us: 300 })
     const client = await startOnDatabases(shards, jobs, { ROLE: 'api' })
-    const { body } = await client.call<DryRunReports>('POST', '/runs', { job: 'touch', dryRun: true })
+    const { body } = await client.call<DryRuns>('POST', '/runs', { job: 'touch', dryRun: true })
     expect(Object.entries(body.databases).map(([name, report]) => [name, report.rowsChanged])).toEqual([
       ['eu', 100],
       ['us', 300],

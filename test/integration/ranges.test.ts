@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { DryRun } from '../../src/client/openapi.ts'
 import { resolveJob } from '../../src/core/job/job.ts'
 import { engineSettings } from '../../src/engine/batch/session.ts'
 import { type TableSql, tableSql } from '../../src/engine/batch/table.ts'
@@ -7,7 +8,6 @@ import { inspectTarget } from '../../src/engine/inspect/inspect.ts'
 import { findSplitKeys, keysAhead } from '../../src/engine/ranges/boundaries.ts'
 import { defineJob, sql } from '../../src/index.ts'
 import { createPool } from '../../src/postgres/pool.ts'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
 import { createControl } from '../../src/store/control.ts'
 import { type Lease, leaseRange } from '../../src/store/leases.ts'
 import { splitLease } from '../../src/store/rescue.ts'
@@ -458,7 +458,7 @@ describe('partitions', () => {
     const { database, jobs } = await createPartitioned()
     const client = await startInProcess(database, jobs)
     await client.call('POST', '/pause', {})
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', dryRun: true })
+    const { status, body } = await client.call<DryRun>('POST', '/runs', { job: 'touch', dryRun: true })
     expect(status).toBe(200)
     expect(body.samples.map(({ after }) => (after as Record<string, string>).touched)).toEqual([
       '1',

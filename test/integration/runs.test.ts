@@ -1,7 +1,7 @@
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
+import type { DryRun } from '../../src/client/openapi.ts'
 import { createDatabase } from '../support/database.ts'
 import { Gate } from '../support/gate.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
@@ -23,15 +23,15 @@ async function kinds(client: Client, id: string): Promise<string[]> {
 }
 
 test.for([
-  ['off', undefined],
-  ['remote_write', 'remote_write'],
-])('the commits of batches are %s', async ([expected, synchronousCommit]) => {
+  ['off', {}],
+  ['remote_write', { synchronousCommit: 'remote_write' }],
+] as const)('the commits of batches are %s', async ([expected, options]) => {
   const database = await createDatabase()
   await createItems(database, 100)
   const rest = "set: { label: sql`current_setting('synchronous_commit')` }"
   const jobs = await jobsFolder({ 'mode.ts': jobSource({ name: 'mode', table: 'items', rest }) })
   const client = await startInProcess(database, jobs)
-  await client.reaches(await client.start('mode', { options: { synchronousCommit } }), ['succeeded'])
+  await client.reaches(await client.start('mode', { options }), ['succeeded'])
   expect(await database.query('SELECT DISTINCT label FROM items')).toEqual([{ label: expected }])
 })
 
@@ -525,7 +525,7 @@ describe('a dry run', () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 20_000))
     const asked = { job: 'touch', dryRun: true, plan: true }
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', asked)
+    const { status, body } = await client.call<DryRun>('POST', '/runs', asked)
     expect(status).toBe(200)
     expect(body).toMatchObject({
       job: 'touch',
@@ -561,7 +561,7 @@ describe('a dry run', () => {
     })
     const client = await startInProcess(database, jobs, { ROLE: 'api' })
     await client.start('endless')
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'endless', dryRun: true })
+    const { status, body } = await client.call<DryRun>('POST', '/runs', { job: 'endless', dryRun: true })
     expect(status).toBe(200)
     expect(body.warnings.join()).toContain('where still matches')
   })
