@@ -58,6 +58,16 @@ const forbidden = [
   ['src/api/plugins/x.ts', '../../config.ts'],
   ['src/service/x.ts', '../cli/demo.ts'],
   ['src/embedded/x.ts', '../core/errors.ts'],
+  ['src/service/x.ts', '../client/client.ts'],
+  ['src/runs/x.ts', '../client/openapi.ts'],
+  ['src/client/x.ts', '../core/errors.ts'],
+  ['src/client/x.ts', '../api/schemas.ts'],
+  ['src/cli/demo/x.ts', '../../runs/run-schema.ts'],
+  ['src/cli/demo/x.ts', '../../api/app.ts'],
+  ['bench/speed/x.ts', '../../src/runs/run-schema.ts'],
+  ['bench/x.ts', '../src/api/app.ts'],
+  ['grafana/code/x.ts', '../../src/runs/run-schema.ts'],
+  ['grafana/code/x.ts', '../../src/api/schemas.ts'],
   ['jobs/x.ts', '../src/core/job/job.ts'],
 ] as const
 
@@ -71,6 +81,11 @@ const allowed = [
   ['src/worker/x.ts', '../store/runs.ts'],
   ['src/api/routes/x.ts', '../../runs/start.ts'],
   ['src/service/x.ts', '../worker/worker.ts'],
+  ['src/client/x.ts', './openapi.ts'],
+  ['src/client/x.ts', 'openapi-fetch'],
+  ['src/cli/demo/x.ts', '../../client/client.ts'],
+  ['bench/speed/x.ts', '../../src/client/client.ts'],
+  ['grafana/code/x.ts', '../../src/client/client.ts'],
   ['jobs/x.ts', 'evenkeel'],
 ] as const
 
