@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type ApiClient, bodyOf, createClient } from '../../src/client/client.ts'
+import { type ApiClient, createClient } from '../../src/client/client.ts'
 import type { Run } from '../../src/client/openapi.ts'
-import { getRun, startRun } from '../../src/client/runs.ts'
+import { getRun, listEvents, startRun } from '../../src/client/runs.ts'
 import { listens } from '../peers/evenkeel.ts'
 import { Child } from '../support/child.ts'
 import type { Afterwards, Backfill } from './backfill.ts'
@@ -91,7 +91,7 @@ export class ServiceProcess implements Backfill {
 
   /** When it happened. */
   async #lastEvent(kind: string): Promise<string> {
-    const { events } = await bodyOf(this.#client.GET('/runs/{id}/events', { params: { path: { id: this.#run } } }))
+    const events = await listEvents(this.#client, this.#run)
     const event = events.findLast((each) => each.kind === kind)
     if (!event) throw new Error(`the run has no event ${kind}`)
     return event.at

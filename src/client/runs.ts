@@ -1,5 +1,5 @@
 import { type ApiClient, bodyOf } from './client.ts'
-import type { DryRun, Run, StartRunInput } from './openapi.ts'
+import type { DryRun, Event, Range, Run, StartRunInput } from './openapi.ts'
 
 /** What a start is asked for, and no dry run. */
 export type StartRun = Omit<StartRunInput, 'dryRun' | 'plan'>
@@ -25,4 +25,13 @@ export function getRun(client: ApiClient, id: string): Promise<Run> {
 
 export function changeOptions(client: ApiClient, id: string, options: RunOptions): Promise<Run> {
   return bodyOf(client.PATCH('/runs/{id}', { params: { path: { id } }, body: options }))
+}
+
+/** What happened to a run, oldest first: the first page of it. */
+export async function listEvents(client: ApiClient, id: string): Promise<Event[]> {
+  return (await bodyOf(client.GET('/runs/{id}/events', { params: { path: { id } } }))).events
+}
+
+export async function listRanges(client: ApiClient, id: string): Promise<Range[]> {
+  return (await bodyOf(client.GET('/runs/{id}/ranges', { params: { path: { id } } }))).ranges
 }

@@ -12,18 +12,12 @@ import { until } from '../support/until.ts'
 /** Each cut costs a connection and a plan. */
 const cuts = perCommit(10, { nightly: 100 })
 
-interface RangeBody {
-  readonly kind: string
-  readonly rowsDone: number
-  readonly rowsScanned: number
-}
-
 /** The run has counted each row once, as a whole and in its ranges. */
 async function expectCounted(client: Client, id: string, rows: number): Promise<void> {
   expect((await client.run(id)).proof).toMatchObject({ rowsDone: rows, rowsScanned: rows, rowsGone: 0 })
-  const { body } = await client.call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)
+  const ranges = await client.ranges(id)
   const sum = (kind: string, of: 'rowsDone' | 'rowsScanned') =>
-    body.ranges.filter((range) => range.kind === kind).reduce((total, range) => total + range[of], 0)
+    ranges.filter((range) => range.kind === kind).reduce((total, range) => total + range[of], 0)
   expect(sum('keys', 'rowsScanned')).toBe(rows)
   expect(sum('residual', 'rowsScanned')).toBe(rows)
   expect(sum('keys', 'rowsDone') + sum('stragglers', 'rowsDone')).toBe(rows)

@@ -64,8 +64,8 @@ async function expectWhole(client: Client, database: TestDatabase, id: string): 
   const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
-  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-  expect(body.events.map(({ kind }) => kind)).not.toContain('fail')
+  const events = await client.events(id)
+  expect(events.map(({ kind }) => kind)).not.toContain('fail')
 }
 
 const options = { batchSize: 50, maxRowsPerSecond: 4000 }

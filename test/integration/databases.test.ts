@@ -1,6 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { bodyOf } from '../../src/client/client.ts'
 import type { DryRuns, Run } from '../../src/client/openapi.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
@@ -324,8 +325,9 @@ describe('a run over several databases', () => {
     const override = { signal: 'commit-latency', reason: 'we know', seconds: 60 }
     const all = await client.call('POST', `/runs/${id}/overrides`, override)
     expect(all.body.overrides).toMatchObject([{ signal: 'commit-latency', reason: 'we know', databases: ['eu', 'us'] }])
-    const one = await client.call('DELETE', `/runs/${id}/overrides/probe?database=eu`)
-    expect(one.body.overrides).toMatchObject([{ signal: 'commit-latency', databases: ['us'] }])
+    const params = { path: { id, signal: 'commit-latency' }, query: { database: 'eu' } } as const
+    const one = await bodyOf(client.api.DELETE('/runs/{id}/overrides/{signal}', { params }))
+    expect(one.overrides).toMatchObject([{ signal: 'commit-latency', databases: ['us'] }])
   })
 
   test('a dry run reports each of them, and leaves nothing behind in any', async () => {

@@ -3,7 +3,6 @@ import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { descriptionFile } from '../../scripts/openapi.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -228,7 +227,7 @@ test('the description of the API has no error of Redocly lint, and names every c
   const database = await createDatabase()
   const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
   const text = (await client.call<object>('GET', '/openapi.json')).body
-  expect(text).toEqual(JSON.parse(await readFile(descriptionFile, 'utf8')))
+  expect(text).toEqual(JSON.parse(await readFile(new URL('../../src/client/openapi.json', import.meta.url), 'utf8')))
   const found = await lintFromString({
     source: JSON.stringify(text),
     config: await createConfig({ extends: ['recommended'] }),

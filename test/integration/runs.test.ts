@@ -14,12 +14,8 @@ interface Problem {
   readonly [extension: string]: unknown
 }
 
-interface Events {
-  readonly events: ReadonlyArray<{ kind: string; actor: string; detail: Record<string, unknown> }>
-}
-
 async function kinds(client: Client, id: string): Promise<string[]> {
-  return (await client.call<Events>('GET', `/runs/${id}/events`)).body.events.map((event) => event.kind)
+  return (await client.events(id)).map((event) => event.kind)
 }
 
 test.for([
@@ -194,7 +190,7 @@ test('a failed run that nobody wants any more is given up, at once and for good'
 
   const { status, body } = await client.call('POST', `/runs/${id}/cancel`, { reason: 'wrong job' })
   expect([status, body.status, body.reason]).toEqual([200, 'cancelled', 'wrong job'])
-  const { events } = (await client.call<Events>('GET', `/runs/${id}/events`)).body
+  const events = await client.events(id)
   expect(events.at(-2)).toMatchObject({ kind: 'fail', detail: { to: 'failed', reason } })
   expect(events.at(-1)).toMatchObject({
     kind: 'cancel',
@@ -345,12 +341,9 @@ describe('the residual check', () => {
     const client = await startInProcess(database, jobs)
     const id = await client.start('slow')
     await client.reaches(id, ['verifying'])
-    interface Ranges {
-      readonly ranges: ReadonlyArray<{ kind: string; rowsScanned: number }>
-    }
     await until(
       'the check to be under way',
-      async () => (await client.call<Ranges>('GET', `/runs/${id}/ranges`)).body.ranges.at(-1)?.rowsScanned ?? 0,
+      async () => (await client.ranges(id)).at(-1)?.rowsScanned ?? 0,
       (scanned) => scanned > 100,
     )
     expect((await client.call('POST', `/runs/${id}/pause`)).body.status).toBe('paused')

@@ -79,11 +79,8 @@ inDatabase('the forecast', () => {
     const grown = await growthByRun(database, client)
     expectNear(grown.table, space.withoutVacuum.tableBytes)
     expectNear(grown.indexes, space.withoutVacuum.indexBytes)
-    const { body } = await client.call<{ events: Array<{ kind: string; detail: Record<string, unknown> }> }>(
-      'GET',
-      `/runs/${grown.id}/events`,
-    )
-    const [created] = body.events
+    const events = await client.events(grown.id)
+    const [created] = events
     expect(created).toMatchObject({ kind: 'created', detail: { findings: [] } })
     expect(created?.detail.space).toMatch(/^public\.orders has 4\.\d MB; .* \(worked out from its pages\)\. Without/)
   })

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
 import { type ApiClient, createClient } from '../../src/client/client.ts'
-import type { Run } from '../../src/client/openapi.ts'
-import { getRun, type StartRun, startRun } from '../../src/client/runs.ts'
+import type { Event, Range, Run } from '../../src/client/openapi.ts'
+import { getRun, listEvents, listRanges, type StartRun, startRun } from '../../src/client/runs.ts'
 import { readConfig } from '../../src/config.ts'
 import { signalNames } from '../../src/core/throttle/signal.ts'
 import type { Timings } from '../../src/core/timings.ts'
@@ -105,6 +105,14 @@ export class Client {
 
   run(id: string): Promise<Run> {
     return getRun(this.api, id)
+  }
+
+  events(id: string): Promise<Event[]> {
+    return listEvents(this.api, id)
+  }
+
+  ranges(id: string): Promise<Range[]> {
+    return listRanges(this.api, id)
   }
 
   /** Waits until a run reads one of these statuses. Fails at once when it has ended otherwise. */

@@ -1,6 +1,15 @@
 import { type ApiClient, bodyOf, createClient } from '../../client/client.ts'
 import type { DryRun, Event, Range, Run } from '../../client/openapi.ts'
-import { changeOptions, dryRun, getRun, type RunOptions, type StartRun, startRun } from '../../client/runs.ts'
+import {
+  changeOptions,
+  dryRun,
+  getRun,
+  listEvents,
+  listRanges,
+  type RunOptions,
+  type StartRun,
+  startRun,
+} from '../../client/runs.ts'
 
 export type { DryRun as DryRunReport, Event as EventBody, Run as RunView }
 
@@ -33,11 +42,11 @@ export class Client {
     return changeOptions(this.#api, id, options)
   }
 
-  async ranges(id: string): Promise<Range[]> {
-    return (await bodyOf(this.#api.GET('/runs/{id}/ranges', { params: { path: { id } } }))).ranges
+  ranges(id: string): Promise<Range[]> {
+    return listRanges(this.#api, id)
   }
 
-  async events(id: string): Promise<Event[]> {
-    return (await bodyOf(this.#api.GET('/runs/{id}/events', { params: { path: { id } } }))).events
+  events(id: string): Promise<Event[]> {
+    return listEvents(this.#api, id)
   }
 }
