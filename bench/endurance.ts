@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { type ApiClient, createClient } from '../src/client/client.ts'
+import { getRun, startRun } from '../src/client/runs.ts'
 import { type EmbeddedPostgres, startPostgres } from '../src/embedded/index.ts'
 import type { Child } from '../tools/processes/child.ts'
-import { call, listens, startService } from '../tools/processes/service.ts'
+import { listens, startService } from '../tools/processes/service.ts'
 import { MemoryWatch } from './endurance/memory.ts'
 import { type Tail, watchTail } from './endurance/tail.ts'
 
@@ -47,10 +49,10 @@ function service(databaseUrl: string, role: string): Child {
 async function memoryOfRun({ url }: EmbeddedPostgres) {
   const child = service(url, 'both')
   try {
-    const api = await listens(child)
-    const { id } = await call(api, '/runs', { job: 'readings-double' })
+    const client = createClient({ url: await listens(child) })
+    const { id } = await startRun(client, { job: 'readings-double' })
     const watch = new MemoryWatch(child.process.pid as number)
-    await untilSucceeded(api, id)
+    await untilSucceeded(client, id)
     return watch.stop()
   } finally {
     await child.kill()
@@ -66,19 +68,20 @@ async function tailOfRun({ url }: EmbeddedPostgres): Promise<Tail> {
   await client.end()
   const processes = [service(url, 'api'), ...Array.from({ length: 16 / slots }, () => service(url, 'worker'))]
   try {
-    const [api] = await Promise.all(processes.map(listens))
-    const { id } = await call(api as string, '/runs', { job: 'readings-tenth', options: { parallelism: 16 } })
+    const [apiUrl] = await Promise.all(processes.map(listens))
+    const api = createClient({ url: apiUrl as string })
+    const { id } = await startRun(api, { job: 'readings-tenth', options: { parallelism: 16 } })
     const tail = await watchTail(url, 16)
-    await untilSucceeded(api as string, id)
+    await untilSucceeded(api, id)
     return tail
   } finally {
     await Promise.all(processes.map((process) => process.kill()))
   }
 }
 
-async function untilSucceeded(api: string, id: string): Promise<void> {
+async function untilSucceeded(client: ApiClient, id: string): Promise<void> {
   for (;;) {
-    const { status, reason } = await call(api, `/runs/${id}`)
+    const { status, reason } = await getRun(client, id)
     if (status === 'succeeded') return
     if (!['queued', 'running', 'verifying'].includes(status)) throw new Error(`the run is ${status}: ${reason}`)
     await sleep(pollMs)

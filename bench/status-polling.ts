@@ -4,9 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { createClient } from '../src/client/client.ts'
+import { startRun } from '../src/client/runs.ts'
 import { sum } from '../src/core/statistics.ts'
 import { startPostgres } from '../src/embedded/index.ts'
-import { call, listens, startService } from '../tools/processes/service.ts'
+import { listens, startService } from '../tools/processes/service.ts'
 
 const jobsDir = fileURLToPath(new URL('./endurance/jobs', import.meta.url))
 const sockets = 20
@@ -56,7 +58,7 @@ async function measure(title: string, settings: Readonly<Record<string, string>>
   const speeds: Record<Arm, number>[] = []
   try {
     const api = await listens(child)
-    const { id } = await call(api, '/runs', { job: 'readings-double' })
+    const { id } = await startRun(createClient({ url: api }), { job: 'readings-double' })
     await untilFree(client)
     while (speeds.length < rounds) {
       const speed = await round(client, `${api}/runs/${id}`, speeds.length, answers)

@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import { type ApiClient, createClient } from '../../src/client/client.ts'
+import type { Run } from '../../src/client/openapi.ts'
+import { getRun, type RunOptions, startRun } from '../../src/client/runs.ts'
 import type { Child } from '../../tools/processes/child.ts'
-import { call, listens, startService } from '../../tools/processes/service.ts'
+import { listens, startService } from '../../tools/processes/service.ts'
 
 const jobsDir = fileURLToPath(new URL('./jobs', import.meta.url))
 
@@ -9,10 +11,12 @@ const jobsDir = fileURLToPath(new URL('./jobs', import.meta.url))
 export class Service {
   readonly #child: Child
   readonly #url: string
+  readonly #client: ApiClient
 
   private constructor(child: Child, url: string) {
     this.#child = child
     this.#url = url
+    this.#client = createClient({ url })
   }
 
   static async start(databaseUrl: string, schema: string): Promise<Service> {
@@ -37,12 +41,12 @@ export class Service {
   }
 
   /** Returns the run's id. */
-  async run(job: string, options: Record<string, unknown> = {}): Promise<string> {
-    return (await call(this.#url, '/runs', { job, options })).id
+  async run(job: string, options: RunOptions = {}): Promise<string> {
+    return (await startRun(this.#client, { job, options })).id
   }
 
-  find(id: string): Promise<RunView> {
-    return call(this.#url, `/runs/${id}`)
+  find(id: string): Promise<Run> {
+    return getRun(this.#client, id)
   }
 
   /** Every series of /metrics, by its name and labels as they stand there. */

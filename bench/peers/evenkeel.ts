@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { PartialRunOptions } from '../../src/core/job/options.ts'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import { createClient } from '../../src/client/client.ts'
+import type { Run } from '../../src/client/openapi.ts'
+import { getRun, type RunOptions, startRun } from '../../src/client/runs.ts'
 import type { Child } from '../../tools/processes/child.ts'
-import { call, listens, startService } from '../../tools/processes/service.ts'
+import { listens, startService } from '../../tools/processes/service.ts'
 import type { Backfill, Peer } from './peer.ts'
 
 const jobsDir = fileURLToPath(new URL('../jobs', import.meta.url))
@@ -11,7 +12,7 @@ const job = 'orders-net'
 const pollMs = 100
 
 /** The service itself, as `npm start` starts it: API, workers and queue in one process. */
-export function evenkeel(name: string, options: PartialRunOptions): Peer {
+export function evenkeel(name: string, options: RunOptions): Peer {
   return {
     name,
     sessions: 'evenkeel engine',
@@ -24,9 +25,9 @@ export function evenkeel(name: string, options: PartialRunOptions): Peer {
         PORT: '0',
       })
       try {
-        const url = await listens(service)
-        const { id } = await call(url, '/runs', { job, options })
-        return follow(service, () => call(url, `/runs/${id}`))
+        const client = createClient({ url: await listens(service) })
+        const { id } = await startRun(client, { job, options })
+        return follow(service, () => getRun(client, id))
       } catch (error) {
         await service.kill()
         throw error
@@ -35,7 +36,7 @@ export function evenkeel(name: string, options: PartialRunOptions): Peer {
   }
 }
 
-function follow(service: Child, read: () => Promise<RunView>): Backfill {
+function follow(service: Child, read: () => Promise<Run>): Backfill {
   const stopping = new AbortController()
   const done = Promise.race([service.failure, writes(read, stopping.signal)]).catch((error) => {
     if (!stopping.signal.aborted) throw error
@@ -49,7 +50,7 @@ function follow(service: Child, read: () => Promise<RunView>): Backfill {
 }
 
 /** Resolves when the run writes no more: the residual check after it only reads. */
-async function writes(read: () => Promise<RunView>, signal: AbortSignal): Promise<void> {
+async function writes(read: () => Promise<Run>, signal: AbortSignal): Promise<void> {
   for (;;) {
     const { status, reason } = await read()
     if (status === 'verifying' || status === 'succeeded') return

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import { type ApiClient, createClient } from '../../src/client/client.ts'
+import type { Run } from '../../src/client/openapi.ts'
+import { getRun, listEvents, startRun } from '../../src/client/runs.ts'
 import type { Child } from '../../tools/processes/child.ts'
-import { call, listens, startService } from '../../tools/processes/service.ts'
+import { listens, startService } from '../../tools/processes/service.ts'
 import type { Afterwards, Backfill } from './backfill.ts'
 import { type Sample, steadyRate } from './steady.ts'
 
@@ -18,22 +20,17 @@ export interface ServiceOptions {
   readonly workers: number
 }
 
-interface RunEvent {
-  readonly kind: string
-  readonly at: string
-}
-
 /** evenkeel by its whole way: the service as `npm start` starts it, a run over HTTP, tickets, checkpoints, pace, metrics. */
 export class ServiceProcess implements Backfill {
   readonly #child: Child
-  readonly #url: string
+  readonly #client: ApiClient
   readonly #workers: number
   readonly #samples: Sample[] = []
   #run = ''
 
   private constructor(child: Child, url: string, workers: number) {
     this.#child = child
-    this.#url = url
+    this.#client = createClient({ url })
     this.#workers = workers
   }
 
@@ -64,7 +61,7 @@ export class ServiceProcess implements Backfill {
   /** From the request that starts the run to the moment from which it reads `verifying`, by the run's own event. */
   async write(): Promise<number> {
     const began = Date.now()
-    this.#run = (await call(this.#url, '/runs', { job, options: { parallelism: this.#workers } })).id
+    this.#run = (await startRun(this.#client, { job, options: { parallelism: this.#workers } })).id
     await this.#until(['verifying', 'succeeded'])
     return (Date.parse(await this.#lastEvent('verify')) - began) / 1000
   }
@@ -79,9 +76,9 @@ export class ServiceProcess implements Backfill {
     return this.#child.kill()
   }
 
-  async #until(statuses: readonly string[]): Promise<RunView> {
+  async #until(statuses: readonly string[]): Promise<Run> {
     for (;;) {
-      const run = await call(this.#url, `/runs/${this.#run}`)
+      const run = await getRun(this.#client, this.#run)
       if (statuses.includes(run.status)) return run
       if (!['queued', 'running', 'verifying'].includes(run.status))
         throw new Error(`the run is ${run.status}: ${run.reason}`)
@@ -93,8 +90,7 @@ export class ServiceProcess implements Backfill {
 
   /** When it happened. */
   async #lastEvent(kind: string): Promise<string> {
-    const response = await fetch(new URL(`/runs/${this.#run}/events`, this.#url))
-    const { events } = (await response.json()) as { events: RunEvent[] }
+    const events = await listEvents(this.#client, this.#run)
     const event = events.findLast((each) => each.kind === kind)
     if (!event) throw new Error(`the run has no event ${kind}`)
     return event.at

@@ -1,9 +1,10 @@
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import type { PartialRunOptions } from '../../src/core/job/options.ts'
+import { type ApiClient, bodyOf, createClient } from '../../src/client/client.ts'
+import type { Run } from '../../src/client/openapi.ts'
+import { changeOptions, getRun, type RunOptions, startRun } from '../../src/client/runs.ts'
 import { startPostgres, startStandby } from '../../src/embedded/index.ts'
 import { freePort } from '../../src/embedded/port.ts'
-import type { RunView } from '../../src/runs/run-schema.ts'
 import type { Child } from '../../tools/processes/child.ts'
 import { listens, startService } from '../../tools/processes/service.ts'
 import { until } from '../../tools/until.ts'
@@ -18,48 +19,34 @@ export type ProcessName = (typeof processes)[number]
 
 /** What the API is asked for here. */
 export class Api {
-  readonly #url: string
+  readonly client: ApiClient
 
   constructor(url: string) {
-    this.#url = url
-  }
-
-  async call(method: string, path: string, body?: unknown): Promise<{ status: number; body: RunView }> {
-    const response = await fetch(new URL(path, this.#url), {
-      method,
-      ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: (await response.json()) as RunView }
+    this.client = createClient({ url })
   }
 
   /** Returns the run's id. */
-  async start(job: string, options: PartialRunOptions): Promise<string> {
-    return (await this.#well('POST', '/runs', { job, options })).id
+  async start(job: string, options: RunOptions): Promise<string> {
+    return (await startRun(this.client, { job, options })).id
   }
 
-  async change(id: string, options: PartialRunOptions): Promise<void> {
-    await this.#well('PATCH', `/runs/${id}`, options)
+  async change(id: string, options: RunOptions): Promise<void> {
+    await changeOptions(this.client, id, options)
   }
 
   async tell(id: string, what: 'pause' | 'resume' | 'retry'): Promise<void> {
-    await this.#well('POST', `/runs/${id}/${what}`)
+    await bodyOf(this.client.POST(`/runs/{id}/${what}`, { params: { path: { id } } }))
   }
 
   /** Waits until a run is as it should be. */
-  reaches(id: string, what: string, met: (run: RunView) => boolean, seconds = 60): Promise<RunView> {
-    return until(`run ${id} to be ${what}`, () => this.#well('GET', `/runs/${id}`), met, seconds)
+  reaches(id: string, what: string, met: (run: Run) => boolean, seconds = 60): Promise<Run> {
+    return until(`run ${id} to be ${what}`, () => getRun(this.client, id), met, seconds)
   }
 
   /** Waits until it has done more rows than now. */
   async moves(id: string): Promise<void> {
-    const { rowsDone } = (await this.#well('GET', `/runs/${id}`)).progress
+    const { rowsDone } = (await getRun(this.client, id)).progress
     await this.reaches(id, 'moving', ({ progress }) => progress.rowsDone > rowsDone)
-  }
-
-  async #well(method: string, path: string, body?: unknown): Promise<RunView> {
-    const answer = await this.call(method, path, body)
-    if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`)
-    return answer.body
   }
 }
 

@@ -41,8 +41,8 @@ export async function runScenario(
   const users = await api.start('users-full-name', { maxRowsPerSecond: rates.first / 4 })
   const prices = await api.start('prices-cents', {})
   await api.reaches(prices, 'failed', ({ status }) => status === 'failed')
-  await api.call('GET', '/runs/none')
-  await api.call('POST', `/runs/${prices}/pause`)
+  await api.client.GET('/runs/{id}', { params: { path: { id: 'none' } } })
+  await api.client.POST('/runs/{id}/pause', { params: { path: { id: prices } } })
   await goOn()
 
   const letGo = await environment.lockSome()

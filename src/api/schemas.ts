@@ -2,7 +2,16 @@ import { z } from 'zod'
 import { partialRunOptions } from '../core/job/options.ts'
 
 export const problemSchema = z
-  .looseObject({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    errors: z
+      .array(z.object({ path: z.string(), message: z.string() }))
+      .optional()
+      .describe('What does not fit of the request, each with where it stands'),
+  })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const jobSchema = z

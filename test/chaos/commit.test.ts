@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { Run } from '../../src/client/openapi.ts'
 import { type Cut, Cutter, cutsAround, type Moment, moments, phaseOf, verdictOf } from '../support/cuts.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
@@ -12,18 +12,12 @@ import { until } from '../support/until.ts'
 /** Each cut costs a connection and a plan. */
 const cuts = perCommit(10, { nightly: 100 })
 
-interface RangeBody {
-  readonly kind: string
-  readonly rowsDone: number
-  readonly rowsScanned: number
-}
-
 /** The run has counted each row once, as a whole and in its ranges. */
 async function expectCounted(client: Client, id: string, rows: number): Promise<void> {
   expect((await client.run(id)).proof).toMatchObject({ rowsDone: rows, rowsScanned: rows, rowsGone: 0 })
-  const { body } = await client.call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)
+  const ranges = await client.ranges(id)
   const sum = (kind: string, of: 'rowsDone' | 'rowsScanned') =>
-    body.ranges.filter((range) => range.kind === kind).reduce((total, range) => total + range[of], 0)
+    ranges.filter((range) => range.kind === kind).reduce((total, range) => total + range[of], 0)
   expect(sum('keys', 'rowsScanned')).toBe(rows)
   expect(sum('residual', 'rowsScanned')).toBe(rows)
   expect(sum('keys', 'rowsDone') + sum('stragglers', 'rowsDone')).toBe(rows)
@@ -158,7 +152,7 @@ test.each(moments)(
       (await database.query<{ status: string }>('SELECT status FROM evenkeel.runs')).map(({ status }) => status)
 
     /** A call that is cut, once in each way there is; and what it says is held against what is so. */
-    async function cutCall(round: number, call: () => Promise<Answer<RunView>>, before: string[], after: string[][]) {
+    async function cutCall(round: number, call: () => Promise<Answer<Run>>, before: string[], after: string[][]) {
       const cuts = cutsAround('COMMIT', moment)
       due = cuts[round % cuts.length]
       const { status, body } = await call()

@@ -7,14 +7,6 @@ import { startInProcess } from '../support/service.ts'
 import { perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
-interface RangeBody {
-  readonly kind: string
-  readonly done: boolean
-  readonly lower: string[] | null
-  readonly upper: string[] | null
-  readonly rowsScanned: number
-}
-
 const leases = perCommit(100, { nightly: 1000 })
 
 test('sixteen workers lose their leases again and again: no range is lost, none done twice', async () => {
@@ -46,8 +38,7 @@ test('sixteen workers lose their leases again and again: no range is lost, none 
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
 
-  const { body } = await client.call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)
-  const ranges = body.ranges.filter(({ kind }) => kind === 'keys')
+  const ranges = (await client.ranges(id)).filter(({ kind }) => kind === 'keys')
   const bounds = ranges.map(({ lower, upper }) => [Number(lower?.[0] ?? 0), Number(upper?.[0])] as const)
   bounds.sort(([a], [b]) => a - b)
   expect(bounds.map(([lower]) => lower)).toEqual([0, ...bounds.map(([, upper]) => upper).slice(0, -1)])

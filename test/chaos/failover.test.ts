@@ -64,13 +64,13 @@ async function expectWhole(client: Client, database: TestDatabase, id: string): 
   const run = await client.reaches(id, ['succeeded'])
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
-  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-  expect(body.events.map(({ kind }) => kind)).not.toContain('fail')
+  const events = await client.events(id)
+  expect(events.map(({ kind }) => kind)).not.toContain('fail')
 }
 
 const options = { batchSize: 50, maxRowsPerSecond: 4000 }
 
-test.each(perCommit(['on'], { nightly: ['on', 'remote_apply'] }))(
+test.each(perCommit<Array<'on' | 'remote_apply'>>(['on'], { nightly: ['on', 'remote_apply'] }))(
   'a failover with synchronous_commit %s: nothing that was heard of is lost, and the run goes on',
   async (synchronousCommit) => {
     const { clients, link, database, heir, failOver } = await startPair({ synchronous: true })

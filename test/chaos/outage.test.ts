@@ -17,8 +17,8 @@ async function expectWhole(client: Client, id: string): Promise<string[]> {
 }
 
 async function kinds(client: Client, id: string): Promise<string[]> {
-  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-  return body.events.map(({ kind }) => kind)
+  const events = await client.events(id)
+  return events.map(({ kind }) => kind)
 }
 
 test('sessions are terminated again and again within a run: it ends right, and nothing fails it', async () => {

@@ -1,15 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import type { Range } from '../../src/client/openapi.ts'
 import { createControl } from '../../src/store/control.ts'
 import { rescueRanges } from '../../src/store/rescue.ts'
 import { createDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
 import { spawnService, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
-
-interface Ranges {
-  readonly ranges: ReadonlyArray<{ ordinal: number; epoch: string; leaseOwner: string | null }>
-}
 
 test('promise 2: workers whose ranges were taken away while they write change nothing more', async () => {
   const rows = 40_000
@@ -64,8 +61,8 @@ test('the ranges of a worker that is stopped go to another one, and it does no h
   const jobs = await createItems(database, rows)
   const client = await startInProcess(database, jobs, { ROLE: 'api' })
   const id = await client.start('count', { options: { maxRowsPerSecond: 3000 } })
-  const ranges = async () => (await client.call<Ranges>('GET', `/runs/${id}/ranges`)).body.ranges
-  const heldBy = (pid: number | undefined) => (all: Ranges['ranges']) =>
+  const ranges = () => client.ranges(id)
+  const heldBy = (pid: number | undefined) => (all: readonly Range[]) =>
     all.some((range) => range.leaseOwner?.endsWith(`-${pid}`))
   const sleeper = await spawnService(database, jobs, { ROLE: 'worker' })
   await untilDone(database, 1000)

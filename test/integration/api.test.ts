@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { Run } from '../../src/client/openapi.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -146,13 +146,13 @@ describe('who may do what', () => {
       expect((await eye.call(method, path, {})).status).toBe(403)
     }
     await ops.call('POST', `/runs/${id}/pause`, { reason: 'lunch' })
-    const { body } = await eye.call<{ events: Array<Record<string, unknown>> }>('GET', `/runs/${id}/events`)
-    expect(body.events.map(({ actor, kind }) => [actor, kind])).toEqual([
+    const events = await eye.events(id)
+    expect(events.map(({ actor, kind }) => [actor, kind])).toEqual([
       ['ops', 'created'],
       ['ops', 'pause'],
       ['ops', 'drained'],
     ])
-    expect(body.events[1]).toMatchObject({ detail: { from: 'queued', to: 'pausing', reason: 'lunch' } })
+    expect(events[1]).toMatchObject({ detail: { from: 'queued', to: 'pausing', reason: 'lunch' } })
   })
 
   test('without tokens, other names of this machine and pages from elsewhere are refused', async () => {
@@ -235,7 +235,7 @@ describe('what one can look at', () => {
     }
     ids.unshift(await client.start('count'))
     interface Page {
-      readonly runs: RunView[]
+      readonly runs: Run[]
       readonly next: string | null
     }
     const list = async (query: string) => (await client.call<Page>('GET', `/runs?${query}`)).body
@@ -322,17 +322,17 @@ describe('what one can look at', () => {
     await client.call('PATCH', `/runs/${id}`, { parallelism: 1 })
     await startInProcess(database, jobs, { ROLE: 'worker' })
     await client.reaches(id, ['succeeded'])
-    const { body } = await client.call<{ ranges: Array<Record<string, unknown>> }>('GET', `/runs/${id}/ranges`)
-    expect(body.ranges.map((range) => range.kind)).toEqual([
+    const ranges = await client.ranges(id)
+    expect(ranges.map((range) => range.kind)).toEqual([
       ...Array.from({ length: 4 }, () => 'keys'),
       'stragglers',
       ...Array.from({ length: 4 }, () => 'residual'),
       'pages',
     ])
-    expect(body.ranges.filter((range) => range.kind !== 'stragglers').every((range) => range.done)).toBe(true)
-    expect(body.ranges[3]).toMatchObject({ upper: ['20000'], cursor: ['20000'], partition: null })
+    expect(ranges.filter((range) => range.kind !== 'stragglers').every((range) => range.done)).toBe(true)
+    expect(ranges[3]).toMatchObject({ upper: ['20000'], cursor: ['20000'], partition: null })
     // Rows that match are looked for above the frozen bound as well.
-    expect(body.ranges.at(-2)).toMatchObject({ upper: null, cursor: ['20000'] })
+    expect(ranges.at(-2)).toMatchObject({ upper: null, cursor: ['20000'] })
   })
 })
 
@@ -388,7 +388,7 @@ test('everything can be paused and resumed at once', async () => {
   const touch = await client.start('touch', { options: { maxRowsPerSecond: 1000 } })
   const count = await client.start('count', { options: { maxRowsPerSecond: 1000 } })
   interface All {
-    readonly runs: RunView[]
+    readonly runs: Run[]
   }
   const paused = (await client.call<All>('POST', '/pause', { reason: 'incident' })).body.runs
   expect(paused.map((run) => [run.id, run.status, run.reason])).toEqual([

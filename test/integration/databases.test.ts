@@ -1,8 +1,8 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import type { DryRunReports } from '../../src/runs/dry-run.ts'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import { bodyOf } from '../../src/client/client.ts'
+import type { DryRuns, Run } from '../../src/client/openapi.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { countDone, createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, startOnDatabases } from '../support/service.ts'
@@ -17,7 +17,7 @@ interface Problem {
 }
 
 interface Page {
-  readonly runs: RunView[]
+  readonly runs: Run[]
   readonly next: string | null
   readonly unreachable?: Array<{ database: string; detail: string }>
 }
@@ -35,7 +35,7 @@ async function createShards(rows: Readonly<Record<string, number>>): Promise<{ s
 }
 
 /** What each database of a run shows of it. */
-function statuses({ databases = {} }: RunView): Record<string, string | null> {
+function statuses({ databases = {} }: Run): Record<string, string | null> {
   return Object.fromEntries(Object.entries(databases).map(([name, part]) => [name, part.status]))
 }
 
@@ -325,14 +325,15 @@ describe('a run over several databases', () => {
     const override = { signal: 'commit-latency', reason: 'we know', seconds: 60 }
     const all = await client.call('POST', `/runs/${id}/overrides`, override)
     expect(all.body.overrides).toMatchObject([{ signal: 'commit-latency', reason: 'we know', databases: ['eu', 'us'] }])
-    const one = await client.call('DELETE', `/runs/${id}/overrides/commit-latency?database=eu`)
-    expect(one.body.overrides).toMatchObject([{ signal: 'commit-latency', databases: ['us'] }])
+    const params = { path: { id, signal: 'commit-latency' }, query: { database: 'eu' } } as const
+    const one = await bodyOf(client.api.DELETE('/runs/{id}/overrides/{signal}', { params }))
+    expect(one.overrides).toMatchObject([{ signal: 'commit-latency', databases: ['us'] }])
   })
 
   test('a dry run reports each of them, and leaves nothing behind in any', async () => {
     const { shards, jobs } = await createShards({ eu: 100, us: 300 })
     const client = await startOnDatabases(shards, jobs, { ROLE: 'api' })
-    const { body } = await client.call<DryRunReports>('POST', '/runs', { job: 'touch', dryRun: true })
+    const { body } = await client.call<DryRuns>('POST', '/runs', { job: 'touch', dryRun: true })
     expect(Object.entries(body.databases).map(([name, report]) => [name, report.rowsChanged])).toEqual([
       ['eu', 100],
       ['us', 300],

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
+import type { StartRun } from '../../src/client/runs.ts'
 import { unprivilegedAccount } from '../../src/embedded/account.ts'
 import { startStandby } from '../../src/embedded/index.ts'
 import {
@@ -203,7 +204,7 @@ test('what docker compose up starts does what docs/deploying.md says: the image,
   const client = new Client(apiUrl, { authorization: `Bearer ${token}` })
   const [, body = ''] =
     /^curl .*\/runs .*\n? *-d '(.*)'$/m.exec(textOf('docs/deploying.md').replaceAll('\\\n', '')) ?? []
-  const { job, options } = JSON.parse(body) as { job: string; options: unknown }
+  const { job, options = {} } = JSON.parse(body) as StartRun
   expect(options).toEqual({ maxRowsPerSecond: 2000 })
   const id = await client.start(job, { options })
   const run = await client.reaches(id, ['succeeded'])

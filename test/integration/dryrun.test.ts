@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
+import type { DryRun } from '../../src/client/openapi.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Client, jobSource, jobsFolder, queueKind, startInProcess } from '../support/service.ts'
 
@@ -20,8 +20,8 @@ async function scene(rest: string, ddl: readonly string[], extra: Readonly<Recor
   return { database, client: await startInProcess(database, jobs, extra) }
 }
 
-async function dryRun(client: Client, rest: object = {}): Promise<DryRunReport> {
-  const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'fill', dryRun: true, ...rest })
+async function dryRun(client: Client, rest: object = {}): Promise<DryRun> {
+  const { status, body } = await client.call<DryRun>('POST', '/runs', { job: 'fill', dryRun: true, ...rest })
   expect(status, JSON.stringify(body)).toBe(200)
   return body
 }

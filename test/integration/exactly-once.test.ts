@@ -78,8 +78,8 @@ describe('promise 1: exactly once', () => {
     await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
     await client.reaches(id, ['succeeded'])
     await expectTouchedOnce(database, rows)
-    const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-    expect(body.events.filter((event) => event.kind === 'rescued').length).toBeGreaterThanOrEqual(3)
+    const events = await client.events(id)
+    expect(events.filter((event) => event.kind === 'rescued').length).toBeGreaterThanOrEqual(3)
   })
 
   test.for(kinds)('connections lost while batches of %s commit: the outcome is read, not guessed', async (job) => {

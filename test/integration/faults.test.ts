@@ -30,12 +30,9 @@ const begin = (database: TestDatabase, sqlstate: string) =>
 const end = (database: TestDatabase) => database.query('DELETE FROM trouble')
 
 async function faultsOf(client: Client, id: string): Promise<Partial<Record<Fault, number>>> {
-  const { body } = await client.call<{ ranges: Array<{ faults: Partial<Record<Fault, number>> }> }>(
-    'GET',
-    `/runs/${id}/ranges`,
-  )
+  const ranges = await client.ranges(id)
   const sums: Partial<Record<Fault, number>> = {}
-  for (const range of body.ranges)
+  for (const range of ranges)
     for (const [fault, count] of Object.entries(range.faults) as Array<[Fault, number]>)
       sums[fault] = (sums[fault] ?? 0) + count
   return sums

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
@@ -226,6 +227,7 @@ test('the description of the API has no error of Redocly lint, and names every c
   const database = await createDatabase()
   const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
   const text = (await client.call<object>('GET', '/openapi.json')).body
+  expect(text).toEqual(JSON.parse(await readFile(new URL('../../src/client/openapi.json', import.meta.url), 'utf8')))
   const found = await lintFromString({
     source: JSON.stringify(text),
     config: await createConfig({ extends: ['recommended'] }),

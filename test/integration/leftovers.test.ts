@@ -4,19 +4,7 @@ import { createItems } from '../support/items.ts'
 import { type Client, startInProcess } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
-interface Range {
-  readonly kind: string
-  readonly lower: string[] | null
-  readonly upper: string[] | null
-  readonly rowsScanned: number
-  readonly done: boolean
-}
-
 const rows = 20_000
-
-async function rangesOf(client: Client, id: string): Promise<Range[]> {
-  return (await client.call<{ ranges: Range[] }>('GET', `/runs/${id}/ranges`)).body.ranges
-}
 
 /** A run whose windows have all passed, and whose rows of a condition match again before the check comes to them. */
 async function undone(database: TestDatabase, client: Client, condition: string): Promise<string> {
@@ -30,7 +18,7 @@ async function undone(database: TestDatabase, client: Client, condition: string)
     (left) => left === 1,
   )
   await until('the windows to be through', async () =>
-    (await rangesOf(client, id)).every(({ kind, done }) => kind !== 'keys' || done),
+    (await client.ranges(id)).every(({ kind, done }) => kind !== 'keys' || done),
   )
   await database.query(`UPDATE items SET label = NULL WHERE id <> 1 AND ${condition}`)
   await holder.query('COMMIT')
@@ -55,9 +43,7 @@ test('what the check finds in bulk goes back as ranges, is counted in the progre
   )
   expect(most).toBeLessThanOrEqual(40)
   expect(run.proof).toMatchObject({ rowsDone: rows + 10_000, rowsChecked: rows, residual: 0 })
-  const sent = (await rangesOf(client, id))
-    .slice(-8)
-    .filter(({ kind, rowsScanned }) => kind === 'keys' && rowsScanned > 0)
+  const sent = (await client.ranges(id)).slice(-8).filter(({ kind, rowsScanned }) => kind === 'keys' && rowsScanned > 0)
   const again = await database.query<{ rows: number }>(
     'SELECT sum(rows_again)::int AS rows FROM evenkeel.ranges WHERE run_id = $1',
     [id],
@@ -84,7 +70,7 @@ test('rows that match in many places are sent back in a bounded number of ranges
     'SELECT count(*)::int FROM evenkeel.ranges WHERE run_id = $1 AND rows_again IS NOT NULL',
     [id],
   )
-  const checks = (await rangesOf(client, id)).filter(({ kind }) => kind === 'residual').length
+  const checks = (await client.ranges(id)).filter(({ kind }) => kind === 'residual').length
   expect(ranges).toBeGreaterThan(0)
   expect(ranges).toBeLessThanOrEqual(16 * checks)
   expect(await database.value('SELECT count(*)::int FROM items WHERE label IS NULL')).toBe(0)

@@ -85,11 +85,8 @@ test('with a tenth of all parents held every other row is done meanwhile, at a c
   const id = await client.start('fill')
   expect(await reasonOf(client, id, /night report/)).toMatch(/^200 rows are held/)
   expect(await countTouched(database, 'orders')).toBe(1800)
-  const { body } = await client.call<{ ranges: Array<{ kind: string; faults: Record<string, number> }> }>(
-    'GET',
-    `/runs/${id}/ranges`,
-  )
-  const waited = body.ranges
+  const ranges = await client.ranges(id)
+  const waited = ranges
     .filter(({ kind }) => kind === 'keys')
     .reduce((sum, { faults }) => sum + (faults['lock-timeout'] ?? 0), 0)
   // A row is found by less than three tries, each of which waits for a hundredth of a second.
@@ -193,11 +190,8 @@ test('a unique index that comes while a run lasts makes rows with a foreign key 
   await client.call('POST', '/resume')
   expect(await reasonOf(client, id, /night report/)).toMatch(/^100 rows are held/)
   expect(await countTouched(database, 'users')).toBe(900)
-  const { body } = await client.call<{ ranges: Array<{ kind: string; faults: Record<string, number> }> }>(
-    'GET',
-    `/runs/${id}/ranges`,
-  )
-  expect(body.ranges.map(({ faults }) => faults['lock-timeout'] ?? 0).filter((count) => count > 0)).toEqual([])
+  const ranges = await client.ranges(id)
+  expect(ranges.map(({ faults }) => faults['lock-timeout'] ?? 0).filter((count) => count > 0)).toEqual([])
   await letGo()
   await client.reaches(id, ['succeeded'])
   await expectOnce(database, 'users', 1000)

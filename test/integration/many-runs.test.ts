@@ -3,9 +3,10 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { hashParams, type JobDefinition } from '../../src/core/job/job.ts'
 import { resolveJob } from '../../src/engine/kinds/resolve.ts'
+import { patience } from '../../tools/until.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type Client, jobSource, jobsFolder, startInProcess, unpaced } from '../support/service.ts'
-import { limits, patience, perCommit } from '../support/tier.ts'
+import { limits, perCommit } from '../support/tier.ts'
 import { until } from '../support/until.ts'
 
 const runs = perCommit(200, { nightly: 1000 })

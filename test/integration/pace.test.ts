@@ -37,16 +37,6 @@ function heldBy(client: Client, id: string, signal: string) {
   )
 }
 
-interface Event {
-  readonly kind: string
-  readonly actor: string
-  readonly detail: Record<string, unknown>
-}
-
-async function eventsOf(client: Client, id: string): Promise<Event[]> {
-  return (await client.call<{ events: Event[] }>('GET', `/runs/${id}/events`)).body.events
-}
-
 /** The rows that are done, once they no longer change: nothing of a held run is in flight. */
 async function settledRows(database: TestDatabase, table = 'items'): Promise<number> {
   const count = () => database.value<number>(`SELECT sum(touched)::int FROM ${table}`)
@@ -93,7 +83,7 @@ test('a signal over its limit holds a run, says why, gives its workers to others
   )
   expect(ended.throttle).toBeNull()
   expect(ended.progress.throttledSeconds).toBeGreaterThan(waiting.progress.throttledSeconds)
-  const events = await eventsOf(client, id)
+  const events = await client.events(id)
   expect(events.find(({ kind }) => kind === 'held')?.detail).toMatchObject({ signal: 'dead-tuples', limit: 0.1 })
   expect(events.find(({ kind }) => kind === 'released')?.detail.heldSeconds).toBeGreaterThan(0)
   expect(await database.query('SELECT touched, count(*)::int AS rows FROM items GROUP BY 1')).toEqual([
@@ -140,8 +130,8 @@ test('rate and parallelism that are changed are kept to within a second, also by
   expect(performance.now() - began).toBeLessThan(aSecondMs)
 
   const holders = async () => {
-    const { body } = await client.call<{ ranges: Array<{ leaseOwner: string | null }> }>('GET', `/runs/${id}/ranges`)
-    return body.ranges.filter(({ leaseOwner }) => leaseOwner !== null).length
+    const ranges = await client.ranges(id)
+    return ranges.filter(({ leaseOwner }) => leaseOwner !== null).length
   }
   await until('several workers', holders, (count) => count > 1)
   began = performance.now()
@@ -172,7 +162,7 @@ test('an override has a name, a reason and an end', async () => {
   // It ends by itself, and the signal counts again.
   const again = await heldBy(client, id, 'dead-tuples')
   expect(again.overrides).toEqual([])
-  const events = await eventsOf(client, id)
+  const events = await client.events(id)
   expect(events.find(({ kind }) => kind === 'override')).toMatchObject({
     detail: { signal: 'dead-tuples', reason: 'vacuum comes tonight' },
   })

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { Run } from '../../src/client/openapi.ts'
 import { createDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, jobSource, startInProcess, startOnDatabases } from '../support/service.ts'
@@ -9,12 +9,12 @@ import { type Client, jobSource, startInProcess, startOnDatabases } from '../sup
 interface All {
   readonly globalPause: { readonly actor: string; readonly reason: string | null } | null
   readonly databases?: readonly string[]
-  readonly runs: readonly RunView[]
+  readonly runs: readonly Run[]
   readonly refused: readonly unknown[]
 }
 
 const slowly = { options: { maxRowsPerSecond: 200, batchSize: 20 } }
-const kinds = ({ pauses }: RunView) => pauses.map(({ kind }) => kind)
+const kinds = ({ pauses }: Run) => pauses.map(({ kind }) => kind)
 
 async function start() {
   const database = await createDatabase()

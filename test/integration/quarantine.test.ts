@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { bodyOf } from '../../src/client/client.ts'
+import type { QuarantinedRow, Range } from '../../src/client/openapi.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems } from '../support/items.ts'
 import { type Client, jobSource, jobsFolder, patient, queueKind, startInProcess, unpaced } from '../support/service.ts'
@@ -6,40 +8,18 @@ import { perCommit } from '../support/tier.ts'
 import { timings } from '../support/timings.ts'
 import { until } from '../support/until.ts'
 
-interface Row {
-  readonly id: string
-  readonly key: string[]
-  readonly sqlstate: string
-  readonly message: string
-  readonly attempts: number
-  readonly discarded: { by: string; reason: string } | null
-}
-
-interface Range {
-  readonly kind: string
-  readonly batches: number
-  readonly rowsScanned: number
-  readonly faults: Record<string, number>
-}
-
-async function quarantineOf(client: Client, id: string): Promise<Row[]> {
-  const rows: Row[] = []
+async function quarantineOf(client: Client, id: string): Promise<QuarantinedRow[]> {
+  const rows: QuarantinedRow[] = []
   for (let after = '0'; ; ) {
-    const { body } = await client.call<{ rows: Row[]; next: string | null }>(
-      'GET',
-      `/runs/${id}/quarantine?after=${after}&limit=300`,
-    )
+    const params = { path: { id }, query: { after, limit: 300 } }
+    const body = await bodyOf(client.api.GET('/runs/{id}/quarantine', { params }))
     rows.push(...body.rows)
     if (body.next === null) return rows
     after = body.next
   }
 }
 
-async function rangesOf(client: Client, id: string): Promise<Range[]> {
-  return (await client.call<{ ranges: Range[] }>('GET', `/runs/${id}/ranges`)).body.ranges
-}
-
-const keys = (rows: readonly Row[]) => rows.map((row) => Number(row.key[0])).sort((a, b) => a - b)
+const keys = (rows: readonly QuarantinedRow[]) => rows.map((row) => Number(row.key[0])).sort((a, b) => a - b)
 const every = (step: number, rows: number) => Array.from({ length: rows / step }, (_, index) => (index + 1) * step)
 
 /** Rows whose id is a multiple of `bad.step` cannot be changed. */
@@ -88,7 +68,7 @@ test.runIf(queueKind === 'postgres')(
     const message = 'new row for relation "items" violates check constraint "sound"'
     for (const row of aside) expect(row).toMatchObject({ sqlstate: '23514', message, attempts: 1 })
 
-    const ranges = (await rangesOf(client, id)).filter(({ kind }) => kind === 'keys')
+    const ranges = (await client.ranges(id)).filter(({ kind }) => kind === 'keys')
     const sum = (of: (range: Range) => number) => ranges.reduce((total, range) => total + of(range), 0)
     const statements = sum(({ batches }) => batches) + sum(({ faults }) => faults.data ?? 0)
     expect(statements).toBeLessThan(bad * 16)
@@ -114,7 +94,7 @@ test.runIf(queueKind === 'postgres').for([
     const expected = found.map((row) => row.id)
     await expectDone(database, rows, expected)
     expect(keys(await quarantineOf(client, id))).toEqual(expected)
-    const ranges = (await rangesOf(client, id)).filter(({ kind }) => kind === 'keys')
+    const ranges = (await client.ranges(id)).filter(({ kind }) => kind === 'keys')
     const statements = ranges.reduce((sum, { batches, faults }) => sum + batches + (faults.data ?? 0), 0)
     // Without the windows that it takes anyway.
     costs.push(statements - rows / batchSize)
@@ -150,8 +130,8 @@ test('with maxQuarantined 0 the first bad row stops the run, and is named', asyn
     'The row with key ["700"] fails by itself: row 700 is bad [22000]; and maxQuarantined is 0.',
   )
   expect(await quarantineOf(client, id)).toEqual([])
-  const { body } = await client.call<{ events: Array<{ kind: string; detail: unknown }> }>('GET', `/runs/${id}/events`)
-  expect(body.events.find(({ kind }) => kind === 'fail')?.detail).toMatchObject({ key: ['700'], sqlstate: '22000' })
+  const events = await client.events(id)
+  expect(events.find(({ kind }) => kind === 'fail')?.detail).toMatchObject({ key: ['700'], sqlstate: '22000' })
 })
 
 test('rows are retried all or some, given up with a reason, and then the run succeeds and says so', async () => {
@@ -183,8 +163,8 @@ test('rows are retried all or some, given up with a reason, and then the run suc
   expect(await quarantineOf(client, id)).toMatchObject([
     { key: second?.key, discarded: { by: 'local', reason: 'a test account' } },
   ])
-  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-  const kinds = body.events.map(({ kind }) => kind)
+  const events = await client.events(id)
+  const kinds = events.map(({ kind }) => kind)
   expect(kinds.filter((kind) => kind.startsWith('quarantine'))).toEqual([
     'quarantine-retried',
     'quarantine-discarded',
@@ -284,7 +264,7 @@ test('a row that is mended while it is looked for is done, not set aside', async
   const id = await start('count')
   await until(
     'the row to be met several times',
-    () => rangesOf(client, id),
+    () => client.ranges(id),
     (ranges) => ranges.some(({ faults }) => (faults.data ?? 0) > 30),
   )
   await mend(database)

@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { DryRun, Range } from '../../src/client/openapi.ts'
 import { engineSettings } from '../../src/engine/batch/session.ts'
 import { type TableSql, tableSql } from '../../src/engine/batch/table.ts'
 import { inspectTarget } from '../../src/engine/inspect/inspect.ts'
@@ -7,7 +8,6 @@ import { resolveJob } from '../../src/engine/kinds/resolve.ts'
 import { findSplitKeys, keysAhead } from '../../src/engine/ranges/boundaries.ts'
 import { defineJob, sql } from '../../src/index.ts'
 import { createPool } from '../../src/postgres/pool.ts'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
 import { createControl } from '../../src/store/control.ts'
 import { type Lease, leaseRange } from '../../src/store/leases.ts'
 import { splitLease } from '../../src/store/rescue.ts'
@@ -124,20 +124,9 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
   })
 })
 
-interface RangeBody {
-  readonly kind: string
-  readonly done: boolean
-  readonly leaseOwner: string | null
-  readonly lower: string[] | null
-  readonly upper: string[] | null
-  readonly cursor: string[] | null
-  readonly rowsScanned: number
-  readonly partition: string | null
-}
-
-async function rangesOf(client: Client, id: string, kind = 'keys'): Promise<RangeBody[]> {
-  const { body } = await client.call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)
-  return body.ranges.filter((range) => range.kind === kind)
+async function rangesOf(client: Client, id: string, kind = 'keys'): Promise<Range[]> {
+  const ranges = await client.ranges(id)
+  return ranges.filter((range) => range.kind === kind)
 }
 
 describe('ranges are split where workers would be idle', () => {
@@ -301,11 +290,8 @@ describe('partitions', () => {
       const run = await client.reaches(id, ['succeeded'])
       expect(run.proof).toMatchObject({ rowsChecked: 10, residual: 0 })
       await expectTouchedOnce(database, 10)
-      const { body } = await client.call<{ events: Array<{ kind: string; detail: unknown }> }>(
-        'GET',
-        `/runs/${id}/events`,
-      )
-      const gone = body.events.filter(({ kind }) => kind === 'partition-gone')
+      const events = await client.events(id)
+      const gone = events.filter(({ kind }) => kind === 'partition-gone')
       expect(gone.length).toBeGreaterThan(0)
       expect(gone[0]?.detail).toMatchObject({ partition: { schema: 'public', table: 'Old "1"' } })
     },
@@ -458,7 +444,7 @@ describe('partitions', () => {
     const { database, jobs } = await createPartitioned()
     const client = await startInProcess(database, jobs)
     await client.call('POST', '/pause', {})
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', dryRun: true })
+    const { status, body } = await client.call<DryRun>('POST', '/runs', { job: 'touch', dryRun: true })
     expect(status).toBe(200)
     expect(body.samples.map(({ after }) => (after as Record<string, string>).touched)).toEqual([
       '1',

@@ -49,8 +49,8 @@ test('replay that is paused holds the run within two seconds of the limit, and i
   await moving(database, then + 200)
   await client.reaches(id, ['succeeded'])
   await expectTouchedOnce(database, rows)
-  const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-  expect(body.events.map(({ kind }) => kind)).toEqual(['created', 'start', 'held', 'released', 'verify', 'succeed'])
+  const events = await client.events(id)
+  expect(events.map(({ kind }) => kind)).toEqual(['created', 'start', 'held', 'released', 'verify', 'succeed'])
 })
 
 test('on an idle primary nothing is held: no WAL is no lag', async () => {

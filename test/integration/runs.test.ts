@@ -1,7 +1,7 @@
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
+import type { DryRun } from '../../src/client/openapi.ts'
 import { createDatabase } from '../support/database.ts'
 import { Gate } from '../support/gate.ts'
 import { countDone, createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
@@ -14,24 +14,20 @@ interface Problem {
   readonly [extension: string]: unknown
 }
 
-interface Events {
-  readonly events: ReadonlyArray<{ kind: string; actor: string; detail: Record<string, unknown> }>
-}
-
 async function kinds(client: Client, id: string): Promise<string[]> {
-  return (await client.call<Events>('GET', `/runs/${id}/events`)).body.events.map((event) => event.kind)
+  return (await client.events(id)).map((event) => event.kind)
 }
 
 test.for([
-  ['off', undefined],
-  ['remote_write', 'remote_write'],
-])('the commits of batches are %s', async ([expected, synchronousCommit]) => {
+  ['off', {}],
+  ['remote_write', { synchronousCommit: 'remote_write' }],
+] as const)('the commits of batches are %s', async ([expected, options]) => {
   const database = await createDatabase()
   await createItems(database, 100)
   const rest = "set: { label: sql`current_setting('synchronous_commit')` }"
   const jobs = await jobsFolder({ 'mode.ts': jobSource({ name: 'mode', table: 'items', rest }) })
   const client = await startInProcess(database, jobs)
-  await client.reaches(await client.start('mode', { options: { synchronousCommit } }), ['succeeded'])
+  await client.reaches(await client.start('mode', { options }), ['succeeded'])
   expect(await database.query('SELECT DISTINCT label FROM items')).toEqual([{ label: expected }])
 })
 
@@ -194,7 +190,7 @@ test('a failed run that nobody wants any more is given up, at once and for good'
 
   const { status, body } = await client.call('POST', `/runs/${id}/cancel`, { reason: 'wrong job' })
   expect([status, body.status, body.reason]).toEqual([200, 'cancelled', 'wrong job'])
-  const { events } = (await client.call<Events>('GET', `/runs/${id}/events`)).body
+  const events = await client.events(id)
   expect(events.at(-2)).toMatchObject({ kind: 'fail', detail: { to: 'failed', reason } })
   expect(events.at(-1)).toMatchObject({
     kind: 'cancel',
@@ -345,12 +341,9 @@ describe('the residual check', () => {
     const client = await startInProcess(database, jobs)
     const id = await client.start('slow')
     await client.reaches(id, ['verifying'])
-    interface Ranges {
-      readonly ranges: ReadonlyArray<{ kind: string; rowsScanned: number }>
-    }
     await until(
       'the check to be under way',
-      async () => (await client.call<Ranges>('GET', `/runs/${id}/ranges`)).body.ranges.at(-1)?.rowsScanned ?? 0,
+      async () => (await client.ranges(id)).at(-1)?.rowsScanned ?? 0,
       (scanned) => scanned > 100,
     )
     expect((await client.call('POST', `/runs/${id}/pause`)).body.status).toBe('paused')
@@ -525,7 +518,7 @@ describe('a dry run', () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 20_000))
     const asked = { job: 'touch', dryRun: true, plan: true }
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', asked)
+    const { status, body } = await client.call<DryRun>('POST', '/runs', asked)
     expect(status).toBe(200)
     expect(body).toMatchObject({
       job: 'touch',
@@ -561,7 +554,7 @@ describe('a dry run', () => {
     })
     const client = await startInProcess(database, jobs, { ROLE: 'api' })
     await client.start('endless')
-    const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'endless', dryRun: true })
+    const { status, body } = await client.call<DryRun>('POST', '/runs', { job: 'endless', dryRun: true })
     expect(status).toBe(200)
     expect(body.warnings.join()).toContain('where still matches')
   })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
+import type { DryRun } from '../../src/client/openapi.ts'
 import type { SpaceReport } from '../../src/runs/space.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { release } from '../support/postgres.ts'
@@ -32,7 +32,7 @@ async function shop({ rows = 2000, storage = '', ddl = [] as readonly string[], 
 }
 
 async function dryRun(client: Client, rest: object = {}): Promise<SpaceReport> {
-  const { status, body } = await client.call<DryRunReport>('POST', '/runs', { job: 'fill', dryRun: true, ...rest })
+  const { status, body } = await client.call<DryRun>('POST', '/runs', { job: 'fill', dryRun: true, ...rest })
   expect(status, JSON.stringify(body)).toBe(200)
   return body.space as SpaceReport
 }
@@ -79,11 +79,8 @@ inDatabase('the forecast', () => {
     const grown = await growthByRun(database, client)
     expectNear(grown.table, space.withoutVacuum.tableBytes)
     expectNear(grown.indexes, space.withoutVacuum.indexBytes)
-    const { body } = await client.call<{ events: Array<{ kind: string; detail: Record<string, unknown> }> }>(
-      'GET',
-      `/runs/${grown.id}/events`,
-    )
-    const [created] = body.events
+    const events = await client.events(grown.id)
+    const [created] = events
     expect(created).toMatchObject({ kind: 'created', detail: { findings: [] } })
     expect(created?.detail.space).toMatch(/^public\.orders has 4\.\d MB; .* \(worked out from its pages\)\. Without/)
   })

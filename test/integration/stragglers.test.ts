@@ -50,8 +50,8 @@ describe('promise 4: nothing is skipped in silence', () => {
       expect(run.progress).toMatchObject({ rowsDone: rows, stragglers: 0 })
       await expectTouchedOnce(database, rows)
       // Waiting for them is no trouble: no lease ran out meanwhile.
-      const { body } = await client.call<{ events: Array<{ kind: string }> }>('GET', `/runs/${id}/events`)
-      expect(body.events.map((event) => event.kind)).toEqual(['created', 'start', 'verify', 'succeed'])
+      const events = await client.events(id)
+      expect(events.map((event) => event.kind)).toEqual(['created', 'start', 'verify', 'succeed'])
     },
   )
 
@@ -72,8 +72,8 @@ describe('promise 4: nothing is skipped in silence', () => {
       () => countDone(database),
       (done) => done === 4998,
     )
-    const { body } = await client.call<{ ranges: Array<{ kind: string; done: boolean }> }>('GET', `/runs/${id}/ranges`)
-    expect(body.ranges.filter(({ kind, done }) => kind === 'keys' && !done)).toEqual([])
+    const ranges = await client.ranges(id)
+    expect(ranges.filter(({ kind, done }) => kind === 'keys' && !done)).toEqual([])
     for (const holder of holders) await holder.query('COMMIT')
     await client.reaches(id, ['succeeded'])
     await expectTouchedOnce(database, 5000)

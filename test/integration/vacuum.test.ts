@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { DryRunReport } from '../../src/runs/dry-run.ts'
-import type { RunView } from '../../src/runs/run-schema.ts'
+import type { DryRun, Run } from '../../src/client/openapi.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce } from '../support/items.ts'
 import { type Client, queueKind, startInProcess } from '../support/service.ts'
@@ -12,7 +11,7 @@ const inDatabase = describe.skipIf(queueKind === 'redis')
 const rows = 40_000
 
 /** Over the limit, and not slowed by it, or waiting until it is well below. */
-function isHeld(throttle: RunView['throttle']): boolean {
+function isHeld(throttle: Run['throttle']): boolean {
   return throttle?.signal === 'dead-tuples' && throttle.reason.includes('the limit is')
 }
 
@@ -113,7 +112,7 @@ inDatabase('a limit of dead rows', () => {
     const options = { signals: { 'dead-tuples': 0.1 }, batchSize: 1000 }
     const told =
       'The run is held at 4,444 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum only comes at 16,050: ALTER TABLE public.items SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.items by hand each time the run is held.'
-    const { body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', options, dryRun: true })
+    const { body } = await client.call<DryRun>('POST', '/runs', { job: 'touch', options, dryRun: true })
     expect(body.space?.findings).toContain(told)
     const id = await client.start('touch', { options: { ...options, maxRowsPerSecond: 2000 } })
     const { body: log } = await client.call<{ events: Array<{ kind: string; detail: { findings: string[] } }> }>(
@@ -131,7 +130,7 @@ inDatabase('a limit of dead rows', () => {
   test('that autovacuum comes before is not complained of, and dead rows above its threshold are told to be due', async () => {
     const { database, client } = await items('autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10')
     const options = { signals: { 'dead-tuples': 0.1 }, batchSize: 1000, maxRowsPerSecond: 4000 }
-    const { body } = await client.call<DryRunReport>('POST', '/runs', { job: 'touch', options, dryRun: true })
+    const { body } = await client.call<DryRun>('POST', '/runs', { job: 'touch', options, dryRun: true })
     expect(body.space?.findings).toEqual([])
     expect(body.space?.withVacuum?.ratio).toBeLessThan(body.space?.withoutVacuum.ratio ?? 0)
     const id = await client.start('touch', { options })

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { inject, onTestFinished } from 'vitest'
+import { type ApiClient, createClient } from '../../src/client/client.ts'
+import type { Event, Range, Run } from '../../src/client/openapi.ts'
+import { getRun, listEvents, listRanges, type StartRun, startRun } from '../../src/client/runs.ts'
 import { readConfig } from '../../src/config.ts'
 import { signalNames } from '../../src/core/throttle/signal.ts'
 import type { Timings } from '../../src/core/timings.ts'
-import type { RunView } from '../../src/runs/run-schema.ts'
 import { type Service, startService } from '../../src/service/service.ts'
 import type { TestDatabase } from './database.ts'
 import type { Gate } from './gate.ts'
@@ -71,13 +73,17 @@ export interface Answer<T> {
 export class Client {
   readonly url: string
   readonly headers: Record<string, string>
+  /** The calls that fit the description. */
+  readonly api: ApiClient
 
   constructor(url: string, headers: Record<string, string> = {}) {
     this.url = url
     this.headers = headers
+    this.api = createClient({ url, headers })
   }
 
-  async call<T = RunView>(
+  /** Any call, also one that the description has no place for. */
+  async call<T = Run>(
     method: string,
     path: string,
     body?: unknown,
@@ -94,18 +100,24 @@ export class Client {
   }
 
   /** Starts a run and returns its id; throws the problem's words when it is refused. */
-  async start(job: string, rest: Record<string, unknown> = {}): Promise<string> {
-    const { status, body } = await this.call('POST', '/runs', { job, ...rest })
-    if (status !== 201) throw new Error(JSON.stringify(body))
-    return body.id
+  async start(job: string, rest: Omit<StartRun, 'job'> = {}): Promise<string> {
+    return (await startRun(this.api, { job, ...rest })).id
   }
 
-  async run(id: string): Promise<RunView> {
-    return (await this.call('GET', `/runs/${id}`)).body
+  run(id: string): Promise<Run> {
+    return getRun(this.api, id)
+  }
+
+  events(id: string): Promise<Event[]> {
+    return listEvents(this.api, id)
+  }
+
+  ranges(id: string): Promise<Range[]> {
+    return listRanges(this.api, id)
   }
 
   /** Waits until a run reads one of these statuses. Fails at once when it has ended otherwise. */
-  async reaches(id: string, statuses: readonly string[], seconds = limits.wait): Promise<RunView> {
+  async reaches(id: string, statuses: readonly string[], seconds = limits.wait): Promise<Run> {
     const ended = ['succeeded', 'failed', 'cancelled']
     const run = await until(
       `run ${id} to be ${statuses.join(' or ')}`,

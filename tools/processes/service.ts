@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RunView } from '../../src/runs/run-schema.ts'
 import { Child } from './child.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url)
@@ -19,14 +18,4 @@ export async function listens(service: Child): Promise<string> {
     if (performance.now() > deadline) throw new Error(`evenkeel did not listen within ${startWithinSeconds} s`)
     await Promise.race([sleep(30), service.failure])
   }
-}
-
-export async function call(url: string, path: string, body?: object): Promise<RunView> {
-  const response = await fetch(new URL(path, url), {
-    method: body === undefined ? 'GET' : 'POST',
-    headers: body === undefined ? {} : { 'content-type': 'application/json' },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-  if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${await response.text()}`)
-  return (await response.json()) as RunView
 }

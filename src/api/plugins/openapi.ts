@@ -45,7 +45,11 @@ export async function openapi(app: App): Promise<void> {
       const described = { ...schema, response: { ...errors, ...(schema.response as object) } }
       return jsonSchemaTransform({ ...route, schema: isOpen ? { ...described, security: [] } : described })
     },
-    transformObject: (documented) => withoutUnused(jsonSchemaTransformObject(documented)),
+    transformObject: (documented) => {
+      const described = withoutUnused(jsonSchemaTransformObject(documented))
+      for (const operation of operationsOf(described)) correct(operation)
+      return described
+    },
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
 }
@@ -58,4 +62,28 @@ function withoutUnused<Described extends object>(described: Described): Describe
   const used = schemas.filter(([name]) => text.includes(`"#/components/schemas/${name}"`))
   if (used.length === schemas.length) return described
   return withoutUnused({ ...described, components: { ...components, schemas: Object.fromEntries(used) } })
+}
+
+interface Operation {
+  readonly requestBody?: {
+    required?: boolean
+    readonly content: Readonly<Record<string, { readonly schema: { readonly anyOf?: readonly { type?: unknown }[] } }>>
+  }
+  readonly responses: Readonly<Record<string, { content?: Readonly<Record<string, { readonly schema: object }>> }>>
+}
+
+function operationsOf(described: object): Operation[] {
+  const { paths = {} } = described as { paths?: Readonly<Record<string, Readonly<Record<string, Operation>>>> }
+  return Object.values(paths).flatMap((path) => Object.values(path))
+}
+
+/** The plugin takes every body for required and every answer for plain JSON. */
+function correct({ requestBody, responses }: Operation): void {
+  const body = requestBody?.content['application/json']?.schema
+  if (requestBody && body?.anyOf?.some(({ type }) => type === 'null')) requestBody.required = false
+  for (const response of Object.values(responses)) {
+    const json = response.content?.['application/json']
+    if (json && JSON.stringify(json.schema).includes('#/components/schemas/Problem"'))
+      response.content = { 'application/problem+json': json }
+  }
 }

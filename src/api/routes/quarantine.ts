@@ -69,7 +69,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
     '/runs/:id/quarantine/retry',
     {
       schema: {
-        operationId: 'retryQuarantinedShards',
+        operationId: 'retryQuarantine',
         summary: 'Try rows in quarantine again',
         tags: ['quarantine'],
         params: runIdParams,

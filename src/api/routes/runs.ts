@@ -50,7 +50,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
         body: startRunSchema,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(255).optional() }),
         response: {
-          200: z.union([runSchema, dryRunSchema, dryRunsSchema]),
+          200: z.union([dryRunSchema, dryRunsSchema]).describe('What a dry run has shown'),
           201: runSchema,
           404: problemSchema,
           409: problemSchema,
@@ -73,7 +73,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
     '/runs',
     {
       schema: {
-        operationId: 'listShardedRuns',
+        operationId: 'listRuns',
         summary: 'Runs, newest first',
         tags: ['runs'],
         querystring: listQuery,

@@ -1,64 +1,52 @@
-import type { z } from 'zod'
-import type { DryRunReport } from '../../runs/dry-run.ts'
-import type { eventSchema, rangeSchema } from '../../runs/record-schemas.ts'
-import type { RunView } from '../../runs/run-schema.ts'
+import { type ApiClient, bodyOf, createClient } from '../../client/client.ts'
+import type { DryRun, Event, Range, Run } from '../../client/openapi.ts'
+import {
+  changeOptions,
+  dryRun,
+  getRun,
+  listEvents,
+  listRanges,
+  type RunOptions,
+  type StartRun,
+  startRun,
+} from '../../client/runs.ts'
 
-export type { DryRunReport, RunView }
-export type EventBody = z.output<typeof eventSchema>
-export type RangeBody = z.output<typeof rangeSchema>
+export type { DryRun as DryRunReport, Event as EventBody, Run as RunView }
 
 /** The calls of the demo, as anybody's script would make them. */
 export class Client {
-  readonly #url: string
-  readonly #secret: string
-  readonly #signal: AbortSignal
+  readonly #api: ApiClient
 
-  constructor(url: string, secret: string, signal: AbortSignal) {
-    this.#url = url
-    this.#secret = secret
-    this.#signal = signal
+  constructor(url: string, token: string, signal: AbortSignal) {
+    this.#api = createClient({ url, token, signal, timeoutMs: 30_000 })
   }
 
-  dryRun(body: object): Promise<DryRunReport> {
-    return this.#call('POST', '/runs', { ...body, dryRun: true })
+  dryRun(body: StartRun): Promise<DryRun> {
+    return dryRun(this.#api, body)
   }
 
-  start(body: object): Promise<RunView> {
-    return this.#call('POST', '/runs', body)
+  start(body: StartRun): Promise<Run> {
+    return startRun(this.#api, body)
   }
 
-  run(id: string): Promise<RunView> {
-    return this.#call('GET', `/runs/${id}`)
+  run(id: string): Promise<Run> {
+    return getRun(this.#api, id)
   }
 
-  tell(id: string, what: 'pause' | 'resume', reason?: string): Promise<RunView> {
-    return this.#call('POST', `/runs/${id}/${what}`, { reason })
+  tell(id: string, what: 'pause' | 'resume', reason?: string): Promise<Run> {
+    const body = reason === undefined ? {} : { reason }
+    return bodyOf(this.#api.POST(`/runs/{id}/${what}`, { params: { path: { id } }, body }))
   }
 
-  change(id: string, options: object): Promise<RunView> {
-    return this.#call('PATCH', `/runs/${id}`, options)
+  change(id: string, options: RunOptions): Promise<Run> {
+    return changeOptions(this.#api, id, options)
   }
 
-  async ranges(id: string): Promise<RangeBody[]> {
-    return (await this.#call<{ ranges: RangeBody[] }>('GET', `/runs/${id}/ranges`)).ranges
+  ranges(id: string): Promise<Range[]> {
+    return listRanges(this.#api, id)
   }
 
-  async events(id: string): Promise<EventBody[]> {
-    return (await this.#call<{ events: EventBody[] }>('GET', `/runs/${id}/events`)).events
-  }
-
-  async #call<T>(method: string, path: string, body?: object): Promise<T> {
-    const response = await fetch(new URL(path, this.#url), {
-      method,
-      headers: {
-        authorization: `Bearer ${this.#secret}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.any([this.#signal, AbortSignal.timeout(30_000)]),
-    })
-    if (response.ok) return (await response.json()) as T
-    const { detail } = (await response.json().catch(() => ({}))) as { detail?: string }
-    throw new Error(`${method} ${path} was answered with ${response.status}: ${detail ?? response.statusText}`)
+  events(id: string): Promise<Event[]> {
+    return listEvents(this.#api, id)
   }
 }

@@ -1,5 +1,5 @@
-import type { RunView } from '../../runs/run-schema.ts'
 import { renderBar } from './bar.ts'
+import type { RunView } from './client.ts'
 import { count, seconds } from './messages.ts'
 
 const widestBar = 60

@@ -1,6 +1,6 @@
+import type { Run } from '../../../src/client/openapi.ts'
 import { type RunStatus, runEvents } from '../../../src/core/run/status.ts'
 import { sum } from '../../../src/core/statistics.ts'
-import type { RunView } from '../../../src/runs/run-schema.ts'
 import { type EventRow, faultsOfHistory } from './history.ts'
 import type { StormRun, World } from './world.ts'
 
@@ -79,7 +79,7 @@ async function judgeProof(world: World, { id, job }: StormRun, ranges: readonly 
        count(*) FILTER (WHERE ${job.about} AND bad)::int AS bad FROM ${name}`,
   )
   const { rows, due, bad } = table as NonNullable<typeof table>
-  const { status, proof, progress } = await world.call<RunView>('GET', `/runs/${id}`)
+  const { status, proof, progress } = await world.call<Run>('GET', `/runs/${id}`)
   const some = job.mark === 'some'
   const said = {
     status,

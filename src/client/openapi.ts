@@ -1,0 +1,2984 @@
+// Generated from openapi.json by npm run openapi: change the routes, not this.
+
+export interface paths {
+    "/livez": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the process lives */
+        get: operations["getLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the process can serve, and what it cannot reach */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The jobs there are, and files that do not load */
+        get: operations["listJobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/jobs/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One job and its parameters */
+        get: operations["getJob"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Runs, newest first */
+        get: operations["listRuns"];
+        put?: never;
+        /** Start a run, or rehearse it with dryRun */
+        post: operations["startRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One run: status, progress, throttle, proof */
+        get: operations["getRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change options of a live run */
+        patch: operations["changeRunOptions"];
+        trace?: never;
+    };
+    "/runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause a run: nothing of it is in flight any more when it reads paused */
+        post: operations["pauseRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a run up for good */
+        post: operations["cancelRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused run go on */
+        post: operations["resumeRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a failed run go on from where it failed */
+        post: operations["retryRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether everything is paused, by whom and why */
+        get: operations["getPauseOfAll"];
+        put?: never;
+        /** Pause everything, in every database */
+        post: operations["pauseAll"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let everything go on that was paused by pauseAll */
+        post: operations["resumeAll"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/overrides": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a run ignore a signal for some time */
+        post: operations["overrideSignal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/overrides/{signal}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Let a run heed a signal again */
+        delete: operations["endOverride"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened to a run, oldest first */
+        get: operations["listEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/ranges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The ranges of a run: cursors, leases, faults */
+        get: operations["listRanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rows that fail by themselves, with their errors */
+        get: operations["listQuarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/quarantine/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try rows in quarantine again */
+        post: operations["retryQuarantine"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/runs/{id}/quarantine/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give rows in quarantine up, with a reason */
+        post: operations["discardQuarantine"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        StartRunInput: {
+            job: string;
+            params?: {
+                [key: string]: unknown;
+            };
+            options?: {
+                /** @description Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it. */
+                batchSize?: number | {
+                    min?: number;
+                    max?: number;
+                };
+                /** @description How many workers may have ranges of this run at once. */
+                parallelism?: number;
+                /** @description How far replicas may be behind, in seconds: from there on the run is held. From two fifths on it slows. */
+                maxLagSeconds?: number;
+                /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
+                maxRowsPerSecond?: number | null;
+                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                targetBatchSeconds?: number | {
+                    min?: number;
+                    max?: number;
+                };
+                /**
+                 * @description What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.
+                 * @enum {string}
+                 */
+                synchronousCommit?: "off" | "local" | "remote_write" | "on" | "remote_apply";
+                /** @description Rows that fail by themselves are set aside, in quarantine, and the run goes on: so many of them at most. One more, and the run fails: then it is not a few rows that are wrong. With 0 it fails at the first. */
+                maxQuarantined?: number;
+                /** @description Whether a run may succeed while rows are in quarantine. False: with all else done and checked it fails, and goes on once they are retried or discarded. */
+                succeedWithQuarantined?: boolean;
+                /** @description Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual. For dead-tuples a number of 1000 or more is dead rows. */
+                signals?: {
+                    [key: string]: boolean | number;
+                };
+                /** @description The only minutes in which the run may work, as a cron expression ("* 22-23,0-5 * * *") in a time zone; null for always. */
+                schedule?: {
+                    cron: string;
+                    timeZone: string;
+                } | null;
+            };
+            /** @description Start a job without a predicate although a run with these parameters has succeeded: it does each row once more */
+            again?: boolean;
+            /** @description Execute a few batches, roll them back, and report */
+            dryRun?: boolean;
+            /** @description Have the report of a dry run hold the plan of a batch */
+            plan?: boolean;
+            /** @description Those of DATABASES that the run shall span; all of them where absent */
+            databases?: string[];
+        };
+        NewOverrideInput: {
+            /** @enum {string} */
+            signal: "replica-lag" | "replica-bytes" | "replicas-missing" | "heartbeat" | "slots" | "archive" | "blocked" | "active" | "foreground" | "commit-latency" | "dead-tuples" | "vacuum" | "snapshot" | "schedule";
+            /** @description For those who read the events later */
+            reason: string;
+            /** @description After which it ends by itself */
+            seconds: number;
+        };
+        /** @description RFC 9457 problem details */
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            /** @description What does not fit of the request, each with where it stands */
+            errors?: {
+                path: string;
+                message: string;
+            }[];
+        } & {
+            [key: string]: unknown;
+        };
+        Job: {
+            name: string;
+            description: string | null;
+            file: string;
+            table: string;
+            /** @description Null: the primary key */
+            key: string[] | null;
+            options: {
+                /** @description Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it. */
+                batchSize?: number | {
+                    min?: number;
+                    max?: number;
+                };
+                /** @description How many workers may have ranges of this run at once. */
+                parallelism?: number;
+                /** @description How far replicas may be behind, in seconds: from there on the run is held. From two fifths on it slows. */
+                maxLagSeconds?: number;
+                /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
+                maxRowsPerSecond?: number | null;
+                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                targetBatchSeconds?: number | {
+                    min?: number;
+                    max?: number;
+                };
+                /**
+                 * @description What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.
+                 * @enum {string}
+                 */
+                synchronousCommit?: "off" | "local" | "remote_write" | "on" | "remote_apply";
+                /** @description Rows that fail by themselves are set aside, in quarantine, and the run goes on: so many of them at most. One more, and the run fails: then it is not a few rows that are wrong. With 0 it fails at the first. */
+                maxQuarantined?: number;
+                /** @description Whether a run may succeed while rows are in quarantine. False: with all else done and checked it fails, and goes on once they are retried or discarded. */
+                succeedWithQuarantined?: boolean;
+                /** @description Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual. For dead-tuples a number of 1000 or more is dead rows. */
+                signals?: {
+                    [key: string]: boolean | number;
+                };
+                /** @description The only minutes in which the run may work, as a cron expression ("* 22-23,0-5 * * *") in a time zone; null for always. */
+                schedule?: {
+                    cron: string;
+                    timeZone: string;
+                } | null;
+            };
+            /** @description JSON Schema of the parameters */
+            params: unknown;
+        };
+        BrokenFile: {
+            file: string;
+            line: number | null;
+            error: string;
+        };
+        Progress: {
+            /** @description Rows that were changed */
+            rowsDone: number;
+            /** @description Rows that windows have passed over, changed or not */
+            rowsScanned: number;
+            /** @description Rows to pass over: those of the table, and those that the residual check has sent back */
+            rowsTotal: number;
+            /** @description Whether rowsTotal comes from the table's statistics, which may be far off; false once all rows were passed */
+            rowsTotalIsEstimate: boolean;
+            /** @description 0 to 1: the part that was passed over, stragglers left out; 1 only when the run has succeeded */
+            ratio: number;
+            /** @description What a clock sees over about the last ten seconds, waits included; the mean once the run has ended */
+            rowsPerSecond: number;
+            /** @description The mean over all the time that the run was running, waits included */
+            overallRowsPerSecond: number;
+            /** @description An estimate, by rowsPerSecond, of the time until the check begins; null while any number would be a lie */
+            etaSeconds: number | null;
+            /** @description The residual check while the run is verifying; null otherwise */
+            check: {
+                rowsChecked: number;
+                /** @description An estimate: as many as windows have passed over */
+                rowsTotal: number;
+                ratio: number;
+                rowsPerSecond: number;
+                etaSeconds: number | null;
+            } | null;
+            /** @description Rows held by others that the run still has to come back to */
+            stragglers: number;
+            /** @description Rows that fail by themselves and were set aside; those that were discarded left out */
+            quarantined: number;
+            /** @description Seconds by the clock in which the run was held back, by a hold, its rate or the load; a wait of one of n workers counts as an nth. It only grows. Of several databases the longest */
+            throttledSeconds: number;
+        };
+        Override: {
+            signal: string;
+            reason: string;
+            by: string;
+            /** @description ISO 8601, UTC */
+            since: string;
+            /** @description ISO 8601, UTC */
+            until: string;
+            /** @description Those in which it is in force; only where DATABASES is set */
+            databases?: string[];
+        };
+        Pause: {
+            /**
+             * @description `run`: POST /runs/:id/pause. `everything`: POST /pause. `job`: its job is missing or has changed
+             * @enum {string}
+             */
+            kind: "run" | "global" | "job";
+            by: string;
+            reason: string | null;
+            /** @description ISO 8601, UTC */
+            since: string;
+            /** @description Those in which it holds; only where DATABASES is set */
+            databases?: string[];
+        };
+        RunInDatabase: {
+            /** @description Null where it cannot be seen: reason says why */
+            status: ("queued" | "running" | "pausing" | "paused" | "cancelling" | "cancelled" | "verifying" | "succeeded" | "failed") | null;
+            reason: string | null;
+            progress: components["schemas"]["Progress"] | null;
+            /** @description What holds it back at this moment; of several databases the first that is held back */
+            throttle: {
+                reason: string;
+                signal: string;
+                /** @description Null where there is none: a signal that cannot be read, a time */
+                value: number | null;
+                limit: number | null;
+                /** @description ISO 8601, UTC */
+                since: string;
+                /** @description As DATABASES names it; there only where DATABASES is set */
+                database?: string;
+            } | null;
+            /** @description That it should move and has given no sign for a minute, since when; of several databases the first that has stalled */
+            stalled: {
+                /** @description ISO 8601, UTC */
+                since: string;
+                lastCheckpointAt: string | null;
+                /** @description As DATABASES names it; there only where DATABASES is set */
+                database?: string;
+            } | null;
+            options: {
+                /** @description Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it. */
+                batchSize: number | {
+                    min: number;
+                    max: number;
+                };
+                /** @description How many workers may have ranges of this run at once. */
+                parallelism: number;
+                /** @description How far replicas may be behind, in seconds: from there on the run is held. From two fifths on it slows. */
+                maxLagSeconds: number;
+                /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
+                maxRowsPerSecond: number | null;
+                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                targetBatchSeconds: number | {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.
+                 * @enum {string}
+                 */
+                synchronousCommit: "off" | "local" | "remote_write" | "on" | "remote_apply";
+                /** @description Rows that fail by themselves are set aside, in quarantine, and the run goes on: so many of them at most. One more, and the run fails: then it is not a few rows that are wrong. With 0 it fails at the first. */
+                maxQuarantined: number;
+                /** @description Whether a run may succeed while rows are in quarantine. False: with all else done and checked it fails, and goes on once they are retried or discarded. */
+                succeedWithQuarantined: boolean;
+                /** @description Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual. For dead-tuples a number of 1000 or more is dead rows. */
+                signals: {
+                    [key: string]: boolean | number;
+                };
+                /** @description The only minutes in which the run may work, as a cron expression ("* 22-23,0-5 * * *") in a time zone; null for always. */
+                schedule: {
+                    cron: string;
+                    timeZone: string;
+                } | null;
+            } | null;
+            version: number | null;
+        };
+        Run: {
+            id: string;
+            job: string;
+            params: unknown;
+            table: string;
+            /** @enum {string} */
+            status: "queued" | "running" | "pausing" | "paused" | "cancelling" | "cancelled" | "verifying" | "succeeded" | "failed";
+            /** @description Why it stands where it stands */
+            reason: string | null;
+            /** @description Why it is paused, oldest reason first: it stays paused while any is left */
+            pauses: components["schemas"]["Pause"][];
+            progress: components["schemas"]["Progress"];
+            /** @description What holds it back at this moment; of several databases the first that is held back */
+            throttle: {
+                reason: string;
+                signal: string;
+                /** @description Null where there is none: a signal that cannot be read, a time */
+                value: number | null;
+                limit: number | null;
+                /** @description ISO 8601, UTC */
+                since: string;
+                /** @description As DATABASES names it; there only where DATABASES is set */
+                database?: string;
+            } | null;
+            /** @description That it should move and has given no sign for a minute, since when; of several databases the first that has stalled */
+            stalled: {
+                /** @description ISO 8601, UTC */
+                since: string;
+                lastCheckpointAt: string | null;
+                /** @description As DATABASES names it; there only where DATABASES is set */
+                database?: string;
+            } | null;
+            /** @description What the end was concluded from; null before it */
+            proof: {
+                rowsDone: number;
+                rowsScanned: number;
+                /** @description Stragglers that were deleted, or did not match, when their turn came. A row that a locked table kept from being asked is a straggler whether or not it matches */
+                rowsGone: number;
+                /** @description Rows that the residual check read */
+                rowsChecked: number;
+                /** @description Rows that fail by themselves, which succeedWithQuarantined allowed */
+                quarantined: number;
+                /** @description Rows that fail by themselves, and were given up by somebody */
+                discarded: number;
+                /** @description Rows that still matched; null for a job without a predicate */
+                residual: number | null;
+            } | null;
+            /** @description Signals that it need not heed for a while, and who said so */
+            overrides: components["schemas"]["Override"][];
+            options: {
+                /** @description Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it. */
+                batchSize: number | {
+                    min: number;
+                    max: number;
+                };
+                /** @description How many workers may have ranges of this run at once. */
+                parallelism: number;
+                /** @description How far replicas may be behind, in seconds: from there on the run is held. From two fifths on it slows. */
+                maxLagSeconds: number;
+                /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
+                maxRowsPerSecond: number | null;
+                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                targetBatchSeconds: number | {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.
+                 * @enum {string}
+                 */
+                synchronousCommit: "off" | "local" | "remote_write" | "on" | "remote_apply";
+                /** @description Rows that fail by themselves are set aside, in quarantine, and the run goes on: so many of them at most. One more, and the run fails: then it is not a few rows that are wrong. With 0 it fails at the first. */
+                maxQuarantined: number;
+                /** @description Whether a run may succeed while rows are in quarantine. False: with all else done and checked it fails, and goes on once they are retried or discarded. */
+                succeedWithQuarantined: boolean;
+                /** @description Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual. For dead-tuples a number of 1000 or more is dead rows. */
+                signals: {
+                    [key: string]: boolean | number;
+                };
+                /** @description The only minutes in which the run may work, as a cron expression ("* 22-23,0-5 * * *") in a time zone; null for always. */
+                schedule: {
+                    cron: string;
+                    timeZone: string;
+                } | null;
+            };
+            /** @description Each of the databases that it spans; only where DATABASES is set. What stands outside is made from these. */
+            databases?: {
+                [key: string]: components["schemas"]["RunInDatabase"];
+            };
+            /** @description For If-Match */
+            version: number;
+            createdBy: string;
+            /** @description ISO 8601, UTC */
+            createdAt: string;
+            startedAt: string | null;
+            endedAt: string | null;
+            lastCheckpointAt: string | null;
+        };
+        Space: {
+            summary: string;
+            tableBytes: number;
+            indexBytes: number;
+            /** @description An estimate, by a sample of the table */
+            rowsToChange: number;
+            /** @description What such a row takes now */
+            rowBytes: number;
+            /** @description And once it is changed */
+            newRowBytes: number;
+            /** @description Of the updates, those that stay on their page and leave the indexes alone */
+            hotShare: number;
+            /** @description Seen in the batches that were rolled back, not worked out */
+            hotMeasured: boolean;
+            withoutVacuum: {
+                tableBytes: number;
+                indexBytes: number;
+                /** @description Both, as a part of what table and indexes have now */
+                ratio: number;
+            };
+            /** @description Null where vacuum does not come by itself */
+            withVacuum: {
+                tableBytes: number;
+                indexBytes: number;
+                /** @description Both, as a part of what table and indexes have now */
+                ratio: number;
+            } | null;
+            indexes: {
+                name: string;
+                method: string;
+                bytes: number;
+            }[];
+            /** @description What makes the table grow or the run slow or wait, why, and what to do */
+            findings: string[];
+        };
+        DryRun: {
+            job: string;
+            table: string;
+            /** @description An estimate, by the table's statistics */
+            rowsTotal: number;
+            /** @description Batches that were executed and rolled back */
+            batches: number;
+            rowsScanned: number;
+            rowsMatched: number;
+            rowsChanged: number;
+            rowsPerSecond: number;
+            /** @description With what reason a run fails at the rows that were looked at; null where they give it none */
+            wouldFail: string | null;
+            /** @description Why a start would be refused at this moment, each with what to do */
+            refusals: string[];
+            /** @description Rows that fail by themselves, which a run sets aside, counted by what Postgres says */
+            failing: {
+                sqlstate: string;
+                message: string;
+                rows: number;
+                /** @description Of up to ten of them */
+                keys: string[][];
+            }[];
+            /** @description Long values are cut */
+            samples: {
+                before: unknown;
+                after: unknown;
+            }[];
+            /** @description The plan of one batch, as EXPLAIN (ANALYZE, FORMAT JSON) gives it; where "plan": true asked for it */
+            plan?: unknown;
+            estimate: {
+                /** @description An estimate for the whole table, with one worker that never waits, the check included */
+                seconds: number | null;
+                /** @description An estimate for the whole table */
+                walBytes: number | null;
+                /** @description Rows of a batch once its size has settled */
+                batchRows: number | null;
+                /** @description What a batch costs before its first row */
+                batchSeconds: number | null;
+            };
+            /** @description How much table and indexes will grow; null where it cannot be told */
+            space: components["schemas"]["Space"] | null;
+            warnings: string[];
+        };
+        /** @description Where DATABASES is set: a dry run in each database */
+        DryRuns: {
+            job: string;
+            databases: {
+                [key: string]: components["schemas"]["DryRun"];
+            };
+        };
+        Range: {
+            /** @description As DATABASES names it; there only where DATABASES is set */
+            database?: string;
+            ordinal: number;
+            /** @enum {string} */
+            kind: "keys" | "stragglers" | "residual" | "pages";
+            /** @description The partition that it is a slice of; null where the table has none */
+            partition: string | null;
+            /** @description One text per key column, as Postgres writes it */
+            lower: string[] | null;
+            /** @description One text per key column, as Postgres writes it */
+            upper: string[] | null;
+            /** @description One text per key column, as Postgres writes it */
+            cursor: string[] | null;
+            done: boolean;
+            epoch: string;
+            leaseOwner: string | null;
+            leaseUntil: string | null;
+            rowsScanned: number;
+            rowsDone: number;
+            rowsGone: number;
+            batches: number;
+            batchSize: number | null;
+            /** @description Slices in a row that ended in trouble */
+            attempts: number;
+            /** @description How often its batches ended in a fault and changed nothing, by its kind */
+            faults: {
+                [key: string]: number;
+            };
+            checkpointedAt: string | null;
+        };
+        QuarantinedRow: {
+            id: string;
+            /** @description As DATABASES names it; there only where DATABASES is set */
+            database?: string;
+            /** @description One text per key column, as Postgres writes it */
+            key: string[];
+            sqlstate: string;
+            /** @description What Postgres said of this row alone, the last time */
+            message: string;
+            /** @description How often it was tried alone */
+            attempts: number;
+            /** @description When it was set aside for the first time */
+            at: string;
+            /** @description ISO 8601, UTC */
+            lastAt: string;
+            /** @description Given up, and by whom; null while it keeps the run from succeeding */
+            discarded: {
+                /** @description ISO 8601, UTC */
+                at: string;
+                by: string;
+                reason: string;
+            } | null;
+        };
+        Event: {
+            id: string;
+            /** @description As DATABASES names it; there only where DATABASES is set */
+            database?: string;
+            /** @description ISO 8601, UTC */
+            at: string;
+            actor: string;
+            kind: string;
+            detail: {
+                [key: string]: unknown;
+            };
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type StartRunInput = components['schemas']['StartRunInput'];
+export type NewOverrideInput = components['schemas']['NewOverrideInput'];
+export type Problem = components['schemas']['Problem'];
+export type Job = components['schemas']['Job'];
+export type BrokenFile = components['schemas']['BrokenFile'];
+export type Progress = components['schemas']['Progress'];
+export type Override = components['schemas']['Override'];
+export type Pause = components['schemas']['Pause'];
+export type RunInDatabase = components['schemas']['RunInDatabase'];
+export type Run = components['schemas']['Run'];
+export type Space = components['schemas']['Space'];
+export type DryRun = components['schemas']['DryRun'];
+export type DryRuns = components['schemas']['DryRuns'];
+export type Range = components['schemas']['Range'];
+export type QuarantinedRow = components['schemas']['QuarantinedRow'];
+export type Event = components['schemas']['Event'];
+export type $defs = Record<string, never>;
+export interface operations {
+    getLiveness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {boolean} */
+                        alive: true;
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        ready: boolean;
+                        database: string;
+                        queue: string;
+                    } | {
+                        ready: boolean;
+                        /** @description Databases that cannot be reached */
+                        away: string[];
+                        databases: {
+                            [key: string]: {
+                                database: string;
+                                queue: string;
+                            };
+                        };
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        ready: boolean;
+                        database: string;
+                        queue: string;
+                    } | {
+                        ready: boolean;
+                        /** @description Databases that cannot be reached */
+                        away: string[];
+                        databases: {
+                            [key: string]: {
+                                database: string;
+                                queue: string;
+                            };
+                        };
+                    };
+                };
+            };
+        };
+    };
+    listJobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        jobs: components["schemas"]["Job"][];
+                        broken: components["schemas"]["BrokenFile"][];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRuns: {
+        parameters: {
+            query?: {
+                job?: string;
+                status?: "queued" | "running" | "pausing" | "paused" | "cancelling" | "cancelled" | "verifying" | "succeeded" | "failed";
+                /** @description `next` of the page before */
+                before?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        runs: components["schemas"]["Run"][];
+                        next: string | null;
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartRunInput"];
+            };
+        };
+        responses: {
+            /** @description What a dry run has shown */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRun"] | components["schemas"]["DryRuns"];
+                };
+            };
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getRun: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeRunOptions: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: {
+                "if-match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it. */
+                    batchSize?: number | {
+                        min?: number;
+                        max?: number;
+                    };
+                    /** @description How many workers may have ranges of this run at once. */
+                    parallelism?: number;
+                    /** @description How far replicas may be behind, in seconds: from there on the run is held. From two fifths on it slows. */
+                    maxLagSeconds?: number;
+                    /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
+                    maxRowsPerSecond?: number | null;
+                    /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                    targetBatchSeconds?: number | {
+                        min?: number;
+                        max?: number;
+                    };
+                    /**
+                     * @description What the commit of a batch waits for, in Postgres' words. With off, a crash of the server may cost the last batches, rows and checkpoint together, and they are done again. Holds from the next slice on.
+                     * @enum {string}
+                     */
+                    synchronousCommit?: "off" | "local" | "remote_write" | "on" | "remote_apply";
+                    /** @description Rows that fail by themselves are set aside, in quarantine, and the run goes on: so many of them at most. One more, and the run fails: then it is not a few rows that are wrong. With 0 it fails at the first. */
+                    maxQuarantined?: number;
+                    /** @description Whether a run may succeed while rows are in quarantine. False: with all else done and checked it fails, and goes on once they are retried or discarded. */
+                    succeedWithQuarantined?: boolean;
+                    /** @description Which signals count, by name: false for not, true for with its usual limit, a number for a limit of its own at which the run is held. Those not named count as usual. For dead-tuples a number of 1000 or more is dead rows. */
+                    signals?: {
+                        [key: string]: boolean | number;
+                    };
+                    /** @description The only minutes in which the run may work, as a cron expression ("* 22-23,0-5 * * *") in a time zone; null for always. */
+                    schedule?: {
+                        cron: string;
+                        timeZone: string;
+                    } | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseRun: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description For those who read the events later
+                     * @default null
+                     */
+                    reason?: string | null;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelRun: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description For those who read the events later
+                     * @default null
+                     */
+                    reason?: string | null;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeRun: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    reason?: string;
+                    /** @description Go on although the job is no longer what the run was accepted with */
+                    acceptJobChange?: boolean;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryRun: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    reason?: string;
+                    /** @description Go on although the job is no longer what the run was accepted with */
+                    acceptJobChange?: boolean;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPauseOfAll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description The actor that paused everything; null while no global pause is in force */
+                        globalPause: {
+                            reason: string | null;
+                            actor: string;
+                            since: string;
+                        } | null;
+                        /** @description Those of DATABASES in which everything is paused; only where DATABASES is set */
+                        databases?: string[];
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseAll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description For those who read the events later
+                     * @default null
+                     */
+                    reason?: string | null;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description The actor that paused everything; null while no global pause is in force */
+                        globalPause: {
+                            reason: string | null;
+                            actor: string;
+                            since: string;
+                        } | null;
+                        /** @description The runs that were paused, or that go on */
+                        runs: components["schemas"]["Run"][];
+                        refused: {
+                            id: string;
+                            detail: string;
+                        }[];
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeAll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description For those who read the events later */
+                    reason?: string;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description The actor that paused everything; null while no global pause is in force */
+                        globalPause: {
+                            reason: string | null;
+                            actor: string;
+                            since: string;
+                        } | null;
+                        /** @description The runs that were paused, or that go on */
+                        runs: components["schemas"]["Run"][];
+                        refused: {
+                            id: string;
+                            detail: string;
+                        }[];
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    overrideSignal: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOverrideInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endOverride: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                signal: "replica-lag" | "replica-bytes" | "replicas-missing" | "heartbeat" | "slots" | "archive" | "blocked" | "active" | "foreground" | "commit-latency" | "dead-tuples" | "vacuum" | "snapshot" | "schedule";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listEvents: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        events: components["schemas"]["Event"][];
+                        next: string | null;
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRanges: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        ranges: components["schemas"]["Range"][];
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listQuarantine: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+                /** @description `next` of the page before */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        rows: components["schemas"]["QuarantinedRow"][];
+                        next: string | null;
+                        /** @description Databases that did not answer; only where DATABASES is set */
+                        unreachable?: {
+                            database: string;
+                            detail: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryQuarantine: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    reason?: string;
+                    /** @description Go on although the job is no longer what the run was accepted with */
+                    acceptJobChange?: boolean;
+                    /** @description Ids of rows in quarantine; all that are not discarded where absent */
+                    ids?: string[];
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        retried: number;
+                        run: components["schemas"]["Run"];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    discardQuarantine: {
+        parameters: {
+            query?: {
+                /** @description One of DATABASES: only the part of the run in it is meant */
+                database?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Why these rows need not be done: it stays on record */
+                    reason: string;
+                    /** @description Ids of rows in quarantine; all that are not discarded where absent */
+                    ids?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        discarded: number;
+                        run: components["schemas"]["Run"];
+                    };
+                };
+            };
+            /** @description Default Response */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Default Response */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+}

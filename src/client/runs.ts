@@ -1,0 +1,37 @@
+import { type ApiClient, bodyOf } from './client.ts'
+import type { DryRun, Event, Range, Run, StartRunInput } from './openapi.ts'
+
+/** What a start is asked for, and no dry run. */
+export type StartRun = Omit<StartRunInput, 'dryRun' | 'plan'>
+
+export type RunOptions = NonNullable<StartRun['options']>
+
+export async function startRun(client: ApiClient, body: StartRun): Promise<Run> {
+  const answer = await bodyOf(client.POST('/runs', { body }))
+  if ('id' in answer) return answer
+  throw new Error('The start of a run was answered with a dry run')
+}
+
+/** Of a service on one database. */
+export async function dryRun(client: ApiClient, body: Omit<StartRunInput, 'dryRun'>): Promise<DryRun> {
+  const answer = await bodyOf(client.POST('/runs', { body: { ...body, dryRun: true } }))
+  if ('estimate' in answer) return answer
+  throw new Error('The dry run was answered with a run, or with dry runs in several databases')
+}
+
+export function getRun(client: ApiClient, id: string): Promise<Run> {
+  return bodyOf(client.GET('/runs/{id}', { params: { path: { id } } }))
+}
+
+export function changeOptions(client: ApiClient, id: string, options: RunOptions): Promise<Run> {
+  return bodyOf(client.PATCH('/runs/{id}', { params: { path: { id } }, body: options }))
+}
+
+/** What happened to a run, oldest first: the first page of it. */
+export async function listEvents(client: ApiClient, id: string): Promise<Event[]> {
+  return (await bodyOf(client.GET('/runs/{id}/events', { params: { path: { id } } }))).events
+}
+
+export async function listRanges(client: ApiClient, id: string): Promise<Range[]> {
+  return (await bodyOf(client.GET('/runs/{id}/ranges', { params: { path: { id } } }))).ranges
+}
