@@ -3,7 +3,7 @@ import type { Leaf, Target } from '../../core/range/key.ts'
 import { quoteTableName } from '../../core/sql/identifier.ts'
 import { eq } from '../batch/operators.ts'
 
-/** A leaf as the catalogue has it, and what this role may do with it. */
+/** A leaf as the catalog has it, and what this role may do with it. */
 export interface PartitionRow extends Leaf {
   readonly ordinary: boolean
   readonly maySelect: boolean
