@@ -405,6 +405,8 @@ export interface components {
         };
         Job: {
             name: string;
+            /** @description What is done to the rows */
+            kind: string;
             description: string | null;
             file: string;
             table: string;

@@ -33,7 +33,7 @@ export interface Prepared {
   readonly settings: readonly string[]
 }
 
-/** What the first event of a run keeps of what was foretold. */
+/** What the first event of a run keeps of the forecast. */
 export function forecast({ space, run, settings }: Prepared): {
   space?: string
   findings: SpaceReport['findings']

@@ -10,7 +10,7 @@ export function keyOf(table: WatchedTable): string {
 }
 
 /**
- * `watched`: the tables given as $1 and $2, numbered; `parts`: each with all its partitions. By the catalogue alone:
+ * `watched`: the tables given as $1 and $2, numbered; `parts`: each with all its partitions. By the catalog alone:
  * pg_partition_tree locks every partition, and behind somebody's ALTER TABLE the replicas would no longer be looked at.
  */
 export const withParts = `WITH RECURSIVE watched AS MATERIALIZED (

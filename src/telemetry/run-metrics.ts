@@ -162,7 +162,7 @@ function eachLive({ jobs }: MetricsSnapshot, read: (live: LiveMetrics) => readon
   )
 }
 
-/** The census as gauges. */
+/** The metrics snapshot as gauges. */
 export class RunGauges {
   readonly #gauges: ReadonlyArray<readonly [Shared, Gauge]>
   readonly #wal: Counter

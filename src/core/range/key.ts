@@ -52,7 +52,7 @@ export interface Leaf {
   readonly oid: string
 }
 
-/** The table a run works on, as the catalogue described it when the run was accepted. */
+/** The table a run works on, as the catalog described it when the run was accepted. */
 export interface Target {
   readonly schema: string
   readonly table: string

@@ -3,7 +3,7 @@ import { sum } from '../statistics.ts'
 import type { Progress } from './progress.ts'
 import { type RunStatus, runEvents, workableStatuses } from './status.ts'
 
-/** What people want to see marked in a picture of a run: each change of status but `settle`, and what changes its pace. */
+/** What people want to see marked in a picture of a run: each change of status but `drained`, and what changes its pace. */
 export const markedEvents = [
   ...runEvents.filter((event) => event !== 'drained'),
   'held',

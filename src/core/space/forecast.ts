@@ -53,7 +53,7 @@ export interface IndexFacts {
   readonly parts: readonly string[]
 }
 
-/** A trigger that an update of the job's columns sets off, as far as the catalogue tells. */
+/** A trigger that an update of the job's columns sets off, as far as the catalog tells. */
 export interface TriggerFacts {
   readonly name: string
   readonly function: string

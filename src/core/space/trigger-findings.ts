@@ -20,7 +20,7 @@ export function triggerFindings(facts: SpaceFacts, rehearsed: Rehearsed | null):
 
 /**
  * Whether it fires, by a batch that was rolled back; a trigger that the batch could not have met is taken to fire. That a
- * trigger has a condition the catalogue knows, and not whether it holds.
+ * trigger has a condition the catalog knows, and not whether it holds.
  */
 function fires({ name, parts }: TriggerFacts, rehearsed: Rehearsed | null): boolean {
   const batch = rehearsed?.batch

@@ -55,7 +55,7 @@ const minConcurrency = 0.002
 const politePart = 0.4
 /**
  * The same, below which no pressure brings the concurrency: what others feel may be their own doing, and would then bring us
- * to a standstill for nothing.
+ * to a stop for nothing.
  */
 const pressedPart = 0.1
 const usualGrowth = 1.15

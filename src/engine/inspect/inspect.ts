@@ -21,7 +21,7 @@ import { checkRules } from './rules.ts'
 import { checkStatements } from './statements.ts'
 
 /**
- * Looks a job's table up in the catalogue and checks all that can be checked before a row is touched.
+ * Looks a job's table up in the catalog and checks all that can be checked before a row is touched.
  * Throws a Problem (`invalid`) with every finding at once, each saying what to do.
  */
 export async function inspectTarget(client: ClientBase, s: string, job: ResolvedJob): Promise<Target> {

@@ -9,12 +9,12 @@ import type { TableSql } from '../batch/table.ts'
 /** Pages whose rows are looked up by their keys before a run is accepted. */
 const pagesProbed = 200
 
-/** A key column as the catalogue has it now. */
+/** A key column as the catalog has it now. */
 export interface OrderedColumn extends KeyShape {
   readonly name: string
   /** As SQL writes it; null for the database's own, or for none. */
   readonly collationName: string | null
-  /** The version of the collation that its indexes were built with, by the catalogue; and the one that compares now. */
+  /** The version of the collation that its indexes were built with, by the catalog; and the one that compares now. */
   readonly recorded: string | null
   readonly actual: string | null
 }

@@ -5,7 +5,7 @@ import { quoteTableName } from '../../core/sql/identifier.ts'
 import { statement } from '../../postgres/statement.ts'
 import { eq } from '../batch/operators.ts'
 
-/** A leaf as the catalogue has it, and what this role may do with it. */
+/** A leaf as the catalog has it, and what this role may do with it. */
 export interface PartitionRow extends Leaf {
   readonly ordinary: boolean
   readonly maySelect: boolean
