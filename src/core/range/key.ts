@@ -7,6 +7,8 @@ import type { Settings } from '../sql/settings.ts'
  */
 export type Cursor = readonly string[]
 
+export const cursorSchema: z.ZodType<Cursor> = z.array(z.string())
+
 /** One column of the key. */
 export interface KeyColumn {
   readonly name: string
@@ -48,6 +50,9 @@ export interface Leaf {
   readonly table: string
   readonly oid: string
 }
+
+/** A partition as a range keeps it. */
+export const leafSchema: z.ZodType<Leaf> = z.object({ schema: z.string(), table: z.string(), oid: z.string() })
 
 /** The table a run works on, as the catalogue described it when the run was accepted. */
 export interface Target {
