@@ -70,16 +70,15 @@ export async function changeOverride(
     }
     const now = new Date((await readPace(tx)).now * 1000)
     const others = overridesInForce(run.overrides, now).filter((override) => override.signal !== signal)
-    const override = change && {
-      signal,
-      reason: change.reason,
-      by: change.by,
-      since: now.toISOString(),
-      until: new Date(now.getTime() + change.seconds * 1000).toISOString(),
+    if (!change) {
+      const changed = await updateOverrides(tx, id, others)
+      await insertEvent(tx, { runId: id, actor, kind: 'override-ended', detail: { signal } })
+      return changed
     }
-    const changed = await updateOverrides(tx, id, override ? [...others, override] : others)
-    const { since: _, ...detail } = override ?? { since: null, signal }
-    await insertEvent(tx, { runId: id, actor, kind: override ? 'override' : 'override-ended', detail })
+    const { reason, by, seconds } = change
+    const told = { signal, reason, by, until: new Date(now.getTime() + seconds * 1000).toISOString() }
+    const changed = await updateOverrides(tx, id, [...others, { ...told, since: now.toISOString() }])
+    await insertEvent(tx, { runId: id, actor, kind: 'override', detail: told })
     return changed
   })
 }

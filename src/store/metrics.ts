@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { rangeKinds } from '../core/range/range.ts'
+import { type EventKind, eventKinds } from '../core/run/events.ts'
 import { type RangeCount, rangeStates } from '../core/run/metrics-snapshot.ts'
 import { liveStatuses, type RunStatus, runStatuses, workableStatuses } from '../core/run/status.ts'
 import { statement } from '../postgres/statement.ts'
@@ -64,7 +65,7 @@ export function listFailedJobs(control: Control): Promise<Array<{ job: string; q
 
 const listLastEventsSql = statement(
   'listLastEvents',
-  { job: z.string(), event: z.string(), at: z.date() },
+  { job: z.string(), event: z.enum(eventKinds), at: z.date() },
   (s) => `WITH told AS (
        SELECT id, job FROM ${s}.runs WHERE status = ANY($1)
        UNION SELECT id, job FROM ${s}.runs WHERE ended_at > now() - make_interval(secs => $2)
@@ -79,9 +80,9 @@ const listLastEventsSql = statement(
 /** When each of these kinds of event last happened to a run that is live or ended less than `seconds` ago, by job. */
 export function listLastEvents(
   control: Control,
-  kinds: readonly string[],
+  kinds: readonly EventKind[],
   seconds: number,
-): Promise<Array<{ job: string; event: string; at: Date }>> {
+): Promise<Array<{ job: string; event: EventKind; at: Date }>> {
   return listLastEventsSql.rows(control, [liveStatuses, seconds, kinds])
 }
 

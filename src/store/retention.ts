@@ -93,7 +93,8 @@ export async function dropEvents(control: Control, runId: string, actor: string)
   return control.transaction(async (tx) => {
     // The run's row, so that two processes do not drop twice as many.
     await lockRunBriefly(tx, runId)
-    const { dropped, ...detail } = await dropEventsSql.one(tx, [runId, firstEvents, newestEvents, spareEvents])
+    const { dropped, count, from, to } = await dropEventsSql.one(tx, [runId, firstEvents, newestEvents, spareEvents])
+    const detail = { count, from: from?.toISOString() ?? null, to: to?.toISOString() ?? null }
     if (dropped > 0) await insertEvent(tx, { runId, actor, kind: 'events-dropped', detail })
     return dropped
   })

@@ -36,7 +36,7 @@ export async function createRun(
   run: NewRun,
   ranges: readonly KeyRange[],
   residual: readonly KeyRange[],
-  told: Readonly<Record<string, unknown>> = {},
+  told: { readonly space?: string; readonly findings?: readonly string[] } = {},
 ): Promise<Run> {
   await waitForStandbys(tx)
   const inserted = await insertRun(tx, run)
