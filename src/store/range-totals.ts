@@ -45,7 +45,8 @@ const totalsColumns = {
   untakenSince: z.date().nullable(),
   untakenSeconds: z.number(),
   othersAtWork: z.number(),
-  paceCause: jsonb(paceCauseSchema).nullable(),
+  /** Null also where another release has written it, as in pace.ts. */
+  paceCause: jsonb(paceCauseSchema.nullable().catch(null)),
   paceSince: z.date().nullable(),
   /** The last step of the pace, where workers of the run have waited for the next one for seconds; null where they have not. */
   paceStuckSince: z.date().nullable(),
