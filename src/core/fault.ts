@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { IndexLost, messageOf, Problem } from './errors.ts'
 import { isSqlState, sqlstateOf, sqlstates } from './sqlstate.ts'
 
@@ -31,6 +32,12 @@ export const faults = {
 } as const satisfies Readonly<Record<string, Recovery>>
 export type Fault = keyof typeof faults
 export const faultNames = Object.keys(faults) as Fault[]
+
+/** How often batches of a range ended in a fault, by its kind. */
+export type FaultCounts = Readonly<Partial<Record<Fault, number>>>
+
+/** Fault counts as a range keeps them. */
+export const faultCountsSchema: z.ZodType<FaultCounts> = z.partialRecord(z.enum(faultNames), z.int())
 
 /** By SQLSTATE, or by its class where the whole class means one thing. */
 const bySqlstate: Readonly<Record<string, Fault>> = {

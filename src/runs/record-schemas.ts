@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { faultNames } from '../core/fault.ts'
 import { rangeKinds } from '../core/range/range.ts'
+import { shownEventKinds } from '../core/run/events.ts'
 import { databaseName, time } from './run-schema.ts'
 
 const key = z.array(z.string()).nullable().describe('One text per key column, as Postgres writes it')
@@ -54,7 +55,11 @@ export const eventSchema = z
     database: databaseName.optional(),
     at: time,
     actor: z.string(),
-    kind: z.string(),
+    kind: z
+      .enum(shownEventKinds)
+      .describe(
+        'What happened; `unknown` where another release has written it: then `detail` has its kind and its detail',
+      ),
     detail: z.record(z.string(), z.unknown()),
   })
   .meta({ id: 'Event' })

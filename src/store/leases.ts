@@ -1,68 +1,78 @@
-import type { Fault } from '../core/fault.ts'
-import type { Cursor, Leaf } from '../core/range/key.ts'
-import type { RangeKind } from '../core/range/range.ts'
+import { z } from 'zod'
+import type { FaultCounts } from '../core/fault.ts'
+import { cursorSchema, leafSchema } from '../core/range/key.ts'
+import { rangeKinds } from '../core/range/range.ts'
 import { workableStatuses } from '../core/run/status.ts'
 import type { Throttle } from '../core/throttle/reasons.ts'
+import { command, jsonb, statement } from '../postgres/statement.ts'
 import { leaseHolds } from './clock.ts'
 import type { Control } from './control.ts'
 
-/** A worker's right to a range: good until the lease runs out, and only under this epoch. */
-export interface Lease {
-  readonly runId: string
-  readonly ordinal: number
-  readonly kind: RangeKind
+const leaseColumns = {
+  runId: z.string(),
+  ordinal: z.number(),
+  kind: z.enum(rangeKinds),
   /** The partition it is a slice of; null where the table has none. */
-  readonly leaf: Leaf | null
-  readonly epoch: string
-  readonly lower: Cursor | null
-  readonly upper: Cursor | null
-  readonly cursor: Cursor | null
-  readonly batchSize: number | null
+  leaf: jsonb(leafSchema).nullable(),
+  epoch: z.string(),
+  lower: cursorSchema.nullable(),
+  upper: cursorSchema.nullable(),
+  cursor: cursorSchema.nullable(),
+  batchSize: z.number().nullable(),
   /** It is so small because larger windows did not pass. */
-  readonly turnedAway: boolean
+  turnedAway: z.boolean(),
   /** Slices in a row that ended in trouble. */
-  readonly attempts: number
+  attempts: z.number(),
 }
 
-/**
- * Turns a ticket into a lease. Null when the ticket is an old one, the range is held by another, or its run is not to be
- * worked on: then there is nothing to do.
- */
-export async function leaseRange(
-  { db, s }: Control,
-  ticket: { id: string; runId: string; ordinal: number },
-  owner: string,
-  leaseSeconds: number,
-): Promise<Lease | null> {
-  const { rows } = await db.query<Lease>(
-    `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL,
+/** A worker's right to a range: good until the lease runs out, and only under this epoch. */
+export type Lease = Readonly<z.output<z.ZodObject<typeof leaseColumns>>>
+
+const leaseRangeSql = statement(
+  'leaseRange',
+  leaseColumns,
+  (s) => `UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = $4, ticket = NULL,
        lease_until = clock_timestamp() + make_interval(secs => $5)
      FROM ${s}.runs n
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
        AND coalesce(NOT ${leaseHolds('r.lease_until')}, true) AND n.status = ANY($6)
      RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
        r.batch_size AS "batchSize", r.turned_away AS "turnedAway", r.attempts`,
-    [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses],
-  )
-  return rows[0] ?? null
+)
+
+/**
+ * Turns a ticket into a lease. Null when the ticket is an old one, the range is held by another, or its run is not to be
+ * worked on: then there is nothing to do.
+ */
+export function leaseRange(
+  control: Control,
+  ticket: { id: string; runId: string; ordinal: number },
+  owner: string,
+  leaseSeconds: number,
+): Promise<Lease | null> {
+  return leaseRangeSql.first(control, [ticket.runId, ticket.ordinal, ticket.id, owner, leaseSeconds, workableStatuses])
 }
+
+const renewLeaseSql = command(
+  'renewLease',
+  (
+    s,
+  ) => `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), wake_at = clock_timestamp(), batch_size = $5, turned_away = $6
+     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+)
 
 /**
  * Keeps a lease, and what was learnt of the size of windows, through a time without a checkpoint, and gives a sign of life. False
  * when it is no longer ours.
  */
 export async function renewLease(
-  { db, s }: Control,
+  control: Control,
   lease: Lease,
   leaseSeconds: number,
   { batchSize, turnedAway }: Pick<Lease, 'batchSize' | 'turnedAway'>,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET lease_until = clock_timestamp() + make_interval(secs => $4), wake_at = clock_timestamp(), batch_size = $5, turned_away = $6
-     WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
-    [lease.runId, lease.ordinal, lease.epoch, leaseSeconds, batchSize, turnedAway],
-  )
-  return rowCount === 1
+  const { runId, ordinal, epoch } = lease
+  return (await renewLeaseSql.run(control, [runId, ordinal, epoch, leaseSeconds, batchSize, turnedAway])) === 1
 }
 
 /** How a range is given back. */
@@ -81,52 +91,69 @@ export interface Release {
   readonly throttle: Throttle | null
 }
 
-/**
- * Gives a range back, so that the next ticket for it need not wait for the lease to run out. False when it is no longer ours,
- * or when its row is locked: by a batch of ours that goes on in the server after its connection was lost. It is not waited for.
- */
-export async function releaseRange({ db, s }: Control, lease: Lease, state: Release): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `WITH ours AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 AND epoch = $3 FOR NO KEY UPDATE SKIP LOCKED)
+const releaseRangeSql = command(
+  'releaseRange',
+  (
+    s,
+  ) => `WITH ours AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 AND epoch = $3 FOR NO KEY UPDATE SKIP LOCKED)
      UPDATE ${s}.ranges r SET lease_owner = NULL, lease_until = NULL, attempts = $4,
        throttle = $8::jsonb || CASE WHEN r.attempts > 0 AND r.throttle ? 'since' THEN jsonb_build_object('since', r.throttle->'since') ELSE '{}' END,
        wake_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() + make_interval(secs => $5::float8) END, wait_seconds = $5::float8,
        throttled_ms = throttled_ms + $6::float8, batch_size = coalesce($7, batch_size),
        turned_away = CASE WHEN $7 IS NULL THEN turned_away ELSE $9 END
      FROM ours WHERE r.run_id = ours.run_id AND r.ordinal = ours.ordinal`,
-    [
-      lease.runId,
-      lease.ordinal,
-      lease.epoch,
-      state.attempts,
-      state.wakeAfterSeconds,
-      state.throttledMs,
-      state.batchSize,
-      state.throttle && JSON.stringify(state.throttle),
-      state.turnedAway,
-    ],
-  )
-  return rowCount === 1
+)
+
+/**
+ * Gives a range back, so that the next ticket for it need not wait for the lease to run out. False when it is no longer ours,
+ * or when its row is locked: by a batch of ours that goes on in the server after its connection was lost. It is not waited for.
+ */
+export async function releaseRange(control: Control, lease: Lease, state: Release): Promise<boolean> {
+  const released = await releaseRangeSql.run(control, [
+    lease.runId,
+    lease.ordinal,
+    lease.epoch,
+    state.attempts,
+    state.wakeAfterSeconds,
+    state.throttledMs,
+    state.batchSize,
+    state.throttle && JSON.stringify(state.throttle),
+    state.turnedAway,
+  ])
+  return released === 1
 }
+
+const countFaultsSql = command(
+  'countFaults',
+  (
+    s,
+  ) => `WITH free AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 FOR NO KEY UPDATE SKIP LOCKED)
+     UPDATE ${s}.ranges r SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
+       SELECT key AS fault, sum(value::bigint) AS count
+       FROM (SELECT * FROM jsonb_each_text(faults) UNION ALL SELECT * FROM jsonb_each_text($3::jsonb)) AS each GROUP BY key) AS sums)
+     FROM free WHERE r.run_id = free.run_id AND r.ordinal = free.ordinal`,
+)
 
 /**
  * Adds to how often batches of a range ended in a fault; also when the lease has been lost by that. A row that is locked by a
  * batch which goes on in the server is not waited for, and these are not counted.
  */
-export async function countFaults(
-  { db, s }: Control,
-  { runId, ordinal }: Lease,
-  faults: Readonly<Partial<Record<Fault, number>>>,
-): Promise<void> {
-  await db.query(
-    `WITH free AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 FOR NO KEY UPDATE SKIP LOCKED)
-     UPDATE ${s}.ranges r SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
-       SELECT key AS fault, sum(value::bigint) AS count
-       FROM (SELECT * FROM jsonb_each_text(faults) UNION ALL SELECT * FROM jsonb_each_text($3::jsonb)) AS each GROUP BY key) AS sums)
-     FROM free WHERE r.run_id = free.run_id AND r.ordinal = free.ordinal`,
-    [runId, ordinal, JSON.stringify(faults)],
-  )
+export async function countFaults(control: Control, { runId, ordinal }: Lease, faults: FaultCounts): Promise<void> {
+  await countFaultsSql.run(control, [runId, ordinal, JSON.stringify(faults)])
 }
+
+const takeExpiredLeasesSql = statement(
+  'takeExpiredLeases',
+  { runId: z.string(), ordinal: z.number(), owner: z.string() },
+  (s) => `WITH expired AS (
+       SELECT run_id, ordinal, lease_owner FROM ${s}.ranges
+       WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND NOT ${leaseHolds('lease_until')}
+       FOR UPDATE SKIP LOCKED
+     )
+     UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL
+     FROM expired e WHERE r.run_id = e.run_id AND r.ordinal = e.ordinal
+     RETURNING r.run_id AS "runId", r.ordinal, e.lease_owner AS owner`,
+)
 
 /** A lease that ran out: its worker died, or cannot reach us. */
 export interface LostLease {
@@ -136,52 +163,52 @@ export interface LostLease {
 }
 
 /** Takes ranges away from workers that have gone quiet. A row that is locked has a batch in flight: its worker lives. */
-export async function takeExpiredLeases({ db, s }: Control): Promise<LostLease[]> {
-  const { rows } = await db.query<LostLease>(
-    `WITH expired AS (
-       SELECT run_id, ordinal, lease_owner FROM ${s}.ranges
-       WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND NOT ${leaseHolds('lease_until')}
-       FOR UPDATE SKIP LOCKED
-     )
-     UPDATE ${s}.ranges r SET epoch = r.epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL
-     FROM expired e WHERE r.run_id = e.run_id AND r.ordinal = e.ordinal
-     RETURNING r.run_id AS "runId", r.ordinal, e.lease_owner AS owner`,
-    [workableStatuses],
-  )
-  return rows
+export function takeExpiredLeases(control: Control): Promise<LostLease[]> {
+  return takeExpiredLeasesSql.rows(control, [workableStatuses])
 }
+
+const takeAllLeasesSql = command(
+  'takeAllLeases',
+  (s) =>
+    `UPDATE ${s}.ranges SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL WHERE lease_owner IS NOT NULL`,
+)
 
 /** Takes every range away from its worker, as soon as the batch in flight has ended: what it does under the lease, it does not write. */
-export async function takeAllLeases({ db, s }: Control): Promise<void> {
-  await db.query(
-    `UPDATE ${s}.ranges SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL WHERE lease_owner IS NOT NULL`,
-  )
+export async function takeAllLeases(control: Control): Promise<void> {
+  await takeAllLeasesSql.run(control)
 }
+
+const closeRangeSql = command(
+  'closeRange',
+  (s) => `UPDATE ${s}.ranges SET done = true, gone = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
+)
 
 /** Ends a range whose partition is not there any more. False when the lease is no longer ours. */
-export async function closeRange({ db, s }: Control, lease: Lease): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `UPDATE ${s}.ranges SET done = true, gone = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
-    [lease.runId, lease.ordinal, lease.epoch],
-  )
-  return rowCount === 1
+export async function closeRange(control: Control, { runId, ordinal, epoch }: Lease): Promise<boolean> {
+  return (await closeRangeSql.run(control, [runId, ordinal, epoch])) === 1
 }
 
-/** How many workers hold ranges of each run at this moment. */
-export async function countLeasesByRun({ db, s }: Control): Promise<Map<string, number>> {
-  const { rows } = await db.query<{ runId: string; count: number }>(
-    `SELECT run_id AS "runId", count(*)::int AS count FROM ${s}.ranges
+const countLeasesByRunSql = statement(
+  'countLeasesByRun',
+  { runId: z.string(), count: z.number() },
+  (s) => `SELECT run_id AS "runId", count(*)::int AS count FROM ${s}.ranges
      WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND ${leaseHolds('lease_until')} GROUP BY run_id`,
-    [workableStatuses],
-  )
+)
+
+/** How many workers hold ranges of each run at this moment. */
+export async function countLeasesByRun(control: Control): Promise<Map<string, number>> {
+  const rows = await countLeasesByRunSql.rows(control, [workableStatuses])
   return new Map(rows.map(({ runId, count }) => [runId, count]))
 }
 
-/** How many ranges before this one are held. */
-export async function countLeasesBefore({ db, s }: Control, { runId, ordinal }: Lease): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
+const countLeasesBeforeSql = statement(
+  'countLeasesBefore',
+  { count: z.number() },
+  (s) =>
     `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND ordinal < $2 AND ${leaseHolds('lease_until')}`,
-    [runId, ordinal],
-  )
-  return rows[0]?.count ?? 0
+)
+
+/** How many ranges before this one are held. */
+export async function countLeasesBefore(control: Control, { runId, ordinal }: Lease): Promise<number> {
+  return (await countLeasesBeforeSql.one(control, [runId, ordinal])).count
 }

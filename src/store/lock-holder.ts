@@ -1,21 +1,25 @@
+import { z } from 'zod'
+import { statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
-/** The transaction that keeps a session waiting for a lock. */
-export interface Holder {
+const holderColumns = {
   /** 0 for a prepared transaction, which no session holds. */
-  readonly pid: number
-  readonly name: string | null
+  pid: z.number(),
+  name: z.string().nullable(),
   /** When it began, where this role may see that. */
-  readonly since: Date | null
-  readonly prepared: string | null
+  since: z.date().nullable(),
+  prepared: z.string().nullable(),
   /** The table or index whose lock the session waits for, if it is that of one. */
-  readonly relation: string | null
+  relation: z.string().nullable(),
 }
 
-/** Who keeps the session of this backend waiting at this moment; null where it does not wait. Of several, one that works. */
-export async function findHolder({ db }: Control, pid: number): Promise<Holder | null> {
-  const { rows } = await db.query<Holder>(
-    `SELECT b.pid, nullif(a.application_name, '') AS name, a.xact_start AS since,
+/** The transaction that keeps a session waiting for a lock. */
+export type Holder = Readonly<z.output<z.ZodObject<typeof holderColumns>>>
+
+const findHolderSql = statement(
+  'findHolder',
+  holderColumns,
+  () => `SELECT b.pid, nullif(a.application_name, '') AS name, a.xact_start AS since,
        (SELECT p.gid FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = l.transactionid
         WHERE l.pid = $1::int AND NOT l.granted AND b.pid = 0 LIMIT 1) AS prepared,
        (SELECT l.relation::pg_catalog.regclass::text FROM pg_catalog.pg_locks l
@@ -24,12 +28,20 @@ export async function findHolder({ db }: Control, pid: number): Promise<Holder |
      FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1::int)) AS b (pid)
      LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
      ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1`,
-    [pid],
-  )
-  return rows[0] ?? null
+)
+
+/** Who keeps the session of this backend waiting at this moment; null where it does not wait. Of several, one that works. */
+export function findHolder(control: Control, pid: number): Promise<Holder | null> {
+  return findHolderSql.first(control, [pid])
 }
 
+const endBackendSql = statement(
+  'endBackend',
+  { ended: z.boolean() },
+  () => 'SELECT pg_catalog.pg_terminate_backend($1::int) AS ended',
+)
+
 /** Ends the session of a backend of ours that goes on with what its client has given up. */
-export async function endBackend({ db }: Control, pid: number): Promise<void> {
-  await db.query('SELECT pg_catalog.pg_terminate_backend($1::int)', [pid])
+export async function endBackend(control: Control, pid: number): Promise<void> {
+  await endBackendSql.one(control, [pid])
 }

@@ -1,6 +1,8 @@
+import { z } from 'zod'
 import type { Pause } from '../core/run/pause.ts'
-import { liveStatuses, type RunStatus, transitions, workableStatuses } from '../core/run/status.ts'
+import { liveStatuses, type RunStatus, runStatuses, transitions, workableStatuses } from '../core/run/status.ts'
 import { isSqlState } from '../core/sqlstate.ts'
+import { command, statement } from '../postgres/statement.ts'
 import { type Control, limitLockWait } from './control.ts'
 import { insertEvents } from './events.ts'
 import { endGlobalPause } from './pace.ts'
@@ -10,15 +12,26 @@ import { settleRates } from './row-rates.ts'
 import { updateStatuses } from './run-changes.ts'
 import { wakeStragglers } from './stragglers.ts'
 
+const movedColumns = { id: z.string(), from: z.enum(runStatuses) }
+
 /** A run and what became of it. */
-interface Moved {
-  readonly id: string
-  readonly from: RunStatus
-}
+type Moved = Readonly<z.output<z.ZodObject<typeof movedColumns>>>
 
 /** While several runs are settled together, their rows are locked: others must not wait long for them. */
 const lockSeconds = 0.2
 const stoppable = liveStatuses.filter((status) => status !== 'cancelling')
+
+const pauseUnlockedRunsSql = statement(
+  'pauseUnlockedRuns',
+  movedColumns,
+  (s) => `WITH free AS (
+         SELECT id, status FROM ${s}.runs WHERE status = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+       ), paused AS (
+         INSERT INTO ${s}.pauses (run_id, kind, actor, reason) SELECT id, 'global', $2, $3 FROM free
+         ON CONFLICT (run_id, kind) DO NOTHING
+       )
+       SELECT id, status AS "from" FROM free WHERE status = ANY($4) ORDER BY id`,
+)
 
 /**
  * Pauses all runs but those whose rows another session has locked, in one transaction however many they are. A run that is paused
@@ -26,32 +39,24 @@ const stoppable = liveStatuses.filter((status) => status !== 'cancelling')
  */
 export async function pauseUnlockedRuns(control: Control, actor: string, reason: string | null): Promise<string[]> {
   return control.transaction(async (tx) => {
-    const { rows } = await tx.db.query<Moved>(
-      `WITH free AS (
-         SELECT id, status FROM ${tx.s}.runs WHERE status = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
-       ), paused AS (
-         INSERT INTO ${tx.s}.pauses (run_id, kind, actor, reason) SELECT id, 'global', $2, $3 FROM free
-         ON CONFLICT (run_id, kind) DO NOTHING
-       )
-       SELECT id, status AS "from" FROM free WHERE status = ANY($4) ORDER BY id`,
-      [stoppable, actor, reason, workableStatuses],
-    )
-    await move(tx, rows, 'pause', actor, reason)
-    return rows.map(({ id }) => id)
+    const paused = await pauseUnlockedRunsSql.rows(tx, [stoppable, actor, reason, workableStatuses])
+    await move(tx, paused, 'pause', actor, reason)
+    return paused.map(({ id }) => id)
   })
 }
 
-/** The runs that `pauseFreeRuns` had to leave out. */
-export async function listUnpausedRuns({
-  db,
-  s,
-}: Control): Promise<Array<{ readonly id: string; readonly status: RunStatus }>> {
-  const { rows } = await db.query<{ id: string; status: RunStatus }>(
-    `SELECT r.id, r.status FROM ${s}.runs r WHERE r.status = ANY($1)
+const listUnpausedRunsSql = statement(
+  'listUnpausedRuns',
+  { id: z.string(), status: z.enum(runStatuses) },
+  (s) => `SELECT r.id, r.status FROM ${s}.runs r WHERE r.status = ANY($1)
        AND NOT EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'global') ORDER BY r.number, r.id`,
-    [stoppable],
-  )
-  return rows
+)
+
+/** The runs that `pauseUnlockedRuns` had to leave out. */
+export function listUnpausedRuns(
+  control: Control,
+): Promise<Array<{ readonly id: string; readonly status: RunStatus }>> {
+  return listUnpausedRunsSql.rows(control, [stoppable])
 }
 
 /** Ends the global pause and lifts what `POST /pause` paused. Returns the runs that go on; those with a reason left stay paused. */
@@ -78,25 +83,45 @@ export async function resumeEverything(control: Control, actor: string, reason: 
   })
 }
 
-/** Runs that `POST /pause` has paused. What is read of them after this is as it stays. */
-async function lockHeldRuns({ db, s }: Control): Promise<Moved[]> {
-  const { rows } = await db.query<{ id: string }>(
-    `SELECT r.id FROM ${s}.runs r WHERE EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'global')
+const lockGloballyPausedSql = statement(
+  'lockGloballyPaused',
+  { id: z.string() },
+  (
+    s,
+  ) => `SELECT r.id FROM ${s}.runs r WHERE EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'global')
      ORDER BY r.id FOR NO KEY UPDATE`,
-  )
-  const { rows: held } = await db.query<Moved>(
+)
+
+const listPausedSql = statement(
+  'listPaused',
+  movedColumns,
+  (s) =>
     `SELECT id, status AS "from" FROM ${s}.runs WHERE id = ANY($1) AND status IN ('pausing', 'paused') ORDER BY id`,
-    [rows.map(({ id }) => id)],
-  )
-  return held
+)
+
+/** Runs that `POST /pause` has paused. What is read of them after this is as it stays. */
+async function lockHeldRuns(tx: Control): Promise<Moved[]> {
+  const locked = await lockGloballyPausedSql.rows(tx)
+  return listPausedSql.rows(tx, [locked.map(({ id }) => id)])
 }
+
+const liftGlobalPausesSql = command(
+  'liftGlobalPauses',
+  (s) => `DELETE FROM ${s}.pauses WHERE kind = 'global' AND run_id = ANY($1)`,
+)
 
 /** Returns the reasons that are left. */
 async function liftEverything(tx: Control, held: readonly Moved[]): Promise<Map<string, Pause[]>> {
   const ids = held.map(({ id }) => id)
-  await tx.db.query(`DELETE FROM ${tx.s}.pauses WHERE kind = 'global' AND run_id = ANY($1)`, [ids])
+  await liftGlobalPausesSql.run(tx, [ids])
   return listPauses(tx, ids)
 }
+
+const giveReasonsSql = command(
+  'giveReasons',
+  (s) => `UPDATE ${s}.runs r SET reason = given.reason, version = version + 1
+     FROM unnest($1::text[], $2::text[]) AS given (id, reason) WHERE r.id = given.id`,
+)
 
 /** Runs that stay paused: each for the first reason that is left. */
 async function stay(
@@ -105,16 +130,20 @@ async function stay(
   pauses: ReadonlyMap<string, readonly Pause[]>,
   actor: string,
 ): Promise<void> {
-  await tx.db.query(
-    `UPDATE ${tx.s}.runs r SET reason = given.reason, version = version + 1
-     FROM unnest($1::text[], $2::text[]) AS given (id, reason) WHERE r.id = given.id`,
-    [runs.map(({ id }) => id), runs.map(({ id }) => pauses.get(id)?.[0]?.reason ?? null)],
-  )
+  await giveReasonsSql.run(tx, [runs.map(({ id }) => id), runs.map(({ id }) => pauses.get(id)?.[0]?.reason ?? null)])
   await insertEvents(
     tx,
     runs.map(({ id, from }) => ({ runId: id, actor, kind: 'resume', detail: { from, to: from } })),
   )
 }
+
+const lockIdleStoppingRunsSql = statement(
+  'lockIdleStoppingRuns',
+  movedColumns,
+  (s) => `SELECT n.id, n.status AS "from" FROM ${s}.runs n WHERE n.status IN ('pausing', 'cancelling')
+       AND NOT EXISTS (SELECT FROM ${s}.ranges r WHERE r.run_id = n.id AND r.lease_owner IS NOT NULL)
+     ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED`,
+)
 
 /**
  * Ends the pauses and cancellations of runs that no worker has a range of, in one transaction however many they are. Returns those;
@@ -124,15 +153,11 @@ export async function settleIdleRuns(control: Control, actor: string): Promise<s
   try {
     return await control.transaction(async (tx) => {
       await limitLockWait(tx, lockSeconds)
-      const { rows } = await tx.db.query<Moved>(
-        `SELECT n.id, n.status AS "from" FROM ${tx.s}.runs n WHERE n.status IN ('pausing', 'cancelling')
-           AND NOT EXISTS (SELECT FROM ${tx.s}.ranges r WHERE r.run_id = n.id AND r.lease_owner IS NOT NULL)
-         ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED`,
-      )
-      const ids = rows.map(({ id }) => id)
+      const idle = await lockIdleStoppingRunsSql.rows(tx)
+      const ids = idle.map(({ id }) => id)
       await fenceRanges(tx, ids)
       await settleRates(tx, ids)
-      await move(tx, rows, 'drained', actor, null)
+      await move(tx, idle, 'drained', actor, null)
       return ids
     })
   } catch (error) {

@@ -1,7 +1,8 @@
+import { z } from 'zod'
 import { rateWindowSeconds } from '../core/run/progress.ts'
-import type { ActivityFacts } from '../core/run/stall.ts'
-import type { Throttle } from '../core/throttle/reasons.ts'
-import type { PaceCause } from '../core/throttle/response.ts'
+import { throttleSchema } from '../core/throttle/reasons.ts'
+import { paceCauseSchema } from '../core/throttle/response.ts'
+import { jsonb, statement } from '../postgres/statement.ts'
 import { leaseHolds, secondsFrom, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 import { waitedMsSql } from './row-rates.ts'
@@ -9,52 +10,62 @@ import { waitedMsSql } from './row-rates.ts'
 // One moment for all that is compared with it.
 const now = 'statement_timestamp()'
 
-/** The sums that progress is made of. */
-export interface RangeTotals extends ActivityFacts {
-  readonly rowsScanned: number
-  readonly rowsScannedAgain: number
-  readonly rowsAgain: number
-  readonly openSlices: number
-  readonly rowsDone: number
-  readonly rowsGone: number
-  readonly rowsPassed: number
-  readonly recentRows: number
-  readonly rowsChecked: number
-  readonly recentChecked: number
+const totalsColumns = {
+  runId: z.string(),
+  rowsScanned: z.number(),
+  rowsScannedAgain: z.number(),
+  rowsAgain: z.number(),
+  openSlices: z.number(),
+  rowsDone: z.number(),
+  rowsGone: z.number(),
+  rowsPassed: z.number(),
+  recentRows: z.number(),
+  rowsChecked: z.number(),
+  recentChecked: z.number(),
   /** By the checks, in all their rounds. */
-  readonly rowsFound: number
-  readonly workedSeconds: number
-  readonly sinceSeconds: number
-  /** By waits for rows and for the load; the time that it was held is not among it. */
-  readonly waitedSeconds: number
-  readonly stragglers: number
-  readonly quarantined: number
-  readonly discarded: number
+  rowsFound: z.number(),
+  workedSeconds: z.number(),
+  sinceSeconds: z.number(),
+  /** By waits for the load, and by those and waits for rows; the time that it was held is not among them. */
+  loadMs: z.number(),
+  waitedSeconds: z.number(),
+  /** Whether a worker has one of its ranges. */
+  leased: z.boolean(),
+  stillSince: z.date(),
+  stillSeconds: z.number(),
+  lastCheckpointAt: z.date().nullable(),
+  stragglers: z.number(),
+  quarantined: z.number(),
+  discarded: z.number(),
   /** What one of its ranges waits for after an error. */
-  readonly trouble: Throttle | null
-  readonly readOnly: boolean
+  trouble: jsonb(throttleSchema).nullable(),
+  readOnly: z.boolean(),
   /** Since when workers wait for rows under its rate; null where none has for a second. */
-  readonly rateSince: Date | null
-  readonly untakenSince: Date | null
-  readonly untakenSeconds: number
-  readonly othersAtWork: number
-  readonly paceCause: PaceCause | null
-  readonly paceSince: Date | null
+  rateSince: z.date().nullable(),
+  untakenSince: z.date().nullable(),
+  untakenSeconds: z.number(),
+  othersAtWork: z.number(),
+  /** Null also where another release has written it, as in pace.ts. */
+  paceCause: jsonb(paceCauseSchema.nullable().catch(null)),
+  paceSince: z.date().nullable(),
   /** The last step of the pace, where workers of the run have waited for the next one for seconds; null where they have not. */
-  readonly paceStuckSince: Date | null
+  paceStuckSince: z.date().nullable(),
   /** By the database's clock. */
-  readonly readAt: Date
+  readAt: z.date(),
 }
+
+/** The sums that progress is made of. */
+export type RangeTotals = Readonly<Omit<z.output<z.ZodObject<typeof totalsColumns>>, 'runId' | 'loadMs' | 'leased'>>
 
 const recentSql = `recent_rows * exp(-greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at))::float8 / ${rateWindowSeconds})`
 /** A pace that no process has looked at for so long says nothing of now. Seconds. */
 const paceGoodForSeconds = 5
 
-/** The sums of several runs, by run. */
-export async function sumRanges({ db, s }: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
-  const { rows } = await db.query<RangeTotals & { runId: string }>(
-    `SELECT t.*, clock_timestamp() AS "readAt", ${now} - make_interval(secs => "stillSeconds") AS "stillSince",
-       extract(epoch FROM clock_timestamp() - "untakenSince")::float8 AS "untakenSeconds",
+const sumRangesSql = statement(
+  'sumRanges',
+  totalsColumns,
+  (s) => `SELECT t.*, clock_timestamp() AS "readAt", ${now} - make_interval(secs => "stillSeconds") AS "stillSince",
+       coalesce(extract(epoch FROM clock_timestamp() - "untakenSince"), 0)::float8 AS "untakenSeconds",
        (n.worked_ms / 1000 + coalesce(greatest(0, extract(epoch FROM clock_timestamp() - n.working_since)), 0))::float8 AS "workedSeconds",
        greatest(0, extract(epoch FROM clock_timestamp() - coalesce(n.working_since,
          (SELECT max(e.at) FROM ${s}.events e WHERE e.run_id = n.id AND e.kind = 'verify'))))::float8 AS "sinceSeconds",
@@ -102,7 +113,10 @@ export async function sumRanges({ db, s }: Control, runIds: readonly string[]): 
          coalesce(to_timestamp((state->>'causeSince')::float8), stepped_at) AS since
        FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} < ${paceGoodForSeconds}) AS pace ON true
      LEFT JOIN LATERAL (SELECT stepped_at AS since FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} >= ${paceGoodForSeconds}) AS stuck ON true`,
-    [runIds],
-  )
-  return new Map(rows.map(({ runId, ...totals }) => [runId, totals]))
+)
+
+/** The sums of several runs, by run. */
+export async function sumRanges(control: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
+  const sums = await sumRangesSql.rows(control, [runIds])
+  return new Map(sums.map(({ runId, ...totals }) => [runId, totals]))
 }

@@ -1,14 +1,10 @@
+import { z } from 'zod'
 import { Problem } from '../core/errors.ts'
 import { liveStatuses } from '../core/run/status.ts'
+import { command, statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { lockRunBriefly } from './runs.ts'
-
-/** A run that has outlived its use in one database, and the named databases that it spans. */
-export interface ExpiredRun {
-  readonly id: string
-  readonly databases: readonly string[] | null
-}
 
 /** Of one run: its beginning, and what has happened of late. */
 const firstEvents = 1000
@@ -26,38 +22,68 @@ function expiredSql(s: string, days: string): string {
     AND EXISTS (${later}) AND (n.status <> 'succeeded' OR EXISTS (${later} AND later.status = 'succeeded'))`
 }
 
+const readClockSql = statement('readClock', { now: z.date() }, () => 'SELECT pg_catalog.clock_timestamp() AS now')
+
 /** The time by the database's clock. */
-export async function readClock({ db }: Control): Promise<Date> {
-  const { rows } = await db.query<{ now: Date }>('SELECT pg_catalog.clock_timestamp() AS now')
-  return (rows[0] as { now: Date }).now
+export async function readClock(control: Control): Promise<Date> {
+  return (await readClockSql.one(control)).now
 }
 
-/** Runs that may go, oldest first. */
-export async function listExpiredRuns({ db, s }: Control, days: number): Promise<ExpiredRun[]> {
-  const { rows } = await db.query<ExpiredRun>(
-    `SELECT n.id, n.databases FROM ${s}.runs n WHERE ${expiredSql(s, '$1')} ORDER BY n.number, n.id`,
-    [days],
-  )
-  return rows
+/** A run that has outlived its use in one database, and the named databases that it spans. */
+export interface ExpiredRun {
+  readonly id: string
+  readonly databases: readonly string[] | null
 }
+
+const listExpiredRunsSql = statement(
+  'listExpiredRuns',
+  { id: z.string(), databases: z.array(z.string()).nullable() },
+  (s) => `SELECT n.id, n.databases FROM ${s}.runs n WHERE ${expiredSql(s, '$1')} ORDER BY n.number, n.id`,
+)
+
+/** Runs that may go, oldest first. */
+export function listExpiredRuns(control: Control, days: number): Promise<ExpiredRun[]> {
+  return listExpiredRunsSql.rows(control, [days])
+}
+
+const deleteExpiredRunSql = command(
+  'deleteExpiredRun',
+  (s) => `DELETE FROM ${s}.runs n WHERE n.id = $1 AND ${expiredSql(s, '$2')}`,
+)
 
 /**
  * Deletes a run with its ranges, stragglers and events. Throws a Problem (`conflict`) where it is gone already, or was
  * retried meanwhile.
  */
-export async function deleteExpiredRun({ db, s }: Control, id: string, days: number): Promise<void> {
-  const { rowCount } = await db.query(`DELETE FROM ${s}.runs n WHERE n.id = $1 AND ${expiredSql(s, '$2')}`, [id, days])
-  if (rowCount !== 1) throw new Problem('conflict', `Run ${id} is not there to be deleted any more.`)
+export async function deleteExpiredRun(control: Control, id: string, days: number): Promise<void> {
+  const deleted = await deleteExpiredRunSql.run(control, [id, days])
+  if (deleted !== 1) throw new Problem('conflict', `Run ${id} is not there to be deleted any more.`)
 }
 
+const listRunsOverEventLimitSql = statement(
+  'listRunsOverEventLimit',
+  { id: z.string() },
+  (s) => `SELECT run_id AS id FROM ${s}.events GROUP BY run_id HAVING count(*) > $1`,
+)
+
 /** Runs with more events than are kept. */
-export async function listRunsOverEventLimit({ db, s }: Control): Promise<string[]> {
-  const { rows } = await db.query<{ id: string }>(
-    `SELECT run_id AS id FROM ${s}.events GROUP BY run_id HAVING count(*) > $1`,
-    [firstEvents + newestEvents + spareEvents],
-  )
-  return rows.map(({ id }) => id)
+export async function listRunsOverEventLimit(control: Control): Promise<string[]> {
+  const runs = await listRunsOverEventLimitSql.rows(control, [firstEvents + newestEvents + spareEvents])
+  return runs.map(({ id }) => id)
 }
+
+const dropEventsSql = statement(
+  'dropEvents',
+  { dropped: z.number(), count: z.number(), from: z.date().nullable(), to: z.date().nullable() },
+  (s) => `WITH numbered AS (
+       SELECT id, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS total FROM ${s}.events WHERE run_id = $1
+     ), dropped AS (
+       DELETE FROM ${s}.events e USING numbered m
+       WHERE e.id = m.id AND m.n > $2 AND m.n <= m.total - $3 AND m.total > $2 + $3 + $4
+       RETURNING e.at, CASE e.kind WHEN 'events-dropped' THEN (e.detail->>'count')::int ELSE 1 END AS count
+     )
+     SELECT count(*)::int AS dropped, coalesce(sum(count), 0)::int AS count, min(at) AS from, max(at) AS to FROM dropped`,
+)
 
 /**
  * Drops events of a run between its first and its newest ones, and says in an event how many have been dropped so far and
@@ -67,18 +93,8 @@ export async function dropEvents(control: Control, runId: string, actor: string)
   return control.transaction(async (tx) => {
     // The run's row, so that two processes do not drop twice as many.
     await lockRunBriefly(tx, runId)
-    const { rows } = await tx.db.query<{ dropped: number; count: number; from: Date | null; to: Date | null }>(
-      `WITH numbered AS (
-         SELECT id, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS total FROM ${tx.s}.events WHERE run_id = $1
-       ), dropped AS (
-         DELETE FROM ${tx.s}.events e USING numbered m
-         WHERE e.id = m.id AND m.n > $2 AND m.n <= m.total - $3 AND m.total > $2 + $3 + $4
-         RETURNING e.at, CASE e.kind WHEN 'events-dropped' THEN (e.detail->>'count')::int ELSE 1 END AS count
-       )
-       SELECT count(*)::int AS dropped, coalesce(sum(count), 0)::int AS count, min(at) AS from, max(at) AS to FROM dropped`,
-      [runId, firstEvents, newestEvents, spareEvents],
-    )
-    const { dropped = 0, ...detail } = rows[0] ?? {}
+    const { dropped, count, from, to } = await dropEventsSql.one(tx, [runId, firstEvents, newestEvents, spareEvents])
+    const detail = { count, from: from?.toISOString() ?? null, to: to?.toISOString() ?? null }
     if (dropped > 0) await insertEvent(tx, { runId, actor, kind: 'events-dropped', detail })
     return dropped
   })

@@ -1,5 +1,7 @@
+import { z } from 'zod'
 import { Problem } from '../core/errors.ts'
 import { isSqlState } from '../core/sqlstate.ts'
+import { statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
 /** Commits of evenkeel that wait for a synchronous standby: how many, and since when the first of them does. */
@@ -8,14 +10,17 @@ export interface StandbyWait {
   readonly since: Date
 }
 
-/** Null where none has waited for a second. Sessions of the role's own are seen without any rights. */
-export async function findStandbyWait({ db }: Control): Promise<StandbyWait | null> {
-  const { rows } = await db.query<{ sessions: number; since: Date | null }>(
-    `SELECT count(*)::int AS sessions, min(state_change) AS since FROM pg_catalog.pg_stat_activity
+const findStandbyWaitSql = statement(
+  'findStandbyWait',
+  { sessions: z.number(), since: z.date().nullable() },
+  () => `SELECT count(*)::int AS sessions, min(state_change) AS since FROM pg_catalog.pg_stat_activity
      WHERE wait_event = 'SyncRep' AND starts_with(application_name, 'evenkeel ') AND datname = current_database()
        AND state_change < clock_timestamp() - interval '1 second'`,
-  )
-  const { sessions, since } = rows[0] ?? { sessions: 0, since: null }
+)
+
+/** Null where none has waited for a second. Sessions of the role's own are seen without any rights. */
+export async function findStandbyWait(control: Control): Promise<StandbyWait | null> {
+  const { sessions, since } = await findStandbyWaitSql.one(control)
   return since === null ? null : { sessions, since }
 }
 

@@ -1,31 +1,24 @@
-import type { Cursor } from '../core/range/key.ts'
+import { z } from 'zod'
+import { type Cursor, cursorSchema } from '../core/range/key.ts'
+import { command, jsonb, statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
-/** The rows a run still has to come back to. */
-export interface StragglerSummary {
-  readonly count: number
-  readonly oldest: Date | null
-  /** Until the first of them is due, 0 if one is. */
-  readonly waitSeconds: number
-  /** Since the last of them was written down. */
-  readonly ageSeconds: number
-  /** Up to three keys, to look them up with. */
-  readonly sample: readonly string[][]
-}
+const countStragglersOfSql = statement(
+  'countStragglersOf',
+  { runId: z.string(), count: z.number() },
+  (s) => `SELECT asked.id AS "runId", counted.count FROM unnest($1::text[]) AS asked (id), LATERAL (
+       SELECT count(DISTINCT key)::int AS count FROM (SELECT key FROM ${s}.stragglers WHERE run_id = asked.id LIMIT 1000) AS first) AS counted`,
+)
 
 /**
  * How many rows each of these runs has, up to a thousand: it is asked for with the run's row locked, and there may be millions. One
  * that both checks have found is there twice, and counts once.
  */
 export async function countStragglersOf(
-  { db, s }: Control,
+  control: Control,
   runIds: readonly string[],
 ): Promise<ReadonlyMap<string, number>> {
-  const { rows } = await db.query<{ runId: string; count: number }>(
-    `SELECT asked.id AS "runId", counted.count FROM unnest($1::text[]) AS asked (id), LATERAL (
-       SELECT count(DISTINCT key)::int AS count FROM (SELECT key FROM ${s}.stragglers WHERE run_id = asked.id LIMIT 1000) AS first) AS counted`,
-    [runIds],
-  )
+  const rows = await countStragglersOfSql.rows(control, [runIds])
   return new Map(rows.map(({ runId, count }) => [runId, count]))
 }
 
@@ -33,52 +26,73 @@ export async function countStragglers(control: Control, runId: string): Promise<
   return (await countStragglersOf(control, [runId])).get(runId) ?? 0
 }
 
-export async function summariseStragglers({ db, s }: Control, runId: string): Promise<StragglerSummary> {
-  const { rows } = await db.query<StragglerSummary>(
-    `SELECT count(*)::int AS count, min(since) AS oldest,
+const summaryColumns = {
+  count: z.number(),
+  oldest: z.date().nullable(),
+  /** Until the first of them is due, 0 if one is. */
+  waitSeconds: z.number(),
+  /** Since the last of them was written down. */
+  ageSeconds: z.number(),
+  /** Up to three keys, to look them up with. */
+  sample: jsonb(z.array(z.array(z.string()))),
+}
+
+/** The rows a run still has to come back to. */
+export type StragglerSummary = Readonly<z.output<z.ZodObject<typeof summaryColumns>>>
+
+const summariseStragglersSql = statement(
+  'summariseStragglers',
+  summaryColumns,
+  (s) => `SELECT count(*)::int AS count, min(since) AS oldest,
        greatest(0, extract(epoch FROM min(retry_at) - clock_timestamp()))::float8 AS "waitSeconds",
        greatest(0, extract(epoch FROM clock_timestamp() - max(since)))::float8 AS "ageSeconds",
        (SELECT coalesce(jsonb_agg(key), '[]') FROM (SELECT key FROM ${s}.stragglers WHERE run_id = $1 ORDER BY since, id LIMIT 3) AS first) AS sample
      FROM ${s}.stragglers WHERE run_id = $1`,
-    [runId],
-  )
-  return rows[0] as StragglerSummary
+)
+
+export function summariseStragglers(control: Control, runId: string): Promise<StragglerSummary> {
+  return summariseStragglersSql.one(control, [runId])
+}
+
+const stragglerColumns = {
+  key: cursorSchema,
+  /** How often it has failed alone. */
+  failures: z.number(),
 }
 
 /** A straggler as it is tried alone. */
-export interface Straggler {
-  readonly key: Cursor
-  /** How often it has failed alone. */
-  readonly failures: number
-}
+export type Straggler = Readonly<z.output<z.ZodObject<typeof stragglerColumns>>>
+
+const nextStragglerSql = statement(
+  'nextStraggler',
+  stragglerColumns,
+  (s) => `SELECT key, failures FROM ${s}.stragglers
+     WHERE run_id = $1 AND id > coalesce($2::bigint, 0) AND retry_at <= clock_timestamp() ORDER BY id LIMIT 1`,
+)
 
 /** The straggler that a sweep comes to next behind this cursor; null where none is due. */
-export async function nextStraggler(
-  { db, s }: Control,
-  runId: string,
-  cursor: Cursor | null,
-): Promise<Straggler | null> {
-  const { rows } = await db.query<Straggler>(
-    `SELECT key, failures FROM ${s}.stragglers
-     WHERE run_id = $1 AND id > coalesce($2::bigint, 0) AND retry_at <= clock_timestamp() ORDER BY id LIMIT 1`,
-    [runId, cursor?.[0] ?? null],
-  )
-  return rows[0] ?? null
+export function nextStraggler(control: Control, runId: string, cursor: Cursor | null): Promise<Straggler | null> {
+  return nextStragglerSql.first(control, [runId, cursor?.[0] ?? null])
 }
+
+const isStragglerSql = statement(
+  'isStraggler',
+  { found: z.boolean() },
+  (s) => `SELECT EXISTS (SELECT FROM ${s}.stragglers WHERE run_id = $1 AND key = $2::text[]) AS found`,
+)
 
 /** Whether a run still has to come back to the row with this key. */
-export async function isStraggler({ db, s }: Control, runId: string, key: Cursor): Promise<boolean> {
-  const { rows } = await db.query<{ found: boolean }>(
-    `SELECT EXISTS (SELECT FROM ${s}.stragglers WHERE run_id = $1 AND key = $2::text[]) AS found`,
-    [runId, key],
-  )
-  return rows[0]?.found ?? false
+export async function isStraggler(control: Control, runId: string, key: Cursor): Promise<boolean> {
+  return (await isStragglerSql.one(control, [runId, key])).found
 }
 
-/** An operator resumed or retried: nobody wants to sit out a wait that began before. */
-export async function wakeStragglers({ db, s }: Control, runIds: readonly string[]): Promise<void> {
-  await db.query(
+const wakeStragglersSql = command(
+  'wakeStragglers',
+  (s) =>
     `UPDATE ${s}.stragglers SET retry_at = clock_timestamp() WHERE run_id = ANY($1) AND retry_at > clock_timestamp()`,
-    [runIds],
-  )
+)
+
+/** An operator resumed or retried: nobody wants to sit out a wait that began before. */
+export async function wakeStragglers(control: Control, runIds: readonly string[]): Promise<void> {
+  await wakeStragglersSql.run(control, [runIds])
 }

@@ -22,21 +22,22 @@ import {
   updateOptions,
   updateStatus,
 } from './run-changes.ts'
-import { findLiveRun, findRun, findRunByIdempotencyKey, findSucceeded, lockRun } from './runs.ts'
+import { findRun, lockRun } from './runs.ts'
+import { refuseSecondLiveRun } from './second-run.ts'
 import { refuseLocked } from './standby-wait.ts'
 import { wakeStragglers } from './stragglers.ts'
 
 /**
  * Accepts a run: the run, its ranges and the first event, which keeps what was `told` of it beforehand; or nothing of them. To be called in a transaction. A second live
  * run, and a repeated key, violate a unique index (23505): once that is rolled back, `findRepeated` and `explainConflict`
- * tell which.
+ * of second-run.ts tell which.
  */
 export async function createRun(
   tx: Control,
   run: NewRun,
   ranges: readonly KeyRange[],
   residual: readonly KeyRange[],
-  told: Readonly<Record<string, unknown>> = {},
+  told: { readonly space?: string; readonly findings?: readonly string[] } = {},
 ): Promise<Run> {
   await waitForStandbys(tx)
   const inserted = await insertRun(tx, run)
@@ -60,52 +61,6 @@ export async function pauseNewRun(tx: Control, run: Run, pauses: readonly Pause[
     paused = isPaused(paused.status) ? await addPause(tx, paused, cause) : await moveRun(tx, paused, 'pause', cause)
   }
   if (paused.status === 'pausing') await moveRun(tx, paused, 'drained', { actor: run.createdBy })
-}
-
-/**
- * A job without a predicate leaves nothing in its rows to tell by, so a second run does each of them once more. Throws a Problem
- * (`conflict`) where one with the same parameters has succeeded. The run is in the same transaction, and the index of live runs
- * keeps any other from succeeding meanwhile.
- */
-export async function refuseAgain(tx: Control, run: Run): Promise<void> {
-  const before = run.hasPredicate ? null : await findSucceeded(tx, run.job, run.paramsHash)
-  if (!before) return
-  throw new Problem(
-    'conflict',
-    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters: another run would do each of them once more. Send {"again": true} if that is meant.`,
-    { run: before, status: 'succeeded' },
-  )
-}
-
-/** What it means that a unique index was violated (23505) where there is a live run of the same; any other error is itself. */
-export async function explainConflict(
-  control: Control,
-  run: Pick<Run, 'job' | 'paramsHash'>,
-  error: unknown,
-): Promise<unknown> {
-  const live = isSqlState(error, 'unique_violation') ? await findLiveRun(control, run.job, run.paramsHash) : null
-  return live ? alreadyLive(live) : error
-}
-
-/** The run that an Idempotency-Key was used for before. Throws a Problem when it was another request. */
-export async function findRepeated(control: Control, key: string, requestHash: string): Promise<Run | null> {
-  const run = await findRunByIdempotencyKey(control, key)
-  if (run && run.requestHash !== requestHash) {
-    throw new Problem(
-      'invalid',
-      `Idempotency-Key ${JSON.stringify(key)} was used for another request (run ${run.id}). Use a new key for a new request.`,
-      { run: run.id },
-    )
-  }
-  return run
-}
-
-function alreadyLive(live: Run): Problem {
-  return new Problem(
-    'conflict',
-    `Job ${live.job} already has a live run with these parameters: ${live.id} is ${live.status}. Wait for it, or cancel it first.`,
-    { run: live.id, status: live.status },
-  )
 }
 
 /**
@@ -167,7 +122,7 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
     await forgetLeftovers(tx, run.id)
   }
   if (event === 'found-remaining') await sendLeftoversBack(tx, run.id)
-  await refuseSecondLiveRun(tx, run, event)
+  if (event === 'retry') await refuseSecondLiveRun(tx, run)
   const moved = await updateStatus(tx, run.id, {
     status,
     // Settling ends what was begun with a reason: why it was paused stays readable.
@@ -177,13 +132,6 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
   })
   await tellEvent(tx, run, event, status, cause)
   return moved
-}
-
-/** A failed run gives way to a new one; once there is one, it may not come back beside it. */
-async function refuseSecondLiveRun(tx: Control, run: Run, event: RunEvent): Promise<void> {
-  if (event !== 'retry') return
-  const live = await findLiveRun(tx, run.job, run.paramsHash)
-  if (live) throw alreadyLive(live)
 }
 
 /**
@@ -201,7 +149,9 @@ export async function settleRun(control: Control, id: string, waitSeconds: numbe
     })
   } catch (error) {
     if (!isSqlState(error, 'lock_not_available')) throw error
-    return (await findRun(control, id)) as Run
+    const run = await findRun(control, id)
+    if (!run) throw noSuchRun(id)
+    return run
   }
 }
 

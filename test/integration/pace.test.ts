@@ -346,7 +346,7 @@ test('the load is shared: two processes together do not take more than one', asy
     while (going) {
       await database.query(
         `UPDATE evenkeel.pace SET state = jsonb_build_object('concurrency', $1::float8, 'targetSeconds', 0.02, 'cause', NULL,
-           'loweredAt', 0, 'recentWorkers', '[8]'::jsonb, 'trail', '{}'::jsonb), version = version + 1, stepped_at = clock_timestamp()`,
+           'causeSince', NULL, 'slowed', NULL, 'loweredAt', 0, 'recentWorkers', '[8]'::jsonb, 'trail', '{}'::jsonb), version = version + 1, stepped_at = clock_timestamp()`,
         [load],
       )
     }

@@ -1,8 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { initialPace } from '../../src/core/throttle/controller.ts'
 import { createPool } from '../../src/postgres/pool.ts'
 import { createControl } from '../../src/store/control.ts'
 import { takeAllLeases } from '../../src/store/leases.ts'
+import { readPace, writePace } from '../../src/store/pace.ts'
 import { migrate } from '../../src/store/schema/migrate.ts'
 import { guardSchemaVersion, lockVersion } from '../../src/store/schema/version.ts'
 import { createDatabase, createEmptyDatabase, type TestDatabase } from '../support/database.ts'
@@ -131,6 +133,31 @@ describe('the control schema', () => {
       ['drained', 'found-remaining', 'pause'],
     ])
     expect(await database.value('SELECT actor FROM evenkeel.global_pause')).toBe('me')
+  })
+
+  test('of version 11 shows a run whose table is gone', async () => {
+    const database = await createEmptyDatabase()
+    const jobs = await createItems(database, 10)
+    const before = await startInProcess(database, jobs)
+    const id = await before.start('touch')
+    await before.reaches(id, ['succeeded'])
+    await before.service.close()
+    await putBack(database, 11)
+    await database.query('DROP TABLE items')
+
+    const after = await startInProcess(database, jobs, { ROLE: 'api' })
+    expect((await after.run(id)).status).toBe('succeeded')
+  })
+
+  test('keeps no pace that another release has written: it is learned again', async () => {
+    const database = await createDatabase()
+    const control = createControl(database.pool, 'evenkeel')
+    await migrate(control)
+    const written = { ...initialPace, concurrency: 0.5 }
+    expect(await writePace(control, written, (await readPace(control)).version)).toBe(true)
+    expect((await readPace(control)).pace).toEqual(written)
+    await database.query(`UPDATE evenkeel.pace SET state = '{"load": 0.5, "crew": [1], "cause": null}'`)
+    expect((await readPace(control)).pace).toEqual(initialPace)
   })
 
   test('is made once by several processes that start at the same moment', async () => {

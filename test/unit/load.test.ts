@@ -6,6 +6,7 @@ import {
   maxWorkersFor,
   type Pace,
   type PaceInput,
+  paceSchema,
   rememberedPace,
   stepPace,
 } from '../../src/core/throttle/controller.ts'
@@ -169,7 +170,7 @@ describe('the load', () => {
           expect(next.concurrency).toBeGreaterThanOrEqual(Math.max(0.002, Math.min(0.4 * most, 0.3332 * earlier)))
           expect(next.targetSeconds).toBeGreaterThanOrEqual(0.001)
           expect(next.targetSeconds).toBeLessThanOrEqual(0.3)
-          expect(JSON.parse(JSON.stringify(next))).toEqual(next)
+          expect(paceSchema.parse(JSON.parse(JSON.stringify(next)))).toEqual(next)
           pace = next
         }
       }),

@@ -52,6 +52,9 @@ export interface Leaf {
   readonly oid: string
 }
 
+/** A partition as a range keeps it. */
+export const leafSchema: z.ZodType<Leaf> = z.object({ schema: z.string(), table: z.string(), oid: z.string() })
+
 /** The table a run works on, as the catalog described it when the run was accepted. */
 export interface Target {
   readonly schema: string

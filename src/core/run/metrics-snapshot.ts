@@ -1,15 +1,16 @@
 import type { RangeKind } from '../range/range.ts'
 import { sum } from '../statistics.ts'
+import type { EventKind } from './events.ts'
 import type { Progress } from './progress.ts'
 import { type RunStatus, runEvents, workableStatuses } from './status.ts'
 
 /** What people want to see marked in a picture of a run: each change of status but `drained`, and what changes its pace. */
-export const markedEvents = [
+export const markedEvents: readonly EventKind[] = [
   ...runEvents.filter((event) => event !== 'drained'),
   'held',
   'released',
   'options',
-] as const
+]
 
 /** An event stays marked for so long after its run has ended: longer than any scrape interval. Seconds. */
 export const markedForSeconds = 900
@@ -59,7 +60,7 @@ export interface MetricsSnapshot {
   readonly runsByStatus: ReadonlyMap<RunStatus, number>
   readonly jobs: readonly JobMetrics[]
   /** When each kind of event last happened to a run that is live, or was a moment ago. */
-  readonly lastEvents: ReadonlyArray<{ readonly job: string; readonly event: string; readonly at: Date }>
+  readonly lastEvents: ReadonlyArray<{ readonly job: string; readonly event: EventKind; readonly at: Date }>
   readonly pace: { readonly concurrency: number; readonly leases: number; readonly targetSeconds: number }
   /** For how long the ticket that has waited longest could have been taken up; 0 where none waits. */
   readonly oldestTicketSeconds: number

@@ -1,6 +1,7 @@
+import { z } from 'zod'
 import type { RunOptions } from '../job/options.ts'
 import { strictestLimit } from './limits.ts'
-import { type PaceCause, respondTo, type SignalResponse, signalKinds } from './response.ts'
+import { type PaceCause, paceCauseSchema, respondTo, type SignalResponse, signalKinds } from './response.ts'
 import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
 
 /**
@@ -36,6 +37,18 @@ export interface Slowdown {
 }
 
 type Trail = Readonly<Partial<Record<SignalName | 'concurrency', readonly number[]>>>
+
+/** A pace as the database keeps it. */
+export const paceSchema: z.ZodType<Pace> = z.object({
+  concurrency: z.number(),
+  targetSeconds: z.number(),
+  cause: paceCauseSchema.nullable(),
+  causeSince: z.number().nullable(),
+  slowed: z.object({ signal: z.enum(signalNames), since: z.number(), value: z.number() }).nullable(),
+  loweredAt: z.number(),
+  recentWorkers: z.array(z.number()),
+  trail: z.partialRecord(z.enum([...signalNames, 'concurrency']), z.array(z.number())),
+})
 
 /** What a step is decided on. Steps are about a second apart. */
 export interface PaceInput {

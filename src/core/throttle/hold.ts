@@ -62,6 +62,13 @@ export interface GlobalPause {
   readonly since: Date
 }
 
+/** The global pause as JSON of Postgres', in which its time is text. */
+export const globalPauseSchema: z.ZodType<GlobalPause> = z.object({
+  reason: z.string().nullable(),
+  actor: z.string(),
+  since: z.string().transform((text) => new Date(text)),
+})
+
 export interface HoldInput {
   /** With the overrides that are in force. */
   readonly options: RunOptions

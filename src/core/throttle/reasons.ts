@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { type RunStatus, workableStatuses } from '../run/status.ts'
 import type { PaceCause } from './response.ts'
 import { signalNames } from './signal.ts'
@@ -16,6 +17,15 @@ export interface Throttle {
   readonly limit: number | null
   readonly since: string
 }
+
+/** What a range waits for, as it is kept. */
+export const throttleSchema: z.ZodType<Throttle> = z.object({
+  reason: z.string(),
+  signal: z.string(),
+  value: z.number().nullable(),
+  limit: z.number().nullable(),
+  since: z.string(),
+})
 
 /** What a run can be held back by, as it stands at this moment. */
 export interface ThrottleCauses {

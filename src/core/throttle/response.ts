@@ -1,6 +1,7 @@
+import { z } from 'zod'
 import { median } from '../statistics.ts'
 import type { Limit } from './limits.ts'
-import { formatValue, type Measured, type SignalName, signalSpecs } from './signal.ts'
+import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
 
 /** Why the concurrency is below what the workers could do. */
 export interface PaceCause {
@@ -10,6 +11,14 @@ export interface PaceCause {
   readonly value: number | null
   readonly limit: number
 }
+
+/** A cause as the pace keeps it. */
+export const paceCauseSchema: z.ZodType<PaceCause> = z.object({
+  reason: z.string(),
+  signal: z.enum([...signalNames, 'start']),
+  value: z.number().nullable(),
+  limit: z.number(),
+})
 
 /**
  * How a signal answers to the concurrency. A lag and a backlog add up what is too much, and fall by themselves once there is

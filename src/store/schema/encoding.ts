@@ -1,15 +1,20 @@
+import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
+import { statement } from '../../postgres/statement.ts'
 import type { Control } from '../control.ts'
+
+const readEncodingSql = statement(
+  'readEncoding',
+  { name: z.string(), encoding: z.string() },
+  () => `SELECT pg_catalog.current_database() AS name, pg_catalog.current_setting('server_encoding') AS encoding`,
+)
 
 /**
  * Throws a Problem where the database is not encoded in UTF8: reasons, errors and keys are kept as text, in the characters of
  * any language, and a database that cannot hold one of them would refuse the change that it comes with.
  */
-export async function refuseEncoding({ db }: Control): Promise<void> {
-  const { rows } = await db.query<{ name: string; encoding: string }>(
-    `SELECT pg_catalog.current_database() AS name, pg_catalog.current_setting('server_encoding') AS encoding`,
-  )
-  const { name, encoding } = rows[0] as { name: string; encoding: string }
+export async function refuseEncoding(control: Control): Promise<void> {
+  const { name, encoding } = await readEncodingSql.one(control)
   if (encoding === 'UTF8') return
   throw new Problem(
     'unavailable',

@@ -1,14 +1,17 @@
+import { z } from 'zod'
+import { command, statement } from '../../postgres/statement.ts'
 import type { Control } from '../control.ts'
 
+const readInstanceSql = statement('readInstance', { id: z.string() }, (s) => `SELECT id FROM ${s}.instance`)
+
 /** The control schema's own identity, made with it. */
-export async function readInstance({ db, s }: Control): Promise<string> {
-  const { rows } = await db.query<{ id: string }>(`SELECT id FROM ${s}.instance`)
-  const [row] = rows
-  if (!row) throw new Error(`${s}.instance is empty: the control schema was tampered with`)
-  return row.id
+export async function readInstance(control: Control): Promise<string> {
+  return (await readInstanceSql.one(control)).id
 }
 
+const pingStoreSql = command('pingStore', (s) => `SELECT FROM ${s}.instance`)
+
 /** Fails when the control schema cannot be read. */
-export async function pingStore({ db, s }: Control): Promise<void> {
-  await db.query(`SELECT FROM ${s}.instance`)
+export async function pingStore(control: Control): Promise<void> {
+  await pingStoreSql.run(control)
 }

@@ -1,6 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { z } from 'zod'
 import { messageOf, Problem } from '../../core/errors.ts'
 import { isSqlState } from '../../core/sqlstate.ts'
+import { command, statement } from '../../postgres/statement.ts'
 import type { Control } from '../control.ts'
 import { takeAllLeases } from '../leases.ts'
 import { lockVersion, newerSchema, readVersion } from './version.ts'
@@ -37,18 +39,42 @@ export async function migrate(control: Control): Promise<number> {
   }
 }
 
+const lockSchemaSql = command(
+  'lockSchema',
+  () => "SELECT FROM pg_advisory_xact_lock(hashtextextended('evenkeel:' || $1, 0))",
+)
+
+const hasSchemaSql = statement(
+  'hasSchema',
+  { found: z.boolean() },
+  () => 'SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS found',
+)
+
+const createSchemaSql = command('createSchema', (s) => `CREATE SCHEMA ${s}`)
+
+const hasLedgerSql = statement(
+  'hasLedger',
+  { found: z.boolean() },
+  () => "SELECT to_regclass($1 || '.schema_version') IS NOT NULL AS found",
+)
+
+const createLedgerSql = command(
+  'createLedger',
+  (s) =>
+    `CREATE TABLE ${s}.schema_version (version int PRIMARY KEY, file text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
+)
+
+const insertVersionSql = command(
+  'insertVersion',
+  (s) => `INSERT INTO ${s}.schema_version (version, file) VALUES ($1, $2)`,
+)
+
 async function applyMissing(tx: Control, migrations: readonly Migration[]): Promise<void> {
   const { db, s, schema } = tx
-  await db.query("SELECT pg_advisory_xact_lock(hashtextextended('evenkeel:' || $1, 0))", [schema])
+  await lockSchemaSql.run(tx, [schema])
   // CREATE SCHEMA IF NOT EXISTS asks for the right to create even where the schema is there already.
-  const found = await db.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema])
-  if (found.rowCount === 0) await db.query(`CREATE SCHEMA ${s}`)
-  const ledger = await db.query("SELECT to_regclass($1 || '.schema_version') AS table", [s])
-  if (ledger.rows[0]?.table === null) {
-    await db.query(
-      `CREATE TABLE ${s}.schema_version (version int PRIMARY KEY, file text NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())`,
-    )
-  }
+  if (!(await hasSchemaSql.one(tx, [schema])).found) await createSchemaSql.run(tx)
+  if (!(await hasLedgerSql.one(tx, [s])).found) await createLedgerSql.run(tx)
   const current = await readVersion(tx)
   if (current > newest(migrations)) throw newerSchema(schema, current, newest(migrations))
   const missing = migrations.filter(({ version }) => version > current)
@@ -57,7 +83,7 @@ async function applyMissing(tx: Control, migrations: readonly Migration[]): Prom
   for (const { version, file } of missing) {
     await db.query(`SET LOCAL search_path = ${s}`)
     await db.query(await readFile(new URL(file, folder), 'utf8'))
-    await db.query('INSERT INTO schema_version (version, file) VALUES ($1, $2)', [version, file])
+    await insertVersionSql.run(tx, [version, file])
   }
   // Slices of the release before end here: their statements know nothing of what has just been made.
   await takeAllLeases(tx)

@@ -1,4 +1,6 @@
+import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
+import { command, statement } from '../../postgres/statement.ts'
 import type { Control } from '../control.ts'
 
 /**
@@ -28,15 +30,20 @@ export function newerSchema(schema: string, found: number, known: number): Probl
   )
 }
 
+const readVersionSql = statement(
+  'readVersion',
+  { version: z.number() },
+  (s) => `SELECT coalesce(max(version), 0)::int AS version FROM ${s}.schema_version`,
+)
+
 /** 0 where no migration has been applied. */
-export async function readVersion({ db, s }: Control): Promise<number> {
-  const { rows } = await db.query<{ version: number }>(
-    `SELECT coalesce(max(version), 0)::int AS version FROM ${s}.schema_version`,
-  )
-  return rows[0]?.version ?? 0
+export async function readVersion(control: Control): Promise<number> {
+  return (await readVersionSql.one(control)).version
 }
 
+const lockVersionSql = command('lockVersion', (s) => `LOCK TABLE ${s}.schema_version IN ACCESS EXCLUSIVE MODE`)
+
 /** Waits for every transaction that has looked at the version, and lets no other one look before this one ends. */
-export async function lockVersion({ db, s }: Control): Promise<void> {
-  await db.query(`LOCK TABLE ${s}.schema_version IN ACCESS EXCLUSIVE MODE`)
+export async function lockVersion(control: Control): Promise<void> {
+  await lockVersionSql.run(control)
 }

@@ -1,4 +1,5 @@
 import type { Run } from '../../../src/client/openapi.ts'
+import { readEvent } from '../../../src/core/run/events.ts'
 import { type RunStatus, runEvents } from '../../../src/core/run/status.ts'
 import { sum } from '../../../src/core/statistics.ts'
 import { type EventRow, faultsOfHistory } from './history.ts'
@@ -123,7 +124,11 @@ async function judgeEvents(world: World, { id }: StormRun, ranges: readonly Rang
     'SELECT status, options, hold IS NOT NULL AS held FROM evenkeel.runs WHERE id = $1',
     [id],
   )
-  return faultsOfHistory(events, { ...(run as NonNullable<typeof run>), ranges: ranges.length })
+  const unknown = events.filter(({ kind, detail }) => readEvent(kind, detail).kind === 'unknown')
+  return [
+    ...unknown.map(({ kind, detail }) => `no event is to be written as ${kind} ${JSON.stringify(detail)}`),
+    ...faultsOfHistory(events, { ...(run as NonNullable<typeof run>), ranges: ranges.length }),
+  ]
 }
 
 /** Ranges, each with the rows that the table has between its bounds, in the order of its key. */
