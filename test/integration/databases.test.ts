@@ -325,7 +325,7 @@ describe('a run over several databases', () => {
     const override = { signal: 'commit-latency', reason: 'we know', seconds: 60 }
     const all = await client.call('POST', `/runs/${id}/overrides`, override)
     expect(all.body.overrides).toMatchObject([{ signal: 'commit-latency', reason: 'we know', databases: ['eu', 'us'] }])
-    const one = await client.call('DELETE', `/runs/${id}/overrides/probe?database=eu`)
+    const one = await client.call('DELETE', `/runs/${id}/overrides/commit-latency?database=eu`)
     expect(one.body.overrides).toMatchObject([{ signal: 'commit-latency', databases: ['us'] }])
   })
 

@@ -71,7 +71,7 @@ test('the rights of docs/operating.md are all that it takes: every call, every s
   expect((await client.call('POST', '/resume')).status).toBe(200)
   const override = { signal: 'commit-latency', reason: 'a test', seconds: 600 }
   expect((await client.call('POST', `/runs/${id}/overrides`, override)).status).toBe(200)
-  expect((await client.call('DELETE', `/runs/${id}/overrides/probe`)).status).toBe(200)
+  expect((await client.call('DELETE', `/runs/${id}/overrides/commit-latency`)).status).toBe(200)
   for (const what of ['events', 'ranges']) expect((await client.call('GET', `/runs/${id}/${what}`)).status).toBe(200)
   expect((await client.call<unknown>('GET', '/readyz')).body).toEqual({ ready: true, database: 'ok', queue: 'ok' })
   // The probe is known only once it has been felt for a while.
