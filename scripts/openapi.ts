@@ -14,7 +14,7 @@ export async function describeApi(): Promise<string> {
   const app = await buildApp(
     {
       databases: [],
-      catalogue: openRegistry(fileURLToPath(new URL('../jobs', import.meta.url))),
+      registry: openRegistry(fileURLToPath(new URL('../jobs', import.meta.url))),
       log: pino({ level: 'silent' }),
       exposition: createExposition([], '', async () => []),
       tokens: [],

@@ -8,7 +8,7 @@ import type { Logger } from '../telemetry/logger.ts'
 export interface ApiDeps {
   /** One without a name, or any number that each have theirs. */
   readonly databases: readonly Database[]
-  readonly catalogue: Registry
+  readonly registry: Registry
   readonly log: Logger
   readonly exposition: Exposition
   readonly tokens: readonly Token[]

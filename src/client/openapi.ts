@@ -821,7 +821,11 @@ export interface components {
             /** @description ISO 8601, UTC */
             at: string;
             actor: string;
-            kind: string;
+            /**
+             * @description What happened; `unknown` where another release has written it: then `detail` has its kind and its detail
+             * @enum {string}
+             */
+            kind: "start" | "pause" | "resume" | "cancel" | "retry" | "drained" | "verify" | "found-remaining" | "succeed" | "fail" | "created" | "held" | "released" | "options" | "override" | "override-ended" | "job-change-accepted" | "quarantine-retried" | "quarantine-discarded" | "partition-gone" | "rescued" | "events-dropped" | "unknown";
             detail: {
                 [key: string]: unknown;
             };

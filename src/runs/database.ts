@@ -17,7 +17,7 @@ export interface Database {
   /** Sessions for users' tables: checks, plans and dry runs. */
   readonly engine: Pool
   readonly queue: TicketQueue
-  readonly catalogue: Registry
+  readonly registry: Registry
   readonly kinds: JobKinds
   readonly log: Logger
   readonly timings: Timings

@@ -49,7 +49,7 @@ export async function prepareRun(
   request: StartRequest,
   identity: Pick<NewRun, 'requestHash' | 'idempotencyKey' | 'createdBy'>,
 ): Promise<Prepared> {
-  const definition: JobDefinition = await deps.catalogue.find(request.job)
+  const definition: JobDefinition = await deps.registry.find(request.job)
   const read = async () => resolveJob(definition, await readParams(definition, request.params), deps.kinds)
   const job = await read()
   refuseUnstable(job, await read())
@@ -114,7 +114,7 @@ export async function dispatch({ control, queue, log }: Database, runId: string,
  * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
  */
 export async function currentFingerprint(deps: Database, run: Run, accept: boolean): Promise<string> {
-  const definition = await deps.catalogue.find(run.job)
+  const definition = await deps.registry.find(run.job)
   const job = resolveJob(definition, await readParams(definition, run.params), deps.kinds)
   if (job.fingerprint === run.fingerprint) return job.fingerprint
   if (!accept) {

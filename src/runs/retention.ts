@@ -45,10 +45,10 @@ export function refuseClockAhead(database: Date, own: Date): void {
   )
 }
 
-type ExpiredBySite = ReadonlyMap<Database, readonly ExpiredRun[]>
+type ExpiredByDatabase = ReadonlyMap<Database, readonly ExpiredRun[]>
 
 /** Of the databases that can be read. */
-async function listExpired(databases: readonly Database[], days: number): Promise<ExpiredBySite> {
+async function listExpired(databases: readonly Database[], days: number): Promise<ExpiredByDatabase> {
   const lists = new Map<Database, readonly ExpiredRun[]>()
   await Promise.all(
     databases.map((db) =>
@@ -61,7 +61,7 @@ async function listExpired(databases: readonly Database[], days: number): Promis
   return lists
 }
 
-async function deleteRuns(db: Database, expired: ExpiredBySite, days: number, stop: AbortSignal): Promise<void> {
+async function deleteRuns(db: Database, expired: ExpiredByDatabase, days: number, stop: AbortSignal): Promise<void> {
   let deleted = 0
   for (const run of expired.get(db) ?? []) {
     if (stop.aborted) break
@@ -77,7 +77,7 @@ async function deleteRuns(db: Database, expired: ExpiredBySite, days: number, st
 async function placesOf(
   db: Database,
   { id, databases }: ExpiredRun,
-  expired: ExpiredBySite,
+  expired: ExpiredByDatabase,
 ): Promise<readonly Database[]> {
   if (databases === null || databases.length === 1) return [db]
   const places: Database[] = []

@@ -71,7 +71,7 @@ export interface OpenDatabase extends Database {
 export async function openDatabase(
   config: Config & { readonly databaseUrl: string },
   name: string | null,
-  catalogue: Registry,
+  registry: Registry,
   parentLog: Logger,
   onOutdated: (problem: Problem) => void,
 ): Promise<OpenDatabase> {
@@ -143,11 +143,11 @@ export async function openDatabase(
   let pace: PaceController | null = null
   let worker: Worker | null = null
   const ping = singleFlight(() => pingStore(counting))
-  const census = singleFlight(() => collectMetrics(counting, config.timings))
+  const snapshot = singleFlight(() => collectMetrics(counting, config.timings))
   const inTime = <T>(answer: Promise<T>) => withTimeout(answer, metricTimeoutMs)
   const sources: MetricSources = {
     ping: () => inTime(ping()),
-    census: () => inTime(census()),
+    snapshot: () => inTime(snapshot()),
     queueDepth: () => inTime(queue.depth()),
     signals: () => pace?.measured() ?? [],
     slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
@@ -169,7 +169,7 @@ export async function openDatabase(
     brake,
     engine,
     queue,
-    catalogue,
+    registry,
     kinds,
     log,
     metrics,
@@ -179,7 +179,7 @@ export async function openDatabase(
       if (!sampler) return
       pace = await PaceController.open({ control, sampler, log, metrics, name: worksAs, timings: config.timings })
       const { timings, observe } = config
-      const deps = { control, engine, queue, catalogue, kinds, log, metrics, pace, name: worksAs, timings, observe }
+      const deps = { control, engine, queue, registry, kinds, log, metrics, pace, name: worksAs, timings, observe }
       worker = startWorker(deps, queueOptions, slots)
     },
     stopWorking,

@@ -28,15 +28,15 @@ export interface Service {
 
 /** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
 export async function startService(config: Config, log: Logger): Promise<Service> {
-  const catalogue = openRegistry(config.jobsDir, ({ file, line, error }) =>
+  const registry = openRegistry(config.jobsDir, ({ file, line, error }) =>
     log.warn({ file, line, error }, `the job file ${file} does not load`),
   )
   let outdate: (problem: Problem) => void = () => undefined
   const outdated = new Promise<Problem>((resolve) => {
     outdate = resolve
   })
-  const databases = await openSites(config, catalogue, log, outdate)
-  await loadJobs(catalogue, log)
+  const databases = await openDatabases(config, registry, log, outdate)
+  await loadJobs(registry, log)
   // Containers may share a host's name and each call its process 1: what one of them holds no other one may take for its own.
   const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
   await Promise.all(databases.map((db) => db.startWorking(name)))
@@ -51,10 +51,10 @@ export async function startService(config: Config, log: Logger): Promise<Service
   const exposition = createExposition(
     databases.map((db) => db.metrics),
     version,
-    config.role === 'api' ? async () => [] : jobNames(catalogue, log),
+    config.role === 'api' ? async () => [] : jobNames(registry, log),
   )
   const app = await buildApp(
-    { databases, catalogue, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
+    { databases, registry, log, exposition, tokens: config.tokens, callsPerSecond: config.callsPerSecond },
     { role: config.role === 'worker' ? 'worker' : 'control' },
   )
   const closeAll = async () => {
@@ -86,9 +86,9 @@ export async function startService(config: Config, log: Logger): Promise<Service
  * All databases, or a Problem that names each one that cannot be used. A process that started without one of them would
  * look like a whole service, and leave that one without workers.
  */
-async function openSites(
+async function openDatabases(
   config: Config,
-  catalogue: Registry,
+  registry: Registry,
   log: Logger,
   onOutdated: (problem: Problem) => void,
 ): Promise<readonly OpenDatabase[]> {
@@ -97,7 +97,7 @@ async function openSites(
   const told = (reason: Error, url: string) =>
     [messageOf(reason), mayNotCreate(reason.cause, url, controlSchema)].filter((words) => words !== null).join('. ')
   const opened = await Promise.allSettled(
-    targets.map(({ name, url }) => openDatabase({ ...config, databaseUrl: url }, name, catalogue, log, onOutdated)),
+    targets.map(({ name, url }) => openDatabase({ ...config, databaseUrl: url }, name, registry, log, onOutdated)),
   )
   const running = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
   const faults = [
@@ -152,17 +152,17 @@ function twins(databases: readonly OpenDatabase[], schema: string): string[] {
  * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
  * hear what the database says.
  */
-async function loadJobs(catalogue: Registry, log: Logger): Promise<void> {
+async function loadJobs(registry: Registry, log: Logger): Promise<void> {
   try {
-    await catalogue.read()
+    await registry.read()
   } catch (error) {
     log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
   }
 }
 
 /** The jobs that there are at each look; none where the folder cannot be read, or not in time for a scrape. */
-function jobNames(catalogue: Registry, log: Logger): () => Promise<readonly string[]> {
-  const read = singleFlight(() => catalogue.read())
+function jobNames(registry: Registry, log: Logger): () => Promise<readonly string[]> {
+  const read = singleFlight(() => registry.read())
   return async () => {
     try {
       const { jobs } = await withTimeout(read(), jobsWithinMs)

@@ -9,7 +9,7 @@ import { RunGauges } from './run-metrics.ts'
 export interface MetricSources {
   /** Fails where the database does not answer. */
   ping(): Promise<void>
-  census(): Promise<MetricsSnapshot>
+  snapshot(): Promise<MetricsSnapshot>
   /** Tickets by state. */
   queueDepth(): Promise<Readonly<Record<string, number>>>
   /** The newest reading of each signal, and the strictest limits that live runs set; null is unknown, or no limit. */
@@ -98,7 +98,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
   for (const kind of ['lease', 'ticket']) rescues.inc({ kind }, 0)
 
   const up = gauge('backfill_database_up', '1 while the database answers, else 0.')
-  const census = new RunGauges(registry)
+  const runs = new RunGauges(registry)
   const tickets = gauge('backfill_queue_tickets', 'Tickets on the queue by state.', ['state'])
   const signal = gauge(
     'backfill_signal',
@@ -138,11 +138,11 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     }
   }
 
-  async function readCensus(): Promise<void> {
+  async function readSnapshot(): Promise<void> {
     try {
-      census.set(await sources.census())
+      runs.set(await sources.snapshot())
     } catch (error) {
-      census.lose()
+      runs.lose()
       sources.onError('the control schema', error)
     }
   }
@@ -203,7 +203,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     async refresh(): Promise<void> {
       readSignals()
       readUse()
-      await Promise.all([readDatabase(), readCensus(), readTickets()])
+      await Promise.all([readDatabase(), readSnapshot(), readTickets()])
     },
   }
 }

@@ -13,7 +13,7 @@ interface Shared {
   readonly name: string
   readonly help: string
   readonly labels: readonly string[]
-  read(census: MetricsSnapshot): readonly Series[]
+  read(snapshot: MetricsSnapshot): readonly Series[]
 }
 
 const slowers = [...throttleReasons, ...faultNames]
@@ -88,8 +88,8 @@ const shared: readonly Shared[] = [
     name: 'backfill_run_ranges',
     help: 'Ranges of live runs, by kind and by what they are doing.',
     labels: ['job_name', 'kind', 'state'],
-    read: (census) =>
-      eachLive(census, (live) =>
+    read: (snapshot) =>
+      eachLive(snapshot, (live) =>
         rangeKinds.flatMap((kind) =>
           rangeStates.map((state): Series => {
             const found = live.ranges.find((range) => range.kind === kind && range.state === state)
@@ -102,13 +102,14 @@ const shared: readonly Shared[] = [
     name: 'backfill_held',
     help: 'Live runs that are held, by the signal that does, schedule, or global-pause.',
     labels: ['job_name', 'signal'],
-    read: (census) => eachLive(census, ({ held }) => holders.map((signal) => [{ signal }, held.get(signal) ?? 0])),
+    read: (snapshot) => eachLive(snapshot, ({ held }) => holders.map((signal) => [{ signal }, held.get(signal) ?? 0])),
   },
   {
     name: 'backfill_slowed',
     help: 'Live runs that are not held but slower than they could be, by what slows them: a signal, rate, start, workers, or a kind of fault.',
     labels: ['job_name', 'signal'],
-    read: (census) => eachLive(census, ({ slowed }) => slowers.map((signal) => [{ signal }, slowed.get(signal) ?? 0])),
+    read: (snapshot) =>
+      eachLive(snapshot, ({ slowed }) => slowers.map((signal) => [{ signal }, slowed.get(signal) ?? 0])),
   },
   {
     name: 'backfill_run_event_timestamp_seconds',
@@ -148,8 +149,8 @@ function ofLive(name: string, help: string, read: (live: LiveMetrics) => number 
     name,
     help,
     labels: ['job_name'],
-    read: (census) =>
-      eachLive(census, (live) => {
+    read: (snapshot) =>
+      eachLive(snapshot, (live) => {
         const value = read(live)
         return value === null ? [] : [[{}, value]]
       }),
@@ -180,10 +181,10 @@ export class RunGauges {
     })
   }
 
-  set(census: MetricsSnapshot): void {
+  set(snapshot: MetricsSnapshot): void {
     this.#reset()
-    for (const [{ read }, gauge] of this.#gauges) for (const [labels, value] of read(census)) gauge.set(labels, value)
-    if (census.walBytes !== null) this.#wal.inc(census.walBytes)
+    for (const [{ read }, gauge] of this.#gauges) for (const [labels, value] of read(snapshot)) gauge.set(labels, value)
+    if (snapshot.walBytes !== null) this.#wal.inc(snapshot.walBytes)
   }
 
   /** There is none: stale is worse than absent. */

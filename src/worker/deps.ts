@@ -15,7 +15,7 @@ export interface WorkerDeps {
   /** Sessions for users' tables, one per slot. */
   readonly engine: Pool
   readonly queue: TicketQueue
-  readonly catalogue: Registry
+  readonly registry: Registry
   readonly kinds: JobKinds
   readonly log: Logger
   readonly metrics: Metrics

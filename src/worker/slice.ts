@@ -206,11 +206,11 @@ async function startedRun(deps: WorkerDeps, lease: Lease): Promise<Run | null> {
 
 /** The job as the run was accepted with it; or what is wrong with it, and whether that may pass. */
 async function findJob(
-  { catalogue, kinds }: WorkerDeps,
+  { registry, kinds }: WorkerDeps,
   { job: name, params, fingerprint }: Run,
 ): Promise<{ readonly job: ResolvedJob } | { readonly problem: string; readonly mayPass: boolean }> {
   try {
-    const definition = await catalogue.find(name)
+    const definition = await registry.find(name)
     const job = resolveJob(definition, await readParams(definition, params), kinds)
     if (job.fingerprint === fingerprint) return { job }
     const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`

@@ -129,9 +129,9 @@ export default defineJob({ name: 'a', table: words.text, set: { a: sql\`1\` } })
 inFolder('a job is found by its name', () => {
   test('and a name that nobody has is answered with the nearest there is, and with the files that are broken', async () => {
     const { folder } = await readBeside('bad.ts', "throw new Error('oh no')\n")
-    const catalogue = openRegistry(folder)
-    expect((await catalogue.find('good')).name).toBe('good')
-    const problem = await catalogue.find('goood').catch((error: unknown) => error as Problem)
+    const registry = openRegistry(folder)
+    expect((await registry.find('good')).name).toBe('good')
+    const problem = await registry.find('goood').catch((error: unknown) => error as Problem)
     expect(problem).toBeInstanceOf(Problem)
     expect(problem).toMatchObject({ kind: 'not-found', message: expect.stringContaining('Did you mean good?') })
     expect((problem as Problem).message).toContain('bad.ts:1: oh no')
@@ -148,28 +148,28 @@ inFolder('a job is found by its name', () => {
 inFolder('the folder is read again when something in it has changed', () => {
   test('a file that is mended, and one that breaks', async () => {
     const folder = await jobsFolder({ 'a.ts': 'throw new Error("not yet")', 'b.ts': good('b') })
-    const catalogue = openRegistry(folder)
-    expect((await catalogue.read()).jobs.map(({ job }) => job.name)).toEqual(['b'])
+    const registry = openRegistry(folder)
+    expect((await registry.read()).jobs.map(({ job }) => job.name)).toEqual(['b'])
     await save(join(folder, 'a.ts'), good('a'), 1)
     await save(join(folder, 'b.ts'), 'export default {{', 1)
-    const { jobs, broken } = await catalogue.read()
+    const { jobs, broken } = await registry.read()
     expect(jobs.map(({ job }) => job.name)).toEqual(['a'])
     expect(broken.map(({ file }) => file)).toEqual(['b.ts'])
   })
 
   test('a file that comes, one that goes, and one that is another job now', async () => {
     const folder = await jobsFolder({ 'a.ts': good('a'), 'b.ts': good('b') })
-    const catalogue = openRegistry(folder)
-    await catalogue.read()
+    const registry = openRegistry(folder)
+    await registry.read()
     await rm(join(folder, 'a.ts'))
     await save(join(folder, 'b.ts'), good('renamed'), 1)
     await save(join(folder, 'c.mjs'), good('c'), 1)
-    expect((await catalogue.read()).jobs.map(({ job }) => job.name)).toEqual(['renamed', 'c'])
+    expect((await registry.read()).jobs.map(({ job }) => job.name)).toEqual(['renamed', 'c'])
   })
 
   test('nothing is loaded again while nothing has changed', async () => {
-    const catalogue = openRegistry(await jobsFolder({ 'a.ts': good('a') }))
-    expect(await catalogue.read()).toBe(await catalogue.read())
+    const registry = openRegistry(await jobsFolder({ 'a.ts': good('a') }))
+    expect(await registry.read()).toBe(await registry.read())
   })
 
   const withHelper = `import { defineJob } from 'evenkeel'
@@ -177,23 +177,23 @@ import { value } from './_helper.ts'
 export default defineJob({ name: 'a', table: 'users', set: { label: value } })
 `
   const helper = (text: string) => `import { sql } from 'evenkeel'\nexport const value = sql\`'${text}'\`\n`
-  const labelOf = async (catalogue: ReturnType<typeof openRegistry>) => {
-    const [[, value] = []] = resolveJob(await catalogue.find('a'), {}).set
+  const labelOf = async (registry: ReturnType<typeof openRegistry>) => {
+    const [[, value] = []] = resolveJob(await registry.find('a'), {}).set
     return value && compileSql(value, 1).text
   }
 
   test('a file that jobs import is no job itself, and is loaded with them', async () => {
-    const catalogue = openRegistry(await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') }))
-    expect((await catalogue.read()).broken).toEqual([])
-    expect(await labelOf(catalogue)).toBe("'x'")
+    const registry = openRegistry(await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') }))
+    expect((await registry.read()).broken).toEqual([])
+    expect(await labelOf(registry)).toBe("'x'")
   })
 
   test('a change in a file that jobs import changes the jobs', async () => {
     const folder = await jobsFolder({ 'a.ts': withHelper, '_helper.ts': helper('x') })
-    const catalogue = openRegistry(folder)
-    expect(await labelOf(catalogue)).toBe("'x'")
+    const registry = openRegistry(folder)
+    expect(await labelOf(registry)).toBe("'x'")
     await save(join(folder, '_helper.ts'), helper('y'), 1)
-    expect(await labelOf(catalogue)).toBe("'y'")
+    expect(await labelOf(registry)).toBe("'y'")
   })
 
   test('the folder is a ConfigMap of Kubernetes: links into a folder that is exchanged', async () => {
@@ -208,11 +208,11 @@ export default defineJob({ name: 'a', table: 'users', set: { label: value } })
     for (const file of ['a.ts', '_helper.ts']) await symlink(`..data/${file}`, join(folder, file))
     // What an editor leaves beside a file that it has open.
     await symlink('somebody@somewhere.1', join(folder, '.#a.ts'))
-    const catalogue = openRegistry(folder)
-    expect((await catalogue.read()).jobs.map(({ file }) => file)).toEqual(['a.ts'])
-    expect(await labelOf(catalogue)).toBe("'x'")
+    const registry = openRegistry(folder)
+    expect((await registry.read()).jobs.map(({ file }) => file)).toEqual(['a.ts'])
+    expect(await labelOf(registry)).toBe("'x'")
     await exchange('second', { 'a.ts': withHelper, '_helper.ts': helper('y') })
-    expect(await labelOf(catalogue)).toBe("'y'")
+    expect(await labelOf(registry)).toBe("'y'")
   })
 
   test('what is no job file is passed by: tests, declarations, hidden files, notes', async () => {
@@ -248,8 +248,8 @@ inFolder('the example jobs', () => {
 inFolder('a folder that changes', () => {
   test('a file exchanged for one of the same size and time is read again', async () => {
     const folder = await jobsFolder({ 'job.ts': good('one') })
-    const catalogue = openRegistry(folder)
-    const names = async () => (await catalogue.read()).jobs.map(({ job }) => job.name)
+    const registry = openRegistry(folder)
+    const names = async () => (await registry.read()).jobs.map(({ job }) => job.name)
     expect(await names()).toEqual(['one'])
     const at = new Date('2026-01-01')
     await utimes(join(folder, 'job.ts'), at, at)
@@ -263,15 +263,15 @@ inFolder('a folder that changes', () => {
   test('a file that breaks is told of once, and again when it breaks in another way', async () => {
     const folder = await jobsFolder({ 'job.ts': good('one') })
     const told: string[] = []
-    const catalogue = openRegistry(folder, ({ file, error }) => told.push(`${file}: ${error}`))
-    await catalogue.read()
+    const registry = openRegistry(folder, ({ file, error }) => told.push(`${file}: ${error}`))
+    await registry.read()
     expect(told).toEqual([])
     await save(join(folder, 'job.ts'), "throw new Error('half written')", 5)
-    await catalogue.read()
-    await catalogue.read()
+    await registry.read()
+    await registry.read()
     expect(told).toEqual(['job.ts: half written'])
     await save(join(folder, 'job.ts'), "throw new Error('worse')", 10)
-    await catalogue.read()
+    await registry.read()
     expect(told).toEqual(['job.ts: half written', 'job.ts: worse'])
   })
 })

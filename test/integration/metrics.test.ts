@@ -338,7 +338,7 @@ describe('metrics', () => {
     await until('it to be up again', up, (both) => both.every((one) => one === 1))
   })
 
-  test('a census that takes long is left out, does not pile up, and makes no database down', async () => {
+  test('a snapshot that takes long is left out, does not pile up, and makes no database down', async () => {
     const database = await createDatabase()
     const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
     await client.start('touch')
@@ -358,7 +358,7 @@ describe('metrics', () => {
     await database.query('DROP VIEW evenkeel.ranges')
     await database.query('ALTER TABLE evenkeel.swift_ranges RENAME TO ranges')
     await until(
-      'the census to be back',
+      'the snapshot to be back',
       () => scrape(client),
       (metrics) => value(metrics, 'backfill_runs', { status: 'queued' }) === 1,
     )

@@ -14,17 +14,6 @@ const single = [
 const read = /\.(ts|mjs|sql|md|yaml|yml|json|sh)$/
 /** Where a retired word has to stand: the list itself, and migrations, which are never changed once they were applied. */
 const exempt = /^(docs\/glossary\.md|src\/store\/schema\/\d+_\w+\.sql)$/
-/** Names in code that have yet to take their new word. Comments of these files are tested all the same. */
-const pending: ReadonlyArray<readonly [word: string, files: RegExp]> = [
-  ['site', /^src\/(service|runs|api\/routes)\//],
-  ['census', /^(src\/(telemetry|service|core\/run)\/|package\.json$)/],
-  ['crew', /^src\/core\/throttle\/controller\.ts$/],
-  ['foretold', /^src\/cli\/demo\/large\.ts$/],
-  ['catalogue', /^src\/(api|runs|service|worker)\//],
-]
-/** The script is called that: `npm run bench:census`. */
-const script = /\bbench:census\b|\bbench\/census\.ts/g
-
 interface Retired {
   readonly word: string
   readonly instead: string
@@ -45,7 +34,7 @@ const files = [
 ].filter((file) => read.test(file) && !exempt.test(file))
 const texts = files.map((file) => ({ file, text: readFileSync(`${repository}${file}`, 'utf8') }))
 
-/** The words of a line, those inside names such as `openSites` included; in the singular. */
+/** The words of a line, those inside names such as `openDatabases` included; in the singular. */
 function wordsOf(line: string): string[] {
   return [...line.matchAll(/[A-Z]?[a-z]+/g)].flatMap(([word]) => {
     const lower = word.toLowerCase()
@@ -55,7 +44,7 @@ function wordsOf(line: string): string[] {
 
 /** Whether a line uses a word in the way that is refused. */
 const uses: Readonly<Record<string, (line: string, word: string, file: string) => boolean>> = {
-  'as a word or in a name': (line, word) => wordsOf(line.replaceAll(script, '')).includes(word),
+  'as a word or in a name': (line, word) => wordsOf(line).includes(word),
   'in code': (line, word, file) => file.endsWith('.ts') && wordsOf(line).includes(word),
   'as a word in docs': (line, word, file) => file.endsWith('.md') && wordsOf(line).includes(word),
   // `probe` is also the name of a session, of a ticket and, in Kubernetes, of a health check.
@@ -64,16 +53,10 @@ const uses: Readonly<Record<string, (line: string, word: string, file: string) =
   'as an event': (line, word) => new RegExp(`[\`'"]${word}[\`'"]`).test(line),
 }
 
-function isComment(line: string): boolean {
-  return /^\s*(\/\/|\/?\*)/.test(line)
-}
-
 function places({ word, refused }: Retired): string[] {
   return texts.flatMap(({ file, text }) => {
     if (!text.toLowerCase().includes(word)) return []
-    const known = pending.some(([each, where]) => each === word && where.test(file))
     return text.split('\n').flatMap((line, index) => {
-      if (known && !isComment(line)) return []
       return uses[refused]?.(line, word, file) ? [`${file}:${index + 1}: ${line.trim()}`] : []
     })
   })

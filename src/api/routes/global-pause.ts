@@ -91,7 +91,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     async (request) => {
       const actor = actorOf(request)
       const reason = request.body?.reason ?? null
-      const { answers, away } = await queryAll(databases, (db) => pauseSite(db, actor, reason))
+      const { answers, away } = await queryAll(databases, (db) => pauseDatabase(db, actor, reason))
       const stopped = answers.flatMap(({ db, answer }) => answer.ids.map((id) => ({ db, id })))
       log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'all runs told to pause')
       return answer(
@@ -128,7 +128,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
   )
 
   /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the global pause. */
-  async function pauseSite({ control }: Database, actor: string, reason: string | null) {
+  async function pauseDatabase({ control }: Database, actor: string, reason: string | null) {
     const leftOf = stopwatch()
     await control.transaction((tx) => beginGlobalPause(tx, actor, reason))
     const ids = await pauseUnlockedRuns(control, actor, reason)

@@ -11,13 +11,13 @@ import type { App } from '../server.ts'
 /** A probe that waits longer takes the process for dead. Milliseconds. */
 const answerWithinMs = 3000
 
-const siteReadiness = z.object({ database: z.string(), queue: z.string() })
+const databaseReadiness = z.object({ database: z.string(), queue: z.string() })
 const readiness = z.union([
-  z.object({ ready: z.boolean(), ...siteReadiness.shape }),
+  z.object({ ready: z.boolean(), ...databaseReadiness.shape }),
   z.object({
     ready: z.boolean(),
     away: z.array(z.string()).describe('Databases that cannot be reached'),
-    databases: z.record(z.string(), siteReadiness),
+    databases: z.record(z.string(), databaseReadiness),
   }),
 ])
 
@@ -40,7 +40,7 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
 
   // This route is open to all: however many ask at once, the databases and queues are asked once.
   const checkAll = singleFlight(() =>
-    Promise.all(databases.map(async (db) => ({ name: db.name, ...(await checkSite(db)) }))),
+    Promise.all(databases.map(async (db) => ({ name: db.name, ...(await checkDatabase(db)) }))),
   )
 
   app.get(
@@ -78,7 +78,7 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
       .send(await exposition.text()),
   )
 
-  async function checkSite({ control, queue, log }: Database) {
+  async function checkDatabase({ control, queue, log }: Database) {
     const [database, tickets] = await Promise.all([
       check('database', withTimeout(pingStore(control), answerWithinMs), log),
       // It may answer and yet take no tickets: out of memory, read-only, without the rights.

@@ -6,7 +6,7 @@ import { brokenFileSchema, jobSchema, problemSchema } from '../schemas.ts'
 import type { App } from '../server.ts'
 
 /** Definitions, as they are in the jobs folder now. */
-export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
+export function jobRoutes(app: App, { registry }: ApiDeps): void {
   app.get(
     '/jobs',
     {
@@ -18,7 +18,7 @@ export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
       },
     },
     async () => {
-      const { jobs, broken } = await catalogue.read()
+      const { jobs, broken } = await registry.read()
       return { jobs: jobs.map(({ file, job }) => presentJob(file, job)), broken: [...broken] }
     },
   )
@@ -36,8 +36,8 @@ export function jobRoutes(app: App, { catalogue }: ApiDeps): void {
     },
     async (request) => {
       const { name } = request.params
-      const job = await catalogue.find(name)
-      const entry = (await catalogue.read()).jobs.find((candidate) => candidate.job === job)
+      const job = await registry.find(name)
+      const entry = (await registry.read()).jobs.find((candidate) => candidate.job === job)
       if (!entry) throw new Problem('not-found', `Job ${name} was removed while it was read.`)
       return presentJob(entry.file, job)
     },

@@ -138,10 +138,10 @@ function summarize(
   screen.fact(grown)
   if (!forecast) return
   const { withoutVacuum, withVacuum } = forecast
-  const kept = withVacuum ? `, and ${foretold(withVacuum)} with vacuum keeping up` : ''
-  screen.fact(`foretold: ${foretold(withoutVacuum)} without vacuum${kept}`)
+  const kept = withVacuum ? `, and ${growth(withVacuum)} with vacuum keeping up` : ''
+  screen.fact(`forecast: ${growth(withoutVacuum)} without vacuum${kept}`)
 }
 
-function foretold({ tableBytes, indexBytes }: { tableBytes: number; indexBytes: number }): string {
+function growth({ tableBytes, indexBytes }: { tableBytes: number; indexBytes: number }): string {
   return `${formatBytes(tableBytes)} and ${formatBytes(indexBytes)}`
 }

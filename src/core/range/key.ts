@@ -82,7 +82,7 @@ export interface Target {
   readonly estimatedRows: number
 }
 
-/** A key as the catalogue gives it, and as a run keeps it. */
+/** A key as the registry gives it, and as a run keeps it. */
 export const keySchema: z.ZodType<readonly KeyColumn[]> = z.array(
   z.object({
     name: z.string(),

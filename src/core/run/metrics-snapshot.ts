@@ -119,7 +119,7 @@ export function summarizeJobs({ live, lastEnded, failed }: MetricsInput): JobMet
       ]),
       quarantined: nearest?.progress.quarantined ?? sum(failures.map(({ quarantined }) => quarantined)),
       maxQuarantined: nearest?.maxQuarantined ?? null,
-      live: liveCensus(runs),
+      live: summarizeLive(runs),
     }
   })
 }
@@ -130,7 +130,7 @@ function nearestToLimit(runs: readonly CountedRun[]): CountedRun | null {
   return runs.reduce<CountedRun | null>((most, run) => (most === null || share(run) > share(most) ? run : most), null)
 }
 
-function liveCensus(runs: readonly CountedRun[]): LiveMetrics | null {
+function summarizeLive(runs: readonly CountedRun[]): LiveMetrics | null {
   if (runs.length === 0) return null
   const workable = runs.filter(({ status }) => (workableStatuses as readonly RunStatus[]).includes(status))
   const limits = runs.flatMap(({ rateLimit }) => (rateLimit === null ? [] : [rateLimit]))

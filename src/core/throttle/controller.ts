@@ -87,7 +87,7 @@ const turnSeconds = 0.25
 const trailLength = 3
 /** Where a lag is longer than this many steps, what the concurrency was then is not known any more. */
 const trailOfConcurrency = 64
-const crewLength = 5
+const recentSteps = 5
 /** Where a database begins: gently, and found out from there. */
 export const initialPace: Pace = {
   concurrency: initialConcurrency,
@@ -116,8 +116,8 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
   const responses: SignalResponse[] = []
   const company = companyOf(input)
   const growth = growthOf(pace, input, company)
-  const crew = [...pace.recentWorkers, input.workers].slice(-crewLength)
-  const workers = Math.max(...crew)
+  const recent = [...pace.recentWorkers, input.workers].slice(-recentSteps)
+  const workers = Math.max(...recent)
   for (const signal of signalNames) {
     const limit = strictestLimit(signal, input.options)
     const measured = limit && worstOf(signal, input.measured)
@@ -130,7 +130,7 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     if (signalKinds[signal] === 'pressure' && pace.concurrency < pressedPart * workers) continue
     responses.push(respondTo(measured, values, limit, pace.concurrency, concurrencies))
   }
-  const seen: Pace = { ...pace, recentWorkers: crew, trail, targetSeconds: nextTarget(pace, workers, input, company) }
+  const seen: Pace = { ...pace, recentWorkers: recent, trail, targetSeconds: nextTarget(pace, workers, input, company) }
   if (input.workers === 0 && !pace.recentWorkers.at(-1)) return seen
 
   const lowest = responses.reduce<SignalResponse>(

@@ -29,7 +29,7 @@ try {
   await collectMetrics(control, timings)
   console.log(`${jobs} jobs of ${runs} runs each, one of each live with ${events} events`)
   console.log(
-    `one census: ${(await measure(control, 1)).toFixed(0)} ms; four at once: ${(await measure(control, 4)).toFixed(0)} ms`,
+    `one snapshot: ${(await measure(control, 1)).toFixed(0)} ms; four at once: ${(await measure(control, 4)).toFixed(0)} ms`,
   )
   for (const [statement, ms] of await costs(pool)) console.log(`${ms.toFixed(1).padStart(8)} ms  ${statement}`)
   await pool.end()
@@ -52,7 +52,7 @@ async function measure(control: Control, atOnce: number): Promise<number> {
   return median(taken)
 }
 
-/** Each statement of a census by the time that it takes, the longest first. */
+/** Each statement of a snapshot by the time that it takes, the longest first. */
 async function costs(pool: pg.Pool): Promise<Array<[string, number]>> {
   const spent = new Map<string, number>()
   const timed = {
