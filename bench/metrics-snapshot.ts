@@ -85,7 +85,7 @@ async function fill(url: string): Promise<void> {
     [jobs, runs],
   )
   await client.query(
-    `INSERT INTO ranges (run_id, ordinal, kind, done, lease_until, checkpointed_at)
+    `INSERT INTO ranges (run_id, ordinal, phase, done, lease_until, checkpointed_at)
      SELECT id, n, 'keys', status <> 'running', CASE WHEN status = 'running' AND n < 2 THEN clock_timestamp() + interval '1 hour' END, clock_timestamp()
      FROM runs, generate_series(0, $1::int - 1) AS n`,
     [rangesPerRun],

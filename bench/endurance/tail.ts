@@ -26,7 +26,7 @@ export async function watchTail(databaseUrl: string, workers: number): Promise<T
     (
       await client.query<Look>(
         `SELECT count(*)::int AS ranges, count(*) FILTER (WHERE NOT done)::int AS open
-         FROM evenkeel.ranges WHERE kind = 'keys'`,
+         FROM evenkeel.ranges WHERE phase = 'keys'`,
       )
     ).rows[0] as Look
   try {

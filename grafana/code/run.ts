@@ -6,7 +6,7 @@ import { statusColors } from './status.ts'
 /** What the job's live runs say, for each database that they span. */
 const ofRun = (metric: string, by: string[] = [], ...matchers: string[]) => shared(metric, by, ofJob, ...matchers)
 
-const ranges = (kind: string) => ofRun('backfill_run_ranges', ['kind', 'state'], `kind=~"${kind}"`)
+const ranges = (phase: string) => ofRun('backfill_run_ranges', ['phase', 'state'], `phase=~"${phase}"`)
 const status = `${ofRun('backfill_job_status', ['status'])} == 1`
 const statusIs = (word: string) => `/^${word}\\b/`
 const lag = 'replica-lag|heartbeat'
@@ -343,7 +343,7 @@ export const run = dashboard({
           stacked: true,
           noValue: 'no live run',
           alerts: ['BackfillRunDoesNotEnd'],
-          queries: [{ expr: `${ranges('stragglers|residual|pages')} > 0`, legend: '{{kind}} {{state}} {{database}}' }],
+          queries: [{ expr: `${ranges('stragglers|residual|pages')} > 0`, legend: '{{phase}} {{state}} {{database}}' }],
         }),
         curves({
           title: 'Checks begun again',

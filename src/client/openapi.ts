@@ -765,7 +765,7 @@ export interface components {
             database?: string;
             ordinal: number;
             /** @enum {string} */
-            kind: "keys" | "stragglers" | "residual" | "pages";
+            phase: "keys" | "stragglers" | "residual" | "pages";
             /** @description The partition that it is a slice of; null where the table has none */
             partition: string | null;
             /** @description One text per key column, as Postgres writes it */

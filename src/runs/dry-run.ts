@@ -114,7 +114,8 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
   const id = `dry-run-${randomUUID()}`
   const tx: Control = { db: client, s, schema, transaction: (work) => work(tx) }
   const unplaced = { id, paramsHash: id, createdAt: new Date().toISOString(), databases: null }
-  const run = await createRun(tx, { ...newRun, ...unplaced }, [...windows, explored, timed, timed], [])
+  const phased = [...windows, explored, timed, timed].map((window) => ({ ...window, phase: 'keys' as const }))
+  const run = await createRun(tx, { ...newRun, ...unplaced }, phased)
   await changeStatus(tx, run.id, 'start', { actor })
   await checkConstraintsAtOnce(client)
 

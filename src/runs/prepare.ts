@@ -4,7 +4,7 @@ import { Problem } from '../core/errors.ts'
 import { hashParams, type JobDefinition, readParams } from '../core/job/job.ts'
 import { defaultRunOptions, mergeOptions, type RunOptions } from '../core/job/options.ts'
 import type { Target } from '../core/range/key.ts'
-import { type KeyRange, residualRanges } from '../core/range/range.ts'
+import type { KeyRange } from '../core/range/range.ts'
 import { tellSettings } from '../core/sql/settings.ts'
 import { readOwnSettings } from '../engine/batch/author.ts'
 import { inspectTarget } from '../engine/inspect/inspect.ts'
@@ -25,8 +25,8 @@ export type StartRequest = z.output<typeof startRunSchema>
 export interface Prepared {
   readonly job: ResolvedJob
   readonly run: Omit<NewRun, 'id' | 'createdAt' | 'databases'>
+  /** The slices of the key space. */
   readonly ranges: readonly KeyRange[]
-  readonly residual: readonly KeyRange[]
   /** What decides how much the table will grow; null where that cannot be told. */
   readonly space: SpaceMeasurement | null
   /** What in the job's SQL does not mean what it means in psql, in words. */
@@ -60,7 +60,6 @@ export async function prepareRun(
     return {
       job,
       ranges,
-      residual: residualRanges(ranges, job.where !== null),
       space: await measureSpace(deps, client, target, job),
       settings: tellSettings(await readOwnSettings(client), target.settings ?? {}),
       run: {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { faultNames } from '../core/fault.ts'
-import { rangeKinds } from '../core/range/range.ts'
+import { phaseNames } from '../core/range/phase.ts'
 import { shownEventKinds } from '../core/run/events.ts'
 import { databaseName, time } from './run-schema.ts'
 
@@ -10,7 +10,7 @@ export const rangeSchema = z
   .object({
     database: databaseName.optional(),
     ordinal: z.int(),
-    kind: z.enum(rangeKinds),
+    phase: z.enum(phaseNames),
     partition: z.string().nullable().describe('The partition that it is a slice of; null where the table has none'),
     lower: key,
     upper: key,

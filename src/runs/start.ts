@@ -1,5 +1,6 @@
 import { messageOf, Problem } from '../core/errors.ts'
 import { hashParams } from '../core/job/job.ts'
+import { rangesOfPhases } from '../core/range/range.ts'
 import type { Pause } from '../core/run/pause.ts'
 import { transitions } from '../core/run/status.ts'
 import { isSqlState } from '../core/sqlstate.ts'
@@ -102,9 +103,13 @@ async function writeParts(
       if (!('result' in place)) return
       written = !isGivenUp(standing)
       if (!written) return
-      const { run, ranges, residual, standbys } = place.result
+      const { job, run, ranges, standbys } = place.result
+      const phased = rangesOfPhases(job.phases, ranges, {
+        hasPredicate: run.hasPredicate,
+        byLocale: run.target.byLocale,
+      })
       if (standbys) await expectStandbys(tx, standbys)
-      const created = await createRun(tx, { ...run, ...identity }, ranges, residual, forecast(place.result))
+      const created = await createRun(tx, { ...run, ...identity }, phased, forecast(place.result))
       if (!again) await refuseAgain(tx, created)
       await pauseLike(tx, created, standing)
     },

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { FaultCounts } from '../core/fault.ts'
 import { cursorSchema, leafSchema } from '../core/range/key.ts'
-import { rangeKinds } from '../core/range/range.ts'
+import { phaseNames } from '../core/range/phase.ts'
 import { workableStatuses } from '../core/run/status.ts'
 import type { Throttle } from '../core/throttle/reasons.ts'
 import { command, jsonb, statement } from '../postgres/statement.ts'
@@ -11,7 +11,7 @@ import type { Control } from './control.ts'
 const leaseColumns = {
   runId: z.string(),
   ordinal: z.number(),
-  kind: z.enum(rangeKinds),
+  phase: z.enum(phaseNames),
   /** The partition it is a slice of; null where the table has none. */
   leaf: jsonb(leafSchema).nullable(),
   epoch: z.string(),
@@ -36,7 +36,7 @@ const leaseRangeSql = statement(
      FROM ${s}.runs n
      WHERE n.id = r.run_id AND r.run_id = $1 AND r.ordinal = $2 AND r.ticket = $3 AND NOT r.done
        AND coalesce(NOT ${leaseHolds('r.lease_until')}, true) AND n.status = ANY($6)
-     RETURNING r.run_id AS "runId", r.ordinal, r.kind, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
+     RETURNING r.run_id AS "runId", r.ordinal, r.phase, r.leaf, r.epoch::text, r.lower_key AS lower, r.upper_key AS upper, r.cursor,
        r.batch_size AS "batchSize", r.turned_away AS "turnedAway", r.attempts`,
 )
 

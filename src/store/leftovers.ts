@@ -21,7 +21,7 @@ export async function countLeftovers(
 const sendLeftoversBackSql = command(
   'sendLeftoversBack',
   (s) => `WITH sent AS (DELETE FROM ${s}.leftovers WHERE run_id = $1 RETURNING *)
-     INSERT INTO ${s}.ranges (run_id, ordinal, kind, leaf, lower_key, upper_key, cursor, rows_again)
+     INSERT INTO ${s}.ranges (run_id, ordinal, phase, leaf, lower_key, upper_key, cursor, rows_again)
      SELECT $1, (SELECT max(ordinal) FROM ${s}.ranges WHERE run_id = $1) + row_number() OVER (ORDER BY sent.id), 'keys',
        r.leaf, sent.lower_key, sent.upper_key, sent.lower_key, sent.scanned
      FROM sent JOIN ${s}.ranges r ON r.run_id = $1 AND r.ordinal = sent.ordinal`,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { rangeKinds } from '../core/range/range.ts'
+import { phaseNames } from '../core/range/phase.ts'
 import { type EventKind, eventKinds } from '../core/run/events.ts'
 import { type RangeCount, rangeStates } from '../core/run/metrics-snapshot.ts'
 import { liveStatuses, type RunStatus, runStatuses, workableStatuses } from '../core/run/status.ts'
@@ -9,15 +9,15 @@ import type { Control } from './control.ts'
 
 const countRangeStatesSql = statement(
   'countRangeStates',
-  { runId: z.string(), kind: z.enum(rangeKinds), state: z.enum(rangeStates), count: z.number() },
-  (s) => `SELECT run_id AS "runId", kind, state, count(*)::int AS count FROM (
-       SELECT run_id, kind, CASE WHEN done THEN 'done' WHEN ${leaseHolds('r.lease_until')} THEN 'leased'
+  { runId: z.string(), phase: z.enum(phaseNames), state: z.enum(rangeStates), count: z.number() },
+  (s) => `SELECT run_id AS "runId", phase, state, count(*)::int AS count FROM (
+       SELECT run_id, phase, CASE WHEN done THEN 'done' WHEN ${leaseHolds('r.lease_until')} THEN 'leased'
          WHEN ${wakesAt('r')} > clock_timestamp() THEN 'waiting' WHEN ticket IS NOT NULL THEN 'queued' ELSE 'idle' END AS state
        FROM ${s}.ranges r WHERE run_id = ANY($1)) AS ranges
-     GROUP BY run_id, kind, state`,
+     GROUP BY run_id, phase, state`,
 )
 
-/** Ranges by run, kind and what they are doing. */
+/** Ranges by run, phase and what they are doing. */
 export async function countRangeStates(
   control: Control,
   runIds: readonly string[],

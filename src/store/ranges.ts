@@ -1,43 +1,27 @@
 import { z } from 'zod'
 import { faultCountsSchema } from '../core/fault.ts'
 import { type Cursor, cursorSchema, leafSchema, type Target } from '../core/range/key.ts'
-import { type KeyRange, type RangeKind, rangeKinds } from '../core/range/range.ts'
+import { type PhaseName, phaseNames, phases } from '../core/range/phase.ts'
+import type { PhaseRange } from '../core/range/range.ts'
 import type { RangeState } from '../core/run/next-step.ts'
 import { command, jsonb, statement } from '../postgres/statement.ts'
 import { wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 import type { Lease } from './leases.ts'
 
-/** Writes a run's ranges: its slices of the key space, one for stragglers and those of the checks. */
-export async function insertRanges(
-  control: Control,
-  runId: string,
-  ranges: readonly KeyRange[],
-  residual: readonly KeyRange[],
-  pages: readonly KeyRange[],
-): Promise<void> {
-  const stragglers = { leaf: null, lower: null, upper: null, kind: 'stragglers' as RangeKind }
-  await appendRanges(control, runId, [
-    ...ranges.map((range) => ({ ...range, kind: 'keys' as RangeKind })),
-    stragglers,
-    ...residual.map((range) => ({ ...range, kind: 'residual' as RangeKind })),
-    ...pages.map((range) => ({ ...range, kind: 'pages' as RangeKind })),
-  ])
-}
-
 const appendRangesSql = command(
   'appendRanges',
-  (s) => `INSERT INTO ${s}.ranges (run_id, ordinal, kind, leaf, lower_key, upper_key, cursor, batch_size)
-     SELECT $1, (SELECT coalesce(max(ordinal) + 1, 0) FROM ${s}.ranges WHERE run_id = $1) + n - 1, kind, leaf, lower, upper, lower, "batchSize"
+  (s) => `INSERT INTO ${s}.ranges (run_id, ordinal, phase, leaf, lower_key, upper_key, cursor, batch_size)
+     SELECT $1, (SELECT coalesce(max(ordinal) + 1, 0) FROM ${s}.ranges WHERE run_id = $1) + n - 1, phase, leaf, lower, upper, lower, "batchSize"
      FROM ROWS FROM (jsonb_to_recordset($2::jsonb)
-       AS (kind text, leaf jsonb, lower text[], upper text[], "batchSize" int)) WITH ORDINALITY AS given (kind, leaf, lower, upper, "batchSize", n)`,
+       AS (phase text, leaf jsonb, lower text[], upper text[], "batchSize" int)) WITH ORDINALITY AS given (phase, leaf, lower, upper, "batchSize", n)`,
 )
 
-/** Behind those that are there; the caller holds the run's row, so that no second one counts to the same ordinal. */
-async function appendRanges(
+/** Writes ranges of a run, behind those that are there. The caller holds the run's row, so that no second one counts to the same ordinal. */
+export async function appendRanges(
   control: Control,
   runId: string,
-  ranges: ReadonlyArray<KeyRange & { kind: RangeKind; batchSize?: number }>,
+  ranges: ReadonlyArray<PhaseRange & { readonly batchSize?: number }>,
 ): Promise<void> {
   await appendRangesSql.run(control, [runId, JSON.stringify(ranges)])
 }
@@ -55,17 +39,17 @@ const cutRangeSql = command(
  */
 export async function splitRange(
   control: Control,
-  lease: Pick<Lease, 'runId' | 'ordinal' | 'kind' | 'leaf' | 'epoch' | 'cursor' | 'upper'>,
+  lease: Pick<Lease, 'runId' | 'ordinal' | 'phase' | 'leaf' | 'epoch' | 'cursor' | 'upper'>,
   keys: readonly Cursor[],
   batchSize: number,
 ): Promise<boolean> {
-  const { runId, ordinal, kind, leaf, epoch, cursor, upper } = lease
+  const { runId, ordinal, phase, leaf, epoch, cursor, upper } = lease
   const cut = await cutRangeSql.run(control, [runId, ordinal, epoch, cursor, upper, keys[0]])
   if (cut !== 1) return false
   await appendRanges(
     control,
     runId,
-    keys.map((lower, index) => ({ leaf, kind, lower, upper: keys[index + 1] ?? upper, batchSize })),
+    keys.map((lower, index) => ({ leaf, phase, lower, upper: keys[index + 1] ?? upper, batchSize })),
   )
   return true
 }
@@ -74,56 +58,63 @@ const listMissingLeavesSql = statement(
   'listMissingLeaves',
   { schema: z.string(), table: z.string(), oid: z.string() },
   (s) => `SELECT l.schema, l.name AS table, l.oid::text FROM ${s}.leaves($2, $3) AS l
-     WHERE NOT EXISTS (SELECT FROM ${s}.ranges r WHERE r.run_id = $1 AND r.kind = 'residual'
+     WHERE NOT EXISTS (SELECT FROM ${s}.ranges r WHERE r.run_id = $1 AND r.phase = 'residual'
        AND r.leaf->>'oid' = l.oid::text)`,
 )
 
+const listPhasesSql = statement(
+  'listPhases',
+  { phase: z.enum(phaseNames) },
+  (s) => `SELECT phase FROM ${s}.ranges WHERE run_id = $1 GROUP BY phase ORDER BY min(ordinal)`,
+)
+
 /**
- * Gives partitions that the run was not planned with a range to be worked off and one to be checked; returns how many
+ * Gives partitions that the run was not planned with a range in each phase of it; returns how many
  * there are. The caller holds the run's row.
  */
 export async function insertMissingLeaves(control: Control, runId: string, { schema, table }: Target): Promise<number> {
   const leaves = await listMissingLeavesSql.rows(control, [runId, schema, table])
-  const kinds: readonly RangeKind[] = ['keys', 'residual', 'pages']
+  const found = await listPhasesSql.rows(control, [runId])
+  const ofLeaves = found.filter(({ phase }) => phases[phase].over !== 'stragglers')
   await appendRanges(
     control,
     runId,
-    leaves.flatMap((leaf) => kinds.map((kind) => ({ leaf, lower: null, upper: null, kind }))),
+    leaves.flatMap((leaf) => ofLeaves.map(({ phase }) => ({ leaf, lower: null, upper: null, phase }))),
   )
   return leaves.length
 }
 
 const reopenReturnedLeavesSql = statement(
   'reopenReturnedLeaves',
-  { kind: z.enum(rangeKinds) },
+  { phase: z.enum(phaseNames) },
   (s) => `UPDATE ${s}.ranges r SET done = false, gone = false FROM ${s}.leaves($2, $3) AS l
-     WHERE r.run_id = $1 AND r.gone AND r.leaf->>'oid' = l.oid::text RETURNING r.kind`,
+     WHERE r.run_id = $1 AND r.gone AND r.leaf->>'oid' = l.oid::text RETURNING r.phase`,
 )
 
-/** Opens ranges again whose partition was gone and is back; returns their kinds. The caller holds the run's row. */
+/** Opens ranges again whose partition was gone and is back; returns their phases. The caller holds the run's row. */
 export async function reopenReturnedLeaves(
   control: Control,
   runId: string,
   { schema, table }: Target,
-): Promise<RangeKind[]> {
+): Promise<PhaseName[]> {
   const reopened = await reopenReturnedLeavesSql.rows(control, [runId, schema, table])
-  return reopened.map(({ kind }) => kind)
+  return reopened.map(({ phase }) => phase)
 }
 
 const countOpenRangesSql = statement(
   'countOpenRanges',
   { count: z.number() },
-  (s) => `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND kind = $2 AND NOT done`,
+  (s) => `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND phase = $2 AND NOT done`,
 )
 
-/** How many ranges of a kind are not done yet, at work or waiting. */
-export async function countOpenRanges(control: Control, { runId, kind }: Lease): Promise<number> {
-  return (await countOpenRangesSql.one(control, [runId, kind])).count
+/** How many ranges of a phase are not done yet, at work or waiting. */
+export async function countOpenRanges(control: Control, { runId, phase }: Lease): Promise<number> {
+  return (await countOpenRangesSql.one(control, [runId, phase])).count
 }
 
 const rangeColumns = {
   ordinal: z.number(),
-  kind: z.enum(rangeKinds),
+  phase: z.enum(phaseNames),
   leaf: jsonb(leafSchema).nullable(),
   lower: cursorSchema.nullable(),
   upper: cursorSchema.nullable(),
@@ -151,7 +142,7 @@ const listRangesSql = statement(
   rangeColumns,
   (
     s,
-  ) => `SELECT ordinal, kind, leaf, lower_key AS lower, upper_key AS upper, cursor, done, epoch::text, lease_owner AS "leaseOwner",
+  ) => `SELECT ordinal, phase, leaf, lower_key AS lower, upper_key AS upper, cursor, done, epoch::text, lease_owner AS "leaseOwner",
        lease_until AS "leaseUntil", rows_scanned::float8 AS "rowsScanned", rows_done::float8 AS "rowsDone",
        rows_gone::float8 AS "rowsGone", batches::float8 AS batches, batch_size AS "batchSize", attempts, faults, checkpointed_at AS "checkpointedAt"
      FROM ${s}.ranges WHERE run_id = $1 ORDER BY ordinal`,
@@ -166,16 +157,16 @@ const listRangeStatesSql = statement(
   {
     runId: z.string(),
     ordinal: z.number(),
-    kind: z.enum(rangeKinds),
+    phase: z.enum(phaseNames),
     done: z.boolean(),
     taken: z.boolean(),
     begun: z.boolean(),
     waiting: z.boolean(),
   },
-  (s) => `SELECT run_id AS "runId", ordinal, kind, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken,
+  (s) => `SELECT run_id AS "runId", ordinal, phase, done, (ticket IS NOT NULL OR lease_owner IS NOT NULL) AS taken,
        cursor IS DISTINCT FROM lower_key AS begun,
        coalesce(${wakesAt('r')} > clock_timestamp(), false) AS waiting
-     FROM ${s}.ranges r WHERE run_id = ANY($1) AND NOT (done AND kind <> 'pages' AND ticket IS NULL AND lease_owner IS NULL) ORDER BY run_id, ordinal`,
+     FROM ${s}.ranges r WHERE run_id = ANY($1) AND NOT (done AND phase <> 'pages' AND ticket IS NULL AND lease_owner IS NULL) ORDER BY run_id, ordinal`,
 )
 
 /** Ranges as `nextStep` decides on them: those that are open, or in a worker's hand, and all of the check by pages. A lease that has run out counts until the rescuer has taken it, and said so. */
@@ -208,7 +199,7 @@ export async function fenceRanges(control: Control, runIds: readonly string[]): 
 const reopenResidualSql = command(
   'reopenResidual',
   (s) => `UPDATE ${s}.ranges SET done = false, gone = false, cursor = lower_key, rows_scanned = 0, recent_rows = 0
-     WHERE run_id = $1 AND kind IN ('residual', 'pages')`,
+     WHERE run_id = $1 AND phase IN ('residual', 'pages')`,
 )
 
 /** Sends the checks over the table once more. */

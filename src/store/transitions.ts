@@ -1,6 +1,6 @@
 import { Problem } from '../core/errors.ts'
 import { mergeOptions, type PartialRunOptions } from '../core/job/options.ts'
-import { type KeyRange, pageRanges } from '../core/range/range.ts'
+import type { PhaseRange } from '../core/range/range.ts'
 import type { Pause } from '../core/run/pause.ts'
 import { isEnded, isOver, nextStatus, type RunEvent } from '../core/run/status.ts'
 import { storable } from '../core/sql/text.ts'
@@ -11,7 +11,7 @@ import { forgetLeftovers, sendLeftoversBack } from './leftovers.ts'
 import { deletePauses } from './pauses.ts'
 import { addPause, isPaused, liftOwnPauses, pauseFor } from './pausing.ts'
 import { discardQuarantined, releaseQuarantined } from './quarantine.ts'
-import { fenceRanges, insertRanges, reopenResidual, wakeRanges } from './ranges.ts'
+import { appendRanges, fenceRanges, reopenResidual, wakeRanges } from './ranges.ts'
 import { insertRate, settleRates } from './row-rates.ts'
 import type { Run } from './run.ts'
 import {
@@ -35,20 +35,19 @@ import { wakeStragglers } from './stragglers.ts'
 export async function createRun(
   tx: Control,
   run: NewRun,
-  ranges: readonly KeyRange[],
-  residual: readonly KeyRange[],
+  ranges: readonly PhaseRange[],
   told: { readonly space?: string; readonly findings?: readonly string[] } = {},
 ): Promise<Run> {
   await waitForStandbys(tx)
   const inserted = await insertRun(tx, run)
   await insertRate(tx, inserted.id)
-  const { hasPredicate, target } = run
-  await insertRanges(tx, inserted.id, ranges, residual, hasPredicate || target.byLocale ? pageRanges(residual) : [])
+  await appendRanges(tx, inserted.id, ranges)
+  const slices = ranges.filter(({ phase }) => phase === 'keys').length
   await insertEvent(tx, {
     runId: inserted.id,
     actor: run.createdBy,
     kind: 'created',
-    detail: { params: run.params, options: run.options, ranges: ranges.length, ...told },
+    detail: { params: run.params, options: run.options, ranges: slices, ...told },
   })
   return inserted
 }

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { faultNames } from '../core/fault.ts'
-import { rangeKinds } from '../core/range/range.ts'
+import { phaseNames } from '../core/range/phase.ts'
 import { type LiveMetrics, type MetricsSnapshot, rangeStates } from '../core/run/metrics-snapshot.ts'
 import { runStatuses } from '../core/run/status.ts'
 import { holders } from '../core/throttle/hold.ts'
@@ -86,14 +86,14 @@ const shared: readonly Shared[] = [
   ),
   {
     name: 'backfill_run_ranges',
-    help: 'Ranges of live runs, by kind and by what they are doing.',
-    labels: ['job_name', 'kind', 'state'],
+    help: 'Ranges of live runs, by phase and by what they are doing.',
+    labels: ['job_name', 'phase', 'state'],
     read: (snapshot) =>
       eachLive(snapshot, (live) =>
-        rangeKinds.flatMap((kind) =>
+        phaseNames.flatMap((phase) =>
           rangeStates.map((state): Series => {
-            const found = live.ranges.find((range) => range.kind === kind && range.state === state)
-            return [{ kind, state }, found?.count ?? 0]
+            const found = live.ranges.find((range) => range.phase === phase && range.state === state)
+            return [{ phase, state }, found?.count ?? 0]
           }),
         ),
       ),

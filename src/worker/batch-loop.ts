@@ -4,7 +4,7 @@ import { Problem } from '../core/errors.ts'
 import { classifyError, endsItsSession, type Fault, isOverdue, recoveryFrom } from '../core/fault.ts'
 import type { RunOptions } from '../core/job/options.ts'
 import type { Cursor } from '../core/range/key.ts'
-import { isCheck } from '../core/range/range.ts'
+import { isCheck, phases } from '../core/range/phase.ts'
 import { endlessReason } from '../core/run/endless.ts'
 import { BatchSizer, targetBatchSeconds } from '../core/throttle/batch-sizer.ts'
 import { type BatchInput, type BatchResult, maxBatchTime } from '../engine/batch/batch.ts'
@@ -115,7 +115,7 @@ export class BatchLoop {
     } finally {
       await this.#brake.giveBack()
       if (this.#sums.batches > 0)
-        this.#log.info({ kind: this.#lease.kind, ...this.#sums, cursor: this.#cursor }, 'slice worked')
+        this.#log.info({ phase: this.#lease.phase, ...this.#sums, cursor: this.#cursor }, 'slice worked')
     }
   }
 
@@ -165,7 +165,7 @@ export class BatchLoop {
       if (result.ended || (result.version !== this.#run.version && (await this.#isTooMany()))) break
       if (this.#isolation.sessionEnded) break
       if (this.#isolation.blockedBy) throw new NoRowPasses(this.#isolation.blockedBy, this.#watch.wait?.words ?? null)
-      if (this.#lease.kind === 'stragglers') {
+      if (phases[this.#lease.phase].over === 'stragglers') {
         const wait = await this.#sweepOn(result, stop)
         if (wait !== 'go on') return wait
       }
@@ -190,7 +190,7 @@ export class BatchLoop {
         return result
       }
       try {
-        const work = () => this.#runner.run(this.#client, this.#lease.kind, input, this.#look(limit))
+        const work = () => this.#runner.run(this.#client, this.#lease.phase, input, this.#look(limit))
         const result = await this.#isolation.run(this.#run.target, input, wanted, work)
         this.#brake.charge(result?.scanned ?? 0, result?.seconds ?? 0)
         if (!result) return { kind: 'fenced' }
@@ -260,6 +260,12 @@ export class BatchLoop {
     this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
   }
 
+  /** Its batches pass over rows for the first time. */
+  get #passesKeys(): boolean {
+    const { over, changes } = phases[this.#lease.phase]
+    return over === 'keys' && changes
+  }
+
   #look(limit: number): Look {
     return { wide: this.#sweep.wide && limit > 1 && !this.#isolation.narrowed }
   }
@@ -271,7 +277,7 @@ export class BatchLoop {
     this.#sums.batches += 1
     for (const count of ['scanned', 'done', 'left'] as const) this.#sums[count] += result[count]
     if (kind === 'left') {
-      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? 1 : 0)
+      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#passesKeys ? 1 : 0)
       this.#log.debug({ cursor: this.#cursor }, 'row left for later')
       return
     }
@@ -282,21 +288,18 @@ export class BatchLoop {
       this.#log.debug({ cursor: this.#cursor }, 'row set aside')
       return
     }
-    if (!isCheck(this.#lease.kind)) {
+    if (!isCheck(this.#lease.phase)) {
       metrics.rows.inc({ job_name: job, outcome: 'done' }, result.done)
-      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#lease.kind === 'keys' ? result.left : 0)
-      metrics.rows.inc(
-        { job_name: job, outcome: 'unmatched' },
-        this.#lease.kind === 'keys' ? result.scanned - result.matched : 0,
-      )
+      metrics.rows.inc({ job_name: job, outcome: 'straggler' }, this.#passesKeys ? result.left : 0)
+      metrics.rows.inc({ job_name: job, outcome: 'unmatched' }, this.#passesKeys ? result.scanned - result.matched : 0)
       metrics.rows.inc({ job_name: job, outcome: 'gone' }, result.gone)
     }
     metrics.batchSeconds.observe({ job_name: job }, result.seconds)
     // A check that reads is cheap per row and says nothing about what changing a row costs.
-    const done = isCheck(this.#lease.kind) ? result.scanned : result.done
+    const done = isCheck(this.#lease.phase) ? result.scanned : result.done
     const target = targetBatchSeconds(options, this.#deps.pace.share(this.#run).targetSeconds)
     // Nor does one that found most of its stragglers held.
-    if (!this.#isolation.narrowed && !(this.#lease.kind === 'stragglers' && result.left > result.scanned))
+    if (!this.#isolation.narrowed && !(phases[this.#lease.phase].over === 'stragglers' && result.left > result.scanned))
       this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
     metrics.batchRows.observe({ job_name: job }, result.scanned)
     this.#log.debug({ ...result }, 'batch')

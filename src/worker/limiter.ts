@@ -1,4 +1,4 @@
-import { isCheck } from '../core/range/range.ts'
+import { isCheck } from '../core/range/phase.ts'
 import type { DutyCycle } from '../core/throttle/batch-sizer.ts'
 import { DrawnRows, type RowRate, rowRate } from '../core/throttle/row-rate.ts'
 import type { Lease } from '../store/leases.ts'
@@ -134,7 +134,7 @@ export class WorkerLimiter {
   /** The rate that rows are drawn at; null where there is none. */
   #rateOf({ options }: Run): RowRate | null {
     // A check only reads: a rate is for what replicas and vacuum have to follow.
-    if (options.maxRowsPerSecond === null || isCheck(this.#lease.kind)) return null
+    if (options.maxRowsPerSecond === null || isCheck(this.#lease.phase)) return null
     return rowRate(options.maxRowsPerSecond, options.parallelism)
   }
 

@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg'
 import { recoveryFrom } from '../core/fault.ts'
 import type { Cursor } from '../core/range/key.ts'
+import { phases } from '../core/range/phase.ts'
 import { withTimeout } from '../engine/batch/session.ts'
 import { tableSql } from '../engine/batch/table.ts'
 import { findSplitKeys, findSplitPages, keysAhead } from '../engine/ranges/boundaries.ts'
@@ -61,7 +62,8 @@ export class RangeSplitter {
     const { cursor, upper, parallelism } = standing
     const now = performance.now()
     // Stragglers are one range, and found in the order in which they are due.
-    if (this.#lease.kind === 'stragglers' || parallelism === 1 || now - this.#lookedAt < everyMs) return upper
+    if (phases[this.#lease.phase].over === 'stragglers' || parallelism === 1 || now - this.#lookedAt < everyMs)
+      return upper
     this.#lookedAt = now
     const missing = parallelism - (await countOpenRanges(this.#deps.control, this.#lease))
     if (missing <= 0) return upper
@@ -95,7 +97,8 @@ export class RangeSplitter {
   /** Into parts of about the same size; where nothing tells how large they are, the next rows into such of some seconds each. */
   async #cut({ cursor, upper, scanned }: LeaseProgress, parts: number): Promise<Cursor[]> {
     const table = tableSql(this.#run.target, this.#lease.leaf)
-    if (this.#lease.kind === 'pages') return findSplitPages(this.#client, table, { lower: cursor, upper }, parts)
+    if (phases[this.#lease.phase].over === 'pages')
+      return findSplitPages(this.#client, table, { lower: cursor, upper }, parts)
     const rowsPerSecond = (scanned * 1000) / (performance.now() - this.#beganAt)
     const rows = (seconds: number) => Math.max(1, Math.ceil(rowsPerSecond * seconds))
     const [near] = await keysAhead(this.#client, table, { lower: cursor, upper }, rows(minSeconds))

@@ -10,7 +10,7 @@ import {
 } from '../core/fault.ts'
 import { Bisection } from '../core/range/bisection.ts'
 import type { Cursor } from '../core/range/key.ts'
-import { isCheck } from '../core/range/range.ts'
+import { isCheck, phases } from '../core/range/phase.ts'
 import { Streak } from '../core/range/streak.ts'
 import { type BatchInput, type BatchResult, runBatch } from '../engine/batch/batch.ts'
 import { leaveSql, leaveStragglerSql } from '../engine/batch/leave.ts'
@@ -98,7 +98,7 @@ export class PoisonRowIsolator {
    */
   async run(target: Run['target'], input: BatchInput, wanted: number, work: () => Promise<BatchResult | null>) {
     this.#suspect = null
-    const alone = input.limit === 1 && this.#lease.kind !== 'pages'
+    const alone = input.limit === 1 && phases[this.#lease.phase].over !== 'pages'
     if (alone && (!this.#forLocks || this.#watch.due)) this.#suspect = await this.#next(target, input)
     const watched = this.#suspect && this.#watch.due ? this.#suspect.key : null
     await this.#watch.setPatience(this.#forLocks && !watched ? 'short' : 'usual')
@@ -108,9 +108,9 @@ export class PoisonRowIsolator {
   }
 
   #passed({ scanned, done, left }: BatchResult, wanted: number): void {
-    const { kind } = this.#lease
-    this.#bisection.passed(scanned + (kind === 'stragglers' ? left : 0), wanted)
-    if (done > 0 || (isCheck(kind) && scanned > 0)) this.#streak.passed()
+    const { phase } = this.#lease
+    this.#bisection.passed(scanned + (phases[phase].over === 'stragglers' ? left : 0), wanted)
+    if (done > 0 || (isCheck(phase) && scanned > 0)) this.#streak.passed()
     this.#forLocks &&= this.#bisection.narrowed
   }
 
@@ -119,11 +119,11 @@ export class PoisonRowIsolator {
     target: Run['target'],
     { cursor, upper }: Pick<BatchInput, 'cursor' | 'upper'>,
   ): Promise<Straggler | null> {
-    const { kind, runId, leaf } = this.#lease
-    if (kind === 'stragglers') return nextStraggler(this.#control, runId, cursor)
+    const { phase, runId, leaf } = this.#lease
+    if (phases[phase].over === 'stragglers') return nextStraggler(this.#control, runId, cursor)
     const key = await firstKey(this.#client, tableSql(target, leaf), cursor, upper)
     if (!key) return null
-    return { key, failures: kind === 'residual' ? await countFailures(this.#control, runId, key) : 0 }
+    return { key, failures: isCheck(phase) ? await countFailures(this.#control, runId, key) : 0 }
   }
 
   /**
@@ -132,7 +132,7 @@ export class PoisonRowIsolator {
    */
   async failed(error: unknown, input: BatchInput, run: Run): Promise<Isolated> {
     // The check before this one passes such rows over: this one has come to fail since then, and the next check finds it.
-    if (this.#lease.kind === 'pages') throw error
+    if (phases[this.#lease.phase].over === 'pages') throw error
     this.#sessionEnded = endsItsSession(error)
     const waits = recoveryFrom(error) === 'leave'
     if (waits && input.limit === 1 && this.#forLocks && this.#suspect === null)
@@ -189,18 +189,18 @@ export class PoisonRowIsolator {
 
   #setAsideSql(input: BatchInput, { target }: Run): string {
     const { s } = this.#control
-    if (this.#lease.kind === 'stragglers') return setStragglerAsideSql(s, tableSql(target))
+    if (phases[this.#lease.phase].over === 'stragglers') return setStragglerAsideSql(s, tableSql(target))
     return setAsideSql(s, tableSql(target, this.#lease.leaf), boundsOf(input), this.#status)
   }
 
   #leaveSql(input: BatchInput, { target }: Run): string {
     const { s } = this.#control
-    if (this.#lease.kind === 'stragglers') return leaveStragglerSql(s, tableSql(target))
+    if (phases[this.#lease.phase].over === 'stragglers') return leaveStragglerSql(s, tableSql(target))
     return leaveSql(s, tableSql(target, this.#lease.leaf), boundsOf(input), this.#status)
   }
 
   get #status(): 'running' | 'verifying' {
-    return isCheck(this.#lease.kind) ? 'verifying' : 'running'
+    return phases[this.#lease.phase].status
   }
 
   async #refuseOneTooMany(key: Cursor, error: unknown, { id, options }: Run): Promise<void> {

@@ -16,8 +16,8 @@ const cuts = perCommit(10, { nightly: 100 })
 async function expectCounted(client: Client, id: string, rows: number): Promise<void> {
   expect((await client.run(id)).proof).toMatchObject({ rowsDone: rows, rowsScanned: rows, rowsGone: 0 })
   const ranges = await client.ranges(id)
-  const sum = (kind: string, of: 'rowsDone' | 'rowsScanned') =>
-    ranges.filter((range) => range.kind === kind).reduce((total, range) => total + range[of], 0)
+  const sum = (phase: string, of: 'rowsDone' | 'rowsScanned') =>
+    ranges.filter((range) => range.phase === phase).reduce((total, range) => total + range[of], 0)
   expect(sum('keys', 'rowsScanned')).toBe(rows)
   expect(sum('residual', 'rowsScanned')).toBe(rows)
   expect(sum('keys', 'rowsDone') + sum('stragglers', 'rowsDone')).toBe(rows)

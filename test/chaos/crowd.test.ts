@@ -21,7 +21,7 @@ test('sixteen workers lose their leases again and again: no range is lost, none 
   const id = await client.start('count', { options })
 
   const held = () =>
-    database.value<number>("SELECT count(*)::int FROM evenkeel.ranges WHERE lease_owner IS NOT NULL AND kind = 'keys'")
+    database.value<number>("SELECT count(*)::int FROM evenkeel.ranges WHERE lease_owner IS NOT NULL AND phase = 'keys'")
   let most = 0
   let taken = 0
   while (taken < leases) {
@@ -38,7 +38,7 @@ test('sixteen workers lose their leases again and again: no range is lost, none 
   expect(run.proof).toMatchObject({ rowsDone: rows, rowsScanned: rows })
   await expectTouchedOnce(database, rows)
 
-  const ranges = (await client.ranges(id)).filter(({ kind }) => kind === 'keys')
+  const ranges = (await client.ranges(id)).filter(({ phase }) => phase === 'keys')
   const bounds = ranges.map(({ lower, upper }) => [Number(lower?.[0] ?? 0), Number(upper?.[0])] as const)
   bounds.sort(([a], [b]) => a - b)
   expect(bounds.map(([lower]) => lower)).toEqual([0, ...bounds.map(([, upper]) => upper).slice(0, -1)])

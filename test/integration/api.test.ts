@@ -323,13 +323,13 @@ describe('what one can look at', () => {
     await startInProcess(database, jobs, { ROLE: 'worker' })
     await client.reaches(id, ['succeeded'])
     const ranges = await client.ranges(id)
-    expect(ranges.map((range) => range.kind)).toEqual([
+    expect(ranges.map((range) => range.phase)).toEqual([
       ...Array.from({ length: 4 }, () => 'keys'),
       'stragglers',
       ...Array.from({ length: 4 }, () => 'residual'),
       'pages',
     ])
-    expect(ranges.filter((range) => range.kind !== 'stragglers').every((range) => range.done)).toBe(true)
+    expect(ranges.filter((range) => range.phase !== 'stragglers').every((range) => range.done)).toBe(true)
     expect(ranges[3]).toMatchObject({ upper: ['20000'], cursor: ['20000'], partition: null })
     // Rows that match are looked for above the frozen bound as well.
     expect(ranges.at(-2)).toMatchObject({ upper: null, cursor: ['20000'] })

@@ -310,8 +310,11 @@ describe('a run over several databases', () => {
     const us = await client.call<Events>('GET', `/runs/${id}/events?database=us`)
     expect(us.body.events).toHaveLength(7)
     expect((await client.call('GET', `/runs/${id}/events?after=mars:1`)).status).toBe(422)
-    const ranges = await client.call<{ ranges: Array<{ kind: string; database: string }> }>('GET', `/runs/${id}/ranges`)
-    expect([...new Set(ranges.body.ranges.map(({ database, kind }) => `${database} ${kind}`))].sort()).toEqual(
+    const ranges = await client.call<{ ranges: Array<{ phase: string; database: string }> }>(
+      'GET',
+      `/runs/${id}/ranges`,
+    )
+    expect([...new Set(ranges.body.ranges.map(({ database, phase }) => `${database} ${phase}`))].sort()).toEqual(
       ['eu', 'us'].flatMap((database) =>
         ['keys', 'pages', 'residual', 'stragglers'].map((kind) => `${database} ${kind}`),
       ),

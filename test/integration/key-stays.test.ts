@@ -283,7 +283,7 @@ once('figures that contradict each other are no success', () => {
     )
     const id = await startSlowly(items)
     await items.client.call('POST', `/runs/${id}/pause`, {})
-    await items.database.query(`UPDATE evenkeel.ranges SET ${tampered} WHERE run_id = $1 AND kind = 'keys'`, [id])
+    await items.database.query(`UPDATE evenkeel.ranges SET ${tampered} WHERE run_id = $1 AND phase = 'keys'`, [id])
     await items.client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
     await items.client.call('POST', `/runs/${id}/resume`, {})
     const run = await items.client.reaches(id, ['failed'])

@@ -23,7 +23,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { defaultRunOptions } from '../../src/core/job/options.ts'
 import { defineJob } from '../../src/core/job/update.ts'
 import type { Cursor, Leaf, Target } from '../../src/core/range/key.ts'
-import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/range/range.ts'
+import { type KeyRange, rangesBetween, rangesOfPhases } from '../../src/core/range/range.ts'
 import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/sql/identifier.ts'
 import { type Sql, sql } from '../../src/core/sql/template.ts'
 import { asAuthor } from '../../src/engine/batch/author.ts'
@@ -121,7 +121,8 @@ async function start({ control }: Engine, target: Target, job: ResolvedJob, rang
     createdBy: 'test',
     idempotencyKey: null,
   }
-  return createRun(control, run, ranges, residualRanges(ranges, job.where !== null))
+  const phased = rangesOfPhases(job.phases, ranges, { hasPredicate: job.where !== null, byLocale: target.byLocale })
+  return createRun(control, run, phased)
 }
 
 /** Leases of all ranges that the run may be worked on now; its first ones start it. */
@@ -165,7 +166,7 @@ async function batch(
     stragglers: () => statements.stragglers(),
     residual: () => statements.residual(bounds),
     pages: () => statements.pages(),
-  }[lease.kind]()
+  }[lease.phase]()
   return inSession(pool, (client) => asAuthor(client, control.s, run.target, () => runBatch(client, statement, input)))
 }
 
@@ -176,7 +177,7 @@ async function workRange(engine: Engine, run: Run, job: ResolvedJob, lease: Leas
     const result = await batch(engine, run, job, lease, { cursor, limit })
     if (!result) throw new Error(`the fence of range ${lease.ordinal} was shut`)
     cursor = result.cursor
-    if (result.ended || (lease.kind === 'stragglers' && result.scanned === 0)) break
+    if (result.ended || (lease.phase === 'stragglers' && result.scanned === 0)) break
   }
   await releaseRange(engine.control, lease, idle)
 }
@@ -326,7 +327,7 @@ async function expectEachOnceAndInOrder(table: KeyTable, target: Target, draw: D
     if (previous) expect(row.seq, `${previous.key} before ${row.key}`).toBeGreaterThan(previous.seq)
     visited.set(range, [...earlier, row])
   }
-  const scanned = (await listRanges(engine.control, run.id)).filter((range) => range.kind === 'keys')
+  const scanned = (await listRanges(engine.control, run.id)).filter((range) => range.phase === 'keys')
   const perLeaf = ranges.length / leaves.length
   const counts = Array.from({ length: perLeaf }, (_, range) =>
     scanned.filter(({ ordinal }) => ordinal % perLeaf === range).reduce((sum, { rowsScanned }) => sum + rowsScanned, 0),
@@ -897,8 +898,8 @@ inDatabase('the fence', () => {
   test('a residual check changes nothing and passes only while the run is verifying', async () => {
     const engine = await openEngine()
     const { run, job } = await startItems(engine, touch)
-    const [residual] = (await listRanges(engine.control, run.id)).filter((range) => range.kind === 'residual')
-    const lease = { ...residual, runId: run.id, kind: 'residual', attempts: 0 } as unknown as Lease
+    const [residual] = (await listRanges(engine.control, run.id)).filter((range) => range.phase === 'residual')
+    const lease = { ...residual, runId: run.id, phase: 'residual', attempts: 0 } as unknown as Lease
     expect(await batch(engine, run, job, lease)).toBe(null)
     await engine.database.query("UPDATE evenkeel.runs SET status = 'verifying'")
     expect(await batch(engine, run, job, lease)).toMatchObject({ scanned: 10, matched: 10, done: 0, left: 10 })
@@ -909,11 +910,11 @@ inDatabase('the fence', () => {
 
 inDatabase('the check by pages', () => {
   /** The first range of a kind, leased; the others before and beside it are worked off. */
-  async function leaseOf(engine: Engine, run: Run, job: ResolvedJob, kind: Lease['kind']): Promise<Lease> {
+  async function leaseOf(engine: Engine, run: Run, job: ResolvedJob, phase: Lease['phase']): Promise<Lease> {
     for (;;) {
       const leases = await leaseAll(engine, run)
       expect(leases.length).toBeGreaterThan(0)
-      const found = leases.find((lease) => lease.kind === kind)
+      const found = leases.find((lease) => lease.phase === phase)
       for (const lease of leases) if (lease !== found) await workRange(engine, run, job, lease, 100)
       if (found) return found
     }
@@ -1117,7 +1118,7 @@ inDatabase('partitions', () => {
     await other.query('BEGIN')
     await other.query('SELECT FROM items WHERE id IN (3, 9) FOR UPDATE')
     const leases = await leaseAll(engine, run)
-    for (const lease of leases.filter(({ kind }) => kind === 'keys')) await workRange(engine, run, job, lease, 10)
+    for (const lease of leases.filter(({ phase }) => phase === 'keys')) await workRange(engine, run, job, lease, 10)
     expect(await countStragglers(engine.control, run.id)).toBe(2)
     expect(await touches(engine)).toEqual([1, 1, 0, 1, 1, 1, 1, 1, 0, 1])
     // Stragglers are of the whole table, in which a ctid names one row in each partition.

@@ -18,7 +18,7 @@ async function undone(database: TestDatabase, client: Client, condition: string)
     (left) => left === 1,
   )
   await until('the windows to be through', async () =>
-    (await client.ranges(id)).every(({ kind, done }) => kind !== 'keys' || done),
+    (await client.ranges(id)).every(({ phase, done }) => phase !== 'keys' || done),
   )
   await database.query(`UPDATE items SET label = NULL WHERE id <> 1 AND ${condition}`)
   await holder.query('COMMIT')
@@ -43,7 +43,9 @@ test('what the check finds in bulk goes back as ranges, is counted in the progre
   )
   expect(most).toBeLessThanOrEqual(40)
   expect(run.proof).toMatchObject({ rowsDone: rows + 10_000, rowsChecked: rows, residual: 0 })
-  const sent = (await client.ranges(id)).slice(-8).filter(({ kind, rowsScanned }) => kind === 'keys' && rowsScanned > 0)
+  const sent = (await client.ranges(id))
+    .slice(-8)
+    .filter(({ phase, rowsScanned }) => phase === 'keys' && rowsScanned > 0)
   const again = await database.query<{ rows: number }>(
     'SELECT sum(rows_again)::int AS rows FROM evenkeel.ranges WHERE run_id = $1',
     [id],
@@ -70,7 +72,7 @@ test('rows that match in many places are sent back in a bounded number of ranges
     'SELECT count(*)::int FROM evenkeel.ranges WHERE run_id = $1 AND rows_again IS NOT NULL',
     [id],
   )
-  const checks = (await client.ranges(id)).filter(({ kind }) => kind === 'residual').length
+  const checks = (await client.ranges(id)).filter(({ phase }) => phase === 'residual').length
   expect(ranges).toBeGreaterThan(0)
   expect(ranges).toBeLessThanOrEqual(16 * checks)
   expect(await database.value('SELECT count(*)::int FROM items WHERE label IS NULL')).toBe(0)

@@ -87,7 +87,7 @@ test('with a tenth of all parents held every other row is done meanwhile, at a c
   expect(await countTouched(database, 'orders')).toBe(1800)
   const ranges = await client.ranges(id)
   const waited = ranges
-    .filter(({ kind }) => kind === 'keys')
+    .filter(({ phase }) => phase === 'keys')
     .reduce((sum, { faults }) => sum + (faults['lock-timeout'] ?? 0), 0)
   // A row is found by less than three tries, each of which waits for a hundredth of a second.
   expect(waited).toBeLessThan(3 * 200)

@@ -102,7 +102,7 @@ test(`with ${runs} live runs, everything is paused and resumed within five secon
   // A worker that has died beside all that: its range is with another one soon.
   const [lost] = await database.query<{ run: string }>(
     `UPDATE evenkeel.ranges SET lease_owner = 'gone', lease_until = clock_timestamp() - interval '1 second', ticket = NULL, epoch = epoch + 1
-     WHERE (run_id, ordinal) = (SELECT run_id, ordinal FROM evenkeel.ranges WHERE kind = 'keys' AND lease_owner IS NULL AND NOT done LIMIT 1)
+     WHERE (run_id, ordinal) = (SELECT run_id, ordinal FROM evenkeel.ranges WHERE phase = 'keys' AND lease_owner IS NULL AND NOT done LIMIT 1)
      RETURNING run_id AS run`,
   )
   const [, seconds] = await timed(() =>

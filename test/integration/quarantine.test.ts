@@ -68,7 +68,7 @@ test.runIf(queueKind === 'postgres')(
     const message = 'new row for relation "items" violates check constraint "sound"'
     for (const row of aside) expect(row).toMatchObject({ sqlstate: '23514', message, attempts: 1 })
 
-    const ranges = (await client.ranges(id)).filter(({ kind }) => kind === 'keys')
+    const ranges = (await client.ranges(id)).filter(({ phase }) => phase === 'keys')
     const sum = (of: (range: Range) => number) => ranges.reduce((total, range) => total + of(range), 0)
     const statements = sum(({ batches }) => batches) + sum(({ faults }) => faults.data ?? 0)
     expect(statements).toBeLessThan(bad * 16)
@@ -94,7 +94,7 @@ test.runIf(queueKind === 'postgres').for([
     const expected = found.map((row) => row.id)
     await expectDone(database, rows, expected)
     expect(keys(await quarantineOf(client, id))).toEqual(expected)
-    const ranges = (await client.ranges(id)).filter(({ kind }) => kind === 'keys')
+    const ranges = (await client.ranges(id)).filter(({ phase }) => phase === 'keys')
     const statements = ranges.reduce((sum, { batches, faults }) => sum + batches + (faults.data ?? 0), 0)
     // Without the windows that it takes anyway.
     costs.push(statements - rows / batchSize)
@@ -289,7 +289,7 @@ test('windows that take long to fail do not cost the lease: the row is found all
     'the run to end',
     async () => {
       const seconds = await database.value<number>(
-        "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - lease_until)), 0)::float8 FROM evenkeel.ranges WHERE kind = 'keys'",
+        "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - lease_until)), 0)::float8 FROM evenkeel.ranges WHERE phase = 'keys'",
       )
       overdue = Math.max(overdue, seconds)
       return client.run(id)

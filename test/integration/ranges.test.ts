@@ -124,9 +124,9 @@ describe.runIf(queueKind === 'postgres')('a slice of the key space is cut into p
   })
 })
 
-async function rangesOf(client: Client, id: string, kind = 'keys'): Promise<Range[]> {
+async function rangesOf(client: Client, id: string, phase = 'keys'): Promise<Range[]> {
   const ranges = await client.ranges(id)
-  return ranges.filter((range) => range.kind === kind)
+  return ranges.filter((range) => range.phase === phase)
 }
 
 describe('ranges are split where workers would be idle', () => {
@@ -332,7 +332,7 @@ describe('partitions', () => {
     await client.call('POST', `/runs/${id}/resume`)
     await until(
       'its ranges to be closed',
-      () => database.value<number>("SELECT count(*)::int FROM evenkeel.ranges WHERE gone AND kind = 'keys'"),
+      () => database.value<number>("SELECT count(*)::int FROM evenkeel.ranges WHERE gone AND phase = 'keys'"),
       (gone) => gone > 0,
     )
     await database.query(`ALTER TABLE items ATTACH PARTITION "Old ""1""" ${range}`)

@@ -177,7 +177,7 @@ test('a failed run that nobody wants any more is given up, at once and for good'
   // Failing has to take it away: cancelling waits for nobody.
   await database.query(
     `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '50 seconds'
-     WHERE run_id = $1 AND kind = 'stragglers'`,
+     WHERE run_id = $1 AND phase = 'stragglers'`,
     [id],
   )
   await startInProcess(database, jobs, { ROLE: 'worker' })
@@ -317,7 +317,7 @@ test('a run that has ended has nobody’s lease on it, also where a worker could
   await gate.untilShut()
   await database.query(
     `UPDATE evenkeel.ranges SET lease_owner = 'cut off', lease_until = clock_timestamp() + interval '50 seconds'
-     WHERE run_id = $1 AND kind = 'stragglers'`,
+     WHERE run_id = $1 AND phase = 'stragglers'`,
     [id],
   )
   gate.open()

@@ -38,7 +38,7 @@ describe('promise 4: nothing is skipped in silence', () => {
 
       // As long as they are held it asks again and again, and never says that it has succeeded.
       const updates = () => database.value<number>('SELECT coalesce(sum(attempts), 0)::int FROM evenkeel.stragglers')
-      const sweeps = () => database.value<number>("SELECT batches::int FROM evenkeel.ranges WHERE kind = 'stragglers'")
+      const sweeps = () => database.value<number>("SELECT batches::int FROM evenkeel.ranges WHERE phase = 'stragglers'")
       const before = await sweeps()
       await until('them to be tried again', sweeps, (batches) => batches >= before + 3)
       // Nothing is written of a row that is only found held again: it could not be vacuumed as long as it is.
@@ -73,7 +73,7 @@ describe('promise 4: nothing is skipped in silence', () => {
       (done) => done === 4998,
     )
     const ranges = await client.ranges(id)
-    expect(ranges.filter(({ kind, done }) => kind === 'keys' && !done)).toEqual([])
+    expect(ranges.filter(({ phase, done }) => phase === 'keys' && !done)).toEqual([])
     for (const holder of holders) await holder.query('COMMIT')
     await client.reaches(id, ['succeeded'])
     await expectTouchedOnce(database, 5000)

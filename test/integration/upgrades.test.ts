@@ -49,6 +49,8 @@ const writtenBefore: ReadonlyArray<{ upTo: number; sql: string }> = [
 /** Puts the schema that is there back to an older version, with the runs and ranges that are in it. */
 async function putBack(database: TestDatabase, version: number): Promise<void> {
   await database.query('ALTER SCHEMA evenkeel RENAME TO newer')
+  // Before 13 a range had a kind.
+  await database.query('ALTER TABLE newer.ranges RENAME COLUMN phase TO kind')
   await createSchemaAt(database, version)
   await database.query('DELETE FROM evenkeel.instance')
   for (const table of ['instance', 'runs', 'rates', 'ranges', 'events']) {

@@ -73,7 +73,7 @@ test.runIf(queueKind === 'postgres').for(perCommit(['touch'], { nightly: ['count
     // A row a batch; the check at the end reads in windows of one row, too.
     const id = await client.start(job, { options: { batchSize: 1, parallelism: 4 } })
     const batches = () =>
-      database.value<number>("SELECT sum(batches)::int FROM evenkeel.ranges WHERE kind <> 'stragglers'")
+      database.value<number>("SELECT sum(batches)::int FROM evenkeel.ranges WHERE phase <> 'stragglers'")
     const most = new Most()
     await until(
       'the run to end',

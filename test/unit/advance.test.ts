@@ -11,16 +11,16 @@ import {
   type Stream,
 } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isCheck, rangeKinds } from '../../src/core/range/range.ts'
+import { isCheck, phaseNames } from '../../src/core/range/phase.ts'
 import { maxVerifyRounds, nextStep, type RangeState, type RunState } from '../../src/core/run/next-step.ts'
 import { isEnded, nextStatus, type RunStatus, runStatuses } from '../../src/core/run/status.ts'
 
 /** Two slices of the key space, the stragglers, the residual check. */
 const ranges: readonly RangeState[] = [
-  { ordinal: 0, kind: 'keys', done: false, taken: false, waiting: false, begun: false },
-  { ordinal: 1, kind: 'keys', done: false, taken: false, waiting: false, begun: false },
-  { ordinal: 2, kind: 'stragglers', done: false, taken: false, waiting: false, begun: false },
-  { ordinal: 3, kind: 'residual', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 0, phase: 'keys', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 1, phase: 'keys', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 2, phase: 'stragglers', done: false, taken: false, waiting: false, begun: false },
+  { ordinal: 3, phase: 'residual', done: false, taken: false, waiting: false, begun: false },
 ]
 
 function run(change: Partial<RunState> = {}): RunState {
@@ -145,7 +145,7 @@ describe('parallelism', () => {
   })
 
   const anyRange = record({
-    kind: constantFrom(...rangeKinds),
+    phase: constantFrom(...phaseNames),
     done: boolean(),
     taken: boolean(),
     waiting: boolean(),
@@ -183,7 +183,7 @@ describe('parallelism', () => {
         const out = step.ordinals.map((ordinal) => state.ranges[ordinal] as RangeState)
         expect(out.filter((range) => range.done || range.taken)).toEqual([])
         expect(new Set(step.ordinals).size).toBe(step.ordinals.length)
-        expect(new Set(out.map((range) => range.kind)).size).toBeLessThanOrEqual(1)
+        expect(new Set(out.map((range) => range.phase)).size).toBeLessThanOrEqual(1)
       }),
     )
   })
@@ -203,7 +203,7 @@ type Writable = { -readonly [K in keyof RangeState]: RangeState[K] }
 describe('the check by pages', () => {
   const withPages = (change: Partial<RangeState> = {}, keysChecked = true): RangeState[] => [
     ...done(0, 1, ...(keysChecked ? [3] : [])),
-    { ordinal: 4, kind: 'pages', done: false, taken: false, waiting: false, begun: false, ...change },
+    { ordinal: 4, phase: 'pages', done: false, taken: false, waiting: false, begun: false, ...change },
   ]
   const verifying = (change: Partial<RunState>) => nextStep(run({ status: 'verifying', ...change }))
 
@@ -247,7 +247,9 @@ describe('a whole run', () => {
         'stragglers' as const,
         'residual' as const,
         'pages' as const,
-      ].map((kind, ordinal): Writable => ({ ordinal, kind, done: false, taken: false, waiting: false, begun: false })),
+      ].map(
+        (phase, ordinal): Writable => ({ ordinal, phase, done: false, taken: false, waiting: false, begun: false }),
+      ),
       stragglers: 0,
       leftovers: 0,
       quarantined: 0,
@@ -266,14 +268,14 @@ describe('a whole run', () => {
         if (state.leftovers > 0)
           state.ranges.push({
             ordinal: state.ranges.length,
-            kind: 'keys',
+            phase: 'keys',
             done: false,
             taken: false,
             waiting: false,
             begun: false,
           })
         state.leftovers = 0
-        for (const range of state.ranges) if (isCheck(range.kind)) Object.assign(range, { done: false, begun: false })
+        for (const range of state.ranges) if (isCheck(range.phase)) Object.assign(range, { done: false, begun: false })
         continue
       }
       for (const ordinal of step.ordinals) (state.ranges[ordinal] as { taken: boolean }).taken = true
@@ -282,12 +284,12 @@ describe('a whole run', () => {
       if (state.status === 'queued') state.status = nextStatus('run', state.status, 'start')
       busy.taken = false
       busy.begun = true
-      if (busy.kind === 'stragglers') state.stragglers = Math.max(0, state.stragglers - roll())
+      if (busy.phase === 'stragglers') state.stragglers = Math.max(0, state.stragglers - roll())
       else {
         // A slice that ends before its range does comes again; rows it could not have are written down.
         busy.done = roll() > 0
         if (roll() === 3) state.stragglers += roll()
-        if (busy.kind === 'residual' && roll() === 3) state.leftovers += roll()
+        if (busy.phase === 'residual' && roll() === 3) state.leftovers += roll()
       }
     }
     return { status: state.status, steps }

@@ -37,7 +37,7 @@ function counted(scanned: number, run: Partial<CountedRun> = {}): CountedRun {
     lastCheckpointAt: new Date(scanned),
     heldBy: null,
     slowedBy: null,
-    ranges: [{ kind: 'keys', state: 'leased', count: 2 }],
+    ranges: [{ phase: 'keys', state: 'leased', count: 2 }],
     ...run,
   }
 }
@@ -64,7 +64,7 @@ test('live runs of one job are added up, or told by the worst of them', () => {
         lastCheckpointAt: new Date(900),
         held: new Map([['replica-lag', 1]]),
         slowed: new Map([['rate', 1]]),
-        ranges: [{ kind: 'keys', state: 'leased', count: 4 }],
+        ranges: [{ phase: 'keys', state: 'leased', count: 4 }],
       },
     },
   ])

@@ -1,17 +1,5 @@
 import type { Cursor, Leaf } from './key.ts'
-
-/**
- * What a range is for. `keys` is a slice of the key space; `stragglers` are the rows written down as locked by others;
- * `residual` is the reading pass that proves the end; `pages` is a second one, which goes by the file and not by the key, and whose
- * bounds are numbers of pages. They are worked off in this order.
- */
-export const rangeKinds = ['keys', 'stragglers', 'residual', 'pages'] as const
-export type RangeKind = (typeof rangeKinds)[number]
-
-/** Whether ranges of a kind are read and not changed. */
-export function isCheck(kind: RangeKind): boolean {
-  return kind === 'residual' || kind === 'pages'
-}
+import type { PhaseName } from './phase.ts'
 
 /** A slice of the key space: above `lower`, up to and including `upper`; null is unbounded. */
 export interface KeyRange {
@@ -52,4 +40,28 @@ export function spread<T>(items: readonly T[]): T[] {
 export function pageRanges(residual: readonly KeyRange[]): KeyRange[] {
   const files = new Map(residual.map(({ leaf }) => [leaf?.oid, leaf]))
   return [...files.values()].map((leaf) => ({ leaf, lower: null, upper: null }))
+}
+
+/** A range of a run: its phase says what its bounds are. */
+export interface PhaseRange extends KeyRange {
+  readonly phase: PhaseName
+}
+
+/**
+ * The ranges of a run that goes through these phases, given the slices of its key space. Pages are read where a row that matches is looked for,
+ * or where the index of the key may be out of order.
+ */
+export function rangesOfPhases(
+  names: readonly PhaseName[],
+  slices: readonly KeyRange[],
+  { hasPredicate, byLocale }: { readonly hasPredicate: boolean; readonly byLocale: boolean },
+): PhaseRange[] {
+  const residual = residualRanges(slices, hasPredicate)
+  const ranges: Readonly<Record<PhaseName, readonly KeyRange[]>> = {
+    keys: slices,
+    stragglers: [{ leaf: null, lower: null, upper: null }],
+    residual,
+    pages: hasPredicate || byLocale ? pageRanges(residual) : [],
+  }
+  return names.flatMap((phase) => ranges[phase].map((range) => ({ ...range, phase })))
 }

@@ -1,4 +1,4 @@
-import type { RangeKind } from '../range/range.ts'
+import type { PhaseName } from '../range/phase.ts'
 import { sum } from '../statistics.ts'
 import type { EventKind } from './events.ts'
 import type { Progress } from './progress.ts'
@@ -23,7 +23,7 @@ export const rangeStates = ['done', 'leased', 'queued', 'waiting', 'idle'] as co
 export type RangeState = (typeof rangeStates)[number]
 
 export interface RangeCount {
-  readonly kind: RangeKind
+  readonly phase: PhaseName
   readonly state: RangeState
   readonly count: number
 }
@@ -153,9 +153,9 @@ function summarizeLive(runs: readonly CountedRun[]): LiveMetrics | null {
 
 function addUp(ranges: readonly RangeCount[]): RangeCount[] {
   const sums = new Map<string, RangeCount>()
-  for (const { kind, state, count } of ranges) {
-    const key = `${kind} ${state}`
-    sums.set(key, { kind, state, count: count + (sums.get(key)?.count ?? 0) })
+  for (const { phase, state, count } of ranges) {
+    const key = `${phase} ${state}`
+    sums.set(key, { phase, state, count: count + (sums.get(key)?.count ?? 0) })
   }
   return [...sums.values()]
 }

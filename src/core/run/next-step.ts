@@ -1,10 +1,10 @@
-import type { RangeKind } from '../range/range.ts'
+import { type Phase, type PhaseName, phaseNames, phases } from '../range/phase.ts'
 import type { RunEvent, RunStatus } from './status.ts'
 
 /** A range as the decision sees it. */
 export interface RangeState {
   readonly ordinal: number
-  readonly kind: RangeKind
+  readonly phase: PhaseName
   readonly done: boolean
   /** A worker holds it, or a ticket for it is out. */
   readonly taken: boolean
@@ -41,26 +41,21 @@ export type Step =
 export const maxVerifyRounds = 5
 
 /**
- * The order of a run: its key ranges, then the stragglers, then the checks, by keys and by pages, and from there either to the end
- * or back to the ranges and stragglers that a check wrote down.
+ * The order of a run: its phases, the first one with anything open. The check by pages may be left out, and what the checks have found
+ * goes back to the phases that change rows.
  */
 export function nextStep(run: RunState): Step {
-  const open = (kind: RangeKind) => run.ranges.filter((range) => range.kind === kind && !range.done)
   const working = run.status === 'queued' || run.status === 'running'
   if (working) {
-    const keys = open('keys')
-    if (keys.length > 0) return dispatch(run, keys)
-    if (run.stragglers > 0) return dispatch(run, open('stragglers'))
+    const open = openPhase(run, 'running')
+    if (open) return dispatch(run, open)
     // Nothing is left that a worker could lease, so no worker will say start: a run resumed at its very end.
     return event(run.status === 'queued' ? 'start' : 'verify')
   }
   if (run.status === 'verifying') {
-    const residual = open('residual')
-    if (residual.length > 0) return dispatch(run, residual)
-    // No sum: the check by pages finds as stragglers what the check by keys has found in slices.
-    const found = Math.max(run.stragglers, run.leftovers)
-    const pages = open('pages')
-    if (pages.length > 0 && goesByPages(run, found)) return dispatch(run, pages)
+    const open = openPhase(run, 'verifying')
+    if (open) return dispatch(run, open)
+    const found = foundRows(run)
     if (found === 0) return endOf(run)
     if (run.verifyRounds < maxVerifyRounds) return event('found-remaining')
     return event(
@@ -71,12 +66,36 @@ export function nextStep(run: RunState): Step {
   return { kind: 'dispatch', ordinals: [] }
 }
 
+/** The open ranges of the first phase of a status that has any, and is to be gone through now; null where none is. */
+function openPhase(run: RunState, status: Phase['status']): readonly RangeState[] | null {
+  for (const name of phaseNames.filter((each) => phases[each].status === status)) {
+    const open = run.ranges.filter(({ phase, done }) => phase === name && !done)
+    if (isDue(run, phases[name], open)) return open
+  }
+  return null
+}
+
+function isDue(run: RunState, { over }: Phase, open: readonly RangeState[]): boolean {
+  if (over === 'stragglers') return run.stragglers > 0
+  return open.length > 0 && (over !== 'pages' || goesByPages(run))
+}
+
+/** Rows that the checks have found. No sum: the check by pages finds as stragglers what the check by keys has found in slices. */
+function foundRows({ stragglers, leftovers }: RunState): number {
+  return Math.max(stragglers, leftovers)
+}
+
 /**
  * The check by pages follows one by keys that found nothing: else it would find the same rows again. Before the run is given up it is
  * made all the same: it may be the index that is wrong, so that the rows are found and never done.
  */
-function goesByPages({ ranges, verifyRounds }: RunState, found: number): boolean {
-  return found === 0 || verifyRounds >= maxVerifyRounds || ranges.some(({ kind, begun }) => kind === 'pages' && begun)
+function goesByPages(run: RunState): boolean {
+  const { ranges, verifyRounds } = run
+  return (
+    foundRows(run) === 0 ||
+    verifyRounds >= maxVerifyRounds ||
+    ranges.some(({ phase, begun }) => phase === 'pages' && begun)
+  )
 }
 
 /** All is done and checked but what is in quarantine. */

@@ -68,7 +68,7 @@ export function checkpointSql(s: string, table: TableSql, values: CheckpointValu
   const still = `pg_catalog.clock_timestamp() ${minus} coalesce(r.checkpointed_at, pg_catalog.clock_timestamp())`
   const quiet = `greatest('0'::pg_catalog.float8, extract(epoch FROM ${still})::pg_catalog.float8)`
   const fade = `pg_catalog.exp(${quiet} ${over} ('-${rateWindowSeconds}'::pg_catalog.float8))`
-  const passed = `CASE WHEN r.kind ${eq} 'stragglers' THEN c.done ${plus} c.gone ELSE c.scanned END`
+  const passed = `CASE WHEN r.phase ${eq} 'stragglers' THEN c.done ${plus} c.gone ELSE c.scanned END`
   return `_ek_counts AS MATERIALIZED (
     SELECT ${values.cursor} AS cursor, ${values.ended} AS ended, (${values.scanned})::int AS scanned,
       (${values.matched})::int AS matched, (${values.done})::int AS done, (${values.left})::int AS "left",

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg'
 import type { JobDefinition } from '../../core/job/job.ts'
 import type { Cursor, Leaf, Target } from '../../core/range/key.ts'
-import type { RangeKind } from '../../core/range/range.ts'
+import type { PhaseName } from '../../core/range/phase.ts'
 import type { CompiledSql, Sql } from '../../core/sql/template.ts'
 import type { BatchInput, BatchResult } from '../batch/batch.ts'
 
@@ -9,6 +9,8 @@ import type { BatchInput, BatchResult } from '../batch/batch.ts'
 export interface JobKind {
   /** What `kind` of a job says. */
   readonly name: string
+  /** The phases that a run of it goes through, in their order. */
+  readonly phases: readonly PhaseName[]
   /** Puts parameters into a job of this kind. Throws a Problem where the job does not take them. */
   resolve(job: JobDefinition, params: Record<string, unknown>, where: Sql | null): JobWork
 }
@@ -29,6 +31,7 @@ export interface JobWork {
 /** A job with its parameters put in: everything the engine needs to know of it. */
 export interface ResolvedJob extends JobWork {
   readonly kind: string
+  readonly phases: readonly PhaseName[]
   readonly name: string
   /** As the job's schema returned them: defaults filled in. */
   readonly params: unknown
@@ -54,7 +57,7 @@ export interface BatchRunner {
    * One batch of a phase. Its effects and its checkpoint commit together, or neither does. Null when the fence was not passed. Throws what
    * Postgres throws; after a lost connection the outcome is unknown, and only the range's row can tell.
    */
-  run(client: Pick<ClientBase, 'query'>, phase: RangeKind, input: BatchInput, look?: Look): Promise<BatchResult | null>
+  run(client: Pick<ClientBase, 'query'>, phase: PhaseName, input: BatchInput, look?: Look): Promise<BatchResult | null>
   /** Whether rows that a batch reported as matching after their change do so to a fresh look. */
   stillMatch(client: ClientBase, keys: readonly Cursor[]): Promise<boolean>
   /** The statement of a batch of rows, for EXPLAIN. */

@@ -25,7 +25,17 @@ export function resolveJob(
   refuseTooManyValues(job, where === null ? expressions : [where, ...expressions])
   const { name, table } = job
   const key = job.key ?? null
-  return { ...work, kind: kind.name, name, params, table, key, where, fingerprint: fingerprint(job, where, work) }
+  return {
+    ...work,
+    kind: kind.name,
+    phases: kind.phases,
+    name,
+    params,
+    table,
+    key,
+    where,
+    fingerprint: fingerprint(job, where, work),
+  }
 }
 
 function fingerprint({ kind, name, table, key }: JobDefinition, where: Sql | null, { set }: JobWork): string {

@@ -26,5 +26,9 @@ UPDATE runs SET target = jsonb_set(target, '{key}', (
     FROM jsonb_array_elements(target->'key') WITH ORDINALITY AS k (item, n)))
 WHERE jsonb_path_exists(target, '$.key[*] ? (!exists(@.operators))');
 
+-- Phases are data of the program: a kind of job lists its own.
+ALTER TABLE ranges RENAME COLUMN kind TO phase;
+ALTER TABLE ranges DROP CONSTRAINT ranges_kind_check;
+
 -- The pace is learned again from the start.
 UPDATE pace SET state = 'null';

@@ -7,7 +7,7 @@ import type { StormRun, World } from './world.ts'
 
 interface RangeRow {
   readonly ordinal: number
-  readonly kind: 'keys' | 'stragglers' | 'residual' | 'pages'
+  readonly phase: 'keys' | 'stragglers' | 'residual' | 'pages'
   readonly leaf: string | null
   readonly lower: string[] | null
   readonly upper: string[] | null
@@ -136,7 +136,7 @@ async function readRanges(world: World, { id, job: { table } }: StormRun): Promi
   const columns = table.key.map(([column]) => `t.${column}`).join(', ')
   const bound = (name: string) => table.key.map(([, type], index) => `${name}[${index + 1}]::${type}`).join(', ')
   return world.query<RangeRow>(
-    `SELECT ordinal, kind, leaf->>'oid' AS leaf, lower_key AS lower, upper_key AS upper, done, rows_scanned::int AS scanned,
+    `SELECT ordinal, phase, leaf->>'oid' AS leaf, lower_key AS lower, upper_key AS upper, done, rows_scanned::int AS scanned,
        rows_done::int AS "rowsDone", lease_owner IS NOT NULL OR lease_until IS NOT NULL OR ticket IS NOT NULL AS taken,
        (SELECT count(*)::int FROM ${table.name} t WHERE (leaf IS NULL OR t.tableoid::text = leaf->>'oid')
           AND (lower_key IS NULL OR (${columns}) > (${bound('lower_key')}))
@@ -152,16 +152,16 @@ function judgeRanges(ranges: readonly RangeRow[], { job }: StormRun): string[] {
     const refuse = (why: string) => wrong.push(`${why}: ${JSON.stringify(range)}`)
     if (range.taken) refuse('a range has a lease or a ticket still')
     // Stragglers are done with as soon as there are none: that range has no end of its own.
-    if (!range.done && range.kind === 'keys') refuse('a range is not done')
-    const read = range.kind === 'keys' || (range.kind === 'residual' && job.mark === 'some')
+    if (!range.done && range.phase === 'keys') refuse('a range is not done')
+    const read = range.phase === 'keys' || (range.phase === 'residual' && job.mark === 'some')
     if (read && range.scanned !== range.inside) refuse('a range has not passed each of its rows once')
   }
-  const kinds = job.mark === 'some' ? (['keys', 'residual'] as const) : (['keys'] as const)
-  for (const kind of kinds) {
+  const read = job.mark === 'some' ? (['keys', 'residual'] as const) : (['keys'] as const)
+  for (const phase of read) {
     for (const leaf of new Set(ranges.map((range) => range.leaf))) {
-      const slices = ranges.filter((range) => range.kind === kind && range.leaf === leaf)
+      const slices = ranges.filter((range) => range.phase === phase && range.leaf === leaf)
       const fault = slices.length === 0 ? null : faultOfChain(slices)
-      if (fault) wrong.push(`the ${kind} ranges of ${leaf ?? 'the table'} ${fault}: ${JSON.stringify(slices)}`)
+      if (fault) wrong.push(`the ${phase} ranges of ${leaf ?? 'the table'} ${fault}: ${JSON.stringify(slices)}`)
     }
   }
   return wrong

@@ -210,7 +210,7 @@ async function untilEnded(world: World): Promise<Standing[]> {
 async function untilNothingIsTaken(world: World): Promise<void> {
   const taken = () =>
     world.query(
-      `SELECT run_id, ordinal, kind, done, lease_owner, lease_until, ticket FROM evenkeel.ranges
+      `SELECT run_id, ordinal, phase, done, lease_owner, lease_until, ticket FROM evenkeel.ranges
        WHERE run_id = ANY($1) AND (lease_owner IS NOT NULL OR lease_until IS NOT NULL OR ticket IS NOT NULL)`,
       [world.runs.map(({ id }) => id)],
     )

@@ -9,6 +9,7 @@ import type { WriteChange } from '../single-statement/statements.ts'
 /** Sets columns of the rows that match. Exactly once; proven by the predicate, or by the number of rows where there is none. */
 export const update: JobKind = {
   name: 'update',
+  phases: ['keys', 'stragglers', 'residual', 'pages'],
   resolve(job: JobDefinition, params, where) {
     // Made by defineJob, which is what says that it is of this kind.
     const set = resolveSet(job as UpdateJob, params)

@@ -5,6 +5,7 @@ import type { WriteChange } from '../../../../src/engine/kinds/single-statement/
 /** A kind of job that evenkeel does not have: it deletes the rows that match. */
 export const deletion: JobKind = {
   name: 'delete',
+  phases: ['keys', 'stragglers', 'residual', 'pages'],
   resolve: (_job, _params, where) => ({
     event: 'DELETE',
     set: [],
