@@ -3,10 +3,11 @@ import type { FaultCounts } from '../core/fault.ts'
 import { cursorSchema, leafSchema } from '../core/range/key.ts'
 import { phaseNames } from '../core/range/phase.ts'
 import { workableStatuses } from '../core/run/status.ts'
+import { isSqlState } from '../core/sqlstate.ts'
 import type { Throttle } from '../core/throttle/reasons.ts'
 import { command, jsonb, statement } from '../postgres/statement.ts'
 import { leaseHolds } from './clock.ts'
-import type { Control } from './control.ts'
+import { type Control, limitLockWait } from './control.ts'
 
 const leaseColumns = {
   runId: z.string(),
@@ -125,21 +126,28 @@ export async function releaseRange(control: Control, lease: Lease, state: Releas
 
 const countFaultsSql = command(
   'countFaults',
-  (
-    s,
-  ) => `WITH free AS (SELECT run_id, ordinal FROM ${s}.ranges WHERE run_id = $1 AND ordinal = $2 FOR NO KEY UPDATE SKIP LOCKED)
-     UPDATE ${s}.ranges r SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
+  (s) => `UPDATE ${s}.ranges r SET faults = (SELECT jsonb_object_agg(fault, count) FROM (
        SELECT key AS fault, sum(value::bigint) AS count
        FROM (SELECT * FROM jsonb_each_text(faults) UNION ALL SELECT * FROM jsonb_each_text($3::jsonb)) AS each GROUP BY key) AS sums)
-     FROM free WHERE r.run_id = free.run_id AND r.ordinal = free.ordinal`,
+     WHERE r.run_id = $1 AND r.ordinal = $2`,
 )
 
+/** Longer than any statement of the control schema keeps a range's row, and short beside a lease. Seconds. */
+const lockSeconds = 0.5
+
 /**
- * Adds to how often batches of a range ended in a fault; also when the lease has been lost by that. A row that is locked by a
- * batch which goes on in the server is not waited for, and these are not counted.
+ * Adds to how often batches of a range ended in a fault, also when the lease was lost by that. A batch that goes on in the server keeps
+ * the range's row for as long as it takes: then these faults are not counted.
  */
 export async function countFaults(control: Control, { runId, ordinal }: Lease, faults: FaultCounts): Promise<void> {
-  await countFaultsSql.run(control, [runId, ordinal, JSON.stringify(faults)])
+  try {
+    await control.transaction(async (tx) => {
+      await limitLockWait(tx, lockSeconds)
+      await countFaultsSql.run(tx, [runId, ordinal, JSON.stringify(faults)])
+    })
+  } catch (error) {
+    if (!isSqlState(error, 'lock_not_available')) throw error
+  }
 }
 
 const takeExpiredLeasesSql = statement(
