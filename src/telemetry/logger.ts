@@ -22,7 +22,7 @@ export function createLogger(level: string, terminal = process.stdout.isTTY): Lo
 const shown = [
   'database',
   'range',
-  'kind',
+  'phase',
   'done',
   'scanned',
   'left',

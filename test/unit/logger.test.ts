@@ -34,7 +34,7 @@ test('a Problem is logged without a stack: a person is to solve it, and where it
 test('in a terminal a line says which run, what happened, why, and how far', () => {
   expect(
     plainLine({ level: 30, run: 'fill-3', range: 2, phase: 'keys', done: 500, cursor: ['7'], msg: 'slice worked' }),
-  ).toBe('fill-3: slice worked range=2 kind=keys done=500')
+  ).toBe('fill-3: slice worked range=2 phase=keys done=500')
   expect(plainLine({ level: 40, msg: 'a connection broke', err: { message: 'ECONNRESET', stack: 'at …' } })).toBe(
     'a connection broke (ECONNRESET)',
   )
