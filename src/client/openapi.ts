@@ -909,7 +909,7 @@ export interface operations {
                     } | {
                         ready: boolean;
                         /** @description Databases that cannot be reached */
-                        away: string[];
+                        unreachable: string[];
                         databases: {
                             [key: string]: {
                                 database: string;
@@ -941,7 +941,7 @@ export interface operations {
                     } | {
                         ready: boolean;
                         /** @description Databases that cannot be reached */
-                        away: string[];
+                        unreachable: string[];
                         databases: {
                             [key: string]: {
                                 database: string;

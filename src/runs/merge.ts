@@ -39,7 +39,7 @@ export function mergeShards(parts: readonly ShardView[], unseen: readonly Unavai
       startedAt: edge(bodies, 'startedAt', 'first'),
       // As long as a part has not ended, the run has not.
       endedAt:
-        bodies.every(({ endedAt }) => endedAt !== null) && !states.includes('away')
+        bodies.every(({ endedAt }) => endedAt !== null) && !states.includes('unreachable')
           ? edge(bodies, 'endedAt', 'last')
           : null,
       lastCheckpointAt: edge(bodies, 'lastCheckpointAt', 'last'),

@@ -15,7 +15,7 @@ export interface Shard {
 
 /** A database that a run spans, and whose part of it cannot be shown. */
 export interface UnavailableShard extends Unreachable {
-  readonly state: 'away' | 'missing'
+  readonly state: 'unreachable' | 'missing'
 }
 
 /** One run, as the databases that it spans tell it: at least one of them does. */
@@ -115,10 +115,10 @@ function unseen(
     .filter((name) => !parts.some(({ db }) => db.name === name))
     .map((database) => {
       const gone = away.find((db) => db.database === database)
-      if (gone) return { ...gone, state: 'away' }
+      if (gone) return { ...gone, state: 'unreachable' }
       if (!databases.some(({ name }) => name === database)) {
         const reason = `DATABASES does not name ${database}: what becomes of the run there cannot be seen.`
-        return { database, state: 'away', reason }
+        return { database, state: 'unreachable', reason }
       }
       const next = givenUp
         ? ''
@@ -146,7 +146,7 @@ export function selectShards(run: ShardedRun, database: string | undefined): rea
 export function legalShards(run: ShardedRun, parts: readonly Shard[], event: RunEvent): readonly Shard[] {
   const legal = parts.filter((part) => transitions[part.run.status][event] !== null)
   if (legal.length > 0) return legal
-  const away = parts === run.shards ? run.unseen.filter(({ state }) => state === 'away') : []
+  const away = parts === run.shards ? run.unseen.filter(({ state }) => state === 'unreachable') : []
   if (away.length > 0) {
     throw new Problem(
       'unavailable',

@@ -231,7 +231,7 @@ async function undo(
   const standing = [
     ...shards.map((part) => `${part.db.name}: ${part.run.status}.`),
     ...unseen
-      .filter(({ state }) => state === 'away')
+      .filter(({ state }) => state === 'unreachable')
       .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),
   ]
   return new Problem(

@@ -35,7 +35,7 @@ export async function viewRuns(
       return [{ database: db.name, body: present(run, sums, around, db.timings) }]
     })
     const gone = away.filter(({ database }) => shards.some(({ db }) => db.name === database))
-    return mergeShards(shown, [...unseen, ...gone.map((one): UnavailableShard => ({ ...one, state: 'away' }))])
+    return mergeShards(shown, [...unseen, ...gone.map((one): UnavailableShard => ({ ...one, state: 'unreachable' }))])
   })
   return { runs: bodies, away }
 }

@@ -480,7 +480,7 @@ describe('a database that is away', () => {
     expect(page.runs.map((run) => [run.id, run.status])).toEqual([[id, 'running']])
     expect(page.unreachable?.map(({ database }) => database)).toEqual(['us'])
     const ready = await client.call<unknown>('GET', '/readyz')
-    expect([ready.status, ready.body]).toEqual([200, expect.objectContaining({ ready: true, away: ['us'] })])
+    expect([ready.status, ready.body]).toEqual([200, expect.objectContaining({ ready: true, unreachable: ['us'] })])
     expect(JSON.stringify(ready.body)).not.toContain('accepting')
     const metrics = (await client.call<string>('GET', '/metrics')).body
     expect(metrics).toMatch(/^backfill_runs\{status="succeeded",database="eu"\} 1$/m)
@@ -544,7 +544,7 @@ describe('a database that is away', () => {
     expect((performance.now() - asked) / 1000).toBeLessThan(30)
     expect(statuses(run)).toEqual({ eu: 'queued', us: null })
     expect(run.databases?.us?.reason).toBe('Database us cannot be reached: no answer within 5 s.')
-    expect(ready.body).toMatchObject({ ready: true, away: ['us'] })
+    expect(ready.body).toMatchObject({ ready: true, unreachable: ['us'] })
     expect(metrics).toMatch(/^backfill_runs\{status="queued",database="eu"\} 1$/m)
     line.cut()
   })

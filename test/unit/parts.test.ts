@@ -11,7 +11,7 @@ import {
 import { isEnded, legalEvents, type RunStatus, runStatuses, workableStatuses } from '../../src/core/run/status.ts'
 
 const anyStatus = constantFrom(...runStatuses)
-const anyState = constantFrom<ShardState>(...runStatuses, 'away', 'missing')
+const anyState = constantFrom<ShardState>(...runStatuses, 'unreachable', 'missing')
 const anyParts = listOf(anyState, { minLength: 1, maxLength: 6 })
 
 const resting: readonly RunStatus[] = ['paused', 'cancelled', 'failed', 'succeeded']
@@ -45,7 +45,7 @@ describe('the status of a run in several databases', () => {
 
   test('rests only where nothing of it can commit: while a part moves, or cannot be seen, it does not', () => {
     const moves = (state: ShardState) =>
-      state === 'away' || !(resting as readonly ShardState[]).concat('missing').includes(state)
+      state === 'unreachable' || !(resting as readonly ShardState[]).concat('missing').includes(state)
     assert(
       property(anyParts, (states) => {
         expect(resting.includes(mergeStatuses(states))).toBe(!states.some(moves))
@@ -59,7 +59,7 @@ describe('the status of a run in several databases', () => {
       property(anyParts, (states) => {
         const status = mergeStatuses(states)
         if (states.some(works)) expect(works(status)).toBe(true)
-        else if (works(status)) expect(states).toContain('away')
+        else if (works(status)) expect(states).toContain('unreachable')
       }),
     )
   })
@@ -84,8 +84,8 @@ describe('the status of a run in several databases', () => {
     [['failed', 'paused'], 'failed'],
     [['paused', 'succeeded'], 'paused'],
     [['cancelled', 'succeeded'], 'cancelled'],
-    [['succeeded', 'away'], 'running'],
-    [['paused', 'away'], 'running'],
+    [['succeeded', 'unreachable'], 'running'],
+    [['paused', 'unreachable'], 'running'],
     [['succeeded', 'missing'], 'failed'],
     [['cancelled', 'missing'], 'cancelled'],
     [['queued', 'missing'], 'queued'],
@@ -109,7 +109,7 @@ describe('the reason of a run in several databases', () => {
         { database: 'ap', state: 'paused', reason: null },
         { database: 'sa', state: 'succeeded', reason: null },
         { database: 'af', state: 'running', reason: '3 rows are held.' },
-        { database: 'me', state: 'away', reason: 'Database me cannot be reached.' },
+        { database: 'me', state: 'unreachable', reason: 'Database me cannot be reached.' },
       ]),
     ).toBe(
       'Database us is failed: Bad data [22P02]. Database ap is paused. Database af is running: 3 rows are held. Database me cannot be reached.',
@@ -122,12 +122,12 @@ describe('the reason of a run in several databases', () => {
         const parts = given.map(({ state }, index) => ({
           database: `d${index}`,
           state,
-          reason: state === 'away' || state === 'missing' ? `d${index} is ${state}` : null,
+          reason: state === 'unreachable' || state === 'missing' ? `d${index} is ${state}` : null,
         }))
         const status = mergeStatuses(parts.map((part) => part.state))
         const reason = mergeReasons(status, parts)
         for (const { database, state } of parts)
-          if (['failed', 'paused', 'cancelled', 'away', 'missing'].includes(state) && state !== status)
+          if (['failed', 'paused', 'cancelled', 'unreachable', 'missing'].includes(state) && state !== status)
             expect(reason).toContain(database)
       }),
     )

@@ -16,7 +16,7 @@ const readiness = z.union([
   z.object({ ready: z.boolean(), ...databaseReadiness.shape }),
   z.object({
     ready: z.boolean(),
-    away: z.array(z.string()).describe('Databases that cannot be reached'),
+    unreachable: z.array(z.string()).describe('Databases that cannot be reached'),
     databases: z.record(z.string(), databaseReadiness),
   }),
 ])
@@ -64,7 +64,7 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
           ? { ready, database: only.database, queue: only.queue }
           : {
               ready,
-              away: checked.flatMap(({ name, database }) => (database === 'ok' ? [] : [String(name)])),
+              unreachable: checked.flatMap(({ name, database }) => (database === 'ok' ? [] : [String(name)])),
               databases: Object.fromEntries(checked.map(({ name, database, queue }) => [name, { database, queue }])),
             }
       return reply.code(ready ? 200 : 503).send(body)

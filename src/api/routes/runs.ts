@@ -165,7 +165,7 @@ export function etag(version: number): string {
 }
 
 function compareVersion(run: ShardedRun, ifVersion: number): void {
-  const away = run.unseen.filter(({ state }) => state === 'away')
+  const away = run.unseen.filter(({ state }) => state === 'unreachable')
   if (away.length > 0) {
     throw new Problem(
       'unavailable',

@@ -6,7 +6,7 @@ import { explainRefusal, isEnded, legalEvents, type RunEvent, type RunStatus, wo
  * How the part of a run in one database stands: its status there, or why it has none to show. `away`: the database cannot
  * be read, and anything may be the case there. `missing`: it can, and the part is not in it.
  */
-export type ShardState = RunStatus | 'away' | 'missing'
+export type ShardState = RunStatus | 'unreachable' | 'missing'
 
 /** The part of a run in one database, as far as the whole is told from it. */
 export interface ShardOfRun {
@@ -28,7 +28,7 @@ export function mergeStatuses(states: readonly ShardState[]): RunStatus {
   if (any('pausing')) return 'pausing'
   if (any('cancelling')) return 'cancelling'
   // Out of sight it may be working: workers nearer to that database may well reach it.
-  if (any('away')) return 'running'
+  if (any('unreachable')) return 'running'
   if (any('failed')) return 'failed'
   if (any('paused')) return 'paused'
   if (any('cancelled')) return 'cancelled'
@@ -43,7 +43,7 @@ export function mergeReasons(status: RunStatus, parts: readonly ShardOfRun[]): s
   const [first] = parts
   if (first && parts.every(({ state, reason }) => state === status && reason === first.reason)) return first.reason
   const sentences = parts.flatMap(({ database, state, reason }) => {
-    if (state === 'away' || state === 'missing') return reason === null ? [] : [reason]
+    if (state === 'unreachable' || state === 'missing') return reason === null ? [] : [reason]
     if (reason === null && (state === status || !notable.includes(state))) return []
     return [`Database ${database} is ${state}${reason === null ? '.' : `: ${reason}`}`]
   })
