@@ -26,26 +26,26 @@ export interface Sample {
   readonly after: SampleRow['columns'] | null
 }
 
-/** What a rehearsal has shown. */
+/** The observations of a rehearsal. */
 export interface Seen {
   readonly places: Places
   readonly windows: readonly RehearsedWindow[]
   readonly samples: readonly Sample[]
-  /** The one batch that was looked at closely, and the oid of the table or partition it was in; null where none went through. */
+  /** The one batch that was explained, and the oid of its table or partition. Null if no batch passed. */
   readonly explained: (ExplainedBatch & { readonly oid: string }) | null
   readonly cost: BatchCost | null
   readonly hot: { readonly updated: number; readonly hot: number }
-  /** Versions of rows that are left behind. */
+  /** Row versions left behind for vacuum. */
   readonly deadRows: number
 }
 
-/** What is known besides. */
+/** Further facts for the report. */
 export interface Circumstances {
   /** Why a start would be refused. */
   readonly refusals: readonly string[]
-  /** That rows would be done once more. */
+  /** Warnings that a run would do rows once more. */
   readonly repeats: readonly string[]
-  /** Why the role cannot see whether others are at work. */
+  /** Why the role cannot see whether other sessions are active. */
   readonly blind: string | null
 }
 
@@ -63,7 +63,7 @@ export function reportDryRun(
   const seconds = sum((window) => window.seconds)
 
   const rows = target.estimatedRows
-  // By pages at random; where they could not be looked at, by the windows, which begin where rows match.
+  // From random pages. If they could not be sampled, from the windows, which begin at matching rows.
   const share = space?.facts.sample ? matchingShare(space.facts) : scanned === 0 ? 0 : matched / scanned
   const work: Work = { rows, toChange: Math.round(rows * share) }
   const all = { scanned, changed, seconds }
@@ -119,7 +119,7 @@ function countOfValues({ where, set }: Prepared['job']): number {
   )
 }
 
-/** The reason with which a run fails at these rows. */
+/** The reason with which a run would fail at these rows; null if it would not. */
 function failureOf({ windows }: Seen, failing: readonly FailingRow[], { options }: Prepared['run']): string | null {
   const endless = windows.find((window) => window.endless !== null)?.endless
   if (endless) return endlessReason(endless)

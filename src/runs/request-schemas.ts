@@ -30,8 +30,8 @@ export const startRunSchema = strictObject({
 const maxReasonLength = 1000
 
 /**
- * Of a brake, which never fails for the words that come with it: what cannot be kept of them is replaced, what is too long
- * is cut, and what is no reason is none.
+ * The body of a stop command, which never fails because of its reason. Characters that cannot be stored are replaced, a
+ * long reason is cut, and an invalid one is dropped.
  */
 export const brakeBody = z
   .object({
