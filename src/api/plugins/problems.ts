@@ -40,7 +40,7 @@ const titles: Readonly<Record<number, string>> = {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What it stops must stop, whatever text comes along. */
+    /** A stop command, which must never fail because of its body. */
     readonly brake?: boolean
   }
 }
@@ -56,10 +56,12 @@ export interface ProblemBody {
 
 export const bodyLimitBytes = 64 * 1024
 
-/** Nothing that a caller has to say to us is built higher than this. */
+/** The deepest nesting of a body. No valid request comes near it. */
 const deepest = 32
 
-/** An answer is for whoever asked, now: not for caches, nor for a browser to take for a page or a script. */
+/**
+ * Answers are for the caller alone: caches must not keep them, and browsers must not treat them as a page or a script.
+ */
 const guardHeaders = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -68,7 +70,7 @@ const guardHeaders = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Every answer that is not a success is problem+json: also for unknown routes, broken bodies and our own defects. */
+/** Makes every error answer problem+json, including unknown routes, malformed bodies and internal errors. */
 export function problems(app: App): void {
   app.addHook('onRequest', async (_request, reply) => void reply.headers(guardHeaders))
   app.addHook('preValidation', async (request) => {
@@ -91,7 +93,7 @@ export function problems(app: App): void {
   })
 }
 
-/** For what the router itself refuses, before any hook or handler. */
+/** Answers errors that the router raises before any hook or handler. */
 export function frameworkErrors(error: FastifyError, _request: unknown, reply: FastifyReply): void {
   const body = problem(error.statusCode ?? 400, clipped(error.message))
   void reply
@@ -102,7 +104,7 @@ export function frameworkErrors(error: FastifyError, _request: unknown, reply: F
     .send(body)
 }
 
-/** For what is not HTTP, or too much or too slow to become a request: there is nobody but the socket to answer. */
+/** Answers input that never becomes a request: not HTTP, too large or too slow. Only the socket is available. */
 export function clientErrors(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const { status, detail } = brokenRequests[error.code ?? ''] ?? {
@@ -128,7 +130,7 @@ const brokenRequests: Readonly<Record<string, { readonly status: number; readonl
   HPE_HEADER_OVERFLOW: { status: 431, detail: 'The headers are too large. Nothing was done.' },
 }
 
-/** What somebody sent, as much of it as tells him what is meant. */
+/** Shortens client input that an error message quotes. */
 function clipped(text: string): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text
 }
@@ -163,7 +165,7 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
   return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })
 }
 
-/** What Postgres said, its hint and where it said it; empty where it said nothing: then the connection is gone. */
+/** Postgres' message, hint and context. Empty without an SQLSTATE: then the connection was lost. */
 function saidByPostgres(error: Error & { hint?: string; where?: string }): string {
   const sqlstate = sqlstateOf(error)
   if (sqlstate === null) return ''
@@ -175,10 +177,10 @@ function saidByPostgres(error: Error & { hint?: string; where?: string }): strin
   ].join(' ')
 }
 
-/** Classes in which Postgres has refused a statement, and with it its transaction, before anything of it was done. */
+/** SQLSTATEs with which Postgres refuses a statement and its whole transaction before any of it took effect. */
 const refusedWhole = /^(25006$|53|08P01$)/
 
-/** A connection that is lost at a commit takes the answer with it: whether that was done is unknown. */
+/** Describes an outage. If the connection is lost during a commit, the outcome is unknown. */
 function describeOutage(error: FastifyError, isRead: boolean): string {
   const said = saidByPostgres(error)
   if (refusedWhole.test(sqlstateOf(error) ?? ''))
@@ -198,8 +200,8 @@ function problem(status: number, detail: string, extensions: Record<string, unkn
 }
 
 /**
- * Postgres keeps neither a NUL nor half of a surrogate pair, in text or in jsonb; and what is nested without end would
- * exhaust the stack of whatever goes through it.
+ * Refuses values that cannot be stored or handled. Postgres stores neither NUL nor half a surrogate pair in text or
+ * jsonb. Unbounded nesting would exhaust the stack of the code that walks the value.
  */
 function refuseUnstorable(value: unknown, depth = 0): void {
   if (depth > deepest) throw new Problem('invalid', `The body is nested more than ${deepest} deep.`)

@@ -21,7 +21,7 @@ const restarting = {
 
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
-/** What an operator tells a run to do: all of its parts for which that is possible, or the one in a database. */
+/** The actions on one run. They apply to all shards for which they are legal, or to the shard in one database. */
 export function actionRoutes(app: App, { databases, log }: ApiDeps): void {
   const brakes = asBrakes(databases)
   for (const event of ['pause', 'cancel'] as const) {

@@ -18,9 +18,9 @@ import { actorOf } from '../plugins/authentication.ts'
 import type { App } from '../server.ts'
 import { unreachable } from './runs.ts'
 
-/** As many as there are sessions for it. */
+/** The number of sessions reserved for stop commands. */
 const settledAtOnce = 2
-/** Resumed runs that get their tickets before the answer; the rescuer gives them to all others within a second. */
+/** Runs that get their tickets before the answer to a resume. The rescuer dispatches all others within a second. */
 const dispatchedAtOnce = 10
 
 interface Refused {
@@ -53,7 +53,7 @@ const looked = {
   }),
 }
 
-/** Everything at once, in every database. */
+/** Actions on all runs in all databases. */
 export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): void {
   const databases = asBrakes(all)
 
@@ -75,7 +75,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     },
   )
 
-  // Runs that are paused, and a global pause besides: one that is started or resumed meanwhile is held as well.
+  // Each run is paused. The global pause also holds runs that are started or resumed meanwhile.
   app.post(
     '/pause',
     {
@@ -127,7 +127,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     },
   )
 
-  /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the global pause. */
+  /** Pauses all runs of a database. A run with a locked row does not delay the others: the global pause holds it. */
   async function pauseDatabase({ control }: Database, actor: string, reason: string | null) {
     const leftOf = stopwatch()
     await control.transaction((tx) => beginGlobalPause(tx, actor, reason))
@@ -165,7 +165,7 @@ function told(standing: GlobalPause | null): z.output<typeof globalPause> {
   return standing && { ...standing, since: standing.since.toISOString() }
 }
 
-/** Does something for each run, a few at a time. */
+/** Does the work for each run, a few at a time. */
 async function inTurns<T>(runs: readonly T[], work: (run: T) => Promise<void>): Promise<void> {
   const left = [...runs]
   const turn = async () => {
@@ -174,14 +174,14 @@ async function inTurns<T>(runs: readonly T[], work: (run: T) => Promise<void>): 
   await Promise.all(Array.from({ length: settledAtOnce }, turn))
 }
 
-/** Why something was refused, or null: one that cannot be told does not keep the others from being told. */
+/** Returns the reason of a refusal, or null, so that one refused run does not stop the others from being paused. */
 async function refusalOf(act: () => Promise<unknown>): Promise<string | null> {
   try {
     await act()
     return null
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    // It has ended meanwhile, or another call has paused it.
+    // The run has ended meanwhile, or another call has paused it.
     return error.kind === 'conflict' ? null : error.message
   }
 }

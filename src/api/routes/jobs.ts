@@ -5,7 +5,7 @@ import type { ApiDeps } from '../deps.ts'
 import { brokenFileSchema, jobSchema, problemSchema } from '../schemas.ts'
 import type { App } from '../server.ts'
 
-/** Definitions, as they are in the jobs folder now. */
+/** Job definitions as they are in the jobs folder now. */
 export function jobRoutes(app: App, { registry }: ApiDeps): void {
   app.get(
     '/jobs',

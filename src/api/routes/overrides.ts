@@ -23,7 +23,7 @@ const overrideBody = strictObject({
 
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
-/** Letting a run go on against a signal: named, with a reason and an end. */
+/** Overrides of one signal, with a reason and an end. */
 export function overrideRoutes(app: App, { databases, log }: ApiDeps): void {
   app.post(
     '/runs/:id/overrides',

@@ -22,7 +22,7 @@ const pageQuery = partQuery.extend({
   limit: z.coerce.number().int().min(1).max(1000).default(200),
 })
 
-/** The rows of a run that fail by themselves: looking at them, trying them once more, giving them up. */
+/** The quarantine of a run: listing its rows, retrying them, discarding them. */
 export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
   app.get(
     '/runs/:id/quarantine',
@@ -128,7 +128,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
   )
 }
 
-/** Ids count in each database by themselves. */
+/** Each database numbers its quarantined rows separately, so ids need one database. */
 function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): readonly Shard[] {
   if (ids === null || parts.length < 2) return parts
   const names = parts.map(({ db }) => db.name)
