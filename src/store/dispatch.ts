@@ -158,7 +158,7 @@ async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<st
   const accounted = rowsDone + rowsGone + quarantined + discarded
   if (hasPredicate ? accounted <= rowsScanned + rowsFound : accounted === rowsScanned) return null
   const met = hasPredicate ? `, checks found ${rowsFound}` : ''
-  return `The count does not add up: windows passed over ${rowsScanned} rows${met}, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
+  return `The counts do not add up: windows passed ${rowsScanned} rows${met}, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was changed by hand, or evenkeel has a defect. Check the table before you rely on it.`
 }
 
 /**

@@ -25,6 +25,6 @@ const readBeatSql = statement(
  */
 export async function readBeat(replica: Place): Promise<bigint> {
   const row = await readBeatSql.one(replica)
-  if (!row.replica) throw new Error('this is no replica but a primary: REPLICA_URLS names replicas only')
+  if (!row.replica) throw new Error('this server is a primary, not a replica: REPLICA_URLS must name replicas only')
   return BigInt(row.beat)
 }

@@ -67,7 +67,7 @@ export async function changeOverride(
     const run = await lockRun(tx, id)
     if (!run) throw noSuchRun(id)
     if (isEnded(run.status) && run.status !== 'failed') {
-      throw new Problem('conflict', `Run ${id} is ${run.status}: there is nothing left to override.`, {
+      throw new Problem('conflict', `Cannot change the overrides of run ${id}: it has ended (${run.status}).`, {
         from: run.status,
       })
     }

@@ -183,7 +183,7 @@ async function move(
 ): Promise<void> {
   const moved = runs.map(({ id, from }) => {
     const to = transitions[from][event]
-    if (to === null) throw new Error(`${id} is ${from}: ${event} leads nowhere from there`)
+    if (to === null) throw new Error(`cannot ${event} run ${id}: it is ${from}`)
     return { id, from, to }
   })
   await updateStatuses(tx, moved, event === 'drained' ? null : { reason })

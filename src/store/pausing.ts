@@ -52,7 +52,7 @@ export async function liftOwnPauses(tx: Control, run: Run, cause: Cause): Promis
   if (lifted > 0) return stayPaused(tx, run, 'resume', cause, left.reason)
   throw new Problem(
     'conflict',
-    `Run ${run.id} has no pause of its own: ${left.by} paused everything at ${left.since.toISOString()}. POST /resume lifts that.`,
+    `Cannot resume run ${run.id} alone: ${left.by} paused all runs at ${left.since.toISOString()}. POST /resume resumes them.`,
     { from: run.status, event: 'resume', legal: ['cancel'] },
   )
 }

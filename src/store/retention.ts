@@ -58,7 +58,7 @@ const deleteExpiredRunSql = command(
  */
 export async function deleteExpiredRun(control: Control, id: string, days: number): Promise<void> {
   const deleted = await deleteExpiredRunSql.run(control, [id, days])
-  if (deleted !== 1) throw new Problem('conflict', `Run ${id} is not there to be deleted any more.`)
+  if (deleted !== 1) throw new Problem('conflict', `Cannot delete run ${id}: it was deleted or retried meanwhile.`)
 }
 
 const listRunsOverEventLimitSql = statement(

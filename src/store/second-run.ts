@@ -14,7 +14,7 @@ export async function refuseAgain(tx: Control, run: Run): Promise<void> {
   if (!before) return
   throw new Problem(
     'conflict',
-    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters: another run would do each of them once more. Send {"again": true} if that is meant.`,
+    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters. Another run would do each of them again. Send {"again": true} to start it anyway.`,
     { run: before, status: 'succeeded' },
   )
 }

@@ -37,11 +37,11 @@ export async function refuseLocked(
   if (!isSqlState(error, 'lock_not_available')) return error
   const waiting = await findStandbyWait(control)
   const why = waiting
-    ? `A commit of evenkeel has waited for a synchronous standby since ${waiting.since.toISOString()}, and may hold it: bring the standby back, or take it out of synchronous_standby_names.`
-    : 'pg_locks and pg_stat_activity tell who holds it.'
+    ? `A commit of evenkeel has waited for a synchronous standby since ${waiting.since.toISOString()}, and may hold the lock: bring the standby back, or take it out of synchronous_standby_names.`
+    : 'pg_locks and pg_stat_activity show which one.'
   return new Problem(
     'unavailable',
-    `${what}: another session has kept a lock on its row in the control schema for ${waitSeconds.toFixed(1)} s. ${why} Nothing was changed; try again.`,
+    `${what}: another session has held a lock on its row in the control schema for ${waitSeconds.toFixed(1)} s. ${why} Nothing was changed; try again.`,
     {},
     { cause: error },
   )

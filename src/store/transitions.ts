@@ -94,7 +94,7 @@ export async function stopRun(
       return moveRun(tx, run, event, cause)
     })
   } catch (error) {
-    throw await refuseLocked(control, `Run ${id} could not be told to ${event}`, waitSeconds, error)
+    throw await refuseLocked(control, `Cannot ${event} run ${id}`, waitSeconds, error)
   }
 }
 
@@ -195,7 +195,7 @@ export async function retryQuarantined(
   if (isOver(run.status)) {
     throw new Problem(
       'conflict',
-      `Run ${id} is ${run.status}: nothing of it is tried any more. Start a new run, which does the rows that are not done.`,
+      `Cannot retry rows of run ${id}: it has ended (${run.status}). Start a new run, which does the rows that are not done.`,
       { from: run.status },
     )
   }
@@ -234,7 +234,9 @@ export async function changeOptions(
     if (!run) throw noSuchRun(id)
     if (ifVersion !== null && ifVersion !== run.version) throw staleVersion(id, run.version, ifVersion)
     if (isEnded(run.status) && run.status !== 'failed') {
-      throw new Problem('conflict', `Run ${id} is ${run.status}: its options no longer matter.`, { from: run.status })
+      throw new Problem('conflict', `Cannot change the options of run ${id}: it has ended (${run.status}).`, {
+        from: run.status,
+      })
     }
     const options = mergeOptions(run.options, patch)
     const changed = await updateOptions(tx, id, options)
@@ -246,9 +248,13 @@ export async function changeOptions(
 }
 
 export function staleVersion(id: string, version: number, ifVersion: number): Problem {
-  return new Problem('stale', `Run ${id} is at version ${version}, not ${ifVersion}: read it again, then decide.`, {
-    version,
-  })
+  return new Problem(
+    'stale',
+    `Run ${id} is at version ${version}, not ${ifVersion}. Read it again before you change it.`,
+    {
+      version,
+    },
+  )
 }
 
 export function noSuchRun(id: string): Problem {

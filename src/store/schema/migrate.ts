@@ -33,7 +33,7 @@ export async function migrate(control: Control): Promise<number> {
       if (attempt < maxAttempts) continue
       throw new Problem(
         'unavailable',
-        `Schema ${control.schema} cannot be brought up to date: other sessions hold locks on its tables, in ${maxAttempts} attempts (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
+        `Cannot migrate schema ${control.schema}: other sessions held locks on its tables in all ${maxAttempts} attempts (${messageOf(error)}). Nothing was changed. Find them in pg_locks and pg_stat_activity, end them or wait for them, and start again.`,
       )
     }
   }
