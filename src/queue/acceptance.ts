@@ -8,7 +8,7 @@ export class TicketsRefused extends Error {
   constructor(since: Date, cause: Error) {
     // Redis appends the name of BullMQ's script.
     const words = cause.message.replace(/\.? script: .*$/s, '').replace(/\.$/, '')
-    super(`The queue takes no tickets since ${since.toISOString()}: ${words}. It is tried again every second.`, {
+    super(`The queue has taken no tickets since ${since.toISOString()}: ${words}. It is tried again every second.`, {
       cause,
     })
     this.since = since

@@ -172,7 +172,7 @@ export function consumeTickets(
     if (job.name === probeName) return
     const ticket = { id: job.id, ...(job.data as object | null) }
     if (isTicket(ticket)) await work({ id: ticket.id, runId: ticket.runId, ordinal: ticket.ordinal })
-    else onError(new Error('something that is no ticket was in the queue; it is dropped'))
+    else onError(new Error('dropped an entry of the queue that is not a ticket'))
   }
   const create = (): Worker =>
     (location.kind === 'redis'

@@ -105,7 +105,7 @@ async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' 
     if (!isSqlState(error, 'lock_not_available')) throw error
     throw new Problem(
       'unavailable',
-      `Schema ${location.schema} cannot be brought up to date: other sessions hold locks on its tables (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
+      `Cannot migrate schema ${location.schema}: other sessions hold locks on its tables (${messageOf(error)}). Nothing was changed. Find them in pg_locks and pg_stat_activity, end them or wait for them, and start again.`,
     )
   } finally {
     await client.end()
