@@ -43,11 +43,11 @@ export async function stopShards(
     if (untold.length === 0 && legal.length > 1) legalShards(run, parts, event)
     throw untold[0]?.error ?? first.error
   }
-  for (const { db, error } of untold) db.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
+  for (const { db, error } of untold) db.log.error({ err: error, run: run.id }, `could not ${event} the run`)
   if (untold.length === 0) return
   throw new Problem(
     'unavailable',
-    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} It may go on there: try again.`,
+    `Cannot ${event} run ${run.id} in all of its databases. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} The run may continue there. The command took effect in the other databases. Try again.`,
     { databases: untold.map(({ db }) => db.name) },
   )
 }
@@ -77,7 +77,7 @@ export async function restartShards(
   acceptJobChange: boolean,
 ): Promise<void> {
   const legal = legalShards(run, parts, event)
-  await asOne(`Run ${run.id} cannot be told to ${event}`, legal, acceptJobChange, (fingerprint, tx) =>
+  await asOne(`Cannot ${event} run ${run.id}`, legal, acceptJobChange, (fingerprint, tx) =>
     restartRun(tx, run.id, event, cause, fingerprint),
   )
   await queryAll(databasesOf(legal), (db) => dispatch(db, run.id, cause.actor))
@@ -94,7 +94,7 @@ export async function retryQuarantinedShards(
   const open = parts.filter(({ run }) => !isOver(run.status))
   // If all shards are over, each refuses with its own message.
   const asked = open.length > 0 ? open : parts
-  const counts = await asOne(`Rows of run ${id} cannot be retried`, asked, acceptJobChange, (fingerprint, tx) =>
+  const counts = await asOne(`Cannot retry rows of run ${id}`, asked, acceptJobChange, (fingerprint, tx) =>
     retryQuarantined(tx, id, ids, cause, fingerprint),
   )
   await queryAll(databasesOf(asked), (db) => dispatch(db, id, cause.actor))

@@ -33,7 +33,7 @@ export function chooseDatabases(
   if (known.length === 0) {
     throw new Problem(
       'invalid',
-      'This service works on one database, without a name (DATABASES is not set): leave the name of the database out.',
+      'This service has one database, without a name (DATABASES is not set). Leave out the name of the database.',
     )
   }
   const unknown = names.filter((name) => !known.includes(name))
@@ -76,7 +76,7 @@ export async function queryAll<T>(
 
 /** Logs the error in full and returns a short description. */
 function describeAway(db: Database, error: unknown): Unreachable {
-  db.log.warn({ err: error }, 'the database could not be read; the others are answered for without it')
+  db.log.warn({ err: error }, 'the database could not be read; the answer leaves it out')
   return { database: String(db.name), reason: unreachableReason(db, error) }
 }
 
@@ -92,7 +92,7 @@ function nameOutage(db: Database, error: unknown): unknown {
   if (db.name === null || error instanceof Problem || recoveryFrom(error) !== 'hold') return error
   return new Problem(
     'unavailable',
-    `${unreachableReason(db, error)} Read how things stand, then try again.`,
+    `${unreachableReason(db, error)} Read the current state, then try again.`,
     {},
     { cause: error },
   )
@@ -142,7 +142,7 @@ export class PartialCommitError<P extends InDatabase = InDatabase> extends Probl
     const names = done.map(({ db }) => String(db.name))
     super(
       'unavailable',
-      `It was done in ${names.join(', ')}, and then could not be committed in ${undone.name}: ${messageOf(error)}. Do it again; GET the run to see where it stands.`,
+      `The change was committed in ${names.join(', ')}, but not in ${undone.name}: ${messageOf(error)}. Repeat it. GET the run shows its state in each database.`,
       { done: names },
       { cause: error },
     )

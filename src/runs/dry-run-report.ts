@@ -127,12 +127,12 @@ function failureOf({ windows }: Seen, failing: readonly FailingRow[], { options 
   if (!first) return null
   const { maxQuarantined, succeedWithQuarantined } = options
   const rows = failing.length === 1 ? 'A row fails' : `${failing.length} rows fail`
-  const which = `${rows} by ${failing.length === 1 ? 'itself' : 'themselves'}, for one that with key ${JSON.stringify(first.key)}: ${first.message} [${first.sqlstate}].`
+  const which = `${rows} by ${failing.length === 1 ? 'itself, the one' : 'themselves, for example the one'} with key ${JSON.stringify(first.key)}: ${first.message} [${first.sqlstate}].`
   if (failing.length > maxQuarantined)
-    return `${which} maxQuarantined allows ${maxQuarantined}: a run fails there. Mend the data or the job.`
+    return `${which} maxQuarantined allows ${maxQuarantined}, so a run would fail. Fix the data or the job.`
   return succeedWithQuarantined
     ? null
-    : `${which} A run sets such rows aside, does all others, and then fails until they are mended or discarded. Mend the data or the job.`
+    : `${which} A run sets such rows aside, does all other rows, and then fails until they are fixed or discarded. Fix the data or the job.`
 }
 
 function grouped(failing: readonly FailingRow[]): DryRunReport['failing'] {
@@ -158,19 +158,19 @@ function warningsOf({ places, windows, deadRows }: Seen, work: Work, left: numbe
     ...(places.fault === null
       ? []
       : [
-          `Rows that match could not be looked for all over the table: ${places.fault}. Rows anywhere in it were rehearsed instead.`,
+          `Could not search the whole table for matching rows: ${places.fault}. Rows anywhere in the table were rehearsed instead.`,
         ]),
     ...(places.matching || places.fault !== null || work.rows === 0
       ? []
       : ['No row of the table matches where: a run would change none.']),
     ...(blind
       ? [
-          `${blind.charAt(0).toUpperCase()}${blind.slice(1)}. Without it a run takes others to be at work all the time, and goes slower.`,
+          `${blind.charAt(0).toUpperCase()}${blind.slice(1)}. Without it a run assumes that other sessions are always active, and is slower.`,
         ]
       : []),
-    ...(left > 0 ? [`${left} rows were held by other sessions; a run comes back to them.`] : []),
+    ...(left > 0 ? [`${left} rows were held by other sessions; a run tries them again.`] : []),
     ...(deadRows > 0
-      ? [`${deadRows} versions of rows were written and rolled back: vacuum has as many dead ones to remove.`]
+      ? [`The dry run wrote ${deadRows} row versions and rolled them back. Vacuum has to remove them.`]
       : []),
   ]
 }

@@ -49,7 +49,7 @@ export async function dryRunAll(
   request: StartRequest,
 ): Promise<DryRunReport | DryRunReports> {
   const places = chooseDatabases(databases, request.databases).map((db) => ({ db }))
-  const done = await validateAll(places, `The dry run of ${request.job} was refused`, ({ db }) => dryRun(db, request))
+  const done = await validateAll(places, `Cannot rehearse job ${request.job}`, ({ db }) => dryRun(db, request))
   const [only] = done
   if (only && only.db.name === null) return only.result
   return { job: request.job, databases: Object.fromEntries(done.map(({ db, result }) => [db.name, result])) }
@@ -77,7 +77,7 @@ async function dryRun(db: Database, request: StartRequest): Promise<DryRunReport
     if (sqlstate === null || error instanceof Problem || !concernsJob(error)) throw error
     throw new Problem(
       'invalid',
-      `The dry run failed: ${describeFault(error)} [${sqlstate}]. So would a run. Mend the job.`,
+      `The dry run failed: ${describeFault(error)} [${sqlstate}]. A run would fail too. Fix the job.`,
       { sqlstate },
     )
   }
@@ -183,15 +183,15 @@ async function repeatWarnings(
   if (hasPredicate) return []
   const done = await findSucceeded(control, job, paramsHash)
   if (done !== null) {
-    const refused = again ? '' : ' A run is refused unless "again" is true.'
+    const refused = again ? '' : ' A start is refused unless "again" is true.'
     return [
-      `Job ${job} has no predicate, and run ${done} has done every row with these parameters: a run does each of them once more.${refused}`,
+      `Job ${job} has no predicate, and run ${done} has done every row with these parameters. A run would do each of them again.${refused}`,
     ]
   }
   const partly = await findPartlyDone(control, job, paramsHash)
   if (!partly) return []
   return [
-    `Job ${job} has no predicate, and run ${partly.id}, which is ${partly.status}, has done ${partly.rows} rows with these parameters: a new run does them once more.`,
+    `Job ${job} has no predicate, and run ${partly.id} (${partly.status}) has done ${partly.rows} rows with these parameters. A new run would do them again.`,
   ]
 }
 

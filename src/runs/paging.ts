@@ -16,9 +16,9 @@ export type Placed<T extends Listed> = T & { readonly database: string | null }
 export const pageAfter = z
   .string()
   .max(5000)
-  .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a page before')
+  .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a previous page')
   .default('0')
-  .describe('`next` of the page before')
+  .describe('`next` of the previous page')
 
 /** How far a list has been read: the last id in each database. As text `12`, or `eu:12.us:7`. */
 export class PageCursor {
@@ -37,7 +37,7 @@ export class PageCursor {
       return new PageCursor(new Map(entries as Array<[string, string]>))
     throw new Problem(
       'invalid',
-      `after ${JSON.stringify(text)} does not name the databases of this service: send the next of a page before.`,
+      `after ${JSON.stringify(text)} does not match the databases of this service. Send the next of a previous page.`,
     )
   }
 

@@ -93,7 +93,7 @@ function refuseUnstable(job: ResolvedJob, again: ResolvedJob): void {
   if (job.fingerprint === again.fingerprint && hashParams(job.params) === hashParams(again.params)) return
   throw new Problem(
     'invalid',
-    `Job ${job.name} comes out differently each time it is read: a clock or a random value is in its where, set or defaults. Make it a parameter, or let Postgres do it (now(), random()).`,
+    `Job ${job.name} changes each time it is read: its where, set or defaults contain a clock or a random value. Make the value a parameter, or let Postgres compute it (now(), random()).`,
   )
 }
 
@@ -119,7 +119,7 @@ export async function currentFingerprint(deps: Database, run: Run, accept: boole
   if (!accept) {
     throw new Problem(
       'conflict',
-      `Job ${run.job} has changed since run ${run.id} was accepted: rows done so far were done by another definition. Send {"acceptJobChange": true} to go on with the job as it is now, or cancel this run and start a new one.`,
+      `Job ${run.job} has changed since run ${run.id} was accepted: the rows done so far used another definition. Send {"acceptJobChange": true} to continue with the current job, or cancel this run and start a new one.`,
       { accepted: run.fingerprint, current: job.fingerprint },
     )
   }
@@ -130,7 +130,7 @@ export async function currentFingerprint(deps: Database, run: Run, accept: boole
   if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
   throw new Problem(
     'conflict',
-    `Job ${run.job} now works on another table or key, or has a predicate where it had none (or the reverse): run ${run.id} cannot go on with it. Cancel this run and start a new one.`,
+    `Run ${run.id} cannot continue: job ${run.job} now works on another table or key, or has gained or lost its predicate. Cancel this run and start a new one.`,
     { accepted: run.target, current: target },
   )
 }

@@ -69,8 +69,7 @@ export class Rehearsal {
     let { cursor } = lease
     let wanted = most
     while (sums.scanned < rows && endless === null) {
-      if (performance.now() > endsAt)
-        stopped = 'The time for a dry run was over before all of its windows were gone through.'
+      if (performance.now() > endsAt) stopped = 'The dry run ran out of time before it had finished all of its windows.'
       if (stopped !== null || failing.length > maxFailing) break
       const limit = bisection.limit(wanted)
       const input = this.#input(lease, cursor, limit)
@@ -91,7 +90,7 @@ export class Rehearsal {
           continue
         }
         if (answer === 'halve') {
-          stopped = `The row with key ${JSON.stringify(suspect)} could not be changed: ${describeFault(error)}. A run tries it again until it can.`
+          stopped = `Could not change the row with key ${JSON.stringify(suspect)}: ${describeFault(error)}. A run would retry it until it succeeds.`
           break
         }
         if (answer !== 'bisect') throw error

@@ -115,7 +115,7 @@ async function thinEvents(db: Database, actor: string, stop: AbortSignal): Promi
   for (const run of await listRunsOverEventLimit(db.control)) {
     if (stop.aborted) break
     const dropped = await dropEvents(db.control, run, actor)
-    if (dropped > 0) db.log.info({ run, dropped }, 'events dropped: the run has more than are kept of one')
+    if (dropped > 0) db.log.info({ run, dropped }, 'events dropped: the run had more than are kept')
   }
 }
 
@@ -123,6 +123,6 @@ async function attempt(log: Logger, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    log.warn({ err: error }, 'what is old could not be deleted; it is tried again in an hour')
+    log.warn({ err: error }, 'old runs and events could not be deleted; the next attempt is in an hour')
   }
 }

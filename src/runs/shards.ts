@@ -44,7 +44,7 @@ export async function findShardedRun(
     const places = chosen.map(({ shards }) => shards.map(({ db }) => db.name).join(' and '))
     throw new Problem(
       'conflict',
-      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Say which one is meant: add ?database=${found.shards[0].db.name}.`,
+      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Choose one: add ?database=${found.shards[0].db.name}.`,
       { databases: chosen.map(({ shards }) => shards.map(({ db }) => db.name)) },
     )
   }
@@ -53,14 +53,14 @@ export async function findShardedRun(
   if (unread.length > 0) {
     throw new Problem(
       'unavailable',
-      `Whether there is a run ${id} cannot be said. ${unread.map(({ reason }) => reason).join(' ')} Try again.`,
+      `Cannot determine whether run ${id} exists. ${unread.map(({ reason }) => reason).join(' ')} Try again.`,
     )
   }
   const [elsewhere] = runs
   if (wanted && elsewhere) {
     throw new Problem(
       'not-found',
-      `Run ${id} has no part in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ db }) => db.name).join(', ')}.`,
+      `Run ${id} has no shard in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ db }) => db.name).join(', ')}.`,
     )
   }
   throw noSuchRun(id)
@@ -117,13 +117,13 @@ function unseen(
       const gone = away.find((db) => db.database === database)
       if (gone) return { ...gone, state: 'away' }
       if (!databases.some(({ name }) => name === database)) {
-        const reason = `DATABASES does not name ${database}: what becomes of the run there cannot be seen.`
+        const reason = `DATABASES does not name ${database}, so the state of the run there is unknown.`
         return { database, state: 'away', reason }
       }
       const next = givenUp
         ? ''
-        : ' Its start was cut short: repeat the POST /runs with its Idempotency-Key, or cancel the run and start a new one.'
-      return { database, state: 'missing', reason: `Database ${database} does not have its part of the run.${next}` }
+        : ' Its start was interrupted: repeat the POST /runs with its Idempotency-Key, or cancel the run and start a new one.'
+      return { database, state: 'missing', reason: `Database ${database} lacks its shard of the run.${next}` }
     })
 }
 
@@ -150,7 +150,7 @@ export function legalShards(run: ShardedRun, parts: readonly Shard[], event: Run
   if (away.length > 0) {
     throw new Problem(
       'unavailable',
-      `Run ${run.id} cannot be told to ${event} where it can be reached, and not everywhere can it. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
+      `Cannot ${event} run ${run.id} in any database that can be reached. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed. Try again when all can be reached.`,
     )
   }
   const [first] = parts

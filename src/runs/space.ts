@@ -41,7 +41,7 @@ export async function measureSpace(
     return { facts, vacuum }
   } catch (error) {
     if (sqlstateOf(error) === null) throw error
-    log.warn({ err: error, job: job.name }, 'how much the table will grow cannot be told')
+    log.warn({ err: error, job: job.name }, 'the space of the table could not be measured; there is no growth forecast')
     return null
   }
 }

@@ -146,7 +146,7 @@ async function findRepeatedParts(
   if (unread.length > 0) {
     throw new Problem(
       'unavailable',
-      `Whether the run has been started already cannot be said. ${unread.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
+      `Cannot determine whether this run already exists. ${unread.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
     )
   }
   const parts = answers.flatMap(({ db, answer }) => (answer ? [{ db, run: answer }] : []))
@@ -154,7 +154,7 @@ async function findRepeatedParts(
     const places = parts.map(({ db, run }) => `${run.id} in ${db.name}`)
     throw new Problem(
       'invalid',
-      `Idempotency-Key ${JSON.stringify(idempotencyKey)} was used in these databases apart, for ${places.join(' and ')}. Use a new key.`,
+      `Idempotency-Key ${JSON.stringify(idempotencyKey)} was used for different runs: ${places.join(' and ')}. Use a new key.`,
     )
   }
   return parts
@@ -234,11 +234,11 @@ async function undo(
     ...shards.map((part) => `${part.db.name}: ${part.run.status}.`),
     ...unseen
       .filter(({ state }) => state === 'away')
-      .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),
+      .map(({ reason }) => `${reason} Whether the run exists there is unknown.`),
   ]
   return new Problem(
     'unavailable',
-    `Run ${id} could not be accepted in all of its databases (${why}), and was given up where it had been. ${standing.join(' ')} Start a new one, under a new Idempotency-Key.`,
+    `Cannot accept run ${id} in all of its databases (${why}). It was cancelled where it had been accepted. ${standing.join(' ')} Start a new run with a new Idempotency-Key.`,
     { run: id },
     { cause: failure.cause },
   )
