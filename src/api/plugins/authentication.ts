@@ -40,7 +40,7 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
       if (authorization !== undefined) limits.countWrongToken(request)
       throw new Problem(
         'unauthenticated',
-        'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
+        'This call needs a valid token. Send the header Authorization: Bearer <secret>.',
       )
     }
     connections.trust(request.raw.socket)
@@ -71,6 +71,6 @@ function refuseForeignPages(request: FastifyRequest): void {
   if (local && (origin === undefined || origin === `http://${host}`)) return
   throw new Problem(
     'forbidden',
-    'Without API_TOKENS this answers only to this machine by its loopback name, and not to web pages from elsewhere. Set API_TOKENS to call it otherwise.',
+    'Without API_TOKENS the API answers only calls to a loopback name of this machine, and none from web pages of other origins. Set API_TOKENS to allow other calls.',
   )
 }

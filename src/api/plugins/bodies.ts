@@ -56,7 +56,7 @@ function refuseInexactNumbers(text: string): void {
   if (number === undefined) return
   throw new Problem(
     'invalid',
-    `The number ${number} in the body cannot be held exactly: JSON numbers here have 53 bits. Write it as a string: "${number}".`,
+    `The number ${number} in the body cannot be represented exactly: JSON numbers have 53 bits here. Send it as a string: "${number}".`,
   )
 }
 

@@ -87,7 +87,7 @@ export function problems(app: App): void {
   app.setNotFoundHandler((request, reply) => {
     const body = problem(
       404,
-      `There is no ${request.method} ${clipped(request.url.split('?')[0] ?? '')}. GET /openapi.json lists what there is.`,
+      `There is no route ${request.method} ${clipped(request.url.split('?')[0] ?? '')}. GET /openapi.json lists all routes.`,
     )
     return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(body)
   })
@@ -109,7 +109,7 @@ export function clientErrors(error: Error & { code?: string }, socket: Socket): 
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const { status, detail } = brokenRequests[error.code ?? ''] ?? {
     status: 400,
-    detail: 'This is not a request of HTTP/1.1.',
+    detail: 'This is not an HTTP/1.1 request.',
   }
   if (socket.writable) {
     const body = JSON.stringify(problem(status, detail))
@@ -144,7 +144,7 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
     }))
     return problem(
       400,
-      `The request does not fit. ${errors.map(({ path, message }) => `${path.replace(/\/$/, '')}: ${message}`).join('; ')}.`,
+      `The request is invalid. ${errors.map(({ path, message }) => `${path.replace(/\/$/, '')}: ${message}`).join('; ')}.`,
       { errors },
     )
   }
@@ -156,13 +156,16 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
   if (isSqlState(error, 'lock_not_available')) {
     return problem(
       503,
-      `Another session holds a lock that this needs. ${saidByPostgres(error)} Nothing was changed; try again.`,
+      `Another session holds a lock that this call needs. ${saidByPostgres(error)} Nothing was changed; try again.`,
     )
   }
   if (isSqlState(error, 'query_canceled'))
-    return problem(503, `This took too long and was ended. ${saidByPostgres(error)} Nothing was changed; try again.`)
+    return problem(
+      503,
+      `The statement took too long and was cancelled. ${saidByPostgres(error)} Nothing was changed; try again.`,
+    )
   if (isOutage(error)) return problem(503, describeOutage(error, method === 'GET' || method === 'HEAD'))
-  return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })
+  return problem(500, `Internal error. The log has the details under request ${requestId}.`, { requestId })
 }
 
 /** Postgres' message, hint and context. Empty without an SQLSTATE: then the connection was lost. */
@@ -184,11 +187,11 @@ const refusedWhole = /^(25006$|53|08P01$)/
 function describeOutage(error: FastifyError, isRead: boolean): string {
   const said = saidByPostgres(error)
   if (refusedWhole.test(sqlstateOf(error) ?? ''))
-    return `The database refuses this at the moment. ${said} Nothing was changed; try again once that is mended.`
+    return `The database refuses this at the moment. ${said} Nothing was changed. Try again when that is fixed.`
   const lost = said === '' ? 'The database cannot be reached at the moment.' : `The database ended the session. ${said}`
   return isRead
     ? `${lost} Try again.`
-    : `${lost} Whether this was done is not known: read the run, then decide. A start may be repeated under its Idempotency-Key.`
+    : `${lost} Whether the change was made is unknown. Read the run before you repeat it. A start may be repeated with the same Idempotency-Key.`
 }
 
 function sentence(text: string): string {
@@ -204,7 +207,7 @@ function problem(status: number, detail: string, extensions: Record<string, unkn
  * jsonb. Unbounded nesting would exhaust the stack of the code that walks the value.
  */
 function refuseUnstorable(value: unknown, depth = 0): void {
-  if (depth > deepest) throw new Problem('invalid', `The body is nested more than ${deepest} deep.`)
+  if (depth > deepest) throw new Problem('invalid', `The body is nested more than ${deepest} levels deep.`)
   if (typeof value === 'string' && (value.includes('\0') || !isWellFormed(value))) {
     throw new Problem(
       'invalid',
