@@ -10,11 +10,11 @@ const anyGuardedCall = { 401: problemSchema, 403: problemSchema, 429: problemSch
 const anyBody = { 413: problemSchema, 415: problemSchema }
 
 const tags = [
-  { name: 'jobs', description: 'What can be run: one file a job' },
-  { name: 'runs', description: 'Starting, watching, changing and stopping runs' },
+  { name: 'jobs', description: 'Job definitions, one file each' },
+  { name: 'runs', description: 'Start, watch, change and stop runs' },
   { name: 'quarantine', description: 'Rows that fail by themselves' },
   { name: 'global', description: 'All runs at once' },
-  { name: 'service', description: 'Whether the process lives and serves; needs no token' },
+  { name: 'service', description: 'Liveness and readiness of the process; needs no token' },
 ]
 
 /** Serves the OpenAPI description, generated from the schemas that validate requests. */

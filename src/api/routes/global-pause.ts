@@ -31,12 +31,12 @@ interface Refused {
 const globalPause = z
   .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
   .nullable()
-  .describe('The actor that paused everything; null while no global pause is in force')
+  .describe('The actor that paused all runs, and why; null without a global pause')
 
 const everything = {
   200: z.object({
     globalPause,
-    runs: z.array(runSchema).describe('The runs that were paused, or that go on'),
+    runs: z.array(runSchema).describe('The runs that were paused or that continue'),
     refused: z.array(z.object({ id: z.string(), detail: z.string() })),
     unreachable: unreachedSchema,
   }),
@@ -48,7 +48,7 @@ const looked = {
     databases: z
       .array(z.string())
       .optional()
-      .describe('Those of DATABASES in which everything is paused; only where DATABASES is set'),
+      .describe('Databases in which all runs are paused; present only if DATABASES is set'),
     unreachable: unreachedSchema,
   }),
 }
@@ -62,7 +62,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     {
       schema: {
         operationId: 'getPauseOfAll',
-        summary: 'Whether everything is paused, by whom and why',
+        summary: 'Whether all runs are paused, by whom and why',
         tags: ['global'],
         response: looked,
       },
@@ -82,7 +82,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
       config: { brake: true },
       schema: {
         operationId: 'pauseAll',
-        summary: 'Pause everything, in every database',
+        summary: 'Pause all runs in every database',
         tags: ['global'],
         body: brakeBody,
         response: everything,
@@ -93,7 +93,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
       const reason = request.body?.reason ?? null
       const { answers, away } = await queryAll(databases, (db) => pauseDatabase(db, actor, reason))
       const stopped = answers.flatMap(({ db, answer }) => answer.ids.map((id) => ({ db, id })))
-      log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'all runs told to pause')
+      log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'pause requested for all runs')
       return answer(
         await findShardedRuns(databases, stopped),
         answers.flatMap(({ answer }) => answer.refused),
@@ -107,7 +107,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     {
       schema: {
         operationId: 'resumeAll',
-        summary: 'Let everything go on that was paused by pauseAll',
+        summary: 'Resume all runs that pauseAll paused',
         tags: ['global'],
         body: reasonBody,
         response: everything,
@@ -122,7 +122,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
         return ids
       })
       const resumed = answers.flatMap(({ db, answer }) => answer.map((id) => ({ db, id })))
-      log.info({ runs: resumed.map(({ id }) => id), actor }, 'all runs told to resume')
+      log.info({ runs: resumed.map(({ id }) => id), actor }, 'resume requested for all runs')
       return answer(await findShardedRuns(databases, resumed), [], away)
     },
   )

@@ -28,7 +28,7 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
     {
       schema: {
         operationId: 'getLiveness',
-        summary: 'Whether the process lives',
+        summary: 'Whether the process is alive',
         tags: ['service'],
         response: { 200: z.object({ alive: z.literal(true) }) },
       },

@@ -12,7 +12,7 @@ export function jobRoutes(app: App, { registry }: ApiDeps): void {
     {
       schema: {
         operationId: 'listJobs',
-        summary: 'The jobs there are, and files that do not load',
+        summary: 'All jobs, and files that fail to load',
         tags: ['jobs'],
         response: { 200: z.object({ jobs: z.array(jobSchema), broken: z.array(brokenFileSchema) }) },
       },

@@ -28,7 +28,7 @@ import type { App } from '../server.ts'
 const listQuery = z.object({
   job: z.string().optional(),
   status: z.enum(runStatuses).optional(),
-  before: z.string().optional().describe('`next` of the page before'),
+  before: z.string().optional().describe('`next` of the previous page'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 })
 
@@ -53,7 +53,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
         body: startRunSchema,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(255).optional() }),
         response: {
-          200: z.union([dryRunSchema, dryRunsSchema]).describe('What a dry run has shown'),
+          200: z.union([dryRunSchema, dryRunsSchema]).describe('The report of a dry run'),
           201: runSchema,
           404: problemSchema,
           409: problemSchema,
@@ -172,7 +172,7 @@ function compareVersion(run: ShardedRun, ifVersion: number): void {
   if (away.length > 0) {
     throw new Problem(
       'unavailable',
-      `The version of run ${run.id} cannot be compared. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again, or leave If-Match out.`,
+      `Cannot compare the version of run ${run.id}. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again, or leave If-Match out.`,
     )
   }
   if (versionOf(run) !== ifVersion) throw staleVersion(run.id, versionOf(run), ifVersion)
