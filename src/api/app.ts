@@ -19,12 +19,12 @@ import { runRoutes } from './routes/runs.ts'
 import type { App } from './server.ts'
 
 const headerLimitBytes = 16 * 1024
-/** A request that is sent a byte at a time would hold its connection for ever. Milliseconds. */
+/** A request sent one byte at a time would otherwise hold its connection for ever. Milliseconds. */
 const requestTimeoutMs = 10_000
-/** A connection on which nothing moves, longer than any answer takes. Milliseconds. */
+/** How long a connection may be silent. Longer than any answer takes. Milliseconds. */
 const maxSilentMs = 300_000
 
-/** The HTTP side of a process. A worker shows only its health and metrics. */
+/** The HTTP server of a process. A worker serves only health and metrics. */
 export async function buildApp(deps: ApiDeps, options: { role: 'control' | 'worker' }): Promise<FastifyInstance> {
   const app = createFastify(deps)
   requests(app, deps)
@@ -53,12 +53,12 @@ function createFastify(deps: ApiDeps): App {
     clientErrorHandler: clientErrors,
     requestTimeout: requestTimeoutMs,
     connectionTimeout: maxSilentMs,
-    // Of the two limits Node takes the greater one for the body: without this, its own minute for the headers.
+    // Node applies the greater of the two limits to the body. Without this line that is its own minute for the headers.
     http: { headersTimeout: requestTimeoutMs, maxHeaderSize: headerLimitBytes, connectionsCheckingInterval: 1000 },
-    // Dashboards ask every second: what is asked is not worth a line, what is done is, and has its own.
+    // Dashboards poll every second, so reads are not logged. Each action writes its own line.
     logController: new LogController({ disableRequestLogging: true }),
   })
-  // What a request expects beyond an answer may be passed over (RFC 9110, 10.1.1), and a brake must be heard.
+  // A server may ignore an `Expect` header (RFC 9110, 10.1.1). A stop command must never be refused because of one.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)

@@ -4,14 +4,14 @@ import type { Database } from '../runs/database.ts'
 import type { Exposition } from '../telemetry/exposition.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
-/** What the API is given by whoever composes it. */
+/** Dependencies of the API, built by the process that serves it. */
 export interface ApiDeps {
-  /** One without a name, or any number that each have theirs. */
+  /** Either one database without a name, or any number of named ones. */
   readonly databases: readonly Database[]
   readonly registry: Registry
   readonly log: Logger
   readonly exposition: Exposition
   readonly tokens: readonly Token[]
-  /** Of one token; without tokens, of one address. */
+  /** Limit for one token; without tokens, for one address. */
   readonly callsPerSecond: number
 }

@@ -10,14 +10,14 @@ export const problemSchema = z
     errors: z
       .array(z.object({ path: z.string(), message: z.string() }))
       .optional()
-      .describe('What does not fit of the request, each with where it stands'),
+      .describe('Invalid values of the request, each with its path'),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' })
 
 export const jobSchema = z
   .object({
     name: z.string(),
-    kind: z.string().describe('What is done to the rows'),
+    kind: z.string().describe('What the job does to the rows'),
     description: z.string().nullable(),
     file: z.string(),
     table: z.string(),
@@ -34,5 +34,5 @@ export const brokenFileSchema = z
 export const runIdParams = z.object({ id: z.string().max(100) })
 
 export const partQuery = z.object({
-  database: z.string().optional().describe('One of DATABASES: only the part of the run in it is meant'),
+  database: z.string().optional().describe('One of DATABASES: selects the shard of the run in it'),
 })

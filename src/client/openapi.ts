@@ -8,7 +8,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process lives */
+        /** Whether the process is alive */
         get: operations["getLiveness"];
         put?: never;
         post?: never;
@@ -42,7 +42,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The jobs there are, and files that do not load */
+        /** All jobs, and files that fail to load */
         get: operations["listJobs"];
         put?: never;
         post?: never;
@@ -114,7 +114,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Pause a run: nothing of it is in flight any more when it reads paused */
+        /** Pause a run: once its status is paused, no batch is in flight */
         post: operations["pauseRun"];
         delete?: never;
         options?: never;
@@ -131,7 +131,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give a run up for good */
+        /** Cancel a run for good */
         post: operations["cancelRun"];
         delete?: never;
         options?: never;
@@ -148,7 +148,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let a paused run go on */
+        /** Resume a paused run */
         post: operations["resumeRun"];
         delete?: never;
         options?: never;
@@ -165,7 +165,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let a failed run go on from where it failed */
+        /** Continue a failed run from where it failed */
         post: operations["retryRun"];
         delete?: never;
         options?: never;
@@ -180,10 +180,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether everything is paused, by whom and why */
+        /** Whether all runs are paused, by whom and why */
         get: operations["getPauseOfAll"];
         put?: never;
-        /** Pause everything, in every database */
+        /** Pause all runs in every database */
         post: operations["pauseAll"];
         delete?: never;
         options?: never;
@@ -200,7 +200,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let everything go on that was paused by pauseAll */
+        /** Resume all runs that pauseAll paused */
         post: operations["resumeAll"];
         delete?: never;
         options?: never;
@@ -235,7 +235,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Let a run heed a signal again */
+        /** End the override of a signal */
         delete: operations["endOverride"];
         options?: never;
         head?: never;
@@ -302,7 +302,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Try rows in quarantine again */
+        /** Retry rows in quarantine */
         post: operations["retryQuarantine"];
         delete?: never;
         options?: never;
@@ -319,7 +319,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give rows in quarantine up, with a reason */
+        /** Discard rows in quarantine, with a reason */
         post: operations["discardQuarantine"];
         delete?: never;
         options?: never;
@@ -372,21 +372,21 @@ export interface components {
                     timeZone: string;
                 } | null;
             };
-            /** @description Start a job without a predicate although a run with these parameters has succeeded: it does each row once more */
+            /** @description Start a job without a predicate although a run with these parameters has succeeded: it does each row again */
             again?: boolean;
             /** @description Execute a few batches, roll them back, and report */
             dryRun?: boolean;
-            /** @description Have the report of a dry run hold the plan of a batch */
+            /** @description Include the plan of a batch in the report of a dry run */
             plan?: boolean;
-            /** @description Those of DATABASES that the run shall span; all of them where absent */
+            /** @description Names in DATABASES that the run spans; all if absent */
             databases?: string[];
         };
         NewOverrideInput: {
             /** @enum {string} */
             signal: "replica-lag" | "replica-bytes" | "replicas-missing" | "heartbeat" | "slots" | "archive" | "blocked" | "active" | "foreground" | "commit-latency" | "dead-tuples" | "vacuum" | "snapshot" | "schedule";
-            /** @description For those who read the events later */
+            /** @description Recorded in the events of the run */
             reason: string;
-            /** @description After which it ends by itself */
+            /** @description Duration, after which the override ends by itself */
             seconds: number;
         };
         /** @description RFC 9457 problem details */
@@ -395,7 +395,7 @@ export interface components {
             title: string;
             status: number;
             detail: string;
-            /** @description What does not fit of the request, each with where it stands */
+            /** @description Invalid values of the request, each with its path */
             errors?: {
                 path: string;
                 message: string;
@@ -405,7 +405,7 @@ export interface components {
         };
         Job: {
             name: string;
-            /** @description What is done to the rows */
+            /** @description What the job does to the rows */
             kind: string;
             description: string | null;
             file: string;
@@ -457,36 +457,36 @@ export interface components {
             error: string;
         };
         Progress: {
-            /** @description Rows that were changed */
+            /** @description Rows changed */
             rowsDone: number;
-            /** @description Rows that windows have passed over, changed or not */
+            /** @description Rows that windows have passed, changed or not */
             rowsScanned: number;
-            /** @description Rows to pass over: those of the table, and those that the residual check has sent back */
+            /** @description Rows to pass: those of the table, and those that the residual check has sent back */
             rowsTotal: number;
-            /** @description Whether rowsTotal comes from the table's statistics, which may be far off; false once all rows were passed */
+            /** @description Whether rowsTotal comes from the table's statistics, which may be far off; false once all rows have been passed */
             rowsTotalIsEstimate: boolean;
-            /** @description 0 to 1: the part that was passed over, stragglers left out; 1 only when the run has succeeded */
+            /** @description 0 to 1: the fraction of rows passed, without stragglers; 1 only when the run has succeeded */
             ratio: number;
-            /** @description What a clock sees over about the last ten seconds, waits included; the mean once the run has ended */
+            /** @description Rows passed per second over about the last ten seconds, waits included; the mean once the run has ended */
             rowsPerSecond: number;
-            /** @description The mean over all the time that the run was running, waits included */
+            /** @description The mean over the whole time in status running, waits included */
             overallRowsPerSecond: number;
-            /** @description An estimate, by rowsPerSecond, of the time until the check begins; null while any number would be a lie */
+            /** @description Estimated time until the check begins, from rowsPerSecond; null while any number would be misleading */
             etaSeconds: number | null;
             /** @description The residual check while the run is verifying; null otherwise */
             check: {
                 rowsChecked: number;
-                /** @description An estimate: as many as windows have passed over */
+                /** @description An estimate: the number of rows that windows have passed */
                 rowsTotal: number;
                 ratio: number;
                 rowsPerSecond: number;
                 etaSeconds: number | null;
             } | null;
-            /** @description Rows held by others that the run still has to come back to */
+            /** @description Rows held by other sessions that the run still has to try again */
             stragglers: number;
-            /** @description Rows that fail by themselves and were set aside; those that were discarded left out */
+            /** @description Rows that fail by themselves and were set aside, without discarded ones */
             quarantined: number;
-            /** @description Seconds by the clock in which the run was held back, by a hold, its rate or the load; a wait of one of n workers counts as an nth. It only grows. Of several databases the longest */
+            /** @description Seconds by the clock for which a hold, its rate or the pace held the run back. A wait of one of n workers counts as an nth. Never decreases. The longest of several databases */
             throttledSeconds: number;
         };
         Override: {
@@ -497,12 +497,12 @@ export interface components {
             since: string;
             /** @description ISO 8601, UTC */
             until: string;
-            /** @description Those in which it is in force; only where DATABASES is set */
+            /** @description Databases in which it is in force; present only if DATABASES is set */
             databases?: string[];
         };
         Pause: {
             /**
-             * @description `run`: POST /runs/:id/pause. `everything`: POST /pause. `job`: its job is missing or has changed
+             * @description `run`: POST /runs/:id/pause. `global`: POST /pause. `job`: its job is missing or has changed
              * @enum {string}
              */
             kind: "run" | "global" | "job";
@@ -510,32 +510,32 @@ export interface components {
             reason: string | null;
             /** @description ISO 8601, UTC */
             since: string;
-            /** @description Those in which it holds; only where DATABASES is set */
+            /** @description Databases in which it is in force; present only if DATABASES is set */
             databases?: string[];
         };
         RunInDatabase: {
-            /** @description Null where it cannot be seen: reason says why */
+            /** @description Null if it cannot be read: reason says why */
             status: ("queued" | "running" | "pausing" | "paused" | "cancelling" | "cancelled" | "verifying" | "succeeded" | "failed") | null;
             reason: string | null;
             progress: components["schemas"]["Progress"] | null;
-            /** @description What holds it back at this moment; of several databases the first that is held back */
+            /** @description What holds the run back now; of several databases, the first one that is held back */
             throttle: {
                 reason: string;
                 signal: string;
-                /** @description Null where there is none: a signal that cannot be read, a time */
+                /** @description Null if there is none, as for an unreadable signal or for a time */
                 value: number | null;
                 limit: number | null;
                 /** @description ISO 8601, UTC */
                 since: string;
-                /** @description As DATABASES names it; there only where DATABASES is set */
+                /** @description The name in DATABASES; present only if DATABASES is set */
                 database?: string;
             } | null;
-            /** @description That it should move and has given no sign for a minute, since when; of several databases the first that has stalled */
+            /** @description Set if the run should move but has given no sign of life for a minute; of several databases, the first one that has stalled */
             stalled: {
                 /** @description ISO 8601, UTC */
                 since: string;
                 lastCheckpointAt: string | null;
-                /** @description As DATABASES names it; there only where DATABASES is set */
+                /** @description The name in DATABASES; present only if DATABASES is set */
                 database?: string;
             } | null;
             options: {
@@ -583,47 +583,47 @@ export interface components {
             table: string;
             /** @enum {string} */
             status: "queued" | "running" | "pausing" | "paused" | "cancelling" | "cancelled" | "verifying" | "succeeded" | "failed";
-            /** @description Why it stands where it stands */
+            /** @description Why the run has this status */
             reason: string | null;
-            /** @description Why it is paused, oldest reason first: it stays paused while any is left */
+            /** @description Why the run is paused, oldest reason first; it stays paused while any is left */
             pauses: components["schemas"]["Pause"][];
             progress: components["schemas"]["Progress"];
-            /** @description What holds it back at this moment; of several databases the first that is held back */
+            /** @description What holds the run back now; of several databases, the first one that is held back */
             throttle: {
                 reason: string;
                 signal: string;
-                /** @description Null where there is none: a signal that cannot be read, a time */
+                /** @description Null if there is none, as for an unreadable signal or for a time */
                 value: number | null;
                 limit: number | null;
                 /** @description ISO 8601, UTC */
                 since: string;
-                /** @description As DATABASES names it; there only where DATABASES is set */
+                /** @description The name in DATABASES; present only if DATABASES is set */
                 database?: string;
             } | null;
-            /** @description That it should move and has given no sign for a minute, since when; of several databases the first that has stalled */
+            /** @description Set if the run should move but has given no sign of life for a minute; of several databases, the first one that has stalled */
             stalled: {
                 /** @description ISO 8601, UTC */
                 since: string;
                 lastCheckpointAt: string | null;
-                /** @description As DATABASES names it; there only where DATABASES is set */
+                /** @description The name in DATABASES; present only if DATABASES is set */
                 database?: string;
             } | null;
-            /** @description What the end was concluded from; null before it */
+            /** @description The counts that prove success; null until the run has succeeded */
             proof: {
                 rowsDone: number;
                 rowsScanned: number;
-                /** @description Stragglers that were deleted, or did not match, when their turn came. A row that a locked table kept from being asked is a straggler whether or not it matches */
+                /** @description Stragglers that were deleted or did not match when they were tried. Rows of a locked table become stragglers whether or not they match */
                 rowsGone: number;
                 /** @description Rows that the residual check read */
                 rowsChecked: number;
-                /** @description Rows that fail by themselves, which succeedWithQuarantined allowed */
+                /** @description Rows that fail by themselves, allowed by succeedWithQuarantined */
                 quarantined: number;
-                /** @description Rows that fail by themselves, and were given up by somebody */
+                /** @description Rows that fail by themselves and were discarded by an operator */
                 discarded: number;
                 /** @description Rows that still matched; null for a job without a predicate */
                 residual: number | null;
             } | null;
-            /** @description Signals that it need not heed for a while, and who said so */
+            /** @description Signals that the run ignores for some time, and who ordered it */
             overrides: components["schemas"]["Override"][];
             options: {
                 /** @description Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it. */
@@ -661,7 +661,7 @@ export interface components {
                     timeZone: string;
                 } | null;
             };
-            /** @description Each of the databases that it spans; only where DATABASES is set. What stands outside is made from these. */
+            /** @description The run in each database that it spans; present only if DATABASES is set. The other fields are computed from these. */
             databases?: {
                 [key: string]: components["schemas"]["RunInDatabase"];
             };
@@ -678,27 +678,27 @@ export interface components {
             summary: string;
             tableBytes: number;
             indexBytes: number;
-            /** @description An estimate, by a sample of the table */
+            /** @description An estimate from a sample of the table */
             rowsToChange: number;
-            /** @description What such a row takes now */
+            /** @description Current size of such a row */
             rowBytes: number;
-            /** @description And once it is changed */
+            /** @description Size of such a row after the change */
             newRowBytes: number;
-            /** @description Of the updates, those that stay on their page and leave the indexes alone */
+            /** @description Fraction of the updates that stay on their page and leave the indexes alone */
             hotShare: number;
-            /** @description Seen in the batches that were rolled back, not worked out */
+            /** @description Whether hotShare was measured in rolled-back batches, not computed */
             hotMeasured: boolean;
             withoutVacuum: {
                 tableBytes: number;
                 indexBytes: number;
-                /** @description Both, as a part of what table and indexes have now */
+                /** @description Growth of table and indexes, relative to their current size */
                 ratio: number;
             };
-            /** @description Null where vacuum does not come by itself */
+            /** @description Null if vacuum does not start by itself */
             withVacuum: {
                 tableBytes: number;
                 indexBytes: number;
-                /** @description Both, as a part of what table and indexes have now */
+                /** @description Growth of table and indexes, relative to their current size */
                 ratio: number;
             } | null;
             indexes: {
@@ -706,13 +706,13 @@ export interface components {
                 method: string;
                 bytes: number;
             }[];
-            /** @description What makes the table grow or the run slow or wait, why, and what to do */
+            /** @description Causes of growth, slowness or waits, each with the reason and what to do */
             findings: string[];
         };
         DryRun: {
             job: string;
             table: string;
-            /** @description An estimate, by the table's statistics */
+            /** @description An estimate from the table's statistics */
             rowsTotal: number;
             /** @description Batches that were executed and rolled back */
             batches: number;
@@ -720,40 +720,40 @@ export interface components {
             rowsMatched: number;
             rowsChanged: number;
             rowsPerSecond: number;
-            /** @description With what reason a run fails at the rows that were looked at; null where they give it none */
+            /** @description The reason with which a run would fail at the rehearsed rows; null if it would not fail */
             wouldFail: string | null;
-            /** @description Why a start would be refused at this moment, each with what to do */
+            /** @description Why a start would be refused now, each with what to do */
             refusals: string[];
-            /** @description Rows that fail by themselves, which a run sets aside, counted by what Postgres says */
+            /** @description Rows that fail by themselves and that a run sets aside, grouped by the error of Postgres */
             failing: {
                 sqlstate: string;
                 message: string;
                 rows: number;
-                /** @description Of up to ten of them */
+                /** @description Keys of up to ten of these rows */
                 keys: string[][];
             }[];
-            /** @description Long values are cut */
+            /** @description Long values are shortened */
             samples: {
                 before: unknown;
                 after: unknown;
             }[];
-            /** @description The plan of one batch, as EXPLAIN (ANALYZE, FORMAT JSON) gives it; where "plan": true asked for it */
+            /** @description The plan of one batch, as EXPLAIN (ANALYZE, FORMAT JSON) gives it; present only with "plan": true */
             plan?: unknown;
             estimate: {
-                /** @description An estimate for the whole table, with one worker that never waits, the check included */
+                /** @description An estimate for the whole table with one worker that never waits, including the check */
                 seconds: number | null;
                 /** @description An estimate for the whole table */
                 walBytes: number | null;
-                /** @description Rows of a batch once its size has settled */
+                /** @description Rows of a batch once its size is stable */
                 batchRows: number | null;
-                /** @description What a batch costs before its first row */
+                /** @description Fixed cost of a batch, before its first row */
                 batchSeconds: number | null;
             };
-            /** @description How much table and indexes will grow; null where it cannot be told */
+            /** @description Growth forecast for table and indexes; null if it cannot be made */
             space: components["schemas"]["Space"] | null;
             warnings: string[];
         };
-        /** @description Where DATABASES is set: a dry run in each database */
+        /** @description A dry run in each database, if DATABASES is set */
         DryRuns: {
             job: string;
             databases: {
@@ -761,12 +761,12 @@ export interface components {
             };
         };
         Range: {
-            /** @description As DATABASES names it; there only where DATABASES is set */
+            /** @description The name in DATABASES; present only if DATABASES is set */
             database?: string;
             ordinal: number;
             /** @enum {string} */
             phase: "keys" | "stragglers" | "residual" | "pages";
-            /** @description The partition that it is a slice of; null where the table has none */
+            /** @description Partition that the range belongs to; null for an unpartitioned table */
             partition: string | null;
             /** @description One text per key column, as Postgres writes it */
             lower: string[] | null;
@@ -783,9 +783,9 @@ export interface components {
             rowsGone: number;
             batches: number;
             batchSize: number | null;
-            /** @description Slices in a row that ended in trouble */
+            /** @description Consecutive slices that ended in an error */
             attempts: number;
-            /** @description How often its batches ended in a fault and changed nothing, by its kind */
+            /** @description How often batches ended in a fault and changed nothing, by kind of fault */
             faults: {
                 [key: string]: number;
             };
@@ -793,20 +793,20 @@ export interface components {
         };
         QuarantinedRow: {
             id: string;
-            /** @description As DATABASES names it; there only where DATABASES is set */
+            /** @description The name in DATABASES; present only if DATABASES is set */
             database?: string;
             /** @description One text per key column, as Postgres writes it */
             key: string[];
             sqlstate: string;
-            /** @description What Postgres said of this row alone, the last time */
+            /** @description The last error of Postgres for this row alone */
             message: string;
-            /** @description How often it was tried alone */
+            /** @description How often the row was tried alone */
             attempts: number;
-            /** @description When it was set aside for the first time */
+            /** @description When the row was first set aside */
             at: string;
             /** @description ISO 8601, UTC */
             lastAt: string;
-            /** @description Given up, and by whom; null while it keeps the run from succeeding */
+            /** @description When, by whom and why it was discarded; null while the row keeps the run from succeeding */
             discarded: {
                 /** @description ISO 8601, UTC */
                 at: string;
@@ -816,13 +816,13 @@ export interface components {
         };
         Event: {
             id: string;
-            /** @description As DATABASES names it; there only where DATABASES is set */
+            /** @description The name in DATABASES; present only if DATABASES is set */
             database?: string;
             /** @description ISO 8601, UTC */
             at: string;
             actor: string;
             /**
-             * @description What happened; `unknown` where another release has written it: then `detail` has its kind and its detail
+             * @description What happened; `unknown` for an event of another release, with its kind and its detail in `detail`
              * @enum {string}
              */
             kind: "start" | "pause" | "resume" | "cancel" | "retry" | "drained" | "verify" | "found-remaining" | "succeed" | "fail" | "created" | "held" | "released" | "options" | "override" | "override-ended" | "job-change-accepted" | "quarantine-retried" | "quarantine-discarded" | "partition-gone" | "rescued" | "events-dropped" | "unknown";
@@ -1102,7 +1102,7 @@ export interface operations {
             query?: {
                 job?: string;
                 status?: "queued" | "running" | "pausing" | "paused" | "cancelling" | "cancelled" | "verifying" | "succeeded" | "failed";
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 before?: string;
                 limit?: number;
             };
@@ -1121,7 +1121,7 @@ export interface operations {
                     "application/json": {
                         runs: components["schemas"]["Run"][];
                         next: string | null;
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -1191,7 +1191,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What a dry run has shown */
+            /** @description The report of a dry run */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1304,7 +1304,7 @@ export interface operations {
     getRun: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -1383,7 +1383,7 @@ export interface operations {
     changeRunOptions: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: {
@@ -1539,7 +1539,7 @@ export interface operations {
     pauseRun: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -1655,7 +1655,7 @@ export interface operations {
     cancelRun: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -1771,7 +1771,7 @@ export interface operations {
     resumeRun: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -1784,7 +1784,7 @@ export interface operations {
             content: {
                 "application/json": {
                     reason?: string;
-                    /** @description Go on although the job is no longer what the run was accepted with */
+                    /** @description Continue although the job has changed since the run was accepted */
                     acceptJobChange?: boolean;
                 } | null;
             };
@@ -1885,7 +1885,7 @@ export interface operations {
     retryRun: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -1898,7 +1898,7 @@ export interface operations {
             content: {
                 "application/json": {
                     reason?: string;
-                    /** @description Go on although the job is no longer what the run was accepted with */
+                    /** @description Continue although the job has changed since the run was accepted */
                     acceptJobChange?: boolean;
                 } | null;
             };
@@ -2012,15 +2012,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description The actor that paused everything; null while no global pause is in force */
+                        /** @description The actor that paused all runs, and why; null without a global pause */
                         globalPause: {
                             reason: string | null;
                             actor: string;
                             since: string;
                         } | null;
-                        /** @description Those of DATABASES in which everything is paused; only where DATABASES is set */
+                        /** @description Databases in which all runs are paused; present only if DATABASES is set */
                         databases?: string[];
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -2101,19 +2101,19 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description The actor that paused everything; null while no global pause is in force */
+                        /** @description The actor that paused all runs, and why; null without a global pause */
                         globalPause: {
                             reason: string | null;
                             actor: string;
                             since: string;
                         } | null;
-                        /** @description The runs that were paused, or that go on */
+                        /** @description The runs that were paused or that continue */
                         runs: components["schemas"]["Run"][];
                         refused: {
                             id: string;
                             detail: string;
                         }[];
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -2209,19 +2209,19 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description The actor that paused everything; null while no global pause is in force */
+                        /** @description The actor that paused all runs, and why; null without a global pause */
                         globalPause: {
                             reason: string | null;
                             actor: string;
                             since: string;
                         } | null;
-                        /** @description The runs that were paused, or that go on */
+                        /** @description The runs that were paused or that continue */
                         runs: components["schemas"]["Run"][];
                         refused: {
                             id: string;
                             detail: string;
                         }[];
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -2297,7 +2297,7 @@ export interface operations {
     overrideSignal: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -2407,7 +2407,7 @@ export interface operations {
     endOverride: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -2496,9 +2496,9 @@ export interface operations {
     listEvents: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 after?: string;
                 limit?: number;
             };
@@ -2519,7 +2519,7 @@ export interface operations {
                     "application/json": {
                         events: components["schemas"]["Event"][];
                         next: string | null;
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -2586,7 +2586,7 @@ export interface operations {
     listRanges: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -2605,7 +2605,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         ranges: components["schemas"]["Range"][];
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -2672,9 +2672,9 @@ export interface operations {
     listQuarantine: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 after?: string;
                 limit?: number;
             };
@@ -2695,7 +2695,7 @@ export interface operations {
                     "application/json": {
                         rows: components["schemas"]["QuarantinedRow"][];
                         next: string | null;
-                        /** @description Databases that did not answer; only where DATABASES is set */
+                        /** @description Databases that did not answer; present only if DATABASES is set */
                         unreachable?: {
                             database: string;
                             detail: string;
@@ -2762,7 +2762,7 @@ export interface operations {
     retryQuarantine: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -2775,9 +2775,9 @@ export interface operations {
             content: {
                 "application/json": {
                     reason?: string;
-                    /** @description Go on although the job is no longer what the run was accepted with */
+                    /** @description Continue although the job has changed since the run was accepted */
                     acceptJobChange?: boolean;
-                    /** @description Ids of rows in quarantine; all that are not discarded where absent */
+                    /** @description Ids of rows in quarantine; if absent, all that are not discarded */
                     ids?: string[];
                 } | null;
             };
@@ -2881,7 +2881,7 @@ export interface operations {
     discardQuarantine: {
         parameters: {
             query?: {
-                /** @description One of DATABASES: only the part of the run in it is meant */
+                /** @description One of DATABASES: selects the shard of the run in it */
                 database?: string;
             };
             header?: never;
@@ -2893,9 +2893,9 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description Why these rows need not be done: it stays on record */
+                    /** @description Why these rows need not be done; kept on record */
                     reason: string;
-                    /** @description Ids of rows in quarantine; all that are not discarded where absent */
+                    /** @description Ids of rows in quarantine; if absent, all that are not discarded */
                     ids?: string[];
                 };
             };

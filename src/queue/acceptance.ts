@@ -1,14 +1,14 @@
-/** The queue does not take tickets: since when, and what it answers. Its message is for people. */
+/** The queue refuses tickets, with the time since when and the queue's answer. The message is shown to people. */
 export class TicketsRefused extends Error {
   override readonly name = 'TicketsRefused'
   readonly since: Date
-  /** The queue answered, and refused; else it could not be reached, or not in time. */
+  /** True: the queue answered with a refusal. False: it could not be reached, or did not answer in time. */
   readonly answered: boolean
 
   constructor(since: Date, cause: Error) {
-    // Redis adds which of BullMQ's scripts it was in.
+    // Redis appends the name of BullMQ's script.
     const words = cause.message.replace(/\.? script: .*$/s, '').replace(/\.$/, '')
-    super(`The queue takes no tickets since ${since.toISOString()}: ${words}. It is tried again every second.`, {
+    super(`The queue has taken no tickets since ${since.toISOString()}: ${words}. It is tried again every second.`, {
       cause,
     })
     this.since = since
@@ -16,31 +16,34 @@ export class TicketsRefused extends Error {
   }
 }
 
-/** Whether an error is what Redis or Postgres has answered, and not what Node says of a connection. */
+/** Whether an error is an answer of Redis or Postgres, and not an error of the connection reported by Node. */
 export function isAnswer(error: unknown): boolean {
   return error instanceof Error && (error.name === 'ReplyError' || 'severity' in error)
 }
 
 const retryEveryMs = 1000
 
-/** Whether the queue takes tickets. While it does not, it is tried once a second, however many have tickets for it. */
+/**
+ * Tracks whether the queue accepts tickets. While it refuses them, it is tried once a second, however many callers have
+ * tickets.
+ */
 export class Acceptance {
   readonly #onRefused: (error: Error) => void
   #refused: TicketsRefused | null = null
   #triedAt = Number.NEGATIVE_INFINITY
   #acceptedAt = Number.NEGATIVE_INFINITY
 
-  /** `onRefused` hears of each row of refusals once, and of each cause that is new in it. */
+  /** `onRefused` is called once for each series of refusals, and again for each new cause within it. */
   constructor(onRefused: (error: Error) => void) {
     this.#onRefused = onRefused
   }
 
-  /** A ticket was taken within the last second. */
+  /** Whether the queue accepted a ticket within the last second. */
   get isFresh(): boolean {
     return performance.now() - this.#acceptedAt < retryEveryMs
   }
 
-  /** Offers tickets. Throws TicketsRefused where the queue does not take them. */
+  /** Offers tickets. Throws TicketsRefused if the queue does not accept them. */
   async offer<T>(put: () => Promise<T>): Promise<T> {
     if (this.#refused && performance.now() - this.#triedAt < retryEveryMs) throw this.#refused
     this.#triedAt = performance.now()

@@ -2,8 +2,8 @@ import { createPostgresBackend } from 'bullmq'
 import pg from 'pg'
 
 /**
- * A client that always has somebody who hears of its errors. BullMQ leaves its own without while they begin and while they
- * end; a server that is shut down in such a moment says so, and what nobody hears would end the process.
+ * A client that always has an `error` listener. BullMQ's own clients have none while they connect and while they close.
+ * A server that shuts down at such a moment raises an error, and an unhandled one would end the process.
  */
 export class GuardedClient extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {
@@ -17,15 +17,15 @@ export class GuardedClient extends pg.Client {
     return this
   }
 
-  /** Whoever waits for an answer is told by its failing. */
+  /** Callers learn of the error because their query fails. */
   #hear(): void {
     this.on('error', () => undefined)
   }
 }
 
 /**
- * BullMQ's backend on Postgres, on clients that are heard: in its pool by `Client` of the connection, and for LISTEN here. That
- * one keeps the name of evenkeel's sessions: by BullMQ's name for it, it would count as one of others.
+ * BullMQ's backend on Postgres, with guarded clients: in its pool through the connection's `Client`, and here for
+ * LISTEN. The LISTEN client keeps the name of evenkeel's sessions. Under BullMQ's name it would count as foreground.
  */
 export const guardedPostgresBackend: typeof createPostgresBackend = (name, options, more) => {
   const backend = createPostgresBackend(name, options, more)

@@ -1,7 +1,7 @@
 const againAfterMs = 60_000
 const maxRemembered = 100
 
-/** Passes on the same words once a minute: a queue that is in trouble says them at each turn. */
+/** Reports the same message once a minute at most: a failing queue repeats it on every attempt. */
 export function limitReports(report: (error: Error) => void): (error: Error) => void {
   const said = new Map<string, number>()
   return (error) => {

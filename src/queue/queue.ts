@@ -9,27 +9,27 @@ import { GuardedClient, guardedPostgresBackend } from './bullmq-postgres.ts'
 import type { QueueLocation } from './location.ts'
 import { beginSession, isIncomplete, repairQueue, sessionName } from './schema.ts'
 
-/** What the queue carries: which range of which run wants work. Everything else stands in Postgres. */
+/** A message of the queue: which range of which run needs a worker. All other state is in Postgres. */
 export interface Ticket {
   readonly id: string
   readonly runId: string
   readonly ordinal: number
   readonly delaySeconds: number
-  /** Its range says that the queue has refused a ticket of before. */
+  /** The range records that the queue refused its previous ticket. */
   readonly refused?: boolean
 }
 
 export interface TicketQueue {
   /**
-   * Puts tickets out. One that is lost on the way, or later, is replaced by the rescuer. Throws TicketsRefused where the
-   * queue does not take them.
+   * Puts tickets on the queue. The rescuer replaces tickets that are lost, now or later. Throws TicketsRefused if the
+   * queue does not accept them.
    */
   put(tickets: readonly Ticket[]): Promise<void>
-  /** Where a ticket is: to be handed out, to be so later, or in a worker's hand; null when the queue does not know it. */
+  /** Where a ticket is: ready, delayed, or in a worker's hand. Null if the queue does not know it. */
   whereabouts(ticketId: string): Promise<'queued' | 'delayed' | 'in-hand' | null>
-  /** Puts a ticket that means nothing, and takes it back. Throws TicketsRefused where that cannot be done. */
+  /** Puts a test ticket on the queue and removes it again. Throws TicketsRefused if that fails. */
   probe(): Promise<void>
-  /** Tickets by state. */
+  /** Number of tickets by state. */
   depth(): Promise<Record<'waiting' | 'delayed' | 'active', number>>
   close(): Promise<void>
 }
@@ -37,32 +37,39 @@ export interface TicketQueue {
 export interface TicketConsumer {
   /** Takes no more tickets. */
   stop(): void
-  /** Gives up the connection, in bounded time; to be called when nothing is being worked on any more. */
+  /** Closes the connection, in bounded time. Call it when no ticket is being worked on. */
   close(): Promise<void>
 }
 
 export interface TicketQueueOptions {
   readonly location: QueueLocation
-  /** Tells this service's tickets from those of another that shares the Redis: the control schema's own identity. */
+  /**
+   * The identity of the control schema. It tells this service's tickets from those of another service on the same
+   * Redis.
+   */
   readonly instance: string
   onError(error: Error): void
-  /** Calls a listener when the address of Postgres leads to another server: sessions on the old one are given up. */
+  /** Calls a listener when the address of Postgres leads to another server: sessions on the old one are dropped. */
   onMoved?(listener: () => void): () => void
 }
 
 const queueName = 'tickets'
 const probeName = 'probe'
-/** A probe is taken back at once; one whose process died in between falls due, and is dropped. */
+/** A test ticket is removed at once. If its process dies in between, the ticket falls due and is dropped. */
 const probeDelayMs = 60_000
 const answerWithinMs = 3000
 const reopenAfterMs = 1000
 const maxErrorsPerSecond = 20
-/** What BullMQ tells of each ticket is read by nobody. It keeps ten thousand, and none is not to be had. */
+/**
+ * How many of BullMQ's events are kept. Nothing reads them. BullMQ's default is ten thousand, and keeping none is not
+ * possible.
+ */
 const eventsKept = 100
 
 /**
- * The producing side. Connects in the background; a queue that cannot be reached makes a call fail, in bounded time, and the
- * next one try anew: BullMQ remembers for ever that a first connection to Postgres failed, so such a queue is replaced.
+ * The producing side. Connects in the background. If the queue cannot be reached, a call fails in bounded time, and the
+ * next call tries again. BullMQ remembers a failed first connection to Postgres for ever, so such a queue object is
+ * replaced.
  */
 export function openQueue({ location, instance, onError, onMoved }: TicketQueueOptions): TicketQueue {
   const options = { ...prefixed(instance), streams: { events: { maxLen: eventsKept } } }
@@ -77,7 +84,7 @@ export function openQueue({ location, instance, onError, onMoved }: TicketQueueO
     })
     return created as Queue
   }
-  /** What the connection said last: a call that it fails knows only that it has waited. */
+  /** The last error of the connection. The error of a failed call says only that it timed out. */
   let lastError: Error | null = null
   let queue = create()
   const acceptance = new Acceptance(onError)
@@ -120,7 +127,7 @@ export function openQueue({ location, instance, onError, onMoved }: TicketQueueO
       const jobs = tickets.map(({ id, runId, ordinal, delaySeconds }) => ({
         name: 'slice',
         data: { runId, ordinal },
-        // Nothing is kept of a ticket that has been used: the queue's memory does not grow with the run.
+        // Used tickets are removed, so the queue's memory does not grow with the run.
         opts: { jobId: id, delay: Math.round(delaySeconds * 1000), removeOnComplete: true, removeOnFail: true },
       }))
       if (jobs.length > 0) await offer((asked) => asked.addBulk(jobs))
@@ -148,7 +155,7 @@ export function openQueue({ location, instance, onError, onMoved }: TicketQueueO
   }
 }
 
-/** The consuming side: up to `slots` tickets at once are given to `work`, which must not throw. */
+/** The consuming side. Passes up to `slots` tickets at a time to `work`, which must not throw. */
 export function consumeTickets(
   { location, instance, onError, onMoved }: TicketQueueOptions,
   slots: number,
@@ -158,14 +165,14 @@ export function consumeTickets(
     ...prefixed(instance),
     concurrency: slots,
     autorun: false,
-    // A ticket whose worker died is handed out again by BullMQ too; its lease tells that it is an old one.
+    // BullMQ also redelivers the ticket of a worker that died. Its lease shows that it is an old one.
     maxStalledCount: 1_000_000,
   }
   const process = async (job: { name: string; id?: string | undefined; data: unknown }) => {
     if (job.name === probeName) return
     const ticket = { id: job.id, ...(job.data as object | null) }
     if (isTicket(ticket)) await work({ id: ticket.id, runId: ticket.runId, ordinal: ticket.ordinal })
-    else onError(new Error('something that is no ticket was in the queue; it is dropped'))
+    else onError(new Error('dropped an entry of the queue that is not a ticket'))
   }
   const create = (): Worker =>
     (location.kind === 'redis'
@@ -182,7 +189,10 @@ export function consumeTickets(
   let giveUp: () => void = () => undefined
   const deafen = location.kind === 'postgres' ? onMoved?.(() => giveUp()) : undefined
 
-  /** Runs one worker after another: each until it fails so fast that it would do nothing else, the last until the stop. */
+  /**
+   * Runs one BullMQ worker after another. Each runs until it fails so fast that it would do nothing else, the last
+   * until the stop.
+   */
   async function keepRunning(): Promise<void> {
     while (!stopping.signal.aborted) {
       const current = create()
@@ -197,13 +207,13 @@ export function consumeTickets(
           incomplete = true
           giveUp()
         }
-        // Some errors make BullMQ ask again without a pause, and no timer of the process ever fires.
+        // Some errors make BullMQ retry without a pause. Timers of the process would then never fire.
         if (flood.rises()) void current.close(true)
         if (!flood.high) onError(error)
       })
       try {
         await current.waitUntilReady()
-        // What is missing of the queue keeps it from ever coming to its end.
+        // A worker whose schema is incomplete never ends by itself.
         if (!stopping.signal.aborted) await Promise.race([current.run(), givenUp])
       } catch (error) {
         onError(error as Error)
@@ -228,14 +238,17 @@ export function consumeTickets(
   }
 }
 
-/** What is in the queue may be anybody's. What looks like a ticket is compared with the range's own before it counts. */
+/**
+ * Whether an entry of the queue has the form of a ticket. Other programs may write to the queue. A ticket counts only
+ * if it equals the one in the range's row.
+ */
 function isTicket(found: object): found is Pick<Ticket, 'id' | 'runId' | 'ordinal'> {
   const { id, runId, ordinal } = found as Partial<Record<keyof Ticket, unknown>>
   const isText = (text: unknown) => typeof text === 'string' && text.length <= 200 && !text.includes('\0')
   return isText(id) && isText(runId) && Number.isInteger(ordinal) && Math.abs(ordinal as number) < 2 ** 31
 }
 
-/** Tells errors that come one by one from errors that come without end. */
+/** Tells single errors from a flood of them. */
 class RetryLimiter {
   #count = 0
   #since = performance.now()
@@ -244,7 +257,7 @@ class RetryLimiter {
     return this.#count > maxErrorsPerSecond
   }
 
-  /** Counts one more; true when it is the one too many. */
+  /** Counts an error. True for the first one above the limit. */
   rises(): boolean {
     const now = performance.now()
     if (now - this.#since > 1000) {
@@ -257,7 +270,7 @@ class RetryLimiter {
 }
 
 function prefixed(instance: string): Pick<QueueOptions & WorkerOptions, 'prefix'> {
-  // In braces: all keys are in one slot of a Redis Cluster, where a script may touch them together.
+  // The braces put all keys into one slot of a Redis Cluster, where a script may use them together.
   return { prefix: `{evenkeel-${instance}}` }
 }
 
@@ -266,8 +279,8 @@ function redis(url: string, options: { maxRetriesPerRequest: number | null }) {
 }
 
 function postgres({ url, schema }: { url: string; schema: string }, connections: number) {
-  // BullMQ sends its search_path along as startup options, which poolers refuse or drop. Those in the URL, even if
-  // there are none, replace them; its queries all go over the pool, its notifications need no search_path.
+  // BullMQ sends its search_path as startup options, which poolers refuse or drop. The options in the URL, even if
+  // empty, replace them. All its queries use the pool, and its notifications need no search_path.
   const split = splitStartupOptions(url)
   const connectionString = new URL(split.url)
   connectionString.searchParams.set('options', split.startupOptions)
@@ -279,22 +292,25 @@ function postgres({ url, schema }: { url: string; schema: string }, connections:
     max: connections,
     application_name: sessionName,
     keepAlive: true,
-    // So that they are where the address leads, in the end.
+    // Makes connections follow the address when it leads to another server.
     maxLifetimeSeconds: 60,
   }
 }
 
-/** Closing waits for the connection, and without a time limit: a queue that is down would keep us from ever exiting. */
+/**
+ * Closes a queue or a worker. BullMQ waits for the connection without a time limit, so a queue that is down would keep
+ * the process from exiting.
+ */
 async function closeWithin(end: Pick<Queue | Worker, 'close' | 'disconnect'>): Promise<void> {
   try {
     await within(end.close())
   } catch {
-    // Nothing of ours is lost with the connection: tickets that were in hand are replaced by the rescuer.
+    // Nothing is lost with the connection: the rescuer replaces tickets that were in a worker's hand.
     await within(end.disconnect()).catch(() => undefined)
   }
 }
 
-/** A queue that does not answer must not hold up what does not need it. */
+/** Bounds the wait for the queue, so that an unresponsive queue does not delay work that does not need it. */
 function within<T>(answer: Promise<T>): Promise<T> {
   return withTimeout(answer, answerWithinMs, 'the queue did not answer')
 }

@@ -10,7 +10,10 @@ import type { QueueLocation } from './location.ts'
 
 export const sessionName = 'evenkeel queue'
 
-/** Of every session of the queue, whatever its address, role or database say: none waits for ever, nor keeps others waiting. */
+/**
+ * Settings of every session of the queue, whatever its address, role or database say. No session waits for ever or
+ * keeps others waiting.
+ */
 const settings = {
   application_name: sessionName,
   client_encoding: 'UTF8',
@@ -18,7 +21,7 @@ const settings = {
   lock_timeout: '5s',
   statement_timeout: '10s',
   idle_in_transaction_session_timeout: '10s',
-  // What the queue loses is written again. A ticket must not wait for a standby that is away.
+  // The rescuer rewrites lost tickets. A ticket must not wait for a disconnected standby.
   synchronous_commit: 'off',
 }
 
@@ -33,22 +36,23 @@ export async function beginSession(client: pg.ClientBase, schema: string): Promi
 }
 
 /**
- * Makes the queue's tables where they are to be in Postgres. Done once, before anything is opened: a worker of BullMQ that
- * finds its schema unusable asks again without a pause. Throws a Problem where others hold its tables, else what Postgres throws.
+ * Creates the queue's tables if the queue is in Postgres. Call once, before anything is opened: a BullMQ worker with an
+ * unusable schema retries without a pause. Throws a Problem if other sessions hold the tables, else the error of
+ * Postgres.
  */
 export async function prepareQueue(location: QueueLocation): Promise<void> {
   if (location.kind === 'postgres') await migrateQueue(location, false)
 }
 
 /**
- * Makes the queue's tables and functions again where some of them are gone: what was in them is lost, which the rescuer
- * writes again. Where that was done a moment ago, by another process, it is left.
+ * Creates the queue's tables and functions again if some are missing. Tickets in them are lost, and the rescuer
+ * rewrites them. Does nothing if another process made the repair a moment ago.
  */
 export async function repairQueue(location: QueueLocation): Promise<void> {
   if (location.kind === 'postgres') await migrateQueue(location, true)
 }
 
-/** Whether an error says that the queue's schema, or something in it, is not there. */
+/** Whether an error says that the queue's schema or an object in it is missing. */
 export function isIncomplete(error: unknown): boolean {
   return error instanceof SchemaMigrationRequiredError || isSqlState(error, ...goneStates)
 }
@@ -61,7 +65,7 @@ const goneStates = [
   'undefined_object',
   'undefined_column',
 ] as const
-/** A repair of so long ago is one of what fails now. */
+/** A repair within this time covers the current failure. */
 const repairedWithin = '5 seconds'
 
 const schemaExistsSql = statement(
@@ -78,7 +82,7 @@ async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' 
     application_name: sessionName,
     connectionTimeoutMillis: 10_000,
   })
-  // A connection that breaks fails the statement it is in; unheard, its event would end the process as well.
+  // A broken connection fails the statement in flight. Without a listener its event would also end the process.
   client.on('error', () => undefined)
   await client.connect()
   try {
@@ -88,8 +92,8 @@ async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' 
     await runMigrations(
       {
         query: async (text: string, values?: unknown[]) => {
-          // CREATE SCHEMA IF NOT EXISTS asks for the right to create in the database even where the schema is there. It is
-          // the first statement under the lock of all who migrate.
+          // CREATE SCHEMA IF NOT EXISTS requires the right to create in the database even if the schema exists. It is
+          // the first statement under the lock that all migrating processes take.
           if (!exists || !text.startsWith('CREATE SCHEMA')) return client.query(text, values)
           if (anew && !(await wasRepaired(client, location.schema))) await emptySchema(client, location.schema)
           return { rows: [], rowCount: 0 }
@@ -101,14 +105,17 @@ async function migrateQueue(location: Extract<QueueLocation, { kind: 'postgres' 
     if (!isSqlState(error, 'lock_not_available')) throw error
     throw new Problem(
       'unavailable',
-      `Schema ${location.schema} cannot be brought up to date: other sessions hold locks on its tables (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
+      `Cannot migrate schema ${location.schema}: other sessions hold locks on its tables (${messageOf(error)}). Nothing was changed. Find them in pg_locks and pg_stat_activity, end them or wait for them, and start again.`,
     )
   } finally {
     await client.end()
   }
 }
 
-/** Asked first: migrating takes the strongest lock even where there is nothing to migrate, and would wait for a dump to end. */
+/**
+ * Whether no migration is due. This is asked first, because migrating takes the strongest lock even with nothing to
+ * migrate and would wait for a running dump.
+ */
 async function isUpToDate(client: pg.Client, schema: string): Promise<boolean> {
   try {
     return (await assertSchemaCompatibility(client, schema)) >= LATEST_SCHEMA_VERSION
@@ -155,7 +162,7 @@ const listDropsSql = statement(
     FROM pg_catalog.pg_type JOIN here ON typnamespace = here.oid WHERE typtype IN ('e', 'd')`,
 )
 
-/** Drops what is in the schema, and not the schema: the role may not be allowed to make it again. */
+/** Drops everything in the schema but keeps the schema: the role may lack the right to create it again. */
 async function emptySchema(client: pg.Client, schema: string): Promise<void> {
   for (const { drop } of await listDropsSql.rows({ db: client }, [schema])) await client.query(drop)
 }

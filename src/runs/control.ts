@@ -8,15 +8,15 @@ import { databasesOf, queryAll, transactInAll, unreachableReason, validateAll } 
 import { currentFingerprint, dispatch } from './prepare.ts'
 import { legalShards, type Shard, type ShardedRun } from './shards.ts'
 
-/** A pause and a cancellation answer after so long at most; what has not settled by then does so by itself. */
+/** A pause or a cancellation answers within this time. A run that has not drained by then drains by itself. Seconds. */
 const answerWithinSeconds = 4.5
-/** The part of it in which a locked row of the control schema is waited for. */
+/** The part of that time spent waiting for a locked row of the control schema. Seconds. */
 export const lockWithinSeconds = 2
 
 /**
- * Pauses or cancels each part for which that is legal; returns once nothing of them is in flight, or after some seconds
- * with some still on their way there. It is an operator's brake: a part that cannot be told keeps no other from being told.
- * Throws, after all that could be told have been, a Problem that names those that could not.
+ * Pauses or cancels each shard for which that is legal. Returns once none of them has a batch in flight, or after a few
+ * seconds while some still drain. An unreachable shard does not keep the others from stopping. Throws, after all
+ * reachable shards were told, a Problem that names the rest.
  */
 export async function stopShards(
   run: ShardedRun,
@@ -37,35 +37,38 @@ export async function stopShards(
   )
   const [first] = failed
   if (!first) return
-  // A part that has come to its end by itself in the meantime needs no telling, nor one that has been told before.
+  // A shard that has ended by itself meanwhile, or was stopped before, needs no command.
   const untold = failed.filter(({ error }) => !(error instanceof Problem && error.kind === 'conflict'))
   if (failed.length === legal.length) {
     if (untold.length === 0 && legal.length > 1) legalShards(run, parts, event)
     throw untold[0]?.error ?? first.error
   }
-  for (const { db, error } of untold) db.log.error({ err: error, run: run.id }, `run could not be told to ${event}`)
+  for (const { db, error } of untold) db.log.error({ err: error, run: run.id }, `could not ${event} the run`)
   if (untold.length === 0) return
   throw new Problem(
     'unavailable',
-    `Run ${run.id} was told to ${event} wherever that was possible. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} It may go on there: try again.`,
+    `Cannot ${event} run ${run.id} in all of its databases. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} The run may continue there. The command took effect in the other databases. Try again.`,
     { databases: untold.map(({ db }) => db.name) },
   )
 }
 
-/** Starts to count; gives what is left of the time to answer in, and always a moment to try. Seconds. */
+/** Starts a timer. The returned function gives the time left to answer, and always a minimum to try in. Seconds. */
 export function stopwatch(): () => number {
   const began = performance.now()
   return () => Math.max(0.2, answerWithinSeconds - (performance.now() - began) / 1000)
 }
 
-/** Parts that may be told: one that is paused already takes an operator's pause as one more reason, if it has none yet. */
+/**
+ * Shards that may take the command. A paused shard takes an operator's pause as one more reason, unless it already has
+ * one.
+ */
 function stoppableParts(run: ShardedRun, parts: readonly Shard[], event: 'pause' | 'cancel'): readonly Shard[] {
   const canTake = ({ run: { status } }: Shard) => event === 'pause' && (status === 'paused' || status === 'pausing')
   const open = parts.filter((part) => transitions[part.run.status][event] !== null || canTake(part))
   return open.length > 0 ? open : legalShards(run, parts, event)
 }
 
-/** Resumes or retries each part for which that is legal: all of these, or none where one of them refuses. */
+/** Resumes or retries each shard for which that is legal: all of them, or none if one refuses. */
 export async function restartShards(
   run: ShardedRun,
   parts: readonly Shard[],
@@ -74,13 +77,13 @@ export async function restartShards(
   acceptJobChange: boolean,
 ): Promise<void> {
   const legal = legalShards(run, parts, event)
-  await asOne(`Run ${run.id} cannot be told to ${event}`, legal, acceptJobChange, (fingerprint, tx) =>
+  await asOne(`Cannot ${event} run ${run.id}`, legal, acceptJobChange, (fingerprint, tx) =>
     restartRun(tx, run.id, event, cause, fingerprint),
   )
   await queryAll(databasesOf(legal), (db) => dispatch(db, run.id, cause.actor))
 }
 
-/** Has rows in quarantine tried once more in each part that still tries any; returns how many there were. */
+/** Retries quarantined rows in each shard that is not over. Returns the number of rows. */
 export async function retryQuarantinedShards(
   id: string,
   parts: readonly Shard[],
@@ -89,16 +92,16 @@ export async function retryQuarantinedShards(
   acceptJobChange: boolean,
 ): Promise<number> {
   const open = parts.filter(({ run }) => !isOver(run.status))
-  // Where nothing is tried any more in any of them, each says so.
+  // If all shards are over, each refuses with its own message.
   const asked = open.length > 0 ? open : parts
-  const counts = await asOne(`Rows of run ${id} cannot be retried`, asked, acceptJobChange, (fingerprint, tx) =>
+  const counts = await asOne(`Cannot retry rows of run ${id}`, asked, acceptJobChange, (fingerprint, tx) =>
     retryQuarantined(tx, id, ids, cause, fingerprint),
   )
   await queryAll(databasesOf(asked), (db) => dispatch(db, id, cause.actor))
   return counts.reduce((sum, count) => sum + count, 0)
 }
 
-/** Sets parts to work again, all or none: each with the fingerprint of the job as it is now, where that is accepted, or null. */
+/** Restarts shards, all or none. Each gets the current fingerprint of the job if the change is accepted, else null. */
 async function asOne<R>(
   refused: string,
   parts: readonly Shard[],
@@ -109,7 +112,7 @@ async function asOne<R>(
   try {
     return await transactInAll(ready, ({ result: fingerprint }, tx) => work(acceptJobChange ? fingerprint : null, tx))
   } catch (error) {
-    // Somebody started a new run between our look and our write.
+    // Another client started a new run between our read and our write.
     if (!(error instanceof Problem)) {
       await validateAll(ready, refused, async (part) => {
         const explained = await explainConflict(part.db.control, part.run, error)

@@ -7,12 +7,12 @@ import type { Registry } from '../registry/registry.ts'
 import type { Control } from '../store/control.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
-/** One database, and what the API reaches it by. */
+/** One database, with the pools and the queue that the API uses for it. */
 export interface Database {
-  /** As DATABASES names it; null where there is but one, without a name. */
+  /** The name in DATABASES; null for a single database without a name. */
   readonly name: string | null
   readonly control: Control
-  /** The same, by sessions that nothing else uses: to pause and to cancel. */
+  /** The same control schema over sessions reserved for pause and cancel. */
   readonly brake: Control
   /** Sessions for users' tables: checks, plans and dry runs. */
   readonly engine: Pool
@@ -24,15 +24,17 @@ export interface Database {
   readonly checkReplicas: (options: RunOptions) => Promise<ReplicaCheck>
 }
 
-/** What replicas there are for a run that shall start. */
+/** The replicas that a new run would watch. */
 export interface ReplicaCheck {
-  /** What keeps them from being watched as its options demand, each with what to do; empty where nothing does. */
+  /** Why they cannot be watched as the options demand, each with the remedy. Empty if they can. */
   readonly findings: readonly string[]
-  /** Those that stream now, and how many by each name: to be missed when they go. Null where none is to be. */
+  /**
+   * Standbys that stream now, and how many by each name. The run is held when one is missing. Null if none is expected.
+   */
   readonly standbys: ReadonlyMap<string, number> | null
 }
 
-/** The databases as pause and cancel reach them. */
+/** The databases over the sessions reserved for pause and cancel. */
 export function asBrakes(databases: readonly Database[]): readonly Database[] {
   return databases.map((db) => ({ ...db, control: db.brake }))
 }

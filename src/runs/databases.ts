@@ -4,7 +4,7 @@ import type { Control } from '../store/control.ts'
 import { withTimeout } from '../util/timeout.ts'
 import type { Database } from './database.ts'
 
-/** What has a database: the database itself, or a part of a run in it. */
+/** Anything that belongs to a database: the database itself, or a shard of a run. */
 export interface InDatabase {
   readonly db: Database
 }
@@ -15,15 +15,15 @@ export interface Unreachable {
   readonly reason: string
 }
 
-/** How long one of several databases may take to answer before the others' answers are given without it. Milliseconds. */
+/** How long one of several databases may take before the answer is given without it. Milliseconds. */
 const answerWithinMs = 5000
 
-/** The database of a name. Throws a Problem that says which names there are. */
+/** The database with this name. Throws a Problem that lists the valid names. */
 export function findDatabase(databases: readonly Database[], name: string): Database {
   return chooseDatabases(databases, [name])[0] as Database
 }
 
-/** The databases of these names, or all, in the order of DATABASES. Throws a Problem that says which names there are. */
+/** The databases with these names, or all, in the order of DATABASES. Throws a Problem that lists the valid names. */
 export function chooseDatabases(
   databases: readonly Database[],
   names: readonly string[] | undefined,
@@ -33,7 +33,7 @@ export function chooseDatabases(
   if (known.length === 0) {
     throw new Problem(
       'invalid',
-      'This service works on one database, without a name (DATABASES is not set): leave the name of the database out.',
+      'This service has one database, without a name (DATABASES is not set). Leave out the name of the database.',
     )
   }
   const unknown = names.filter((name) => !known.includes(name))
@@ -50,8 +50,8 @@ export function databasesOf(places: readonly InDatabase[]): readonly Database[] 
 }
 
 /**
- * Asks every database at once. One of several that cannot answer, or not in time, keeps nobody from the answers of the others:
- * it is `away`. Where none answers, and for a Problem, throws what was thrown.
+ * Queries every database at once. One of several that fails or is too slow does not delay the answer: it is returned in
+ * `away`. Throws the first error if no database answers, and any Problem.
  */
 export async function queryAll<T>(
   databases: readonly Database[],
@@ -74,34 +74,34 @@ export async function queryAll<T>(
   return { answers, away }
 }
 
-/** Says it in words, and has the log say it in full. */
+/** Logs the error in full and returns a short description. */
 function describeAway(db: Database, error: unknown): Unreachable {
-  db.log.warn({ err: error }, 'the database could not be read; the others are answered for without it')
+  db.log.warn({ err: error }, 'the database could not be read; the answer leaves it out')
   return { database: String(db.name), reason: unreachableReason(db, error) }
 }
 
-/** Why a named database could not be asked or told something, in words that hold nothing of our own defects. */
+/** Why a named database could not be used, in words that reveal no internal errors. */
 export function unreachableReason({ name }: Database, error: unknown): string {
   return recoveryFrom(error) === 'hold'
     ? `Database ${name} cannot be reached: ${messageOf(error)}.`
     : `Database ${name} cannot be used; the log says why.`
 }
 
-/** An error as the caller is told it: an outage says which database it is about, where there are several. */
+/** The error for the caller. With several databases, an outage names the one that is unreachable. */
 function nameOutage(db: Database, error: unknown): unknown {
   if (db.name === null || error instanceof Problem || recoveryFrom(error) !== 'hold') return error
   return new Problem(
     'unavailable',
-    `${unreachableReason(db, error)} Read how things stand, then try again.`,
+    `${unreachableReason(db, error)} Read the current state, then try again.`,
     {},
     { cause: error },
   )
 }
 
-/** What its caller has to mend first. */
+/** Kinds of Problem, in the order in which the caller has to fix them. */
 const kindsByWeight: readonly ProblemKind[] = ['invalid', 'not-found', 'conflict', 'stale', 'unavailable']
 
-/** Does something in every database at once that can be refused there. Throws one Problem with the findings of all that do. */
+/** Does the work in every database at once. Throws one Problem with the findings of all databases that refuse. */
 export async function validateAll<P extends InDatabase, R>(
   places: readonly P[],
   what: string,
@@ -121,7 +121,7 @@ export async function validateAll<P extends InDatabase, R>(
   if (defect) throw defect.error
   const problems = refused.map(({ db, error }) => ({ database: String(db.name), problem: error as Problem }))
   const { message } = first.error as Problem
-  // What is wrong with the request is wrong everywhere, and is said once.
+  // A fault of the request is the same in every database, so it is reported once.
   if (refused.length === places.length && problems.every(({ problem }) => problem.message === message))
     throw first.error
   throw new Problem(
@@ -135,14 +135,14 @@ export async function validateAll<P extends InDatabase, R>(
   )
 }
 
-/** Some databases have committed, and one of the others then did not. */
+/** Some databases have committed, and then another one did not. */
 export class PartialCommitError<P extends InDatabase = InDatabase> extends Problem {
   readonly done: readonly P[]
   constructor(done: readonly P[], undone: Database, error: unknown) {
     const names = done.map(({ db }) => String(db.name))
     super(
       'unavailable',
-      `It was done in ${names.join(', ')}, and then could not be committed in ${undone.name}: ${messageOf(error)}. Do it again; GET the run to see where it stands.`,
+      `The change was committed in ${names.join(', ')}, but not in ${undone.name}: ${messageOf(error)}. Repeat it. GET the run shows its state in each database.`,
       { done: names },
       { cause: error },
     )
@@ -151,17 +151,17 @@ export class PartialCommitError<P extends InDatabase = InDatabase> extends Probl
 }
 
 /**
- * Changes several databases as one, as nearly as that can be: a transaction in each, in the order of their names, none of
- * which commits before the work is done in all; the first one begun is the last to commit. What one refuses is refused for all. Only a database that goes away between the first commit and its own
- * can leave the others changed without it: that is a PartlyDone. Where the work in one depends on what another holds, `look` reads
- * and locks that in all of them before the work begins in any.
+ * Best-effort atomic change across databases, not two-phase commit. Opens a transaction in each database in name order
+ * and does all work. Then commits in reverse order. If any database refuses the work, none commits. If a database fails
+ * between the first commit and its own, throws PartialCommitError. `look` reads and locks in all databases before the
+ * work begins in any, for work that depends on several of them.
  */
 export async function transactInAll<P extends InDatabase, R>(
   places: readonly P[],
   work: (place: P, tx: Control) => Promise<R>,
   look: (place: P, tx: Control) => Promise<void> = async () => undefined,
 ): Promise<R[]> {
-  // Two callers that went through them in different orders would each wait for what the other has locked.
+  // A fixed order: two callers in different orders would each wait for the other's locks.
   const ordered = [...places].sort((a, b) => (String(a.db.name) < String(b.db.name) ? -1 : 1))
   const committed: P[] = []
   let culprit: Database | null = null

@@ -26,26 +26,26 @@ export interface Sample {
   readonly after: SampleRow['columns'] | null
 }
 
-/** What a rehearsal has shown. */
+/** The observations of a rehearsal. */
 export interface Seen {
   readonly places: Places
   readonly windows: readonly RehearsedWindow[]
   readonly samples: readonly Sample[]
-  /** The one batch that was looked at closely, and the oid of the table or partition it was in; null where none went through. */
+  /** The one batch that was explained, and the oid of its table or partition. Null if no batch passed. */
   readonly explained: (ExplainedBatch & { readonly oid: string }) | null
   readonly cost: BatchCost | null
   readonly hot: { readonly updated: number; readonly hot: number }
-  /** Versions of rows that are left behind. */
+  /** Row versions left behind for vacuum. */
   readonly deadRows: number
 }
 
-/** What is known besides. */
+/** Further facts for the report. */
 export interface Circumstances {
   /** Why a start would be refused. */
   readonly refusals: readonly string[]
-  /** That rows would be done once more. */
+  /** Warnings that a run would do rows once more. */
   readonly repeats: readonly string[]
-  /** Why the role cannot see whether others are at work. */
+  /** Why the role cannot see whether other sessions are active. */
   readonly blind: string | null
 }
 
@@ -63,7 +63,7 @@ export function reportDryRun(
   const seconds = sum((window) => window.seconds)
 
   const rows = target.estimatedRows
-  // By pages at random; where they could not be looked at, by the windows, which begin where rows match.
+  // From random pages. If they could not be sampled, from the windows, which begin at matching rows.
   const share = space?.facts.sample ? matchingShare(space.facts) : scanned === 0 ? 0 : matched / scanned
   const work: Work = { rows, toChange: Math.round(rows * share) }
   const all = { scanned, changed, seconds }
@@ -119,7 +119,7 @@ function countOfValues({ where, set }: Prepared['job']): number {
   )
 }
 
-/** The reason with which a run fails at these rows. */
+/** The reason with which a run would fail at these rows; null if it would not. */
 function failureOf({ windows }: Seen, failing: readonly FailingRow[], { options }: Prepared['run']): string | null {
   const endless = windows.find((window) => window.endless !== null)?.endless
   if (endless) return endlessReason(endless)
@@ -127,12 +127,12 @@ function failureOf({ windows }: Seen, failing: readonly FailingRow[], { options 
   if (!first) return null
   const { maxQuarantined, succeedWithQuarantined } = options
   const rows = failing.length === 1 ? 'A row fails' : `${failing.length} rows fail`
-  const which = `${rows} by ${failing.length === 1 ? 'itself' : 'themselves'}, for one that with key ${JSON.stringify(first.key)}: ${first.message} [${first.sqlstate}].`
+  const which = `${rows} by ${failing.length === 1 ? 'itself, the one' : 'themselves, for example the one'} with key ${JSON.stringify(first.key)}: ${first.message} [${first.sqlstate}].`
   if (failing.length > maxQuarantined)
-    return `${which} maxQuarantined allows ${maxQuarantined}: a run fails there. Mend the data or the job.`
+    return `${which} maxQuarantined allows ${maxQuarantined}, so a run would fail. Fix the data or the job.`
   return succeedWithQuarantined
     ? null
-    : `${which} A run sets such rows aside, does all others, and then fails until they are mended or discarded. Mend the data or the job.`
+    : `${which} A run sets such rows aside, does all other rows, and then fails until they are fixed or discarded. Fix the data or the job.`
 }
 
 function grouped(failing: readonly FailingRow[]): DryRunReport['failing'] {
@@ -158,19 +158,19 @@ function warningsOf({ places, windows, deadRows }: Seen, work: Work, left: numbe
     ...(places.fault === null
       ? []
       : [
-          `Rows that match could not be looked for all over the table: ${places.fault}. Rows anywhere in it were rehearsed instead.`,
+          `Could not search the whole table for matching rows: ${places.fault}. Rows anywhere in the table were rehearsed instead.`,
         ]),
     ...(places.matching || places.fault !== null || work.rows === 0
       ? []
       : ['No row of the table matches where: a run would change none.']),
     ...(blind
       ? [
-          `${blind.charAt(0).toUpperCase()}${blind.slice(1)}. Without it a run takes others to be at work all the time, and goes slower.`,
+          `${blind.charAt(0).toUpperCase()}${blind.slice(1)}. Without it a run assumes that other sessions are always active, and is slower.`,
         ]
       : []),
-    ...(left > 0 ? [`${left} rows were held by other sessions; a run comes back to them.`] : []),
+    ...(left > 0 ? [`${left} rows were held by other sessions; a run tries them again.`] : []),
     ...(deadRows > 0
-      ? [`${deadRows} versions of rows were written and rolled back: vacuum has as many dead ones to remove.`]
+      ? [`The dry run wrote ${deadRows} row versions and rolled them back. Vacuum has to remove them.`]
       : []),
   ]
 }

@@ -35,7 +35,7 @@ export type DryRunReports = z.output<typeof dryRunsSchema>
 
 const maxWindows = 10
 const rowsOfWindow = 1000
-/** With so many rows gone through there is no need for more windows. */
+/** After this many rows no further window is needed. */
 const rowsEnough = 3000
 const maxSeconds = 10
 const maxFailingInAll = 200
@@ -43,24 +43,24 @@ const maxSamples = 5
 const leaseSeconds = 60
 const actor = 'dry run'
 
-/** A dry run in each database that the run would span; where there is but one, without a name, its report alone. */
+/** A dry run in each database that the run would span. A single database without a name gives its report alone. */
 export async function dryRunAll(
   databases: readonly Database[],
   request: StartRequest,
 ): Promise<DryRunReport | DryRunReports> {
   const places = chooseDatabases(databases, request.databases).map((db) => ({ db }))
-  const done = await validateAll(places, `The dry run of ${request.job} was refused`, ({ db }) => dryRun(db, request))
+  const done = await validateAll(places, `Cannot rehearse job ${request.job}`, ({ db }) => dryRun(db, request))
   const [only] = done
   if (only && only.db.name === null) return only.result
   return { job: request.job, databases: Object.fromEntries(done.map(({ db, result }) => [db.name, result])) }
 }
 
 /**
- * Does what a run would do, by the very statements that it would use, for a few batches in one transaction, and rolls it all
- * back: the run itself, its ranges, and the rows.
+ * Executes a few batches with the statements of a real run, in one transaction, and rolls back everything: the run, its
+ * ranges and the rows.
  */
 async function dryRun(db: Database, request: StartRequest): Promise<DryRunReport> {
-  // An id and a hash of its own: it must not use up a number, nor be in the way of a real run of the same job.
+  // The dry run has an id and a hash of its own. It must not consume a run number or block a real run of the same job.
   const identity = { requestHash: '', idempotencyKey: null, createdBy: actor }
   const prepared = await prepareRun(db, request, identity)
   const { findings: refusals } = await db.checkReplicas(prepared.run.options)
@@ -77,13 +77,13 @@ async function dryRun(db: Database, request: StartRequest): Promise<DryRunReport
     if (sqlstate === null || error instanceof Problem || !concernsJob(error)) throw error
     throw new Problem(
       'invalid',
-      `The dry run failed: ${describeFault(error)} [${sqlstate}]. So would a run. Mend the job.`,
+      `The dry run failed: ${describeFault(error)} [${sqlstate}]. A run would fail too. Fix the job.`,
       { sqlstate },
     )
   }
 }
 
-/** Does something in a transaction of a session as batches have them, and takes all of it back. */
+/** Does the work in a transaction of an engine session and rolls it back. */
 async function inRolledBackTransaction<T>({ engine }: Database, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await takeSession(engine)
   let broken: Error | undefined
@@ -91,7 +91,7 @@ async function inRolledBackTransaction<T>({ engine }: Database, work: (client: P
     await client.query('BEGIN')
     return await work(client)
   } finally {
-    // A connection that cannot even roll back must not go back to the pool: its next user would be in our transaction.
+    // A connection that cannot roll back must not return to the pool: its next user would be in our transaction.
     await client.query('ROLLBACK').catch((failed: Error) => {
       broken = failed
     })
@@ -106,7 +106,7 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
   const author = <T>(work: () => Promise<T>) => asAuthor(client, s, target, work)
   const places = await author(() => findPlaces(client, target, job, ranges, maxWindows, rowsOfWindow))
   const windows = spread(places.windows)
-  // Those that are gone through last, if at all: what was touched before is not as a run finds it.
+  // The windows that are worked on last, if at all. A window that was touched before is not as a run would find it.
   const [timed, explored] = [windows.at(-1), windows.at(-2) ?? windows.at(-1)]
   if (!timed || !explored)
     throw new Problem('conflict', `${quoteTableName(target)} has no row yet: there is nothing to rehearse.`)
@@ -140,7 +140,7 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
     const maxFailing = Math.min(maxFailingInAll, options.maxQuarantined) - failing
     const last = done.at(-1)
     if (last?.endless || last?.stopped || maxFailing < 0 || gone >= rowsEnough) break
-    // Each is taken back at once: its rows are locked no longer than that.
+    // Each window is rolled back at once, so its rows are locked no longer than that.
     await rolledBack(client, async () => {
       const lease = leases[index] as Lease
       const before = await author(() => samplesOf(client, prepared, window, maxSamples - samples.length))
@@ -163,7 +163,7 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
   }
 }
 
-/** None where the predicate fails for a row of the window: that row is told as one that fails. */
+/** Empty if the predicate fails for a row of the window: the report lists that row as failing. */
 async function samplesOf(client: PoolClient, prepared: Prepared, window: KeyRange, most: number): Promise<SampleRow[]> {
   const { job, run } = prepared
   try {
@@ -174,7 +174,7 @@ async function samplesOf(client: PoolClient, prepared: Prepared, window: KeyRang
   }
 }
 
-/** A run of a job without a predicate does rows once more that runs with the same parameters have done. */
+/** Without a predicate, a run repeats rows that runs with the same parameters have done. */
 async function repeatWarnings(
   control: Database['control'],
   { job, paramsHash, hasPredicate }: Prepared['run'],
@@ -183,19 +183,19 @@ async function repeatWarnings(
   if (hasPredicate) return []
   const done = await findSucceeded(control, job, paramsHash)
   if (done !== null) {
-    const refused = again ? '' : ' A run is refused unless "again" is true.'
+    const refused = again ? '' : ' A start is refused unless "again" is true.'
     return [
-      `Job ${job} has no predicate, and run ${done} has done every row with these parameters: a run does each of them once more.${refused}`,
+      `Job ${job} has no predicate, and run ${done} has done every row with these parameters. A run would do each of them again.${refused}`,
     ]
   }
   const partly = await findPartlyDone(control, job, paramsHash)
   if (!partly) return []
   return [
-    `Job ${job} has no predicate, and run ${partly.id}, which is ${partly.status}, has done ${partly.rows} rows with these parameters: a new run does them once more.`,
+    `Job ${job} has no predicate, and run ${partly.id} (${partly.status}) has done ${partly.rows} rows with these parameters. A new run would do them again.`,
   ]
 }
 
-/** By itself, whatever holds the run or is at work: all of it is taken back. */
+/** Leases a range without regard to holds and other workers: everything is rolled back. */
 async function leaseOf(tx: Control, run: Run, ordinal: number): Promise<Lease> {
   const [ticket] = await assignTickets(tx, [{ runId: run.id, ordinal, id: `${run.id} ${ordinal}`, afterSeconds: 0 }])
   const lease = ticket && (await leaseRange(tx, ticket, actor, leaseSeconds))
@@ -203,7 +203,7 @@ async function leaseOf(tx: Control, run: Run, ordinal: number): Promise<Lease> {
   return lease
 }
 
-/** A row that fails keeps its old version, which is none that a run would give it. */
+/** A failing row keeps its old version, which is not a result of the run. */
 function pairs(before: readonly SampleRow[], after: readonly SampleRow[], failing: readonly FailingRow[]): Sample[] {
   const failed = new Set(failing.map(({ key }) => JSON.stringify(key)))
   const changed = new Map(after.map(({ key, columns }) => [JSON.stringify(key), columns]))
@@ -213,7 +213,7 @@ function pairs(before: readonly SampleRow[], after: readonly SampleRow[], failin
   })
 }
 
-/** Updates of the table within the transaction; only where a page is touched for the first time is it as a run finds it. */
+/** Counts updates of the table within the transaction. Only the first touch of a page is as a run would find it. */
 class HotUpdates {
   readonly #client: PoolClient
   readonly #run: Run

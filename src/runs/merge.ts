@@ -2,13 +2,13 @@ import { mergeProgress, mergeReasons, mergeStatuses } from '../core/run/shards.t
 import type { RunView } from './run-schema.ts'
 import type { UnavailableShard } from './shards.ts'
 
-/** What one database shows of a run; `database` is null where it has no name. */
+/** A run as seen in one database; `database` is null for a database without a name. */
 export interface ShardView {
   readonly database: string | null
   readonly body: RunView
 }
 
-/** A run as it is shown, from what each of its databases shows; nothing where none shows anything. */
+/** Merges the views of all databases into one run. Empty if no database shows the run. */
 export function mergeShards(parts: readonly ShardView[], unseen: readonly UnavailableShard[]): RunView[] {
   const [first] = parts
   if (!first) return []
@@ -37,7 +37,7 @@ export function mergeShards(parts: readonly ShardView[], unseen: readonly Unavai
       ]),
       version: bodies.reduce((sum, { version }) => sum + version, 0),
       startedAt: edge(bodies, 'startedAt', 'first'),
-      // As long as a part has not ended, the run has not.
+      // The run has not ended while any shard has not.
       endedAt:
         bodies.every(({ endedAt }) => endedAt !== null) && !states.includes('unreachable')
           ? edge(bodies, 'endedAt', 'last')
@@ -85,7 +85,10 @@ function addProofs(bodies: readonly RunView[]): RunView['proof'] {
   }
 }
 
-/** One override is an entry, however many databases it was said to; each has its own clock, and the first to end it is told. */
+/**
+ * Merges an override set in several databases into one entry. Each database has its own clock; the earliest end is
+ * shown.
+ */
 function joinOverrides(parts: readonly Named[]): RunView['overrides'] {
   const joined = new Map<string, RunView['overrides'][number]>()
   for (const { database, overrides } of parts) {
@@ -99,7 +102,7 @@ function joinOverrides(parts: readonly Named[]): RunView['overrides'] {
   return [...joined.values()]
 }
 
-/** One pause is an entry, however many databases it was said to; since when it holds in the first of them. */
+/** Merges a pause set in several databases into one entry, with the earliest start. */
 function joinPauses(parts: readonly Named[]): RunView['pauses'] {
   const joined = new Map<string, RunView['pauses'][number]>()
   for (const { database, pauses } of parts) {

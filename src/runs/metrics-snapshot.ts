@@ -22,7 +22,10 @@ import { sumRanges } from '../store/range-totals.ts'
 import { progressOfRun, throttleOfRun } from '../store/run-progress.ts'
 import { countRunsByStatus, listLiveRuns } from '../store/runs.ts'
 
-/** Counts what one control schema holds. One statement after the other: whoever looks must not take connections from work. */
+/**
+ * Counts the contents of one control schema. Statements run one after the other, so that a scrape takes no connections
+ * from work.
+ */
 export async function collectMetrics(control: Control, timings: Timings): Promise<MetricsSnapshot> {
   const runs = await listLiveRuns(control)
   const ids = runs.map(({ id }) => id)

@@ -3,22 +3,22 @@ import { Problem } from '../core/errors.ts'
 import type { Database } from './database.ts'
 import { queryAll, type Unreachable } from './databases.ts'
 
-/** What a run has a list of, in the order of its ids: events, rows in quarantine. */
+/** An entry of a run's list in the order of ids: an event, or a quarantined row. */
 export interface Listed {
   readonly id: string
   readonly at: Date
 }
 
-/** An item and the database that has it; null where that has no name. */
+/** An entry and its database; null for a database without a name. */
 export type Placed<T extends Listed> = T & { readonly database: string | null }
 
-/** The text of a cursor, as a request may hold it. */
+/** The text form of a cursor in a request. */
 export const pageAfter = z
   .string()
   .max(5000)
-  .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a page before')
+  .regex(/^\d{1,18}$|^[a-z][\w-]*:\d{1,18}(\.[a-z][\w-]*:\d{1,18})*$/, 'must be the next of a previous page')
   .default('0')
-  .describe('`next` of the page before')
+  .describe('`next` of the previous page')
 
 /** How far a list has been read: the last id in each database. As text `12`, or `eu:12.us:7`. */
 export class PageCursor {
@@ -28,7 +28,7 @@ export class PageCursor {
     this.#ids = ids
   }
 
-  /** Throws a Problem where the text is none of these databases'. */
+  /** Throws a Problem if the text does not match these databases. */
   static read(text: string, databases: readonly Database[]): PageCursor {
     if (text === '0') return new PageCursor(new Map())
     const entries = text.split('.').map((entry) => entry.split(':'))
@@ -37,7 +37,7 @@ export class PageCursor {
       return new PageCursor(new Map(entries as Array<[string, string]>))
     throw new Problem(
       'invalid',
-      `after ${JSON.stringify(text)} does not name the databases of this service: send the next of a page before.`,
+      `after ${JSON.stringify(text)} does not match the databases of this service. Send the next of a previous page.`,
     )
   }
 
@@ -45,7 +45,7 @@ export class PageCursor {
     return this.#ids.get(database) ?? '0'
   }
 
-  /** The cursor after these items, which are in the order in which each database has them. */
+  /** The cursor after these entries, which are in the order of their ids within each database. */
   past(items: ReadonlyArray<Placed<Listed>>): PageCursor {
     return new PageCursor(new Map([...this.#ids, ...items.map(({ database, id }) => [database, id] as const)]))
   }
@@ -55,7 +55,7 @@ export class PageCursor {
   }
 }
 
-/** A page of what these databases have, put together; `next` is the cursor after it, null where it is the last. */
+/** One page merged from these databases. `next` is the cursor of the following page; null on the last one. */
 export async function readPage<T extends Listed>(
   databases: readonly Database[],
   cursor: PageCursor,
@@ -69,8 +69,8 @@ export async function readPage<T extends Listed>(
 }
 
 /**
- * Oldest first by each database's own clock. The items of one database stay in the order of their ids, also where its
- * clock was set back between two of them: a page that ends between them must not lose one.
+ * Merges lists by time, oldest first, on each database's own clock. Entries of one database stay in the order of their
+ * ids, even if its clock was set back between two of them: a page that ends there must not lose one.
  */
 function mergeLists<T extends Listed>(
   lists: ReadonlyArray<{ readonly database: string | null; readonly items: readonly T[] }>,

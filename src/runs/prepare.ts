@@ -21,19 +21,19 @@ import { describeSpace, measureSpace, type SpaceMeasurement, type SpaceReport } 
 
 export type StartRequest = z.output<typeof startRunSchema>
 
-/** A request that has been looked into: the job put together, the table checked, the ranges cut. */
+/** A checked request: the job resolved, the table inspected, the ranges planned. */
 export interface Prepared {
   readonly job: ResolvedJob
   readonly run: Omit<NewRun, 'id' | 'createdAt' | 'databases'>
-  /** The slices of the key space. */
+  /** The ranges of the key space. */
   readonly ranges: readonly KeyRange[]
-  /** What decides how much the table will grow; null where that cannot be told. */
+  /** The measurements for the growth forecast; null if they cannot be read. */
   readonly space: SpaceMeasurement | null
-  /** What in the job's SQL does not mean what it means in psql, in words. */
+  /** Differences between the job's SQL in a run and in psql, in words. */
   readonly settings: readonly string[]
 }
 
-/** What the first event of a run keeps of the forecast. */
+/** The forecast kept in the run's first event. */
 export function forecast({ space, run, settings }: Prepared): {
   space?: string
   findings: SpaceReport['findings']
@@ -43,7 +43,7 @@ export function forecast({ space, run, settings }: Prepared): {
   return { space: report.summary, findings: [...settings, ...report.findings] }
 }
 
-/** Checks a request against the job, the table and the rights. Throws a Problem with all that is wrong. */
+/** Checks a request against the job, the table and the privileges. Throws a Problem with all findings. */
 export async function prepareRun(
   deps: Database,
   request: StartRequest,
@@ -76,7 +76,7 @@ export async function prepareRun(
   })
 }
 
-/** A replica that should be watched and cannot be refuses the run now, instead of holding it at its first batch. */
+/** Refuses the run now if its replicas cannot be watched. It would be held at its first batch otherwise. */
 export async function refuseUnwatched(
   { checkReplicas }: Database,
   { job, options }: Prepared['run'],
@@ -88,18 +88,18 @@ export async function refuseUnwatched(
   })
 }
 
-/** A job that is another one each time it is looked at would be paused as changed by the first worker that sees it. */
+/** Refuses a job that changes each time it is read: the first worker would pause its run as changed. */
 function refuseUnstable(job: ResolvedJob, again: ResolvedJob): void {
   if (job.fingerprint === again.fingerprint && hashParams(job.params) === hashParams(again.params)) return
   throw new Problem(
     'invalid',
-    `Job ${job.name} comes out differently each time it is read: a clock or a random value is in its where, set or defaults. Make it a parameter, or let Postgres do it (now(), random()).`,
+    `Job ${job.name} changes each time it is read: its where, set or defaults contain a clock or a random value. Make the value a parameter, or let Postgres compute it (now(), random()).`,
   )
 }
 
 /**
- * Puts out the tickets that a run needs next. A queue that cannot be reached is not the caller's trouble: the run stands
- * in Postgres, and the rescuer writes its tickets once the queue is back.
+ * Puts the next tickets of a run on the queue. An unreachable queue is not an error for the caller: the run is in
+ * Postgres, and the rescuer writes its tickets once the queue is back.
  */
 export async function dispatch({ control, queue, log }: Database, runId: string, actor: string): Promise<void> {
   const { tickets } = await advanceRun(control, runId, actor)
@@ -109,8 +109,8 @@ export async function dispatch({ control, queue, log }: Database, runId: string,
 }
 
 /**
- * The fingerprint of a run's job as it is in the jobs folder now. Throws a Problem when it is not what the run was accepted
- * with, unless that is accepted; and also then when the run's cursors, bounds and proof would not fit it.
+ * The fingerprint of a run's job as it is in the jobs folder now. Throws a Problem if it differs from the accepted one,
+ * unless `accept` is true. Even then throws one if the run's cursors, bounds and proof would not fit the changed job.
  */
 export async function currentFingerprint(deps: Database, run: Run, accept: boolean): Promise<string> {
   const definition = await deps.registry.find(run.job)
@@ -119,18 +119,18 @@ export async function currentFingerprint(deps: Database, run: Run, accept: boole
   if (!accept) {
     throw new Problem(
       'conflict',
-      `Job ${run.job} has changed since run ${run.id} was accepted: rows done so far were done by another definition. Send {"acceptJobChange": true} to go on with the job as it is now, or cancel this run and start a new one.`,
+      `Job ${run.job} has changed since run ${run.id} was accepted: the rows done so far used another definition. Send {"acceptJobChange": true} to continue with the current job, or cancel this run and start a new one.`,
       { accepted: run.fingerprint, current: job.fingerprint },
     )
   }
   const target = await withEngine(deps, (client) => inspectTarget(client, deps.control.s, job))
-  // Each lease looks whether the columns of the key are what they were, and how strong a lock the rows need.
+  // The columns of the key and the strength of the row lock are checked at each lease.
   const place = ({ schema, table, oid, key, partitioned }: Target) =>
     hashParams({ schema, table, oid, key: key.map(({ name }) => name), partitioned })
   if (place(target) === place(run.target) && (job.where !== null) === run.hasPredicate) return job.fingerprint
   throw new Problem(
     'conflict',
-    `Job ${run.job} now works on another table or key, or has a predicate where it had none (or the reverse): run ${run.id} cannot go on with it. Cancel this run and start a new one.`,
+    `Run ${run.id} cannot continue: job ${run.job} now works on another table or key, or has gained or lost its predicate. Cancel this run and start a new one.`,
     { accepted: run.target, current: target },
   )
 }

@@ -11,7 +11,7 @@ export const rangeSchema = z
     database: databaseName.optional(),
     ordinal: z.int(),
     phase: z.enum(phaseNames),
-    partition: z.string().nullable().describe('The partition that it is a slice of; null where the table has none'),
+    partition: z.string().nullable().describe('Partition that the range belongs to; null for an unpartitioned table'),
     lower: key,
     upper: key,
     cursor: key,
@@ -24,10 +24,10 @@ export const rangeSchema = z
     rowsGone: z.number(),
     batches: z.number(),
     batchSize: z.number().nullable(),
-    attempts: z.int().describe('Slices in a row that ended in trouble'),
+    attempts: z.int().describe('Consecutive slices that ended in an error'),
     faults: z
       .partialRecord(z.enum(faultNames), z.int())
-      .describe('How often its batches ended in a fault and changed nothing, by its kind'),
+      .describe('How often batches ended in a fault and changed nothing, by kind of fault'),
     checkpointedAt: time.nullable(),
   })
   .meta({ id: 'Range' })
@@ -38,14 +38,14 @@ export const quarantinedRowSchema = z
     database: databaseName.optional(),
     key: z.array(z.string()).describe('One text per key column, as Postgres writes it'),
     sqlstate: z.string(),
-    message: z.string().describe('What Postgres said of this row alone, the last time'),
-    attempts: z.int().describe('How often it was tried alone'),
-    at: time.describe('When it was set aside for the first time'),
+    message: z.string().describe('The last error of Postgres for this row alone'),
+    attempts: z.int().describe('How often the row was tried alone'),
+    at: time.describe('When the row was first set aside'),
     lastAt: time,
     discarded: z
       .object({ at: time, by: z.string(), reason: z.string() })
       .nullable()
-      .describe('Given up, and by whom; null while it keeps the run from succeeding'),
+      .describe('When, by whom and why it was discarded; null while the row keeps the run from succeeding'),
   })
   .meta({ id: 'QuarantinedRow' })
 
@@ -57,9 +57,7 @@ export const eventSchema = z
     actor: z.string(),
     kind: z
       .enum(shownEventKinds)
-      .describe(
-        'What happened; `unknown` where another release has written it: then `detail` has its kind and its detail',
-      ),
+      .describe('What happened; `unknown` for an event of another release, with its kind and its detail in `detail`'),
     detail: z.record(z.string(), z.unknown()),
   })
   .meta({ id: 'Event' })

@@ -12,39 +12,39 @@ import { type ExplainedBatch, explainBatch } from '../engine/rehearse.ts'
 import type { Lease } from '../store/leases.ts'
 import type { Run } from '../store/run.ts'
 
-/** A row that fails by itself, with what Postgres says of it. */
+/** A row that fails by itself, with the error of Postgres. */
 export interface FailingRow {
   readonly key: Cursor
   readonly sqlstate: string
   readonly message: string
 }
 
-/** What batches in one window have shown. */
+/** The results of the batches in one window. */
 export interface RehearsedWindow {
   readonly batches: number
   readonly scanned: number
   readonly done: number
-  /** Rows that others hold. */
+  /** Rows held by other sessions. */
   readonly left: number
   readonly seconds: number
   readonly failing: readonly FailingRow[]
-  /** A row that matches even after it was changed. */
+  /** The key of a row that still matches after it was changed. */
   readonly endless: Cursor | null
-  /** Why it was not gone through to its end. */
+  /** Why the window was not finished; null if it was. */
   readonly stopped: string | null
 }
 
-/** How far a window is gone through. */
+/** Limits for the work in a window. */
 export interface Budget {
   readonly limit: number
   readonly rows: number
-  /** More rows that fail by themselves are not looked for. */
+  /** Stop once more rows than this fail by themselves. */
   readonly maxFailing: number
-  /** By `performance.now()`. */
+  /** On the clock of `performance.now()`. */
   readonly endsAt: number
 }
 
-/** Batches of a run in a transaction that is rolled back, by the statements that a worker would use. */
+/** Executes batches of a run in a transaction that is rolled back, with the statements that a worker uses. */
 export class Rehearsal {
   readonly #client: PoolClient
   readonly #s: string
@@ -58,7 +58,7 @@ export class Rehearsal {
     this.#job = job
   }
 
-  /** Goes through a window as a worker does: batch after batch, and where a row fails by itself it is set aside. */
+  /** Works through a window as a worker does: batch after batch, setting aside rows that fail by themselves. */
   async work(lease: Lease, { limit: most, rows, maxFailing, endsAt }: Budget): Promise<RehearsedWindow> {
     const runner = this.#runner(lease)
     const bisection = new Bisection()
@@ -69,8 +69,7 @@ export class Rehearsal {
     let { cursor } = lease
     let wanted = most
     while (sums.scanned < rows && endless === null) {
-      if (performance.now() > endsAt)
-        stopped = 'The time for a dry run was over before all of its windows were gone through.'
+      if (performance.now() > endsAt) stopped = 'The dry run ran out of time before it had finished all of its windows.'
       if (stopped !== null || failing.length > maxFailing) break
       const limit = bisection.limit(wanted)
       const input = this.#input(lease, cursor, limit)
@@ -91,12 +90,12 @@ export class Rehearsal {
           continue
         }
         if (answer === 'halve') {
-          stopped = `The row with key ${JSON.stringify(suspect)} could not be changed: ${describeFault(error)}. A run tries it again until it can.`
+          stopped = `Could not change the row with key ${JSON.stringify(suspect)}: ${describeFault(error)}. A run would retry it until it succeeds.`
           break
         }
         if (answer !== 'bisect') throw error
         if (suspect === null) {
-          // Nothing of it is a row's fault: a trigger for each statement, for instance.
+          // The fault is not in a row: for instance a statement trigger.
           if (limit === 1) throw error
           bisection.failed(limit)
           continue
@@ -118,8 +117,8 @@ export class Rehearsal {
   }
 
   /**
-   * Executes one batch under EXPLAIN and takes it back; with half the rows where some of them fail. Null where even one row
-   * does.
+   * Executes one batch under EXPLAIN and rolls it back, with half the rows each time some fail. Null if a single row
+   * fails.
    */
   async explain(lease: Lease, limit: number): Promise<ExplainedBatch | null> {
     const { place } = tableSql(this.#run.target, lease.leaf)
@@ -137,9 +136,9 @@ export class Rehearsal {
   }
 
   /**
-   * What batches cost, by some of one row and larger ones behind them, taken back; `again` is the same window once more, in
-   * which no row matches any longer; null for a job without a predicate. Also how many rows, at most `most`, a batch may have
-   * so that it is short.
+   * Measures the cost of a batch from batches of one row and larger ones, all rolled back. `again` is the same window a
+   * second time, with no matching rows left; null for a job without a predicate. Also returns how many rows, at most
+   * `most`, make a short batch.
    */
   async time(lease: Lease, again: Lease | null, most: number): Promise<{ limit: number; cost: BatchCost | null }> {
     let limit = 1
@@ -152,7 +151,7 @@ export class Rehearsal {
           limit = shortBatch(small, large, most)
           if (limit <= 1.5 * large.scanned) break
           const larger = await timer(limit, 1)
-          // The window has come to its end.
+          // The window has ended.
           if (larger.scanned <= large.scanned) break
           large = larger
         }
@@ -170,17 +169,17 @@ export class Rehearsal {
     const small = await this.#timer(lease)(1, 1)
     if (small.scanned === 0) return null
     const large = await this.#timer(lease, small.cursor)(rows, 1)
-    // It makes no difference where every row matches for ever.
+    // There is no difference to measure if rows match for ever.
     return small.changed + large.changed === 0 ? { small, large } : null
   }
 
-  /** Runs batches one behind the other: each on rows that none has touched, for one that was taken back looks held. */
+  /** Runs batches in sequence, each on untouched rows: a row that was rolled back looks held. */
   #timer(lease: Lease, from: Cursor | null = lease.cursor) {
     let cursor = from
     let ended = false
     return async (limit: number, tries: number): Promise<TimedBatch & { cursor: Cursor | null }> => {
       const timed: Array<TimedBatch & { cursor: Cursor | null }> = []
-      // The end of the window shuts the fence: a batch behind it would be taken back, and all of this with it.
+      // The end of the window shuts the fence. A further batch would be rolled back, and all measurements with it.
       for (let attempt = 0; attempt < tries && !ended; attempt += 1) {
         const result = await this.#runner(lease).run(this.#client, 'keys', this.#input(lease, cursor, limit))
         if (!result) break
@@ -189,16 +188,16 @@ export class Rehearsal {
         timed.push({ scanned: result.scanned, changed: result.done, seconds: result.seconds, cursor })
         if (result.seconds > longTrySeconds) break
       }
-      // The shortest of those that changed most: what comes on top is the machine's.
+      // The shortest of those that changed the most rows: the rest is noise of the machine.
       timed.sort((a, b) => b.changed - a.changed || a.seconds - b.seconds)
       return timed[0] ?? { scanned: 0, changed: 0, seconds: 0, cursor }
     }
   }
 
-  /** Has the statements parsed and planned, as it is once in a session, without passing over a row. */
+  /** Parses and plans the statements without passing a row, as happens once in a session. */
   async prepare(lease: Lease): Promise<void> {
     const input = { ...this.#input(lease, lease.cursor, 1), epoch: '-1' }
-    // Where the table has statement triggers, the fence that is shut takes the statement back by an error.
+    // On a table with statement triggers, the shut fence ends the statement with an error.
     for (const cursor of [[], lease.cursor]) {
       const statement = this.#runner(lease).statement({ cursor, upper: lease.upper })
       await rolledBack(this.#client, () => runBatch(this.#client, statement, input))
@@ -228,10 +227,12 @@ export class Rehearsal {
 }
 
 const maxBatchSeconds = 2
-/** A try that took so long is not repeated: what the machine adds is little beside it. */
+/** A measurement this long is not repeated: noise of the machine is small beside it. */
 const longTrySeconds = 0.5
 
-/** Rows of a larger batch that will not take long, by two that have been timed. Each step tells the next one better. */
+/**
+ * The number of rows for a larger batch that stays short, from two timed batches. Each step improves the next estimate.
+ */
 function shortBatch(small: TimedBatch, large: TimedBatch, most: number): number {
   const each = (large.seconds - small.seconds) / Math.max(1, large.scanned - small.scanned)
   const left = Math.max(maxBatchSeconds, 1.5 * small.seconds) - small.seconds
@@ -239,7 +240,7 @@ function shortBatch(small: TimedBatch, large: TimedBatch, most: number): number 
   return Math.max(1, Math.min(most, 8 * large.scanned, Math.max(large.scanned, rows)))
 }
 
-/** Nothing else knows of the run: the fence is open for as long as its transaction lasts. */
+/** Only this transaction knows the run, so its fence stays open for as long as the transaction lasts. */
 function unfenced(result: BatchResult | null): BatchResult {
   if (!result) throw new Error('the dry run was fenced out of its own range')
   return result

@@ -11,15 +11,11 @@ export const startRunSchema = strictObject({
     .boolean()
     .optional()
     .describe(
-      'Start a job without a predicate although a run with these parameters has succeeded: it does each row once more',
+      'Start a job without a predicate although a run with these parameters has succeeded: it does each row again',
     ),
   dryRun: z.boolean().optional().describe('Execute a few batches, roll them back, and report'),
-  plan: z.boolean().optional().describe('Have the report of a dry run hold the plan of a batch'),
-  databases: z
-    .array(z.string())
-    .min(1)
-    .optional()
-    .describe('Those of DATABASES that the run shall span; all of them where absent'),
+  plan: z.boolean().optional().describe('Include the plan of a batch in the report of a dry run'),
+  databases: z.array(z.string()).min(1).optional().describe('Names in DATABASES that the run spans; all if absent'),
 })
   .refine(({ dryRun, plan }) => plan !== true || dryRun === true, {
     path: ['plan'],
@@ -30,8 +26,8 @@ export const startRunSchema = strictObject({
 const maxReasonLength = 1000
 
 /**
- * Of a brake, which never fails for the words that come with it: what cannot be kept of them is replaced, what is too long
- * is cut, and what is no reason is none.
+ * The body of a stop command, which never fails because of its reason. Characters that cannot be stored are replaced, a
+ * long reason is cut, and an invalid one is dropped.
  */
 export const brakeBody = z
   .object({
@@ -51,10 +47,7 @@ export const reasonBody = strictObject({
 
 const restart = strictObject({
   reason: z.string().max(maxReasonLength).optional(),
-  acceptJobChange: z
-    .boolean()
-    .optional()
-    .describe('Go on although the job is no longer what the run was accepted with'),
+  acceptJobChange: z.boolean().optional().describe('Continue although the job has changed since the run was accepted'),
 })
 
 export const restartBody = restart.nullish()
@@ -64,11 +57,11 @@ const quarantinedIds = z
   .min(1)
   .max(10_000)
   .optional()
-  .describe('Ids of rows in quarantine; all that are not discarded where absent')
+  .describe('Ids of rows in quarantine; if absent, all that are not discarded')
 
 export const retryRowsBody = restart.extend({ ids: quarantinedIds }).nullish()
 
 export const discardRowsBody = strictObject({
-  reason: z.string().min(1).max(1000).describe('Why these rows need not be done: it stays on record'),
+  reason: z.string().min(1).max(1000).describe('Why these rows need not be done; kept on record'),
   ids: quarantinedIds,
 })

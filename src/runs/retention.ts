@@ -14,8 +14,8 @@ import type { Database } from './database.ts'
 import { transactInAll } from './databases.ts'
 
 /**
- * Keeps the control schemas small, at once and then every `everySeconds`, until the signal says stop. Any number of processes may do
- * it: whatever one has deleted is not there for the next.
+ * Keeps the control schemas small: once at the start, then every `everySeconds` until `stop` is aborted. Any number of
+ * processes may do this at once: a deleted run is simply gone for the next.
  */
 export async function runRetention(
   databases: readonly Database[],
@@ -34,10 +34,10 @@ export async function runRetention(
   }
 }
 
-/** Clocks of different machines may differ by so much and both be right enough. Milliseconds. */
+/** How far the clocks of two machines may differ and both be accepted. Milliseconds. */
 const clocksApartMs = 3_600_000
 
-/** A clock of the database that has jumped forward makes every run look old. Throws where it is ahead of this machine's. */
+/** A database clock that has jumped forward makes every run look old. Throws if it is ahead of this machine's clock. */
 export function refuseClockAhead(database: Date, own: Date): void {
   if (database.getTime() - own.getTime() <= clocksApartMs) return
   throw new Error(
@@ -47,7 +47,7 @@ export function refuseClockAhead(database: Date, own: Date): void {
 
 type ExpiredByDatabase = ReadonlyMap<Database, readonly ExpiredRun[]>
 
-/** Of the databases that can be read. */
+/** Lists expired runs of the databases that can be read. */
 async function listExpired(databases: readonly Database[], days: number): Promise<ExpiredByDatabase> {
   const lists = new Map<Database, readonly ExpiredRun[]>()
   await Promise.all(
@@ -71,8 +71,9 @@ async function deleteRuns(db: Database, expired: ExpiredByDatabase, days: number
 }
 
 /**
- * Where a run is deleted: in all of its databases. One of several parts alone would look like a run that was never written
- * whole, so it stays where this process does not see them all, or one of them is still of use.
+ * The databases from which a run is deleted: all that it spans. A single remaining shard would look like a run that was
+ * never written completely. The run therefore stays if this process does not see all its shards, or if one is still
+ * needed.
  */
 async function placesOf(
   db: Database,
@@ -87,7 +88,8 @@ async function placesOf(
     const isPart = (run: { databases: readonly string[] | null }) => String(run.databases) === String(databases)
     if (runs.some((run) => run.id === id && isPart(run))) places.push(place)
     else {
-      // Not there: it was never written, or the databases parted at the commit. Another run of the same id is no part of it.
+      // This database has no shard: it was never written, or the databases differed at the commit. Another run with the
+      // same id is not a shard of this one.
       const part = await findRun(place.control, id)
       if (part && isPart(part)) return []
     }
@@ -95,7 +97,7 @@ async function placesOf(
   return places
 }
 
-/** False where the run stays: another process was faster, or somebody has retried it. */
+/** False if the run stays: another process was faster, or an operator has retried the run. */
 async function deleteWhole(id: string, places: readonly Database[], days: number): Promise<boolean> {
   try {
     await transactInAll(
@@ -113,7 +115,7 @@ async function thinEvents(db: Database, actor: string, stop: AbortSignal): Promi
   for (const run of await listRunsOverEventLimit(db.control)) {
     if (stop.aborted) break
     const dropped = await dropEvents(db.control, run, actor)
-    if (dropped > 0) db.log.info({ run, dropped }, 'events dropped: the run has more than are kept of one')
+    if (dropped > 0) db.log.info({ run, dropped }, 'events dropped: the run had more than are kept')
   }
 }
 
@@ -121,6 +123,6 @@ async function attempt(log: Logger, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    log.warn({ err: error }, 'what is old could not be deleted; it is tried again in an hour')
+    log.warn({ err: error }, 'old runs and events could not be deleted; the next attempt is in an hour')
   }
 }

@@ -7,52 +7,48 @@ export const time = z.string().describe('ISO 8601, UTC')
 
 export const progressSchema = z
   .object({
-    rowsDone: z.number().describe('Rows that were changed'),
-    rowsScanned: z.number().describe('Rows that windows have passed over, changed or not'),
-    rowsTotal: z
-      .number()
-      .describe('Rows to pass over: those of the table, and those that the residual check has sent back'),
+    rowsDone: z.number().describe('Rows changed'),
+    rowsScanned: z.number().describe('Rows that windows have passed, changed or not'),
+    rowsTotal: z.number().describe('Rows to pass: those of the table, and those that the residual check has sent back'),
     rowsTotalIsEstimate: z
       .boolean()
       .describe(
-        "Whether rowsTotal comes from the table's statistics, which may be far off; false once all rows were passed",
+        "Whether rowsTotal comes from the table's statistics, which may be far off; false once all rows have been passed",
       ),
     ratio: z
       .number()
-      .describe('0 to 1: the part that was passed over, stragglers left out; 1 only when the run has succeeded'),
+      .describe('0 to 1: the fraction of rows passed, without stragglers; 1 only when the run has succeeded'),
     rowsPerSecond: z
       .number()
-      .describe('What a clock sees over about the last ten seconds, waits included; the mean once the run has ended'),
-    overallRowsPerSecond: z.number().describe('The mean over all the time that the run was running, waits included'),
+      .describe(
+        'Rows passed per second over about the last ten seconds, waits included; the mean once the run has ended',
+      ),
+    overallRowsPerSecond: z.number().describe('The mean over the whole time in status running, waits included'),
     etaSeconds: z
       .number()
       .nullable()
-      .describe(
-        'An estimate, by rowsPerSecond, of the time until the check begins; null while any number would be a lie',
-      ),
+      .describe('Estimated time until the check begins, from rowsPerSecond; null while any number would be misleading'),
     check: z
       .object({
         rowsChecked: z.number(),
-        rowsTotal: z.number().describe('An estimate: as many as windows have passed over'),
+        rowsTotal: z.number().describe('An estimate: the number of rows that windows have passed'),
         ratio: z.number(),
         rowsPerSecond: z.number(),
         etaSeconds: z.number().nullable(),
       })
       .nullable()
       .describe('The residual check while the run is verifying; null otherwise'),
-    stragglers: z.number().describe('Rows held by others that the run still has to come back to'),
-    quarantined: z
-      .number()
-      .describe('Rows that fail by themselves and were set aside; those that were discarded left out'),
+    stragglers: z.number().describe('Rows held by other sessions that the run still has to try again'),
+    quarantined: z.number().describe('Rows that fail by themselves and were set aside, without discarded ones'),
     throttledSeconds: z
       .number()
       .describe(
-        'Seconds by the clock in which the run was held back, by a hold, its rate or the load; a wait of one of n workers counts as an nth. It only grows. Of several databases the longest',
+        'Seconds by the clock for which a hold, its rate or the pace held the run back. A wait of one of n workers counts as an nth. Never decreases. The longest of several databases',
       ),
   })
   .meta({ id: 'Progress' })
 
-export const databaseName = z.string().describe('As DATABASES names it; there only where DATABASES is set')
+export const databaseName = z.string().describe('The name in DATABASES; present only if DATABASES is set')
 
 export const overrideSchema = z
   .object({
@@ -61,7 +57,10 @@ export const overrideSchema = z
     by: z.string(),
     since: time,
     until: time,
-    databases: z.array(z.string()).optional().describe('Those in which it is in force; only where DATABASES is set'),
+    databases: z
+      .array(z.string())
+      .optional()
+      .describe('Databases in which it is in force; present only if DATABASES is set'),
   })
   .meta({ id: 'Override' })
 
@@ -69,37 +68,40 @@ const throttleSchema = z
   .object({
     reason: z.string(),
     signal: z.string(),
-    value: z.number().nullable().describe('Null where there is none: a signal that cannot be read, a time'),
+    value: z.number().nullable().describe('Null if there is none, as for an unreadable signal or for a time'),
     limit: z.number().nullable(),
     since: time,
     database: databaseName.optional(),
   })
   .nullable()
-  .describe('What holds it back at this moment; of several databases the first that is held back')
+  .describe('What holds the run back now; of several databases, the first one that is held back')
 
 const stalledSchema = z
   .object({ since: time, lastCheckpointAt: time.nullable(), database: databaseName.optional() })
   .nullable()
   .describe(
-    'That it should move and has given no sign for a minute, since when; of several databases the first that has stalled',
+    'Set if the run should move but has given no sign of life for a minute; of several databases, the first one that has stalled',
   )
 
 const pauseSchema = z
   .object({
     kind: z
       .enum(pauseKinds)
-      .describe('`run`: POST /runs/:id/pause. `everything`: POST /pause. `job`: its job is missing or has changed'),
+      .describe('`run`: POST /runs/:id/pause. `global`: POST /pause. `job`: its job is missing or has changed'),
     by: z.string(),
     reason: z.string().nullable(),
     since: time,
-    databases: z.array(z.string()).optional().describe('Those in which it holds; only where DATABASES is set'),
+    databases: z
+      .array(z.string())
+      .optional()
+      .describe('Databases in which it is in force; present only if DATABASES is set'),
   })
   .meta({ id: 'Pause' })
 
 /** A run in one of the databases that it spans. */
 export const partSchema = z
   .object({
-    status: z.enum(runStatuses).nullable().describe('Null where it cannot be seen: reason says why'),
+    status: z.enum(runStatuses).nullable().describe('Null if it cannot be read: reason says why'),
     reason: z.string().nullable(),
     progress: progressSchema.nullable(),
     throttle: throttleSchema,
@@ -112,7 +114,7 @@ export const partSchema = z
 export const unreachedSchema = z
   .array(z.object({ database: z.string(), detail: z.string() }))
   .optional()
-  .describe('Databases that did not answer; only where DATABASES is set')
+  .describe('Databases that did not answer; present only if DATABASES is set')
 
 export const runSchema = z
   .object({
@@ -121,8 +123,10 @@ export const runSchema = z
     params: z.unknown(),
     table: z.string(),
     status: z.enum(runStatuses),
-    reason: z.string().nullable().describe('Why it stands where it stands'),
-    pauses: z.array(pauseSchema).describe('Why it is paused, oldest reason first: it stays paused while any is left'),
+    reason: z.string().nullable().describe('Why the run has this status'),
+    pauses: z
+      .array(pauseSchema)
+      .describe('Why the run is paused, oldest reason first; it stays paused while any is left'),
     progress: progressSchema,
     throttle: throttleSchema,
     stalled: stalledSchema,
@@ -133,22 +137,22 @@ export const runSchema = z
         rowsGone: z
           .number()
           .describe(
-            'Stragglers that were deleted, or did not match, when their turn came. A row that a locked table kept from being asked is a straggler whether or not it matches',
+            'Stragglers that were deleted or did not match when they were tried. Rows of a locked table become stragglers whether or not they match',
           ),
         rowsChecked: z.number().describe('Rows that the residual check read'),
-        quarantined: z.number().describe('Rows that fail by themselves, which succeedWithQuarantined allowed'),
-        discarded: z.number().describe('Rows that fail by themselves, and were given up by somebody'),
+        quarantined: z.number().describe('Rows that fail by themselves, allowed by succeedWithQuarantined'),
+        discarded: z.number().describe('Rows that fail by themselves and were discarded by an operator'),
         residual: z.number().nullable().describe('Rows that still matched; null for a job without a predicate'),
       })
       .nullable()
-      .describe('What the end was concluded from; null before it'),
-    overrides: z.array(overrideSchema).describe('Signals that it need not heed for a while, and who said so'),
+      .describe('The counts that prove success; null until the run has succeeded'),
+    overrides: z.array(overrideSchema).describe('Signals that the run ignores for some time, and who ordered it'),
     options: runOptions,
     databases: z
       .record(z.string(), partSchema)
       .optional()
       .describe(
-        'Each of the databases that it spans; only where DATABASES is set. What stands outside is made from these.',
+        'The run in each database that it spans; present only if DATABASES is set. The other fields are computed from these.',
       ),
     version: z.int().describe('For If-Match'),
     createdBy: z.string(),

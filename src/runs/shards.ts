@@ -13,12 +13,12 @@ export interface Shard {
   readonly run: Run
 }
 
-/** A database that a run spans, and whose part of it cannot be shown. */
+/** A database of the run whose shard cannot be shown. */
 export interface UnavailableShard extends Unreachable {
   readonly state: 'unreachable' | 'missing'
 }
 
-/** One run, as the databases that it spans tell it: at least one of them does. */
+/** One run as seen in the databases that it spans, at least one of which could be read. */
 export interface ShardedRun {
   readonly id: string
   readonly shards: readonly [Shard, ...Shard[]]
@@ -26,8 +26,8 @@ export interface ShardedRun {
 }
 
 /**
- * The run of an id; with `database`, the one that has a part there. Throws a Problem where there is none, and where there
- * are two: databases that were worked on apart before may have given the same id.
+ * The run with this id; with `database`, the one with a shard there. Throws a Problem if there is none, or if there are
+ * two: databases that were once served separately may have given out the same id.
  */
 export async function findShardedRun(
   databases: readonly Database[],
@@ -44,7 +44,7 @@ export async function findShardedRun(
     const places = chosen.map(({ shards }) => shards.map(({ db }) => db.name).join(' and '))
     throw new Problem(
       'conflict',
-      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Say which one is meant: add ?database=${found.shards[0].db.name}.`,
+      `Two runs have the id ${id}: one in ${places.join(', one in ')}. Choose one: add ?database=${found.shards[0].db.name}.`,
       { databases: chosen.map(({ shards }) => shards.map(({ db }) => db.name)) },
     )
   }
@@ -53,20 +53,20 @@ export async function findShardedRun(
   if (unread.length > 0) {
     throw new Problem(
       'unavailable',
-      `Whether there is a run ${id} cannot be said. ${unread.map(({ reason }) => reason).join(' ')} Try again.`,
+      `Cannot determine whether run ${id} exists. ${unread.map(({ reason }) => reason).join(' ')} Try again.`,
     )
   }
   const [elsewhere] = runs
   if (wanted && elsewhere) {
     throw new Problem(
       'not-found',
-      `Run ${id} has no part in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ db }) => db.name).join(', ')}.`,
+      `Run ${id} has no shard in database ${wanted.name}; it has one in ${elsewhere.shards.map(({ db }) => db.name).join(', ')}.`,
     )
   }
   throw noSuchRun(id)
 }
 
-/** The runs that have these parts, each once, the oldest first. */
+/** The runs with these shards, each once, oldest first. */
 export async function findShardedRuns(
   databases: readonly Database[],
   places: ReadonlyArray<{ readonly db: Database; readonly id: string }>,
@@ -79,7 +79,7 @@ export async function findShardedRuns(
     .sort(compareAge)
 }
 
-/** Puts together which rows are one run: those of one id that name the same databases. */
+/** Groups rows into runs: rows with the same id that name the same databases. */
 export function gather(
   databases: readonly Database[],
   rows: readonly Shard[],
@@ -99,7 +99,7 @@ export function gather(
   }))
 }
 
-/** The databases that a run spans. One that was accepted while its database had no name spans that one alone. */
+/** The databases that a run spans. A run accepted before its database had a name spans that database alone. */
 function spannedBy({ db, run }: Shard): readonly string[] {
   return run.databases ?? [String(db.name)]
 }
@@ -117,13 +117,13 @@ function unseen(
       const gone = away.find((db) => db.database === database)
       if (gone) return { ...gone, state: 'unreachable' }
       if (!databases.some(({ name }) => name === database)) {
-        const reason = `DATABASES does not name ${database}: what becomes of the run there cannot be seen.`
+        const reason = `DATABASES does not name ${database}, so the state of the run there is unknown.`
         return { database, state: 'unreachable', reason }
       }
       const next = givenUp
         ? ''
-        : ' Its start was cut short: repeat the POST /runs with its Idempotency-Key, or cancel the run and start a new one.'
-      return { database, state: 'missing', reason: `Database ${database} does not have its part of the run.${next}` }
+        : ' Its start was interrupted: repeat the POST /runs with its Idempotency-Key, or cancel the run and start a new one.'
+      return { database, state: 'missing', reason: `Database ${database} lacks its shard of the run.${next}` }
     })
 }
 
@@ -132,17 +132,17 @@ export function statusOf({ shards, unseen }: ShardedRun): RunStatus {
   return mergeStatuses([...shards.map(({ run }) => run.status), ...unseen.map(({ state }) => state)])
 }
 
-/** What If-Match is compared with: raised by every change of any part. */
+/** The version for If-Match. Every change of any shard raises it. */
 export function versionOf({ shards }: Pick<ShardedRun, 'shards'>): number {
   return shards.reduce((sum, { run }) => sum + run.version, 0)
 }
 
-/** The parts that are meant: the one in `database`, or all. */
+/** The selected shards: the one in `database`, or all. */
 export function selectShards(run: ShardedRun, database: string | undefined): readonly Shard[] {
   return database === undefined ? run.shards : run.shards.filter(({ db }) => db.name === database)
 }
 
-/** Of these parts those for which an event is legal. Throws a Problem (`conflict`) where it is legal for none. */
+/** The shards for which an event is legal. Throws a Problem (`conflict`) if it is legal for none. */
 export function legalShards(run: ShardedRun, parts: readonly Shard[], event: RunEvent): readonly Shard[] {
   const legal = parts.filter((part) => transitions[part.run.status][event] !== null)
   if (legal.length > 0) return legal
@@ -150,7 +150,7 @@ export function legalShards(run: ShardedRun, parts: readonly Shard[], event: Run
   if (away.length > 0) {
     throw new Problem(
       'unavailable',
-      `Run ${run.id} cannot be told to ${event} where it can be reached, and not everywhere can it. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
+      `Cannot ${event} run ${run.id} in any database that can be reached. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed. Try again when all can be reached.`,
     )
   }
   const [first] = parts
@@ -162,10 +162,10 @@ export function legalShards(run: ShardedRun, parts: readonly Shard[], event: Run
   )
 }
 
-/** Fewer would make a rare status a query for each few runs. */
+/** With smaller pages, filtering by a rare status would need one query for every few runs. */
 const minPageSize = 100
 
-/** A page of runs, newest first. `next` is what `before` has to be for the page after it. */
+/** A page of runs, newest first. `next` is the value of `before` for the following page. */
 export async function listShardedRuns(
   databases: readonly Database[],
   filter: {
@@ -181,13 +181,13 @@ export async function listShardedRuns(
   let before: Place | null = filter.before === null ? null : await findPlace(databases, filter.before)
   if (filter.before !== null && before === null) return { runs: [], next: null, away: [] }
   for (;;) {
-    // The status of the whole is none of its parts' and cannot be asked a database for.
+    // The status of a sharded run is not stored in any database, so it cannot be queried.
     const count = unnamed || status === null ? limit : Math.max(limit, minPageSize)
-    // The run at `before` may have namesakes in other databases, so it is read again, and left out below.
+    // Runs in other databases may have the same id as the run at `before`. It is read again and dropped below.
     const query = { job, status: unnamed ? status : null, from: before, limit: count + 1 }
     const { answers, away } = await queryAll(databases, ({ control }) => listRuns(control, query))
     const rows = answers.flatMap(({ db, answer }) => answer.map((run) => ({ db, run })))
-    // Among this many newest runs none is cut in two: each database has given at least as many.
+    // No run among these is incomplete: each database has returned at least this many of its newest rows.
     const newest = gather(databases, rows, away).filter(
       (run) => before === null || comparePlaces(placeOf(run), before) < 0,
     )
@@ -204,7 +204,7 @@ export async function listShardedRuns(
   }
 }
 
-/** Where a run stands in the list of all: its databases tell it from a run of another database that has the same id. */
+/** The position of a run in the list of all runs. Its databases tell it from another run with the same id. */
 interface Place extends RunPosition {
   readonly span: string
 }
@@ -222,12 +222,12 @@ function compareTexts(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-/** Below 0 where `a` is the older run. */
+/** Below 0 if `a` is the older run. */
 export function compareAge(a: ShardedRun, b: ShardedRun): number {
   return comparePlaces(placeOf(a), placeOf(b))
 }
 
-/** An id alone may be that of two runs: the database says which. */
+/** Two runs may have the same id, so the database is part of the cursor. */
 function pageAfter({ id, shards: [{ db }] }: ShardedRun): string {
   return db.name === null ? id : `${id}@${db.name}`
 }

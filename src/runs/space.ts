@@ -16,18 +16,18 @@ import type { spaceSchema } from './dry-run-schemas.ts'
 
 export type SpaceReport = z.output<typeof spaceSchema>
 
-/** What there is to know of a table's space before a run. */
+/** The space measurements of a table before a run. */
 export interface SpaceMeasurement {
   readonly facts: SpaceFacts
   readonly vacuum: readonly VacuumState[]
 }
 
-/** For what signals read, in a session that is there already. */
+/** Runs the statements of signals in an existing session. */
 export function askBy(client: PoolClient): Ask {
   return (statement, values) => statement.rows({ db: client }, values)
 }
 
-/** Looks. Null where Postgres does not let us: nobody's run is refused because its growth cannot be told. */
+/** Measures the space of a table. Null if Postgres denies it: a missing forecast does not refuse a run. */
 export async function measureSpace(
   { log, control }: Database,
   client: PoolClient,
@@ -41,12 +41,12 @@ export async function measureSpace(
     return { facts, vacuum }
   } catch (error) {
     if (sqlstateOf(error) === null) throw error
-    log.warn({ err: error, job: job.name }, 'how much the table will grow cannot be told')
+    log.warn({ err: error, job: job.name }, 'the space of the table could not be measured; there is no growth forecast')
     return null
   }
 }
 
-/** The forecast for a run with these options; `rehearsed` is what batches have shown that were rolled back. */
+/** The growth forecast for a run with these options. `rehearsed` holds the results of rolled-back batches. */
 export function describeSpace(
   { facts, vacuum }: SpaceMeasurement,
   options: RunOptions,

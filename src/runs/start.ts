@@ -18,25 +18,25 @@ import { chooseDatabases, PartialCommitError, queryAll, transactInAll, validateA
 import { dispatch, forecast, type Prepared, prepareRun, refuseUnwatched, type StartRequest } from './prepare.ts'
 import { findShardedRun, gather, type Shard, type ShardedRun } from './shards.ts'
 
-/** Who asks, and what tells a repeated call from a new one. */
+/** The caller, and the values that tell a repeated call from a new one. */
 interface Identity {
   readonly requestHash: string
   readonly idempotencyKey: string | null
   readonly createdBy: string
 }
 
-/** A database that lacks its part of the run, and the part as it shall be. */
+/** A database without its shard of the run, and the shard to write. */
 interface Place {
   readonly db: Database
   readonly result: Prepared & { readonly standbys: ReplicaCheck['standbys'] }
 }
 
-/** What has been told meanwhile to the parts of a run that is being completed. */
+/** The current state of existing shards of a run that is being completed. */
 type Standing = ReadonlyArray<{ readonly run: Run; readonly pauses: readonly Pause[] }>
 
 /**
- * Accepts a run in all of its databases or in none, or finds the one that the same Idempotency-Key has started; where the
- * start of that one was cut short, it is completed.
+ * Accepts a run in all of its databases or in none. If the same Idempotency-Key has started a run before, returns that
+ * run, and completes it if its start was interrupted.
  */
 export async function startRun(
   databases: readonly Database[],
@@ -68,10 +68,10 @@ export async function startRun(
   try {
     if (!(await writeParts(places, repeated, identity, request.again ?? false)) && known) return asItIs(known)
   } catch (error) {
-    // A run that is being completed works already: what it lacks now, the same call writes once more.
+    // The run to complete is already working. Repeating the call writes the missing shards.
     if (error instanceof PartialCommitError) throw known ? error : await undo(databases, identity.id, actor, error)
     if (!isSqlState(error, 'unique_violation')) throw error
-    // Another call under the same key came first. Its last commit is in the database where this one had to wait for it.
+    // Another call with the same key came first. It committed last in the database where this call had to wait for it.
     const now = await findRepeatedParts(databases, chosen, origin)
     if (now.length > repeated.length) return startRun(databases, request, idempotencyKey, actor)
     await refuseSecondLiveRun(places, request.job, error)
@@ -85,9 +85,9 @@ export async function startRun(
 }
 
 /**
- * Writes the missing parts of a run, all or none. Preparing them took its time: the parts that there are may have been told to stop
- * since, so they are locked and looked at once more. Of one that was given up nothing is written, and false returned; where all are
- * paused, the missing ones are paused for the same reasons.
+ * Writes the missing shards of a run, all or none. The existing shards may have been stopped while the new ones were
+ * prepared, so they are locked and read again. If one was cancelled, writes nothing and returns false. If all are
+ * paused, pauses the new ones for the same reasons.
  */
 async function writeParts(
   places: readonly Place[],
@@ -132,7 +132,7 @@ async function pauseLike(tx: Control, run: Run, standing: Standing): Promise<voi
   await pauseNewRun(tx, run, first.pauses)
 }
 
-/** The parts of the run that the same key has started before; throws a Problem where that was another request. */
+/** The shards of the run that the same key started before. Throws a Problem if that was a different request. */
 async function findRepeatedParts(
   databases: readonly Database[],
   chosen: readonly Database[],
@@ -146,7 +146,7 @@ async function findRepeatedParts(
   if (unread.length > 0) {
     throw new Problem(
       'unavailable',
-      `Whether the run has been started already cannot be said. ${unread.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
+      `Cannot determine whether this run already exists. ${unread.map(({ reason }) => reason).join(' ')} Nothing was changed; try again.`,
     )
   }
   const parts = answers.flatMap(({ db, answer }) => (answer ? [{ db, run: answer }] : []))
@@ -154,7 +154,7 @@ async function findRepeatedParts(
     const places = parts.map(({ db, run }) => `${run.id} in ${db.name}`)
     throw new Problem(
       'invalid',
-      `Idempotency-Key ${JSON.stringify(idempotencyKey)} was used in these databases apart, for ${places.join(' and ')}. Use a new key.`,
+      `Idempotency-Key ${JSON.stringify(idempotencyKey)} was used for different runs: ${places.join(' and ')}. Use a new key.`,
     )
   }
   return parts
@@ -164,7 +164,7 @@ function spannedBy(databases: readonly Database[], { db, run }: Shard): readonly
   return databases.filter((other) => other === db || run.databases?.includes(String(other.name)))
 }
 
-/** What makes a row a part of a run: the same in each of its databases. */
+/** The values that all shards of a run share. */
 type RunIdentity = Pick<NewRun, 'id' | 'createdAt' | 'databases'>
 
 async function identityOf({ db, run }: Shard): Promise<RunIdentity> {
@@ -174,8 +174,8 @@ async function identityOf({ db, run }: Shard): Promise<RunIdentity> {
 }
 
 /**
- * An id that no run has in any database. Each one that answers draws a number at least as high as the one before it, so
- * that the last one's is new to all; and as all processes ask in the order of the names, the last is the same for all.
+ * An id that no run has in any database. Each reachable database draws a number at least as high as the one before, so
+ * the last number is new to all. All processes ask in name order, so the last database is the same for all.
  */
 async function allocateIdentity(
   databases: readonly Database[],
@@ -190,7 +190,7 @@ async function allocateIdentity(
       const { answers } = await queryAll([db], ({ control }) => drawRunNumber(control, atLeast))
       return answers[0]?.answer ?? null
     } catch (error) {
-      // One that the run does not span need not answer for it.
+      // A database that the run does not span need not answer.
       if (spanned.includes(db)) throw error
       return null
     }
@@ -201,7 +201,7 @@ async function allocateIdentity(
     draws.set(db, drawn.number)
     last = drawn
   }
-  // Each goes on above it by itself: while others are away, or when it is worked on alone again.
+  // Raises the counters of the other databases above the number, for when they are reached alone.
   const behind = [...draws].filter(([, number]) => number < last.number)
   await Promise.all(behind.map(([db]) => draw(db, last.number)))
   const names = spanned.flatMap(({ name }) => name ?? [])
@@ -215,7 +215,9 @@ async function refuseSecondLiveRun(places: readonly Place[], job: string, error:
   })
 }
 
-/** Gives up, wherever it stands, a run that could not be committed in all of its databases; says so in a Problem. */
+/**
+ * Cancels a run that could not be committed in all of its databases, wherever it was. Returns a Problem that says so.
+ */
 async function undo(
   databases: readonly Database[],
   id: string,
@@ -232,11 +234,11 @@ async function undo(
     ...shards.map((part) => `${part.db.name}: ${part.run.status}.`),
     ...unseen
       .filter(({ state }) => state === 'unreachable')
-      .map(({ reason }) => `${reason} Whether it stands there cannot be said.`),
+      .map(({ reason }) => `${reason} Whether the run exists there is unknown.`),
   ]
   return new Problem(
     'unavailable',
-    `Run ${id} could not be accepted in all of its databases (${why}), and was given up where it had been. ${standing.join(' ')} Start a new one, under a new Idempotency-Key.`,
+    `Cannot accept run ${id} in all of its databases (${why}). It was cancelled where it had been accepted. ${standing.join(' ')} Start a new run with a new Idempotency-Key.`,
     { run: id },
     { cause: failure.cause },
   )

@@ -14,7 +14,7 @@ import { mergeShards, type ShardView } from './merge.ts'
 import type { RunView } from './run-schema.ts'
 import type { ShardedRun, UnavailableShard } from './shards.ts'
 
-/** Runs as the API shows them, with the progress that their checkpoints tell; and the databases that did not tell it. */
+/** Runs as the API shows them, with progress from their checkpoints, and the databases that could not be read. */
 export async function viewRuns(
   runs: readonly ShardedRun[],
 ): Promise<{ runs: RunView[]; away: readonly Unreachable[] }> {
@@ -44,7 +44,7 @@ export async function viewRun(run: ShardedRun): Promise<RunView> {
   return (await viewRuns([run])).runs[0] as RunView
 }
 
-/** What is shown of runs beside their rows. */
+/** Everything shown of runs that is not in their rows. */
 async function look({ control }: Database, ids: readonly string[]) {
   return {
     totals: await sumRanges(control, ids),
@@ -53,7 +53,7 @@ async function look({ control }: Database, ids: readonly string[]) {
   }
 }
 
-/** What is so around a run that its own rows do not say. */
+/** State around a run that is not in its own row. */
 interface Around {
   readonly pauses: readonly Pause[]
   readonly standbyWait: StandbyWait | null

@@ -18,10 +18,10 @@ import { countStragglersOf } from './stragglers.ts'
 import { assignTickets, type Ticket } from './tickets.ts'
 import { moveRun } from './transitions.ts'
 
-/** A delay that is shorter is not worth a delayed ticket: its worker waits. Seconds. */
+/** A shorter delay is not worth a delayed ticket: the worker waits instead. Seconds. */
 const minDelaySeconds = 1
 
-/** A change of status that was due by itself. */
+/** A change of status that followed from the run's own state. */
 export interface Move {
   readonly event: RunEvent
   readonly status: RunStatus
@@ -34,8 +34,8 @@ export interface Advance {
 }
 
 /**
- * Gives a run what it needs next: changes of status that are due by themselves, and tickets for ranges that nobody has.
- * The caller puts the tickets on the queue after this has committed; one that gets lost there is found by the rescuer.
+ * Advances a run: makes the changes of status that are due and assigns tickets to free ranges. The caller puts the
+ * tickets on the queue after the commit. The rescuer finds tickets that are lost there.
  */
 export async function advanceRun(control: Control, id: string, actor: string): Promise<Advance> {
   return control.transaction(async (tx) => {
@@ -56,7 +56,7 @@ export async function advanceRun(control: Control, id: string, actor: string): P
   })
 }
 
-/** Which of the runs that may be worked on lack something: tickets, or a change of status. A look that locks nothing. */
+/** Workable runs that lack tickets or are due for a change of status. Takes no locks. */
 export async function listLackingRuns(control: Control): Promise<string[]> {
   const runs = await listWorkableRuns(control)
   const steps = await nextSteps(control, runs)
@@ -64,8 +64,8 @@ export async function listLackingRuns(control: Control): Promise<string[]> {
 }
 
 /**
- * Gives several runs the tickets that they lack, in one transaction; those whose rows are locked are left out. Returns the tickets,
- * and the runs that lack a change of status instead: `advanceRun` makes it.
+ * Assigns several runs the tickets that they lack, in one transaction. Skips runs with a locked row. Returns the
+ * tickets, and the runs that are due for a change of status: `advanceRun` makes it.
  */
 export async function dispatchRuns(
   control: Control,
@@ -83,7 +83,7 @@ function isSomething(step: Step | undefined): boolean {
   return step?.kind === 'event' || (step?.kind === 'dispatch' && step.ordinals.length > 0)
 }
 
-/** What each of these runs needs next, in their order. */
+/** The next step of each run, in the order of the runs. */
 async function nextSteps(control: Control, runs: readonly Run[]): Promise<Step[]> {
   if (runs.length === 0) return []
   const ids = runs.map(({ id }) => id)
@@ -97,7 +97,7 @@ async function nextSteps(control: Control, runs: readonly Run[]): Promise<Step[]
       id: run.id,
       status: run.status,
       parallelism: workersFor(run, shared),
-      // A global pause holds from its first moment; the hold that says so to people is written a moment later.
+      // A global pause applies at once. The hold that reports it is written a moment later.
       held: run.hold !== null || shared.globalPause !== null,
       ranges: ranges.get(run.id) ?? [],
       stragglers: stragglers.get(run.id) ?? 0,
@@ -109,13 +109,13 @@ async function nextSteps(control: Control, runs: readonly Run[]): Promise<Step[]
   )
 }
 
-/** Writes the tickets that these steps ask for, each step of its run. */
+/** Assigns the tickets of these steps, each step for its run. */
 async function handOut(tx: Control, runs: readonly Run[], steps: readonly Step[]): Promise<Ticket[]> {
   const waits = await rowWaits(tx, runs.flatMap(rateOf))
   const tickets = runs.flatMap(({ id }, index) => {
     const step = steps[index]
     const wait = waits.get(id) ?? 0
-    // Until then a ticket would only be given back, for want of rows under the run's rate; a short wait is the worker's own.
+    // An earlier ticket would be given back for lack of rows under the run's rate. Its worker waits out a short delay.
     const afterSeconds = wait > minDelaySeconds ? wait : 0
     return step?.kind === 'dispatch'
       ? step.ordinals.map((ordinal) => ({ runId: id, ordinal, id: ticketId(id, ordinal), afterSeconds }))
@@ -124,30 +124,32 @@ async function handOut(tx: Control, runs: readonly Run[], steps: readonly Step[]
   return assignTickets(tx, tickets)
 }
 
-/** The rate that the run's workers draw rows by. The residual check only reads: a rate is for what replicas and vacuum have to follow. */
+/**
+ * The rate that limits the run's workers. The residual check only reads; the rate protects replicas and vacuum from
+ * writes.
+ */
 function rateOf({ id, status, options }: Run): Array<{ runId: string; rowsPerSecond: number }> {
   if (options.maxRowsPerSecond === null || status === 'verifying') return []
   return [{ runId: id, rowsPerSecond: rowRate(options.maxRowsPerSecond, options.parallelism).rowsPerSecond }]
 }
 
 /**
- * What comes of an event that says that nothing is left to do, once partitions have been looked for that came, or came
- * back, since the run was planned; null where they are just to be worked off first.
+ * The event to apply when no work seems to be left, after a check for partitions that were added or came back since the
+ * run was planned. Null if such partitions only have to be worked off first.
  */
 async function eventAfterPartitions(tx: Control, run: Run, event: RunEvent): Promise<RunEvent | null> {
   if (!run.target.partitioned || (event !== 'verify' && event !== 'succeed')) return event
   const back = await reopenReturnedLeaves(tx, run.id, run.target)
-  // Without a predicate what came later is the application's own, as everywhere.
+  // Without a predicate, rows added after the plan are the application's own.
   const come = run.hasPredicate ? await insertMissingLeaves(tx, run.id, run.target) : 0
   if (back.length + come === 0) return event
   return event === 'succeed' && (come > 0 || back.includes('keys')) ? 'found-remaining' : null
 }
 
 /**
- * What has become of rows against where they were met. A job without a predicate leaves nothing in its rows to tell by: its proof
- * is the count, and every row that windows have passed over must have been done, have gone, or be in quarantine. With a predicate
- * windows pass over others too, and checks find rows; but no more can have been done than were met. Says what is wrong where that does not
- * add up.
+ * Checks that the row counts add up; returns a failure reason if they do not. Rows show no trace of a job without a
+ * predicate, so its proof is the count: each row passed must be done, gone or in quarantine. With a predicate, windows
+ * also pass rows that do not match, and checks find rows. Then no more rows may be done than were met.
  */
 async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<string | null> {
   const totals = (await sumRanges(tx, [id])).get(id)
@@ -156,16 +158,18 @@ async function whatIsMissing(tx: Control, { id, hasPredicate }: Run): Promise<st
   const accounted = rowsDone + rowsGone + quarantined + discarded
   if (hasPredicate ? accounted <= rowsScanned + rowsFound : accounted === rowsScanned) return null
   const met = hasPredicate ? `, checks found ${rowsFound}` : ''
-  return `The count does not add up: windows passed over ${rowsScanned} rows${met}, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was tampered with, or this is a defect of evenkeel: compare the table before you trust it.`
+  return `The counts do not add up: windows passed ${rowsScanned} rows${met}, and ${accounted} of them are accounted for (${rowsDone} done, ${rowsGone} gone, ${quarantined + discarded} in quarantine). The control schema was changed by hand, or evenkeel has a defect. Check the table before you rely on it.`
 }
 
-/** No more than the load is enough for: the others would only wait, and not hear that it has grown. */
+/**
+ * No more workers than the concurrency allows. Further workers would only wait, and would not learn that it has risen.
+ */
 function workersFor({ options, overrides }: Run, { pace, age, now }: SharedPace): number {
   if (!isPaced(optionsInForce(options, overrides, new Date(now * 1000)))) return options.parallelism
   return Math.min(options.parallelism, maxWorkersFor(rememberedPace(pace, age)))
 }
 
-// A fresh id for every wake-up: a queue that remembers an id refuses it the second time.
+// A new id for each wake-up: a queue that remembers an id refuses it the second time.
 function ticketId(runId: string, ordinal: number): string {
   return `${runId}.${ordinal}.${randomBytes(6).toString('hex')}`
 }

@@ -6,7 +6,7 @@ import { storableJson } from '../core/sql/text.ts'
 import { command, jsonb, statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
-/** One thing that is to be told of a run, and who did it. */
+/** An event to record for a run, with its actor. */
 export type NewEvent = WrittenEvent & { readonly runId: string; readonly actor: string }
 
 export function insertEvent(control: Control, event: NewEvent): Promise<void> {
@@ -24,12 +24,12 @@ export async function insertEvents(control: Control, events: readonly NewEvent[]
     events.map(({ runId }) => runId),
     events.map(({ actor }) => actor),
     events.map(({ kind }) => kind),
-    // What is told of a change must not keep it from being made.
+    // Text that cannot be stored must not prevent the change that it describes.
     events.map(({ detail }) => storableJson(detail)),
   ])
 }
 
-/** One thing that happened to a run, and who did it. */
+/** A recorded event of a run, with its actor. */
 export type RunEventRow = ReadEvent & { readonly id: string; readonly at: Date; readonly actor: string }
 
 const listEventsSql = statement(
@@ -39,7 +39,7 @@ const listEventsSql = statement(
     `SELECT id::text, at, actor, kind, detail FROM ${s}.events AS events WHERE run_id = $1 AND id > $2::bigint ORDER BY events.id LIMIT $3`,
 )
 
-/** Oldest first, those after the event `after`. */
+/** Events after `after`, oldest first. */
 export async function listEvents(
   control: Control,
   runId: string,
@@ -50,16 +50,16 @@ export async function listEvents(
   return rows.map(({ kind, detail, ...row }) => ({ ...row, ...readEvent(kind, detail) }))
 }
 
-/** Why, and by whom, a status changes. */
+/** The reason and the actor of a change of status. */
 export interface Cause {
   readonly actor: string
   readonly reason?: string | null
   readonly detail?: Record<string, unknown>
-  /** Of a pause: whose it is. An operator's own where absent. */
+  /** The kind of a pause; an operator's own if absent. */
   readonly pause?: PauseKind
 }
 
-/** Writes down that a run was told something, and where that led. */
+/** Records a change of status: the event, and the statuses before and after. */
 export async function tellEvent(
   tx: Control,
   run: { readonly id: string; readonly status: RunStatus },
@@ -71,7 +71,7 @@ export async function tellEvent(
     runId: run.id,
     actor,
     kind: event,
-    // Particulars of a Problem may have a `from` of their own.
+    // The details of a Problem may contain a `from` of their own.
     detail: { ...detail, from: run.status, to, ...(reason ? { reason } : {}) },
   })
 }

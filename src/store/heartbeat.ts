@@ -8,7 +8,7 @@ const countBeatSql = statement(
   (s) => `UPDATE ${s}.heartbeat SET beat = beat + 1 RETURNING beat`,
 )
 
-/** Counts the heartbeat up, and gives the new count. */
+/** Increments the heartbeat and returns the new count. */
 export async function countBeat(control: Control): Promise<bigint> {
   return BigInt((await countBeatSql.one(control)).beat)
 }
@@ -20,11 +20,11 @@ const readBeatSql = statement(
 )
 
 /**
- * The count that a replica shows. Fails on a server that is none: a reader's address that falls back to the primary when
- * there is no reader left would show every beat at once, and nobody would be waited for.
+ * The count seen on a replica. Throws on a primary: a reader address that falls back to the primary would show every
+ * beat at once, and lag would go unnoticed.
  */
 export async function readBeat(replica: Place): Promise<bigint> {
   const row = await readBeatSql.one(replica)
-  if (!row.replica) throw new Error('this is no replica but a primary: REPLICA_URLS names replicas only')
+  if (!row.replica) throw new Error('this server is a primary, not a replica: REPLICA_URLS must name replicas only')
   return BigInt(row.beat)
 }

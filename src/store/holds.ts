@@ -19,8 +19,8 @@ import { lockRun } from './runs.ts'
 import { noSuchRun } from './transitions.ts'
 
 /**
- * Holds a run, with an event where it was not held before. True where it was not. Another process' hold is taken over once
- * that has been silent for `staleSeconds`.
+ * Holds a run. Records an event and returns true if it was not held before. Takes over another process's
+ * hold once that has been silent for `staleSeconds`.
  */
 export async function holdRun(
   control: Control,
@@ -36,7 +36,7 @@ export async function holdRun(
   })
 }
 
-/** Lets a held run go on, with an event that says how long it was held. Null where that is not ours to say. */
+/** Releases a held run, and records how long it was held. Null if another process keeps the hold. */
 export async function releaseHold(
   control: Control,
   id: string,
@@ -52,7 +52,10 @@ export async function releaseHold(
   })
 }
 
-/** Lets a run ignore a signal for some time by the database's clock, or, with null, heed it again. `by` and `reason` stay in the events. */
+/**
+ * Lets a run ignore a signal for some time on the database's clock; with null, ends that. `by` and `reason` stay in the
+ * events.
+ */
 export async function changeOverride(
   control: Control,
   id: string,
@@ -64,7 +67,7 @@ export async function changeOverride(
     const run = await lockRun(tx, id)
     if (!run) throw noSuchRun(id)
     if (isEnded(run.status) && run.status !== 'failed') {
-      throw new Problem('conflict', `Run ${id} is ${run.status}: there is nothing left to override.`, {
+      throw new Problem('conflict', `Cannot change the overrides of run ${id}: it has ended (${run.status}).`, {
         from: run.status,
       })
     }
@@ -85,12 +88,12 @@ export async function changeOverride(
 
 const nowSql = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
-// Processes may see things differently: one that cannot read a signal must not be talked over by one that can.
+// Processes may see different values. A process that can read a signal must not release the hold of one that cannot.
 function mineOrStale(by: string, staleSeconds: string): string {
   return `(r.hold IS NULL OR r.hold->>'by' = ${by} OR ${seenAgo(staleSeconds)})`
 }
 
-/** Whether a hold was last kept up so many seconds ago. */
+/** SQL: whether a hold was last refreshed longer than this ago. */
 function seenAgo(seconds: string): string {
   return `${secondsFrom("(r.hold->>'seenAt')::timestamptz")} > ${seconds}::float8`
 }
@@ -109,10 +112,9 @@ const writeHoldSql = statement(
 )
 
 /**
- * Holds a run: from here on no batch of it begins, whichever process it is in. A hold that it is under already is brought
- * up to date by whoever wrote it, once a second; another process only takes it over when it has not been seen for `staleSeconds`.
- * Where there is nothing to write nothing is locked either: a database that is held for its load need not flush for that.
- * `began` is true where the run was not held before.
+ * Holds a run: no batch of it begins from now on, in any process. The process that wrote a hold refreshes it once a
+ * second. Another process takes it over only when it was not refreshed for `staleSeconds`. Without anything to write
+ * nothing is locked, so a database held for its load need not flush. `began` is true if the run was not held before.
  */
 async function writeHold(
   control: Control,
@@ -135,7 +137,7 @@ const clearHoldSql = statement(
      RETURNING before.hold, before.ms::float8 / 1000 AS "heldSeconds"`,
 )
 
-/** Ends a hold that `by` has written, or that nobody keeps up. Null where there was none to end. */
+/** Ends a hold that `by` has written or that is no longer refreshed. Null if there was none to end. */
 function clearHold(
   control: Control,
   id: string,

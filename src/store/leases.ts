@@ -13,20 +13,20 @@ const leaseColumns = {
   runId: z.string(),
   ordinal: z.number(),
   phase: z.enum(phaseNames),
-  /** The partition it is a slice of; null where the table has none. */
+  /** The partition of the range; null for an unpartitioned table. */
   leaf: jsonb(leafSchema).nullable(),
   epoch: z.string(),
   lower: cursorSchema.nullable(),
   upper: cursorSchema.nullable(),
   cursor: cursorSchema.nullable(),
   batchSize: z.number().nullable(),
-  /** It is so small because larger windows did not pass. */
+  /** The batch size is small because larger windows failed. */
   turnedAway: z.boolean(),
-  /** Slices in a row that ended in trouble. */
+  /** Consecutive slices that ended in an error. */
   attempts: z.number(),
 }
 
-/** A worker's right to a range: good until the lease runs out, and only under this epoch. */
+/** A worker's right to a range, valid until the lease expires and only under this epoch. */
 export type Lease = Readonly<z.output<z.ZodObject<typeof leaseColumns>>>
 
 const leaseRangeSql = statement(
@@ -42,8 +42,8 @@ const leaseRangeSql = statement(
 )
 
 /**
- * Turns a ticket into a lease. Null when the ticket is an old one, the range is held by another, or its run is not to be
- * worked on: then there is nothing to do.
+ * Turns a ticket into a lease. Null if the ticket is old, another worker holds the range, or its run is not to be
+ * worked on.
  */
 export function leaseRange(
   control: Control,
@@ -63,8 +63,8 @@ const renewLeaseSql = command(
 )
 
 /**
- * Keeps a lease, and what was learnt of the size of windows, through a time without a checkpoint, and gives a sign of life. False
- * when it is no longer ours.
+ * Renews a lease without a checkpoint, and stores the learned batch size. Counts as a sign of life. False if the lease
+ * is lost.
  */
 export async function renewLease(
   control: Control,
@@ -76,19 +76,19 @@ export async function renewLease(
   return (await renewLeaseSql.run(control, [runId, ordinal, epoch, leaseSeconds, batchSize, turnedAway])) === 1
 }
 
-/** How a range is given back. */
+/** State of a range that is given back. */
 export interface Release {
-  /** Not before so many seconds; 0 for at once. */
+  /** Delay before the range may be woken; 0 for none. Seconds. */
   readonly wakeAfterSeconds: number
-  /** Slices in a row that ended in trouble. */
+  /** Consecutive slices that ended in an error. */
   readonly attempts: number
-  /** What its worker has waited for the load since the last checkpoint, as a part of the run's own time. */
+  /** The worker's waits for the pace since the last checkpoint, as a part of the run's own time. Milliseconds. */
   readonly throttledMs: number
-  /** Rows for the next window; null where nothing was learnt of it. */
+  /** Rows for the next window; null if nothing was learned about it. */
   readonly batchSize: number | null
-  /** They are so few because larger windows did not pass. */
+  /** The batch size is small because larger windows failed. */
   readonly turnedAway: boolean
-  /** The trouble that it waits for, as people are told; null where it waits for something else, or need not. */
+  /** The error that the range waits for, in words; null if it waits for something else or not at all. */
   readonly throttle: Throttle | null
 }
 
@@ -106,8 +106,8 @@ const releaseRangeSql = command(
 )
 
 /**
- * Gives a range back, so that the next ticket for it need not wait for the lease to run out. False when it is no longer ours,
- * or when its row is locked: by a batch of ours that goes on in the server after its connection was lost. It is not waited for.
+ * Gives a range back, so that its next ticket need not wait for the lease to expire. False if the lease is lost, or if
+ * a batch of ours still locks the row in the server after its connection was lost. Does not wait for that batch.
  */
 export async function releaseRange(control: Control, lease: Lease, state: Release): Promise<boolean> {
   const released = await releaseRangeSql.run(control, [
@@ -136,8 +136,8 @@ const countFaultsSql = command(
 const lockSeconds = 0.5
 
 /**
- * Adds to how often batches of a range ended in a fault, also when the lease was lost by that. A batch that goes on in the server keeps
- * the range's row for as long as it takes: then these faults are not counted.
+ * Adds to the fault counts of a range, even if the fault has cost the lease. Skips the count if a batch that is still
+ * running in the server locks the row.
  */
 export async function countFaults(control: Control, { runId, ordinal }: Lease, faults: FaultCounts): Promise<void> {
   try {
@@ -163,14 +163,14 @@ const takeExpiredLeasesSql = statement(
      RETURNING r.run_id AS "runId", r.ordinal, e.lease_owner AS owner`,
 )
 
-/** A lease that ran out: its worker died, or cannot reach us. */
+/** An expired lease: its worker died or cannot reach the database. */
 export interface LostLease {
   readonly runId: string
   readonly ordinal: number
   readonly owner: string
 }
 
-/** Takes ranges away from workers that have gone quiet. A row that is locked has a batch in flight: its worker lives. */
+/** Takes ranges away from silent workers. A locked row has a batch in flight, so its worker is alive. */
 export function takeExpiredLeases(control: Control): Promise<LostLease[]> {
   return takeExpiredLeasesSql.rows(control, [workableStatuses])
 }
@@ -181,7 +181,9 @@ const takeAllLeasesSql = command(
     `UPDATE ${s}.ranges SET epoch = epoch + 1, lease_owner = NULL, lease_until = NULL, throttle = NULL WHERE lease_owner IS NOT NULL`,
 )
 
-/** Takes every range away from its worker, as soon as the batch in flight has ended: what it does under the lease, it does not write. */
+/**
+ * Takes every range away from its worker once the batch in flight has ended. No later batch under these leases commits.
+ */
 export async function takeAllLeases(control: Control): Promise<void> {
   await takeAllLeasesSql.run(control)
 }
@@ -191,7 +193,7 @@ const closeRangeSql = command(
   (s) => `UPDATE ${s}.ranges SET done = true, gone = true WHERE run_id = $1 AND ordinal = $2 AND epoch = $3`,
 )
 
-/** Ends a range whose partition is not there any more. False when the lease is no longer ours. */
+/** Closes a range whose partition is gone. False if the lease is lost. */
 export async function closeRange(control: Control, { runId, ordinal, epoch }: Lease): Promise<boolean> {
   return (await closeRangeSql.run(control, [runId, ordinal, epoch])) === 1
 }
@@ -203,7 +205,7 @@ const countLeasesByRunSql = statement(
      WHERE run_id IN (SELECT id FROM ${s}.runs WHERE status = ANY($1)) AND ${leaseHolds('lease_until')} GROUP BY run_id`,
 )
 
-/** How many workers hold ranges of each run at this moment. */
+/** The number of ranges leased now, by run. */
 export async function countLeasesByRun(control: Control): Promise<Map<string, number>> {
   const rows = await countLeasesByRunSql.rows(control, [workableStatuses])
   return new Map(rows.map(({ runId, count }) => [runId, count]))
@@ -216,7 +218,7 @@ const countLeasesBeforeSql = statement(
     `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND ordinal < $2 AND ${leaseHolds('lease_until')}`,
 )
 
-/** How many ranges before this one are held. */
+/** The number of leased ranges before this one. */
 export async function countLeasesBefore(control: Control, { runId, ordinal }: Lease): Promise<number> {
   return (await countLeasesBeforeSql.one(control, [runId, ordinal])).count
 }

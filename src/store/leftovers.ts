@@ -9,7 +9,10 @@ const countLeftoversSql = statement(
     `SELECT run_id AS "runId", sum(found)::float8 AS count FROM ${s}.leftovers WHERE run_id = ANY($1) GROUP BY run_id`,
 )
 
-/** Rows that the residual check of each run has found in slices too full for a straggler each; none where it has not. */
+/**
+ * Rows that the residual check found in slices too full for one straggler per row, by run. Runs without such rows are
+ * absent.
+ */
 export async function countLeftovers(
   control: Control,
   runIds: readonly string[],
@@ -27,14 +30,17 @@ const sendLeftoversBackSql = command(
      FROM sent JOIN ${s}.ranges r ON r.run_id = $1 AND r.ordinal = sent.ordinal`,
 )
 
-/** Makes ranges of these slices, for the run's workers to share as they shared the table. The caller holds the run's row. */
+/**
+ * Turns these slices into ranges, so that the run's workers share them as they shared the table. The caller holds the
+ * run's row.
+ */
 export async function sendLeftoversBack(control: Control, runId: string): Promise<void> {
   await sendLeftoversBackSql.run(control, [runId])
 }
 
 const forgetLeftoversSql = command('forgetLeftovers', (s) => `DELETE FROM ${s}.leftovers WHERE run_id = $1`)
 
-/** A check that begins again finds them again. */
+/** Deletes these slices. A check that starts again finds them again. */
 export async function forgetLeftovers(control: Control, runId: string): Promise<void> {
   await forgetLeftoversSql.run(control, [runId])
 }

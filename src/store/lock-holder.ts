@@ -6,14 +6,14 @@ const holderColumns = {
   /** 0 for a prepared transaction, which no session holds. */
   pid: z.number(),
   name: z.string().nullable(),
-  /** When it began, where this role may see that. */
+  /** When the transaction began, if this role may see it. */
   since: z.date().nullable(),
   prepared: z.string().nullable(),
-  /** The table or index whose lock the session waits for, if it is that of one. */
+  /** The table or index whose lock the session waits for, if it waits for one of those. */
   relation: z.string().nullable(),
 }
 
-/** The transaction that keeps a session waiting for a lock. */
+/** The transaction that blocks a session. */
 export type Holder = Readonly<z.output<z.ZodObject<typeof holderColumns>>>
 
 const findHolderSql = statement(
@@ -30,7 +30,10 @@ const findHolderSql = statement(
      ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1`,
 )
 
-/** Who keeps the session of this backend waiting at this moment; null where it does not wait. Of several, one that works. */
+/**
+ * The transaction that blocks this backend now; null if the backend is not waiting. Of several, one that is itself not
+ * blocked.
+ */
 export function findHolder(control: Control, pid: number): Promise<Holder | null> {
   return findHolderSql.first(control, [pid])
 }
@@ -41,7 +44,7 @@ const endBackendSql = statement(
   () => 'SELECT pg_catalog.pg_terminate_backend($1::int) AS ended',
 )
 
-/** Ends the session of a backend of ours that goes on with what its client has given up. */
+/** Ends a backend of ours that still executes a statement which its client has abandoned. */
 export async function endBackend(control: Control, pid: number): Promise<void> {
   await endBackendSql.one(control, [pid])
 }

@@ -17,7 +17,7 @@ const countRangeStatesSql = statement(
      GROUP BY run_id, phase, state`,
 )
 
-/** Ranges by run, phase and what they are doing. */
+/** The number of ranges by run, phase and state. */
 export async function countRangeStates(
   control: Control,
   runIds: readonly string[],
@@ -28,7 +28,7 @@ export async function countRangeStates(
   return counts
 }
 
-// From job to job along the index: there may be many thousand runs behind each.
+// This goes from job to job along the index: there may be many thousands of runs of each.
 const listLastEndedSql = statement(
   'listLastEnded',
   { job: z.string(), status: z.enum(runStatuses) },
@@ -42,7 +42,7 @@ const listLastEndedSql = statement(
      WHERE last.ended_at > now() - make_interval(secs => $1)`,
 )
 
-/** The status of the last run of each job that has ended, where that was less than `seconds` ago. */
+/** The status of each job's last ended run, if it ended less than `seconds` ago. */
 export function listLastEnded(control: Control, seconds: number): Promise<Array<{ job: string; status: RunStatus }>> {
   return listLastEndedSql.rows(control, [seconds])
 }
@@ -58,7 +58,7 @@ const listFailedJobsSql = statement(
      GROUP BY f.job`,
 )
 
-/** Jobs with runs that have failed and were not run again, with how many of their rows are in quarantine. */
+/** Jobs with failed runs that were not run again, and the number of their rows in quarantine. */
 export function listFailedJobs(control: Control): Promise<Array<{ job: string; quarantined: number }>> {
   return listFailedJobsSql.rows(control)
 }
@@ -77,7 +77,7 @@ const listLastEventsSql = statement(
      WHERE at IS NOT NULL`,
 )
 
-/** When each of these kinds of event last happened to a run that is live or ended less than `seconds` ago, by job. */
+/** The last time of each kind of event, by job, over runs that are live or ended less than `seconds` ago. */
 export function listLastEvents(
   control: Control,
   kinds: readonly EventKind[],
@@ -95,7 +95,7 @@ const oldestTicketSecondsSql = statement(
      FROM ${s}.ranges r JOIN ${s}.runs n ON n.id = r.run_id WHERE r.ticket IS NOT NULL AND n.status = ANY($1)`,
 )
 
-/** For how long the ticket that has waited longest could have been taken up, 0 where none waits. Seconds. */
+/** How long the oldest waiting ticket could have been taken; 0 if none waits. Seconds. */
 export async function oldestTicketSeconds(control: Control): Promise<number> {
   return (await oldestTicketSecondsSql.one(control, [workableStatuses])).seconds
 }
@@ -107,7 +107,7 @@ const readWalBytesSql = statement(
        THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::float8 END AS bytes`,
 )
 
-/** WAL that the cluster has written since it was made; null on a server that only replays. */
+/** WAL written since the cluster was created; null on a replica. Bytes. */
 export async function readWalBytes(control: Control): Promise<number | null> {
   return (await readWalBytesSql.one(control)).bytes
 }

@@ -9,8 +9,8 @@ import type { Control } from './control.ts'
 const readPaceSql = statement(
   'readPace',
   {
-    // One that another release has written counts for none, and is learned again. A process of the release before may write one
-    // after a migration: the step is no transaction, and so does not look at the version.
+    // A pace in the format of another release is ignored and learned again. A process of the previous release may write
+    // one after a migration: its step is not a transaction, so it does not check the schema version.
     pace: jsonb(paceSchema.nullable().catch(null)),
     version: z.string(),
     now: z.number(),
@@ -26,13 +26,16 @@ const readPaceSql = statement(
      FROM ${s}.pace p`,
 )
 
-/** The pace that all processes share, and how many workers share it. */
+/** The pace shared by all processes, and the number of workers sharing it. */
 export interface SharedPace {
   readonly pace: Pace
   readonly version: string
-  /** Ranges that workers hold now, of all runs. */
+  /** Ranges of all runs that workers hold now. */
   readonly workers: number
-  /** Seconds on the database's clock, and between it and the last step, which is ahead where the clock has gone back. */
+  /**
+   * `now` is the database's clock. `age` is the distance to the last step, which is in the future if the clock has gone
+   * back. Seconds.
+   */
   readonly now: number
   readonly age: number
   readonly globalPause: GlobalPause | null
@@ -48,7 +51,7 @@ const writePaceSql = command(
   (s) => `UPDATE ${s}.pace SET state = $1, version = version + 1, stepped_at = clock_timestamp() WHERE version = $2`,
 )
 
-/** Writes the next pace. False when another process has made the step: each is made once, by whoever comes first. */
+/** Writes the next pace. False if another process has made this step first. */
 export async function writePace(control: Control, pace: Pace, version: string): Promise<boolean> {
   return (await writePaceSql.run(control, [JSON.stringify(pace), version])) === 1
 }
@@ -58,7 +61,7 @@ const beginGlobalPauseSql = command(
   (s) => `INSERT INTO ${s}.global_pause (actor, reason) VALUES ($1, $2) ON CONFLICT (one) DO NOTHING`,
 )
 
-/** Holds everything. False where it is held already. */
+/** Begins a global pause. False if one is in force already. */
 export async function beginGlobalPause(control: Control, actor: string, reason: string | null): Promise<boolean> {
   return (await beginGlobalPauseSql.run(control, [actor, reason])) === 1
 }

@@ -14,10 +14,13 @@ import { wakeStragglers } from './stragglers.ts'
 
 const movedColumns = { id: z.string(), from: z.enum(runStatuses) }
 
-/** A run and what became of it. */
+/** A run and its status before the change. */
 type Moved = Readonly<z.output<z.ZodObject<typeof movedColumns>>>
 
-/** While several runs are settled together, their rows are locked: others must not wait long for them. */
+/**
+ * The longest wait for a lock while several runs are locked together: other sessions must not wait long for them.
+ * Seconds.
+ */
 const lockSeconds = 0.2
 const stoppable = liveStatuses.filter((status) => status !== 'cancelling')
 
@@ -34,8 +37,8 @@ const pauseUnlockedRunsSql = statement(
 )
 
 /**
- * Pauses all runs but those whose rows another session has locked, in one transaction however many they are. A run that is paused
- * already takes `POST /pause` as one more reason. Returns those that were not paused before.
+ * Pauses all runs whose rows are not locked, in one transaction for any number of runs. A run that is already paused
+ * takes `POST /pause` as one more reason. Returns the runs that were not paused before.
  */
 export async function pauseUnlockedRuns(control: Control, actor: string, reason: string | null): Promise<string[]> {
   return control.transaction(async (tx) => {
@@ -52,14 +55,17 @@ const listUnpausedRunsSql = statement(
        AND NOT EXISTS (SELECT FROM ${s}.pauses p WHERE p.run_id = r.id AND p.kind = 'global') ORDER BY r.number, r.id`,
 )
 
-/** The runs that `pauseUnlockedRuns` had to leave out. */
+/** The runs that `pauseUnlockedRuns` had to skip. */
 export function listUnpausedRuns(
   control: Control,
 ): Promise<Array<{ readonly id: string; readonly status: RunStatus }>> {
   return listUnpausedRunsSql.rows(control, [stoppable])
 }
 
-/** Ends the global pause and lifts what `POST /pause` paused. Returns the runs that go on; those with a reason left stay paused. */
+/**
+ * Ends the global pause and lifts the pauses set by `POST /pause`. Returns the runs that continue. Runs with another
+ * reason stay paused.
+ */
 export async function resumeEverything(control: Control, actor: string, reason: string | null): Promise<string[]> {
   return control.transaction(async (tx) => {
     await endGlobalPause(tx)
@@ -67,7 +73,7 @@ export async function resumeEverything(control: Control, actor: string, reason: 
     const pauses = await liftEverything(tx, held)
     const going = held.filter(({ id }) => !pauses.has(id))
     const ids = going.map(({ id }) => id)
-    // One that had not settled must not go on under the leases of before.
+    // A run that had not drained must not continue under its old leases.
     const unsettled = going.filter(({ from }) => from === 'pausing').map(({ id }) => id)
     await fenceRanges(tx, unsettled)
     await settleRates(tx, unsettled)
@@ -99,7 +105,7 @@ const listPausedSql = statement(
     `SELECT id, status AS "from" FROM ${s}.runs WHERE id = ANY($1) AND status IN ('pausing', 'paused') ORDER BY id`,
 )
 
-/** Runs that `POST /pause` has paused. What is read of them after this is as it stays. */
+/** Locks the runs that `POST /pause` has paused, then reads them, so that the result stays current. */
 async function lockHeldRuns(tx: Control): Promise<Moved[]> {
   const locked = await lockGloballyPausedSql.rows(tx)
   return listPausedSql.rows(tx, [locked.map(({ id }) => id)])
@@ -110,7 +116,7 @@ const liftGlobalPausesSql = command(
   (s) => `DELETE FROM ${s}.pauses WHERE kind = 'global' AND run_id = ANY($1)`,
 )
 
-/** Returns the reasons that are left. */
+/** Returns the remaining pauses. */
 async function liftEverything(tx: Control, held: readonly Moved[]): Promise<Map<string, Pause[]>> {
   const ids = held.map(({ id }) => id)
   await liftGlobalPausesSql.run(tx, [ids])
@@ -123,7 +129,7 @@ const giveReasonsSql = command(
      FROM unnest($1::text[], $2::text[]) AS given (id, reason) WHERE r.id = given.id`,
 )
 
-/** Runs that stay paused: each for the first reason that is left. */
+/** Keeps runs paused, each with the first remaining reason. */
 async function stay(
   tx: Control,
   runs: readonly Moved[],
@@ -146,8 +152,9 @@ const lockIdleStoppingRunsSql = statement(
 )
 
 /**
- * Ends the pauses and cancellations of runs that no worker has a range of, in one transaction however many they are. Returns those;
- * the others have batches to be waited for. None where a range is locked all the same: then each run is for `settleRun`.
+ * Ends the pauses and cancellations of runs without leased ranges, in one transaction for any number of runs. Returns
+ * these runs; the others have batches in flight. Returns none if a range is locked all the same: each run is then left
+ * to `settleRun`.
  */
 export async function settleIdleRuns(control: Control, actor: string): Promise<string[]> {
   try {
@@ -166,7 +173,7 @@ export async function settleIdleRuns(control: Control, actor: string): Promise<s
   }
 }
 
-/** Moves runs along one arrow of the table, with their events. Their rows are locked. */
+/** Moves runs along one arrow of the transition table and records the events. The caller has locked their rows. */
 async function move(
   tx: Control,
   runs: readonly Moved[],
@@ -176,7 +183,7 @@ async function move(
 ): Promise<void> {
   const moved = runs.map(({ id, from }) => {
     const to = transitions[from][event]
-    if (to === null) throw new Error(`${id} is ${from}: ${event} leads nowhere from there`)
+    if (to === null) throw new Error(`cannot ${event} run ${id}: it is ${from}`)
     return { id, from, to }
   })
   await updateStatuses(tx, moved, event === 'drained' ? null : { reason })

@@ -9,7 +9,7 @@ const insertPauseSql = command(
     `INSERT INTO ${s}.pauses (run_id, kind, actor, reason) VALUES ($1, $2, $3, $4) ON CONFLICT (run_id, kind) DO NOTHING`,
 )
 
-/** Adds a reason to pause a run. False where there is one of this kind already. */
+/** Adds a reason to pause a run. False if there is one of this kind already. */
 export async function insertPause(
   control: Control,
   runId: string,
@@ -23,7 +23,7 @@ const deletePausesSql = command(
   (s) => `DELETE FROM ${s}.pauses WHERE run_id = $1 AND ($2::text[] IS NULL OR kind = ANY($2))`,
 )
 
-/** Removes the reasons of these kinds; all where none is named. Returns how many there were. */
+/** Removes the pauses of these kinds; with null, all. Returns how many there were. */
 export function deletePauses(
   control: Control,
   runId: string,
@@ -39,7 +39,7 @@ const listPausesSql = statement(
     `SELECT run_id AS "runId", kind, actor AS by, reason, since FROM ${s}.pauses WHERE run_id = ANY($1) ORDER BY since, kind`,
 )
 
-/** Why each of these runs is paused, oldest reason first; runs without one are left out. */
+/** The pauses of each run, oldest first. Runs without one are absent. */
 export async function listPauses(control: Control, runIds: readonly string[]): Promise<Map<string, Pause[]>> {
   const pauses = new Map<string, Pause[]>()
   for (const { runId, ...pause } of await listPausesSql.rows(control, [runIds]))

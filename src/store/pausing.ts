@@ -8,25 +8,25 @@ import { deletePauses, insertPause, listPauses } from './pauses.ts'
 import type { Run } from './run.ts'
 import { updateStatus } from './run-changes.ts'
 
-/** Whether a run is kept from working by its pauses. */
+/** Whether a pause keeps a run from working. */
 export function isPaused(status: RunStatus): boolean {
   return status === 'paused' || status === 'pausing'
 }
 
-/** One more reason for which a run stays paused. Throws a Problem (`conflict`) where there is one of that kind already. */
+/** Adds a reason to a paused run. Throws a Problem (`conflict`) if it has one of that kind already. */
 export async function addPause(tx: Control, run: Run, cause: Cause): Promise<Run> {
   if (!(await pauseFor(tx, run, cause))) nextStatus(run.id, run.status, 'pause')
-  // What is said of this run alone says more than what is said of all.
+  // A reason given for this run is more precise than one given for all runs.
   const reason = cause.pause === 'global' ? run.reason : cause.reason ? storable(cause.reason) : run.reason
   return stayPaused(tx, run, 'pause', cause, reason)
 }
 
-/** Adds a reason to pause the run; false where it has one of that kind. */
+/** Adds a reason to pause the run. False if it has one of that kind. */
 export function pauseFor(tx: Control, { id }: Run, { actor, reason = null, pause = 'run' }: Cause): Promise<boolean> {
   return insertPause(tx, id, { kind: pause, by: actor, reason: reason && storable(reason) })
 }
 
-/** Writes down that the reasons have changed for which a run is paused. */
+/** Records that the reasons of a paused run have changed. */
 async function stayPaused(
   tx: Control,
   run: Run,
@@ -40,7 +40,10 @@ async function stayPaused(
   return kept
 }
 
-/** Lifts the pauses that are a run's own. Null where none is left of any kind; else the run, which stays paused. */
+/**
+ * Lifts the run's own pauses. Null if no pause of any kind is left, else the run, which stays paused. Throws a Problem
+ * (`conflict`) if the run has no pause of its own.
+ */
 export async function liftOwnPauses(tx: Control, run: Run, cause: Cause): Promise<Run | null> {
   nextStatus(run.id, run.status, 'resume')
   const lifted = await deletePauses(tx, run.id, ownPauses)
@@ -49,7 +52,7 @@ export async function liftOwnPauses(tx: Control, run: Run, cause: Cause): Promis
   if (lifted > 0) return stayPaused(tx, run, 'resume', cause, left.reason)
   throw new Problem(
     'conflict',
-    `Run ${run.id} has no pause of its own: ${left.by} paused everything at ${left.since.toISOString()}. POST /resume lifts that.`,
+    `Cannot resume run ${run.id} alone: ${left.by} paused all runs at ${left.since.toISOString()}. POST /resume resumes them.`,
     { from: run.status, event: 'resume', legal: ['cancel'] },
   )
 }

@@ -8,9 +8,9 @@ const quarantineColumns = {
   key: cursorSchema,
   sqlstate: z.string(),
   message: z.string(),
-  /** How often it was tried alone. */
+  /** How often the row was tried alone. */
   attempts: z.number(),
-  /** When it was set aside for the first time. */
+  /** When the row was first set aside. */
   at: z.date(),
   lastAt: z.date(),
   discarded: jsonb(z.object({ at: z.string(), by: z.string(), reason: z.string() })).nullable(),
@@ -26,7 +26,7 @@ const countQuarantinedOfSql = statement(
      WHERE run_id = ANY($1) AND discarded_at IS NULL GROUP BY run_id`,
 )
 
-/** Of a run's rows that fail by themselves, those that keep it from succeeding. */
+/** The number of quarantined rows that keep each run from succeeding. */
 export async function countQuarantinedOf(
   control: Control,
   runIds: readonly string[],
@@ -42,7 +42,9 @@ const hasRoomInQuarantineSql = statement(
        OR EXISTS (SELECT FROM ${s}.quarantine WHERE run_id = $1 AND digest = ${s}.key_digest($2::text[])) AS room`,
 )
 
-/** Whether a row may be set aside where at most `most` may: one that is there already takes no more room. */
+/**
+ * Whether a row may be set aside under a limit of `most` rows. A row that is already in quarantine takes no more room.
+ */
 export async function hasRoomInQuarantine(
   control: Control,
   runId: string,
@@ -58,7 +60,7 @@ const countFailuresSql = statement(
   (s) => `SELECT attempts FROM ${s}.quarantine WHERE run_id = $1 AND digest = ${s}.key_digest($2::text[])`,
 )
 
-/** How often a row in quarantine has failed alone; 0 where it is not there. */
+/** How often a quarantined row has failed alone; 0 if it is not in quarantine. */
 export async function countFailures(control: Control, runId: string, key: Cursor): Promise<number> {
   return (await countFailuresSql.first(control, [runId, key]))?.attempts ?? 0
 }
@@ -72,7 +74,7 @@ const listQuarantineSql = statement(
      FROM ${s}.quarantine AS quarantine WHERE run_id = $1 AND id > $2::bigint ORDER BY quarantine.id LIMIT $3`,
 )
 
-/** In the order in which they came, those after the row `after`. */
+/** Rows after `after`, in the order in which they were set aside. */
 export function listQuarantine(
   control: Control,
   runId: string,
@@ -93,8 +95,8 @@ const releaseQuarantinedSql = command(
 )
 
 /**
- * Makes stragglers of rows in quarantine, to be tried once more: of these ids, or of all that are not discarded. Returns how
- * many. The caller holds the run's row.
+ * Turns quarantined rows into stragglers to be retried: these ids, or all that are not discarded. Returns how many. The
+ * caller holds the run's row.
  */
 export function releaseQuarantined(control: Control, runId: string, ids: readonly string[] | null): Promise<number> {
   return releaseQuarantinedSql.run(control, [runId, ids])
@@ -106,7 +108,7 @@ const discardQuarantinedSql = command(
      WHERE run_id = $1 AND discarded_at IS NULL AND ($2::bigint[] IS NULL OR id = ANY($2::bigint[]))`,
 )
 
-/** Gives rows in quarantine up: of these ids, or all that are not given up yet. Returns how many. */
+/** Discards quarantined rows: these ids, or all that are not discarded yet. Returns how many. */
 export function discardQuarantined(
   control: Control,
   runId: string,

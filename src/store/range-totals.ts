@@ -7,7 +7,7 @@ import { leaseHolds, secondsFrom, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 import { waitedMsSql } from './row-rates.ts'
 
-// One moment for all that is compared with it.
+// One moment for all comparisons.
 const now = 'statement_timestamp()'
 
 const totalsColumns = {
@@ -22,14 +22,14 @@ const totalsColumns = {
   recentRows: z.number(),
   rowsChecked: z.number(),
   recentChecked: z.number(),
-  /** By the checks, in all their rounds. */
+  /** Rows found by the checks, over all rounds. */
   rowsFound: z.number(),
   workedSeconds: z.number(),
   sinceSeconds: z.number(),
-  /** By waits for the load, and by those and waits for rows; the time that it was held is not among them. */
+  /** `loadMs` counts waits for the pace. `waitedSeconds` adds waits for rows under the rate. Holds are in neither. */
   loadMs: z.number(),
   waitedSeconds: z.number(),
-  /** Whether a worker has one of its ranges. */
+  /** Whether a worker holds one of the run's ranges. */
   leased: z.boolean(),
   stillSince: z.date(),
   stillSeconds: z.number(),
@@ -37,28 +37,28 @@ const totalsColumns = {
   stragglers: z.number(),
   quarantined: z.number(),
   discarded: z.number(),
-  /** What one of its ranges waits for after an error. */
+  /** The error that one of its ranges waits for. */
   trouble: jsonb(throttleSchema).nullable(),
   readOnly: z.boolean(),
-  /** Since when workers wait for rows under its rate; null where none has for a second. */
+  /** Since when workers wait for rows under the run's rate; null if none has waited within the last second. */
   rateSince: z.date().nullable(),
   untakenSince: z.date().nullable(),
   untakenSeconds: z.number(),
   othersAtWork: z.number(),
-  /** Null also where another release has written it, as in pace.ts. */
+  /** Null also if another release wrote it, as in pace.ts. */
   paceCause: jsonb(paceCauseSchema.nullable().catch(null)),
   paceSince: z.date().nullable(),
-  /** The last step of the pace, where workers of the run have waited for the next one for seconds; null where they have not. */
+  /** The last step of the pace, if workers of the run have waited several seconds for the next one; else null. */
   paceStuckSince: z.date().nullable(),
-  /** By the database's clock. */
+  /** On the database's clock. */
   readAt: z.date(),
 }
 
-/** The sums that progress is made of. */
+/** The sums from which progress is computed. */
 export type RangeTotals = Readonly<Omit<z.output<z.ZodObject<typeof totalsColumns>>, 'runId' | 'loadMs' | 'leased'>>
 
 const recentSql = `recent_rows * exp(-greatest(0, extract(epoch FROM clock_timestamp() - checkpointed_at))::float8 / ${rateWindowSeconds})`
-/** A pace that no process has looked at for so long says nothing of now. Seconds. */
+/** A pace that no process has stepped for this long says nothing about the present. Seconds. */
 const paceGoodForSeconds = 5
 
 const sumRangesSql = statement(
@@ -115,7 +115,7 @@ const sumRangesSql = statement(
      LEFT JOIN LATERAL (SELECT stepped_at AS since FROM ${s}.pace WHERE ${secondsFrom('stepped_at')} >= ${paceGoodForSeconds}) AS stuck ON true`,
 )
 
-/** The sums of several runs, by run. */
+/** The sums by run. */
 export async function sumRanges(control: Control, runIds: readonly string[]): Promise<Map<string, RangeTotals>> {
   const sums = await sumRangesSql.rows(control, [runIds])
   return new Map(sums.map(({ runId, ...totals }) => [runId, totals]))

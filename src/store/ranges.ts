@@ -17,7 +17,7 @@ const appendRangesSql = command(
        AS (phase text, leaf jsonb, lower text[], upper text[], "batchSize" int)) WITH ORDINALITY AS given (phase, leaf, lower, upper, "batchSize", n)`,
 )
 
-/** Writes ranges of a run, behind those that are there. The caller holds the run's row, so that no second one counts to the same ordinal. */
+/** Appends ranges to a run. The caller holds the run's row, so that no other session assigns the same ordinals. */
 export async function appendRanges(
   control: Control,
   runId: string,
@@ -33,9 +33,9 @@ const cutRangeSql = command(
 )
 
 /**
- * Cuts what is left of a leased range at keys, ascending: the lease keeps what is before the first, and the rest becomes
- * ranges of their own. False when the range is no longer as the caller knows it; then nothing has changed.
- * The caller holds the run's row.
+ * Splits the rest of a leased range at these keys, in ascending order. The lease keeps the part before the first key;
+ * the rest becomes new ranges. False if the range has changed meanwhile: then nothing is written. The caller holds the
+ * run's row.
  */
 export async function splitRange(
   control: Control,
@@ -69,8 +69,8 @@ const listPhasesSql = statement(
 )
 
 /**
- * Gives partitions that the run was not planned with a range in each phase of it; returns how many
- * there are. The caller holds the run's row.
+ * Adds ranges, one for each phase, for partitions that the run was not planned with. Returns the number of these
+ * partitions. The caller holds the run's row.
  */
 export async function insertMissingLeaves(control: Control, runId: string, { schema, table }: Target): Promise<number> {
   const leaves = await listMissingLeavesSql.rows(control, [runId, schema, table])
@@ -91,7 +91,7 @@ const reopenReturnedLeavesSql = statement(
      WHERE r.run_id = $1 AND r.gone AND r.leaf->>'oid' = l.oid::text RETURNING r.phase`,
 )
 
-/** Opens ranges again whose partition was gone and is back; returns their phases. The caller holds the run's row. */
+/** Reopens ranges whose partition was gone and has come back. Returns their phases. The caller holds the run's row. */
 export async function reopenReturnedLeaves(
   control: Control,
   runId: string,
@@ -107,7 +107,7 @@ const countOpenRangesSql = statement(
   (s) => `SELECT count(*)::int AS count FROM ${s}.ranges WHERE run_id = $1 AND phase = $2 AND NOT done`,
 )
 
-/** How many ranges of a phase are not done yet, at work or waiting. */
+/** The number of ranges of a phase that are not done yet, leased or waiting. */
 export async function countOpenRanges(control: Control, { runId, phase }: Lease): Promise<number> {
   return (await countOpenRangesSql.one(control, [runId, phase])).count
 }
@@ -128,13 +128,13 @@ const rangeColumns = {
   rowsGone: z.number(),
   batches: z.number(),
   batchSize: z.number().nullable(),
-  /** Slices in a row that ended in trouble. */
+  /** Consecutive slices that ended in an error. */
   attempts: z.number(),
   faults: jsonb(faultCountsSchema),
   checkpointedAt: z.date().nullable(),
 }
 
-/** A range as people see it. */
+/** A range as the API shows it. */
 export type RangeRow = Readonly<z.output<z.ZodObject<typeof rangeColumns>>>
 
 const listRangesSql = statement(
@@ -169,7 +169,10 @@ const listRangeStatesSql = statement(
      FROM ${s}.ranges r WHERE run_id = ANY($1) AND NOT (done AND phase <> 'pages' AND ticket IS NULL AND lease_owner IS NULL) ORDER BY run_id, ordinal`,
 )
 
-/** Ranges as `nextStep` decides on them: those that are open, or in a worker's hand, and all of the check by pages. A lease that has run out counts until the rescuer has taken it, and said so. */
+/**
+ * The ranges that `nextStep` needs: open ones, leased ones, and all of the check by pages. An expired lease counts
+ * until the rescuer has taken the range and recorded it.
+ */
 export async function listRangeStates(control: Control, runIds: readonly string[]): Promise<Map<string, RangeState[]>> {
   const states = new Map<string, RangeState[]>()
   for (const { runId, ...state } of await listRangeStatesSql.rows(control, [runIds])) {
@@ -189,8 +192,8 @@ const fenceRangesSql = command(
 )
 
 /**
- * Waits for every batch of these runs that is in flight, then raises all epochs: from here on no worker's batch can commit.
- * The caller holds the runs' rows, so that no second one does this in another order.
+ * Waits for every batch of these runs in flight, then raises all epochs: from then on no worker's batch can commit. The
+ * caller holds the runs' rows, so that no other session does this in another order.
  */
 export async function fenceRanges(control: Control, runIds: readonly string[]): Promise<void> {
   if (runIds.length > 0) await fenceRangesSql.run(control, [runIds])
@@ -202,19 +205,22 @@ const reopenResidualSql = command(
      WHERE run_id = $1 AND phase IN ('residual', 'pages')`,
 )
 
-/** Sends the checks over the table once more. */
+/** Starts the checks again from the beginning. */
 export async function reopenResidual(control: Control, runId: string): Promise<void> {
   await reopenResidualSql.run(control, [runId])
 }
 
-// What waits after an error does not wait for an option.
+// A range that waits after an error keeps waiting: options do not affect it.
 const wakeRangesSql = command(
   'wakeRanges',
   (s) => `UPDATE ${s}.ranges SET wake_at = NULL, ticket = NULL
      WHERE run_id = $1 AND lease_owner IS NULL AND attempts = 0 AND (ticket IS NOT NULL OR wake_at > clock_timestamp())`,
 )
 
-/** Takes back what was decided under options that have changed: of ranges that nobody holds, waits and tickets, of which there may be too many now. */
+/**
+ * Resets unleased ranges after a change of options: clears their delays and withdraws their tickets, because the new
+ * `parallelism` may allow fewer.
+ */
 export async function wakeRanges(control: Control, runId: string): Promise<void> {
   await wakeRangesSql.run(control, [runId])
 }

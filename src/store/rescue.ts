@@ -7,8 +7,8 @@ import { splitRange } from './ranges.ts'
 import { lockRunBriefly } from './runs.ts'
 
 /**
- * Gives away what is left of a leased range behind the first of these keys. False when the lease is not what it was, or another
- * session keeps its row.
+ * Splits a leased range at these keys, giving away everything after the first. False if the lease has changed, or if
+ * another session keeps the range's row locked.
  */
 export async function splitLease(
   control: Control,
@@ -18,7 +18,7 @@ export async function splitLease(
 ): Promise<boolean> {
   try {
     return await control.transaction(async (tx) => {
-      // The run before its ranges, as everywhere.
+      // Lock order: the run, then its ranges.
       await lockRunBriefly(tx, lease.runId)
       return splitRange(tx, lease, keys, batchSize)
     })
@@ -28,7 +28,7 @@ export async function splitLease(
   }
 }
 
-/** Ends a leased range whose partition was dropped or detached: what is not in the table is not the run's to change. */
+/** Closes a leased range whose partition was dropped or detached: the run changes only rows of the table. */
 export async function closeGoneRange(control: Control, lease: Lease, actor: string): Promise<void> {
   await control.transaction(async (tx) => {
     if (!(await closeRange(tx, lease))) return
@@ -41,7 +41,7 @@ export async function closeGoneRange(control: Control, lease: Lease, actor: stri
   })
 }
 
-/** Takes ranges from workers that have gone quiet, each with its event; returns how many. */
+/** Takes ranges from silent workers and records an event for each. Returns how many. */
 export async function rescueRanges(control: Control, actor: string): Promise<number> {
   return control.transaction(async (tx) => {
     const lost = await takeExpiredLeases(tx)

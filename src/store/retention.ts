@@ -6,15 +6,16 @@ import type { Control } from './control.ts'
 import { insertEvent } from './events.ts'
 import { lockRunBriefly } from './runs.ts'
 
-/** Of one run: its beginning, and what has happened of late. */
+/** Events kept of one run: its first ones and its newest ones. */
 const firstEvents = 1000
 const newestEvents = 9000
-/** Beyond these; so that there are many to drop each time, and one more event is nothing. */
+/** Events allowed above these limits, so that each cleanup drops many at once and a single new event triggers none. */
 const spareEvents = 1000
 
 /**
- * Ended so long ago, and neither the last run of its job with its parameters, by which `require_succeeded` decides, nor the last of
- * these that succeeded, which says when the rows were done.
+ * SQL: whether a run may be deleted. It has ended long enough ago and is no longer needed. The last run of a job
+ * with the same parameters stays, because `require_succeeded` decides by it. The last one that succeeded stays too,
+ * because it tells when the rows were done.
  */
 function expiredSql(s: string, days: string): string {
   const later = `SELECT FROM ${s}.runs later WHERE later.job = n.job AND later.params_hash = n.params_hash AND (later.number, later.id) > (n.number, n.id)`
@@ -24,12 +25,12 @@ function expiredSql(s: string, days: string): string {
 
 const readClockSql = statement('readClock', { now: z.date() }, () => 'SELECT pg_catalog.clock_timestamp() AS now')
 
-/** The time by the database's clock. */
+/** The time on the database's clock. */
 export async function readClock(control: Control): Promise<Date> {
   return (await readClockSql.one(control)).now
 }
 
-/** A run that has outlived its use in one database, and the named databases that it spans. */
+/** A run that may be deleted in one database, with the named databases that it spans. */
 export interface ExpiredRun {
   readonly id: string
   readonly databases: readonly string[] | null
@@ -41,7 +42,7 @@ const listExpiredRunsSql = statement(
   (s) => `SELECT n.id, n.databases FROM ${s}.runs n WHERE ${expiredSql(s, '$1')} ORDER BY n.number, n.id`,
 )
 
-/** Runs that may go, oldest first. */
+/** Runs that may be deleted, oldest first. */
 export function listExpiredRuns(control: Control, days: number): Promise<ExpiredRun[]> {
   return listExpiredRunsSql.rows(control, [days])
 }
@@ -52,12 +53,12 @@ const deleteExpiredRunSql = command(
 )
 
 /**
- * Deletes a run with its ranges, stragglers and events. Throws a Problem (`conflict`) where it is gone already, or was
+ * Deletes a run with its ranges, stragglers and events. Throws a Problem (`conflict`) if it is gone already or was
  * retried meanwhile.
  */
 export async function deleteExpiredRun(control: Control, id: string, days: number): Promise<void> {
   const deleted = await deleteExpiredRunSql.run(control, [id, days])
-  if (deleted !== 1) throw new Problem('conflict', `Run ${id} is not there to be deleted any more.`)
+  if (deleted !== 1) throw new Problem('conflict', `Cannot delete run ${id}: it was deleted or retried meanwhile.`)
 }
 
 const listRunsOverEventLimitSql = statement(
@@ -86,12 +87,12 @@ const dropEventsSql = statement(
 )
 
 /**
- * Drops events of a run between its first and its newest ones, and says in an event how many have been dropped so far and
- * from when they were. Returns how many now; 0 where another process has done it.
+ * Drops the events of a run between its first and its newest ones. Records in an event how many were dropped in all and
+ * their period. Returns how many were dropped now; 0 if another process has done it.
  */
 export async function dropEvents(control: Control, runId: string, actor: string): Promise<number> {
   return control.transaction(async (tx) => {
-    // The run's row, so that two processes do not drop twice as many.
+    // The run's row is locked, so that two processes do not drop twice as many.
     await lockRunBriefly(tx, runId)
     const { dropped, count, from, to } = await dropEventsSql.one(tx, [runId, firstEvents, newestEvents, spareEvents])
     const detail = { count, from: from?.toISOString() ?? null, to: to?.toISOString() ?? null }

@@ -3,18 +3,21 @@ import type { RowRate } from '../core/throttle/row-rate.ts'
 import { command, statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
-/** No wait is longer: a rate that is raised, or a clock that is set, is found out by then. Seconds. */
+/** The longest wait. A raised rate or a changed clock is noticed by then. Seconds. */
 const maxWaitSeconds = 3600
-/** A clock that was set back by more than this has stopped the bucket; by less, it is only two sessions that crossed. Seconds. */
+/**
+ * A clock set back by more than this has stopped the bucket. A smaller difference only means that two sessions
+ * overlapped. Seconds.
+ */
 const clockSlackSeconds = 1
 
-/** The answer to a worker that wants rows: when it may use them, or when to ask again. */
+/** The answer to a request for rows: granted, or how long to wait before asking again. Seconds. */
 export interface Draw {
   readonly granted: boolean
   readonly waitSeconds: number
 }
 
-/** The bucket as it stands now, and how long it has kept workers waiting. */
+/** SQL: the current content of the bucket, and how long workers have waited for it. */
 function bucketSql(s: string, rowsPerSecond: string, burst: string): string {
   return `locked AS MATERIALIZED (SELECT * FROM ${s}.rates WHERE run_id = $1 FOR UPDATE),
     timed AS MATERIALIZED (SELECT *, pg_catalog.clock_timestamp() AS now FROM locked),
@@ -25,7 +28,7 @@ function bucketSql(s: string, rowsPerSecond: string, burst: string): string {
       FROM timed)`
 }
 
-/** Waits that lie behind by a time, those that no statement has counted yet included. */
+/** SQL: waits up to a moment, including those that no statement has counted yet. Milliseconds. */
 function waitedSql(now: string): string {
   return `(waited_ms + CASE WHEN waiting_until > counted_at
     THEN greatest(0, extract(epoch FROM least(${now}, waiting_until) - counted_at)) * 1000 ELSE 0 END)::float8`
@@ -44,7 +47,7 @@ const drawRowsSql = statement(
      RETURNING d.wait <= $5::float8 AS granted, d.wait AS "waitSeconds"`,
 )
 
-/** Draws rows for one worker. Where they would not be there within `patienceSeconds`, none are drawn. */
+/** Draws rows for one worker. Draws none if they would not be available within `patienceSeconds`. */
 export function drawRows(
   control: Control,
   runId: string,
@@ -57,7 +60,7 @@ export function drawRows(
 
 const returnRowsSql = command('returnRows', (s) => `UPDATE ${s}.rates SET rows = rows + $2 WHERE run_id = $1`)
 
-/** Puts rows back that a worker has drawn and not used. */
+/** Puts rows that a worker has drawn and not used back into the bucket. */
 export async function returnRows(control: Control, runId: string, rows: number): Promise<void> {
   await returnRowsSql.run(control, [runId, rows])
 }
@@ -70,7 +73,7 @@ const rowWaitsSql = statement(
      FROM ${s}.rates JOIN unnest($1::text[], $2::float8[]) AS asked (id, rate) ON asked.id = run_id`,
 )
 
-/** Until when no worker of each of these runs gets a row, where it must wait at all. Seconds. */
+/** How long no worker of each run can get a row, by run. 0 or absent for a run that need not wait. Seconds. */
 export async function rowWaits(
   control: Control,
   rates: ReadonlyArray<{ readonly runId: string } & Pick<RowRate, 'rowsPerSecond'>>,
@@ -91,17 +94,20 @@ const settleRatesSql = command(
        waiting_since = NULL, waiting_until = NULL WHERE run_id = ANY($1)`,
 )
 
-/** The rate of these runs has changed, or they have stopped: what its workers waited for is over, and no debt outlives the rate it was made under. */
+/**
+ * Resets the buckets of runs that have stopped or whose rate has changed. Waits end, and no debt outlives the rate
+ * under which it was made.
+ */
 export async function settleRates(control: Control, runIds: readonly string[]): Promise<void> {
   await settleRatesSql.run(control, [runIds])
 }
 
 const insertRateSql = command('insertRate', (s) => `INSERT INTO ${s}.rates (run_id) VALUES ($1)`)
 
-/** A bucket for a new run. */
+/** Inserts the bucket of a new run. */
 export async function insertRate(control: Control, runId: string): Promise<void> {
   await insertRateSql.run(control, [runId])
 }
 
-/** How long workers of a run in `rates` have waited for rows, by now. Milliseconds. */
+/** SQL: how long workers of a run in `rates` have waited for rows so far. Milliseconds. */
 export const waitedMsSql = waitedSql('clock_timestamp()')

@@ -20,7 +20,7 @@ export type NewRun = Pick<
   | 'createdBy'
 > & {
   readonly idempotencyKey: string | null
-  /** As Postgres writes it: the same to the microsecond in each database that the run spans. */
+  /** As Postgres writes it. Identical to the microsecond in each database that the run spans. */
   readonly createdAt: string
 }
 
@@ -34,7 +34,7 @@ const insertRunSql = statement(
      RETURNING ${runColumnsSql}`,
 )
 
-/** Writes a new run. A second live one of the same job and parameters violates the index `runs_live` (23505). */
+/** Inserts a run. A second live run of the same job and parameters violates the index `runs_live` (23505). */
 export function insertRun(control: Control, run: NewRun): Promise<Run> {
   return insertRunSql.one(control, [
     run.id,
@@ -76,7 +76,7 @@ const updateStatusSql = statement(
      WHERE id = $1 RETURNING ${runColumnsSql}`,
 )
 
-/** Writes a status; only `transitions.ts` calls it, with the row locked and the arrow checked. */
+/** Writes a status. Only `transitions.ts` calls it, after locking the row and checking the arrow. */
 export function updateStatus(
   control: Control,
   id: string,
@@ -99,8 +99,8 @@ const updateStatusesSql = command(
 )
 
 /**
- * Writes the statuses of several runs, none of them `running`; only `pause-all.ts` calls it, as `updateStatus`. Why they stood where
- * they stood stays readable where no `why` is given.
+ * Writes the statuses of several runs, none of them `running`. Only `pause-all.ts` calls it, under the same conditions
+ * as `updateStatus`. Without `why`, the reasons stay unchanged.
  */
 export async function updateStatuses(
   control: Control,
@@ -122,7 +122,7 @@ const forgetVerifyRoundsSql = command(
   (s) => `UPDATE ${s}.runs SET verify_rounds = 0 WHERE id = $1`,
 )
 
-/** Rows that an operator has sent back are none that somebody keeps adding. */
+/** Resets the count of rounds. Rows that an operator has sent back are not rows that the application keeps adding. */
 export async function forgetVerifyRounds(control: Control, id: string): Promise<void> {
   await forgetVerifyRoundsSql.run(control, [id])
 }
@@ -132,7 +132,7 @@ const updateReasonSql = command(
   (s) => `UPDATE ${s}.runs SET reason = $2 WHERE id = $1 AND status = ANY($3) AND reason IS DISTINCT FROM $2`,
 )
 
-/** What a run waits for, said to people; no change of status, so no new version. An operator's own reason stands. */
+/** Writes what a run waits for. This is no change of status, so the version stays. An operator's own reason is kept. */
 export async function updateReason(control: Control, id: string, reason: string | null): Promise<void> {
   await updateReasonSql.run(control, [id, reason, workableStatuses])
 }
@@ -149,7 +149,7 @@ export function updateOptions(control: Control, id: string, options: RunOptions)
 
 const updateFingerprintSql = command('updateFingerprint', (s) => `UPDATE ${s}.runs SET fingerprint = $2 WHERE id = $1`)
 
-/** Somebody has said that the job as it is now is what this run shall do. */
+/** Accepts the current job definition for this run. */
 export async function updateFingerprint(control: Control, id: string, fingerprint: string): Promise<void> {
   await updateFingerprintSql.run(control, [id, fingerprint])
 }

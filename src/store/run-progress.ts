@@ -7,7 +7,7 @@ import type { RangeTotals } from './range-totals.ts'
 import type { Run } from './run.ts'
 import type { StandbyWait } from './standby-wait.ts'
 
-/** How far a run is, and how fast. */
+/** The progress and the speed of a run. */
 export function progressOfRun({ status, target, hold, heldMs }: Run, totals: RangeTotals): Progress {
   const holdMs = hold ? Math.max(0, totals.readAt.getTime() - Date.parse(hold.since)) : 0
   return computeProgress({
@@ -32,7 +32,7 @@ export function throttleOfRun(
   const isHeeded = isPaced(optionsInForce(options, overrides, readAt))
   return evaluateThrottle({
     status,
-    // A slow probe is not told where the commits that it measures are known to wait.
+    // A slow commit-latency is not reported if its commits are known to wait for a standby.
     hold: run.hold?.signal === 'commit-latency' && standbyWait ? null : (run.hold ?? pausedByAll(pauses)),
     standbyWait,
     trouble,
@@ -51,7 +51,7 @@ export function throttleOfRun(
   })
 }
 
-/** The throttle of a run that `POST /pause` has paused: the same words as for one that the global pause holds. */
+/** The throttle of a run paused by `POST /pause`, in the same words as for a run held by the global pause. */
 function pausedByAll(pauses: readonly Pause[]): Throttle | null {
   const pause = pauses.find(({ kind }) => kind === 'global')
   if (!pause) return null

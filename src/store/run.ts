@@ -5,10 +5,10 @@ import { runStatuses } from '../core/run/status.ts'
 import { overridesSchema, writtenHoldSchema } from '../core/throttle/hold.ts'
 import { jsonb } from '../postgres/statement.ts'
 
-/** The columns of a run, by the names that `runColumnsSql` gives them. */
+/** The columns of a run, under the names that `runColumnsSql` gives them. */
 export const runColumns = {
   id: z.string(),
-  /** The one in its id. Of two runs of a database the later one has the higher number, whatever the clock did. */
+  /** The number in its id. Within a database a later run has a higher number, even if the clock went back. */
   number: z.number(),
   job: z.string(),
   params: jsonb(z.unknown()),
@@ -22,19 +22,19 @@ export const runColumns = {
   version: z.number(),
   verifyRounds: z.number(),
   hold: jsonb(writtenHoldSchema).nullable(),
-  /** How long holds that have ended lasted. Milliseconds. */
+  /** Total duration of holds that have ended. Milliseconds. */
   heldMs: z.number(),
   overrides: jsonb(overridesSchema),
   requestHash: z.string(),
-  /** The named databases that it spans, this one among them; null where there was but one, without a name. */
+  /** The named databases that it spans, including this one; null for a single database without a name. */
   databases: z.array(z.string()).nullable(),
   createdBy: z.string(),
   createdAt: z.date(),
   startedAt: z.date().nullable(),
   endedAt: z.date().nullable(),
-  /** How long it was running, up to when it last began to. Milliseconds. */
+  /** Time in status `running` before `workingSince`. Milliseconds. */
   workedMs: z.number(),
-  /** Since when it is running; null while it is not. */
+  /** Since when it has been running; null while it is not. */
   workingSince: z.date().nullable(),
 }
 
@@ -47,5 +47,5 @@ export const runColumnsSql = `id, number::float8 AS number, job, params, params_
   created_at AS "createdAt", started_at AS "startedAt", ended_at AS "endedAt", worked_ms AS "workedMs",
   working_since AS "workingSince"`
 
-/** How long the hold that a run is under has lasted, 0 without one. */
+/** SQL: how long the current hold of a run has lasted; 0 without one. Milliseconds. */
 export const heldMsSql = `greatest(0, coalesce(extract(epoch FROM clock_timestamp() - (hold->>'since')::timestamptz) * 1000, 0))::bigint`

@@ -12,8 +12,8 @@ const drawRunNumberSql = statement(
 )
 
 /**
- * A number for a run that no run of this schema has, and at least `atLeast`; and the time by the same clock. Numbers only
- * grow, also between callers: none is given out twice.
+ * Draws a run number that no run of this schema has, at least `atLeast`, and reads the time of the same clock. Numbers
+ * only grow, and no two callers get the same one.
  */
 export async function drawRunNumber(
   control: Control,
@@ -29,25 +29,25 @@ export function findRun(control: Control, id: string): Promise<Run | null> {
   return findRunSql.first(control, [id])
 }
 
-// NO KEY: a batch that writes stragglers takes a key share lock on this row, and must never wait for us while we wait for
-// its range.
+// NO KEY: a batch that writes stragglers takes a key share lock on this row. It must never wait for us while we wait
+// for its range.
 const lockRunSql = statement(
   'lockRun',
   runColumns,
   (s) => `SELECT ${runColumnsSql} FROM ${s}.runs WHERE id = $1 FOR NO KEY UPDATE`,
 )
 
-/** The run, locked against every other change of its status or options until the transaction ends. */
+/** Reads a run and locks it against changes of its status and options until the transaction ends. */
 export function lockRun(control: Control, id: string): Promise<Run | null> {
   return lockRunSql.first(control, [id])
 }
 
-/** How long a process that keeps a run's row waits for another row. Seconds. */
+/** How long a process that holds a run's row waits for another row. Seconds. */
 const keptSeconds = 1
 
 /**
- * The same for what a process does by itself. A pause may need the row meanwhile, so the rest of the transaction waits only a
- * moment for other locks. Behind one that is kept for longer it fails with 55P03.
+ * Like `lockRun`, for work that a process does by itself. A pause may need the row meanwhile, so the rest of the
+ * transaction waits only briefly for other locks. After that it fails with 55P03.
  */
 export async function lockRunBriefly(tx: Control, id: string): Promise<Run | null> {
   const run = await lockRun(tx, id)
@@ -61,7 +61,7 @@ const lockFreeRunsSql = statement(
   (s) => `SELECT ${runColumnsSql} FROM ${s}.runs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`,
 )
 
-/** Of these runs those whose rows no other session has locked, locked as by `lockRunBriefly`. */
+/** Locks those of these runs whose rows no other session has locked, as `lockRunBriefly` does. */
 export async function lockFreeRuns(tx: Control, ids: readonly string[]): Promise<Run[]> {
   const runs = await lockFreeRunsSql.rows(tx, [ids])
   await limitLockWait(tx, keptSeconds)
@@ -88,7 +88,7 @@ export function findRunByIdempotencyKey(control: Control, key: string): Promise<
   return findRunByIdempotencyKeySql.first(control, [key])
 }
 
-// The statuses are written out: by them Postgres sees that the index runs_live fits.
+// The statuses are literals, because only then Postgres sees that the index runs_live applies.
 const findLiveRunSql = statement(
   'findLiveRun',
   runColumns,
@@ -96,7 +96,7 @@ const findLiveRunSql = statement(
      AND status IN ('queued', 'running', 'pausing', 'paused', 'cancelling', 'verifying')`,
 )
 
-/** The live run of a job with these parameters, if there is one. */
+/** The live run of a job with these parameters; null if there is none. */
 export function findLiveRun(control: Control, job: string, paramsHash: string): Promise<Run | null> {
   return findLiveRunSql.first(control, [job, paramsHash])
 }
@@ -108,7 +108,7 @@ const findSucceededSql = statement(
     `SELECT id FROM ${s}.runs WHERE job = $1 AND params_hash = $2 AND status = 'succeeded' ORDER BY number DESC LIMIT 1`,
 )
 
-/** The id of the last run of a job with these parameters that has succeeded; null where none has. */
+/** The id of the last run of a job with these parameters that succeeded; null if there is none. */
 export async function findSucceeded(control: Control, job: string, paramsHash: string): Promise<string | null> {
   return (await findSucceededSql.first(control, [job, paramsHash]))?.id ?? null
 }
@@ -122,7 +122,9 @@ const findPartlyDoneSql = statement(
      ORDER BY n.number DESC LIMIT 1`,
 )
 
-/** The last run of a job with these parameters that ended otherwise after it had done rows; null where there is none. */
+/**
+ * The last run of a job with these parameters that did rows and then failed or was cancelled; null if there is none.
+ */
 export function findPartlyDone(
   control: Control,
   job: string,
@@ -131,7 +133,10 @@ export function findPartlyDone(
   return findPartlyDoneSql.first(control, [job, paramsHash])
 }
 
-/** Where a run stands in the list of all, the same in each database that it spans. Later ones have the higher number. */
+/**
+ * The position of a run in the list of all runs, the same in each database that it spans. Later runs have higher
+ * numbers.
+ */
 export type RunPosition = Pick<Run, 'id' | 'number'>
 
 const readCreatedAtSql = statement(
@@ -140,7 +145,7 @@ const readCreatedAtSql = statement(
   (s) => `SELECT created_at::text AS at FROM ${s}.runs WHERE id = $1`,
 )
 
-/** When a run was accepted, as Postgres writes it: to the microsecond. */
+/** When a run was accepted, as Postgres writes it, to the microsecond. */
 export async function readCreatedAt(control: Control, id: string): Promise<string | null> {
   return (await readCreatedAtSql.first(control, [id]))?.at ?? null
 }
@@ -154,7 +159,10 @@ const listRunsSql = statement(
      ORDER BY number DESC, id COLLATE "C" DESC LIMIT $5`,
 )
 
-/** Newest first, beginning with the run at `from` where it is here. Ids are in one order in all databases, whatever their collations. */
+/**
+ * Runs newest first, starting at `from` if that run is here. Ids sort the same in all databases, whatever their
+ * collations.
+ */
 export function listRuns(
   control: Control,
   filter: { job: string | null; status: string | null; from: RunPosition | null; limit: number },
@@ -184,7 +192,7 @@ export function listWorkableRuns(control: Control): Promise<Run[]> {
   return listRunsByStatusSql.rows(control, [workableStatuses])
 }
 
-/** Runs that are live, oldest first. */
+/** Live runs, oldest first. */
 export function listLiveRuns(control: Control): Promise<Run[]> {
   return listRunsByStatusSql.rows(control, [liveStatuses])
 }

@@ -5,21 +5,24 @@ import type { Run } from './run.ts'
 import { findLiveRun, findRunByIdempotencyKey, findSucceeded } from './runs.ts'
 
 /**
- * A job without a predicate leaves nothing in its rows to tell by, so a second run does each of them once more. Throws a Problem
- * (`conflict`) where one with the same parameters has succeeded. The run is in the same transaction, and the index of live runs
- * keeps any other from succeeding meanwhile.
+ * Throws a Problem (`conflict`) if a run of a job without a predicate has already succeeded with the same parameters.
+ * Such a job leaves no mark in its rows, so a second run would do each row again. The new run is inserted in the same
+ * transaction. The index of live runs keeps any other run from succeeding meanwhile.
  */
 export async function refuseAgain(tx: Control, run: Run): Promise<void> {
   const before = run.hasPredicate ? null : await findSucceeded(tx, run.job, run.paramsHash)
   if (!before) return
   throw new Problem(
     'conflict',
-    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters: another run would do each of them once more. Send {"again": true} if that is meant.`,
+    `Job ${run.job} has no predicate, and run ${before} has done every row with these parameters. Another run would do each of them again. Send {"again": true} to start it anyway.`,
     { run: before, status: 'succeeded' },
   )
 }
 
-/** What it means that a unique index was violated (23505) where there is a live run of the same; any other error is itself. */
+/**
+ * Turns a unique violation (23505) into a Problem if a live run of the same job and parameters exists. Returns any
+ * other error unchanged.
+ */
 export async function explainConflict(
   control: Control,
   run: Pick<Run, 'job' | 'paramsHash'>,
@@ -29,7 +32,7 @@ export async function explainConflict(
   return live ? alreadyLive(live) : error
 }
 
-/** The run that an Idempotency-Key was used for before. Throws a Problem when it was another request. */
+/** The run that this Idempotency-Key started before. Throws a Problem if that was a different request. */
 export async function findRepeated(control: Control, key: string, requestHash: string): Promise<Run | null> {
   const run = await findRunByIdempotencyKey(control, key)
   if (run && run.requestHash !== requestHash) {
@@ -42,7 +45,10 @@ export async function findRepeated(control: Control, key: string, requestHash: s
   return run
 }
 
-/** A failed run gives way to a new one; once there is one, it may not come back beside it. Throws a Problem (`conflict`). */
+/**
+ * Throws a Problem (`conflict`) if another run is live: a failed run must not come back beside the run that replaced
+ * it.
+ */
 export async function refuseSecondLiveRun(tx: Control, run: Run): Promise<void> {
   const live = await findLiveRun(tx, run.job, run.paramsHash)
   if (live) throw alreadyLive(live)

@@ -4,7 +4,7 @@ import { isSqlState } from '../core/sqlstate.ts'
 import { statement } from '../postgres/statement.ts'
 import type { Control } from './control.ts'
 
-/** Commits of evenkeel that wait for a synchronous standby: how many, and since when the first of them does. */
+/** Commits of evenkeel that wait for a synchronous standby: their number, and since when the first one waits. */
 export interface StandbyWait {
   readonly sessions: number
   readonly since: Date
@@ -18,13 +18,16 @@ const findStandbyWaitSql = statement(
        AND state_change < clock_timestamp() - interval '1 second'`,
 )
 
-/** Null where none has waited for a second. Sessions of the role's own are seen without any rights. */
+/** Null if none has waited for a second. Sessions of the same role are visible without privileges. */
 export async function findStandbyWait(control: Control): Promise<StandbyWait | null> {
   const { sessions, since } = await findStandbyWaitSql.one(control)
   return since === null ? null : { sessions, since }
 }
 
-/** An error as people are told it where a lock was not to be had in time: who may hold it, and what to do. Any other is itself. */
+/**
+ * Turns a lock timeout into a Problem that says what may hold the lock and what to do. Returns any other error
+ * unchanged.
+ */
 export async function refuseLocked(
   control: Control,
   what: string,
@@ -34,11 +37,11 @@ export async function refuseLocked(
   if (!isSqlState(error, 'lock_not_available')) return error
   const waiting = await findStandbyWait(control)
   const why = waiting
-    ? `A commit of evenkeel has waited for a synchronous standby since ${waiting.since.toISOString()}, and may hold it: bring the standby back, or take it out of synchronous_standby_names.`
-    : 'pg_locks and pg_stat_activity tell who holds it.'
+    ? `A commit of evenkeel has waited for a synchronous standby since ${waiting.since.toISOString()}, and may hold the lock: bring the standby back, or take it out of synchronous_standby_names.`
+    : 'pg_locks and pg_stat_activity show which one.'
   return new Problem(
     'unavailable',
-    `${what}: another session has kept a lock on its row in the control schema for ${waitSeconds.toFixed(1)} s. ${why} Nothing was changed; try again.`,
+    `${what}: another session has held a lock on its row in the control schema for ${waitSeconds.toFixed(1)} s. ${why} Nothing was changed; try again.`,
     {},
     { cause: error },
   )

@@ -9,7 +9,7 @@ const listStandbysSql = statement(
   (s) => `SELECT name, count FROM ${s}.standbys ORDER BY name`,
 )
 
-/** Standbys that have been seen to stream, and how many by each name. */
+/** Standbys that have been seen streaming, and how many by each name. */
 export async function listStandbys(control: Control): Promise<Map<string, number>> {
   const standbys = await listStandbysSql.rows(control)
   return new Map(standbys.map(({ name, count }) => [name, count]))
@@ -22,7 +22,7 @@ const rememberStandbysSql = command(
      ON CONFLICT (name) DO UPDATE SET count = excluded.count WHERE excluded.count > known.count`,
 )
 
-/** Several processes look, and each may have seen another moment: the most that were ever seen counts. */
+/** Keeps the highest count seen for each name. Processes may have counted at different moments. */
 export async function rememberStandbys(control: Control, seen: ReadonlyMap<string, number>): Promise<void> {
   await rememberStandbysSql.run(control, columnsOf(seen))
 }
@@ -37,8 +37,8 @@ const listRelyingRunsSql = statement(
 )
 
 /**
- * Runs that rely on the standbys that were seen: those that are live, paused ones too, and those that failed and were not run
- * again, for they may be retried. Oldest first.
+ * Runs that rely on the known standbys, oldest first: live ones, including paused ones, and failed ones that were not
+ * run again, because they may be retried.
  */
 export async function listRelyingRuns(control: Control): Promise<string[]> {
   return (await listRelyingRunsSql.rows(control, [liveStatuses])).map(({ id }) => id)
@@ -47,11 +47,12 @@ export async function listRelyingRuns(control: Control): Promise<string[]> {
 const lockStandbysSql = command('lockStandbys', (s) => `LOCK TABLE ${s}.standbys IN SHARE ROW EXCLUSIVE MODE`)
 
 /**
- * A run is accepted while these stream: they are missed when they go. What was seen before is forgotten only where no run
- * relies on it any more. To be called in the transaction that accepts the run, before it is inserted.
+ * Registers the standbys that stream when a run is accepted, so that they are missed when they go. Forgets earlier
+ * standbys only if no run relies on them any more. Call it in the transaction that accepts the run, before the run is
+ * inserted.
  */
 export async function expectStandbys(tx: Control, streaming: ReadonlyMap<string, number>): Promise<void> {
-  // Two runs that are accepted at the same time: the second one finds the first.
+  // The lock makes the second of two simultaneous starts see the first.
   await lockStandbysSql.run(tx)
   if ((await listRelyingRuns(tx)).length === 0) await replaceStandbys(tx, streaming)
   else await rememberStandbys(tx, streaming)
@@ -65,7 +66,7 @@ const replaceStandbysSql = command(
      ON CONFLICT (name) DO UPDATE SET count = excluded.count`,
 )
 
-/** These and no others: who counted before is forgotten. */
+/** Replaces the known standbys with these. */
 export async function replaceStandbys(control: Control, standbys: ReadonlyMap<string, number>): Promise<void> {
   await replaceStandbysSql.run(control, columnsOf(standbys))
 }

@@ -11,8 +11,8 @@ const countStragglersOfSql = statement(
 )
 
 /**
- * How many rows each of these runs has, up to a thousand: it is asked for with the run's row locked, and there may be millions. One
- * that both checks have found is there twice, and counts once.
+ * The number of stragglers by run, up to a thousand: the run's row is locked meanwhile, and there may be millions. A
+ * row found by both checks has two entries and counts once.
  */
 export async function countStragglersOf(
   control: Control,
@@ -29,15 +29,15 @@ export async function countStragglers(control: Control, runId: string): Promise<
 const summaryColumns = {
   count: z.number(),
   oldest: z.date().nullable(),
-  /** Until the first of them is due, 0 if one is. */
+  /** Until the first straggler is due; 0 if one is. */
   waitSeconds: z.number(),
-  /** Since the last of them was written down. */
+  /** Since the last straggler was recorded. */
   ageSeconds: z.number(),
-  /** Up to three keys, to look them up with. */
+  /** Up to three keys to look up. */
   sample: jsonb(z.array(z.array(z.string()))),
 }
 
-/** The rows a run still has to come back to. */
+/** The rows that a run still has to try again. */
 export type StragglerSummary = Readonly<z.output<z.ZodObject<typeof summaryColumns>>>
 
 const summariseStragglersSql = statement(
@@ -56,11 +56,11 @@ export function summariseStragglers(control: Control, runId: string): Promise<St
 
 const stragglerColumns = {
   key: cursorSchema,
-  /** How often it has failed alone. */
+  /** How often the row has failed alone. */
   failures: z.number(),
 }
 
-/** A straggler as it is tried alone. */
+/** A straggler to be tried alone. */
 export type Straggler = Readonly<z.output<z.ZodObject<typeof stragglerColumns>>>
 
 const nextStragglerSql = statement(
@@ -70,7 +70,7 @@ const nextStragglerSql = statement(
      WHERE run_id = $1 AND id > coalesce($2::bigint, 0) AND retry_at <= clock_timestamp() ORDER BY id LIMIT 1`,
 )
 
-/** The straggler that a sweep comes to next behind this cursor; null where none is due. */
+/** The next due straggler after this cursor; null if none is due. */
 export function nextStraggler(control: Control, runId: string, cursor: Cursor | null): Promise<Straggler | null> {
   return nextStragglerSql.first(control, [runId, cursor?.[0] ?? null])
 }
@@ -81,7 +81,7 @@ const isStragglerSql = statement(
   (s) => `SELECT EXISTS (SELECT FROM ${s}.stragglers WHERE run_id = $1 AND key = $2::text[]) AS found`,
 )
 
-/** Whether a run still has to come back to the row with this key. */
+/** Whether the row with this key is a straggler of the run. */
 export async function isStraggler(control: Control, runId: string, key: Cursor): Promise<boolean> {
   return (await isStragglerSql.one(control, [runId, key])).found
 }
@@ -92,7 +92,7 @@ const wakeStragglersSql = command(
     `UPDATE ${s}.stragglers SET retry_at = clock_timestamp() WHERE run_id = ANY($1) AND retry_at > clock_timestamp()`,
 )
 
-/** An operator resumed or retried: nobody wants to sit out a wait that began before. */
+/** Makes all stragglers due now. After a resume or retry by an operator they need not wait any longer. */
 export async function wakeStragglers(control: Control, runIds: readonly string[]): Promise<void> {
   await wakeStragglersSql.run(control, [runIds])
 }

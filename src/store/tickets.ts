@@ -4,17 +4,17 @@ import { command, statement } from '../postgres/statement.ts'
 import { isAhead, wakesAt } from './clock.ts'
 import type { Control } from './control.ts'
 
-/** A range that is out for work, and the ticket that shall wake it. */
+/** A ticket and the range that it wakes. */
 export interface Ticket {
   readonly id: string
   readonly runId: string
   readonly ordinal: number
   readonly delaySeconds: number
-  /** The range says that the queue has refused its ticket. */
+  /** The range records that the queue has refused its ticket. */
   readonly refused?: boolean
 }
 
-/** What a range is throttled by while the queue does not take its ticket. */
+/** The throttle signal of a range whose ticket the queue refuses. */
 export const queueSignal = 'queue'
 
 const assignTicketsSql = statement(
@@ -30,7 +30,9 @@ const assignTicketsSql = statement(
        coalesce(r.throttle->>'signal' = '${queueSignal}', false) AS refused`,
 )
 
-/** Marks ranges as having a ticket out, none to be woken before its `afterSeconds`, and says after how many seconds each may be. */
+/**
+ * Assigns tickets to ranges, none to be woken before its `afterSeconds`. Returns each ticket with its delay in seconds.
+ */
 export async function assignTickets(
   control: Control,
   tickets: ReadonlyArray<{ runId: string; ordinal: number; id: string; afterSeconds: number }>,
@@ -53,7 +55,7 @@ const listOverdueTicketsSql = statement(
        AND (greatest(r.ticketed_at, ${wakesAt('r')}) < clock_timestamp() - make_interval(secs => $2) OR ${isAhead('r.ticketed_at')})`,
 )
 
-/** Tickets that should have been taken up by now; the queue is asked whether it still knows them. */
+/** Tickets that a worker should have taken by now. The rescuer asks the queue whether it still has them. */
 export function listOverdueTickets(control: Control, graceSeconds: number): Promise<Ticket[]> {
   return listOverdueTicketsSql.rows(control, [workableStatuses, graceSeconds])
 }
@@ -63,7 +65,7 @@ const withholdTicketsSql = command(
   (s) => `UPDATE ${s}.ranges SET ticket = NULL, throttle = $3 WHERE run_id = ANY($1) AND ticket = ANY($2)`,
 )
 
-/** Takes back tickets that the queue has not taken, and says so on their ranges. The rescuer writes new ones. */
+/** Withdraws tickets that the queue has refused, and records that on their ranges. The rescuer writes new ones. */
 export async function withholdTickets(
   control: Control,
   tickets: readonly Ticket[],
@@ -80,7 +82,7 @@ const forgetRefusalSql = command(
      WHERE run_id = ANY($1) AND ticket = ANY($2) AND throttle->>'signal' = '${queueSignal}'`,
 )
 
-/** Takes that back: the queue has taken these tickets. */
+/** Clears that record: the queue has accepted these tickets. */
 export async function forgetRefusal(control: Control, tickets: readonly Ticket[]): Promise<void> {
   await forgetRefusalSql.run(control, idsOf(tickets))
 }
@@ -94,7 +96,7 @@ const withdrawTicketSql = command(
   (s) => `UPDATE ${s}.ranges SET ticket = NULL WHERE run_id = $1 AND ordinal = $2 AND ticket = $3`,
 )
 
-/** Takes back a ticket that the queue has lost. False when it was taken up after all. */
+/** Withdraws a ticket that the queue has lost. False if a worker has taken it after all. */
 export async function withdrawTicket(control: Control, ticket: Ticket): Promise<boolean> {
   return (await withdrawTicketSql.run(control, [ticket.runId, ticket.ordinal, ticket.id])) === 1
 }

@@ -28,9 +28,9 @@ import { refuseLocked } from './standby-wait.ts'
 import { wakeStragglers } from './stragglers.ts'
 
 /**
- * Accepts a run: the run, its ranges and the first event, which keeps what was `told` of it beforehand; or nothing of them. To be called in a transaction. A second live
- * run, and a repeated key, violate a unique index (23505): once that is rolled back, `findRepeated` and `explainConflict`
- * of second-run.ts tell which.
+ * Inserts a run, its ranges and a `created` event that carries `told`: all or nothing. Call it in a transaction. A
+ * second live run or a repeated key violates a unique index (23505). After the rollback, `findRepeated` and
+ * `explainConflict` of second-run.ts tell which.
  */
 export async function createRun(
   tx: Control,
@@ -52,7 +52,7 @@ export async function createRun(
   return inserted
 }
 
-/** Pauses a run that was just created, in the same transaction, for these reasons: no worker has heard of it yet. */
+/** Pauses a new run for these reasons, in the transaction that created it. No worker knows the run yet. */
 export async function pauseNewRun(tx: Control, run: Run, pauses: readonly Pause[]): Promise<void> {
   let paused = run
   for (const { kind, by, reason } of pauses) {
@@ -63,8 +63,8 @@ export async function pauseNewRun(tx: Control, run: Run, pauses: readonly Pause[
 }
 
 /**
- * Moves a run along one arrow of the transition table, with its event, and commits.
- * Throws a Problem when there is no such run (`not-found`) or no such arrow (`conflict`).
+ * Moves a run along one arrow of the transition table, records the event, and commits. Throws a Problem if there is no
+ * such run (`not-found`) or no such arrow (`conflict`).
  */
 export async function changeStatus(control: Control, id: string, event: RunEvent, cause: Cause): Promise<Run> {
   return control.transaction(async (tx) => {
@@ -75,8 +75,8 @@ export async function changeStatus(control: Control, id: string, event: RunEvent
 }
 
 /**
- * Pauses or cancels a run, waiting at most `waitSeconds` for its row. A run that is paused already takes one more reason. Throws
- * a Problem (`unavailable`) where another session keeps the row.
+ * Pauses or cancels a run, waiting at most `waitSeconds` for its row. A run that is already paused takes one more
+ * reason. Throws a Problem (`unavailable`) if another session keeps the row locked.
  */
 export async function stopRun(
   control: Control,
@@ -94,28 +94,28 @@ export async function stopRun(
       return moveRun(tx, run, event, cause)
     })
   } catch (error) {
-    throw await refuseLocked(control, `Run ${id} could not be told to ${event}`, waitSeconds, error)
+    throw await refuseLocked(control, `Cannot ${event} run ${id}`, waitSeconds, error)
   }
 }
 
-/** The same inside a transaction that holds the run's row. */
+/** Like `changeStatus`, in a transaction that holds the run's row. */
 export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cause): Promise<Run> {
   const stays = event === 'resume' ? await liftOwnPauses(tx, run, cause) : null
   if (stays) return stays
   const status = nextStatus(run.id, run.status, event)
   if (event === 'pause') await pauseFor(tx, run, cause)
   if (event === 'cancel' || event === 'fail') await deletePauses(tx, run.id)
-  // Who reads this may drop a column: it must not be taken back by a failover.
+  // A reader of this status may drop a column, so a failover must not undo it.
   if (event === 'succeed') await waitForStandbys(tx)
-  // A run that has stopped must have nothing in flight by the time anybody can read so; nor, once it has ended, a lease that
-  // could not be given back, for nobody looks for such any more.
-  // Nor may a run that is resumed before it had settled go on under the leases of before.
+  // A stopped run must have no batch in flight by the time its status can be read. An ended run must not keep a lease
+  // either, because the rescuer does not scan ended runs. A run resumed before it has drained must not continue under
+  // its old leases.
   if (isEnded(status) || event === 'drained' || (event === 'resume' && run.status === 'pausing')) {
     await fenceRanges(tx, [run.id])
     await settleRates(tx, [run.id])
   }
   if (event === 'resume' || event === 'retry') await wakeStragglers(tx, [run.id])
-  // Each check reads the whole table: one that was cut short, or whose rows have been done since, proves nothing.
+  // Each check reads the whole table. An interrupted one proves nothing, nor does one whose rows were done after it.
   if (event === 'verify') {
     await reopenResidual(tx, run.id)
     await forgetLeftovers(tx, run.id)
@@ -124,7 +124,7 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
   if (event === 'retry') await refuseSecondLiveRun(tx, run)
   const moved = await updateStatus(tx, run.id, {
     status,
-    // Settling ends what was begun with a reason: why it was paused stays readable.
+    // Draining completes a pause or a cancellation. The reason of that stays readable.
     reason: event === 'drained' ? run.reason : cause.reason ? storable(cause.reason) : null,
     ended: isEnded(status),
     verifyRounds: event === 'found-remaining' ? run.verifyRounds + 1 : event === 'retry' ? 0 : run.verifyRounds,
@@ -134,8 +134,8 @@ export async function moveRun(tx: Control, run: Run, event: RunEvent, cause: Cau
 }
 
 /**
- * Ends a pause or a cancellation that has been asked for: waits for the batches in flight, at most `waitSeconds`, and
- * raises the epochs. Returns the run as it stands then: still `pausing` or `cancelling` when a batch took longer.
+ * Completes a pause or a cancellation: waits at most `waitSeconds` for batches in flight and raises the epochs. Returns
+ * the run, still `pausing` or `cancelling` if a batch took longer.
  */
 export async function settleRun(control: Control, id: string, waitSeconds: number, actor: string): Promise<Run> {
   try {
@@ -155,8 +155,8 @@ export async function settleRun(control: Control, id: string, waitSeconds: numbe
 }
 
 /**
- * Says that the job as it is now is what the run shall do, and resumes or retries it, in one step. To be called in a
- * transaction; a new run that somebody starts at the same time violates a unique index: see `explainConflict`.
+ * Accepts the current job definition for the run, and resumes or retries it, in one step. Call it in a transaction. A
+ * new run started at the same time violates a unique index: see `explainConflict`.
  */
 export async function restartRun(
   tx: Control,
@@ -180,8 +180,8 @@ export async function restartRun(
 }
 
 /**
- * Has rows in quarantine tried once more, of these ids or all; a run that has failed goes on with them. Returns how many. To
- * be called in a transaction, as `restartRun`.
+ * Retries quarantined rows: these ids, or all. A failed run continues with them. Returns how many. Call it in a
+ * transaction, as `restartRun`.
  */
 export async function retryQuarantined(
   tx: Control,
@@ -195,7 +195,7 @@ export async function retryQuarantined(
   if (isOver(run.status)) {
     throw new Problem(
       'conflict',
-      `Run ${id} is ${run.status}: nothing of it is tried any more. Start a new run, which does the rows that are not done.`,
+      `Cannot retry rows of run ${id}: it has ended (${run.status}). Start a new run, which does the rows that are not done.`,
       { from: run.status },
     )
   }
@@ -207,7 +207,7 @@ export async function retryQuarantined(
   return rows
 }
 
-/** Gives rows in quarantine up, of these ids or all, so that they no longer keep the run from succeeding. Returns how many. */
+/** Discards quarantined rows: these ids, or all. They no longer keep the run from succeeding. Returns how many. */
 export async function discardFromQuarantine(
   tx: Control,
   id: string,
@@ -221,7 +221,7 @@ export async function discardFromQuarantine(
   return rows
 }
 
-/** Changes options of a run that has not ended. `ifVersion` is the version the caller has seen, or null. */
+/** Changes options of a run that has not ended. `ifVersion` is the version that the caller has read, or null. */
 export async function changeOptions(
   control: Control,
   id: string,
@@ -234,7 +234,9 @@ export async function changeOptions(
     if (!run) throw noSuchRun(id)
     if (ifVersion !== null && ifVersion !== run.version) throw staleVersion(id, run.version, ifVersion)
     if (isEnded(run.status) && run.status !== 'failed') {
-      throw new Problem('conflict', `Run ${id} is ${run.status}: its options no longer matter.`, { from: run.status })
+      throw new Problem('conflict', `Cannot change the options of run ${id}: it has ended (${run.status}).`, {
+        from: run.status,
+      })
     }
     const options = mergeOptions(run.options, patch)
     const changed = await updateOptions(tx, id, options)
@@ -246,9 +248,13 @@ export async function changeOptions(
 }
 
 export function staleVersion(id: string, version: number, ifVersion: number): Problem {
-  return new Problem('stale', `Run ${id} is at version ${version}, not ${ifVersion}: read it again, then decide.`, {
-    version,
-  })
+  return new Problem(
+    'stale',
+    `Run ${id} is at version ${version}, not ${ifVersion}. Read it again before you change it.`,
+    {
+      version,
+    },
+  )
 }
 
 export function noSuchRun(id: string): Problem {

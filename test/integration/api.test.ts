@@ -76,7 +76,7 @@ describe('errors are problem+json that say what to do', () => {
     const client = await startInProcess(database, await createItems(database, 10), { ROLE: 'api' })
     await database.query('ALTER TABLE evenkeel.runs RENAME TO runs_gone')
     const answer = await client.call<Problem>('GET', '/runs')
-    expectProblem(answer, 500, 'The log has it')
+    expectProblem(answer, 500, 'The log has the details')
     expect(JSON.stringify(answer.body)).not.toContain('runs_gone')
     expect(JSON.stringify(answer.body)).not.toContain('relation')
   })

@@ -50,7 +50,7 @@ test('a call carries its token, its path with what is special in it, and its bod
 
 test('an answer that is no success is thrown with the details of the problem', async () => {
   const errors = [{ path: 'body/job', message: 'is missing' }]
-  const detail = 'The request does not fit.'
+  const detail = 'The request is invalid.'
   const error = await failureOf(
     (client) => getRun(client, 'a-1'),
     (_request, response) => {
@@ -63,7 +63,7 @@ test('an answer that is no success is thrown with the details of the problem', a
     status: 400,
     detail,
     errors,
-    message: '/runs/a-1 was answered with 400: The request does not fit.',
+    message: '/runs/a-1 was answered with 400: The request is invalid.',
   })
 })
 

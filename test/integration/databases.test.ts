@@ -420,7 +420,7 @@ describe('a start over several databases', () => {
     for (const shard of Object.values(shards)) await startInProcess(shard, jobs, { ROLE: 'worker' })
 
     const half = await client.reaches(body.id, ['running'])
-    expect(half.reason).toContain('Database us does not have its part of the run')
+    expect(half.reason).toContain('Database us lacks its shard of the run')
     expect(half.reason).toContain('Idempotency-Key')
     expect(half.databases?.us).toMatchObject({ status: null, progress: null })
     expect(half.progress.etaSeconds).toBeNull()

@@ -122,7 +122,7 @@ inDatabase('a dry run rehearses where rows match', () => {
     const { rowsMatched, rowsChanged, failing, samples, wouldFail } = await dryRun(client)
     expect({ rowsMatched, rowsChanged }).toEqual({ rowsMatched: 10, rowsChanged: 9 })
     expect(failing).toEqual([{ sqlstate: '22012', message: 'division by zero', rows: 1, keys: [['4995']] }])
-    expect(wouldFail).toContain('A row fails by itself, for one that with key ["4995"]: division by zero [22012].')
+    expect(wouldFail).toContain('A row fails by itself, the one with key ["4995"]: division by zero [22012].')
     expect(samples).toHaveLength(5)
     await expectUntouched(database)
   })
@@ -176,7 +176,7 @@ inDatabase('a dry run rehearses where rows match', () => {
     ])
     const { failing, warnings } = await dryRun(fails.client)
     expect(failing).toEqual([{ sqlstate: '22012', message: 'division by zero', rows: 1, keys: [['300']] }])
-    expect(warnings.join()).toContain('could not be looked for all over the table: division by zero')
+    expect(warnings.join()).toContain('Could not search the whole table for matching rows: division by zero')
   })
 
   // On a busy machine the windows that are timed keep their rows about as long.

@@ -44,7 +44,7 @@ describe('a number that JavaScript cannot hold', () => {
     for (const body of bodies)
       expect(await send(client.url, 'POST', '/runs', body, json), body).toMatchObject({
         status: 422,
-        detail: expect.stringContaining('Write it as a string'),
+        detail: expect.stringContaining('Send it as a string'),
       })
     const exact = await send(client.url, 'POST', '/runs', '{"job":"number","params":{"id":"9007199254740993"}}', json)
     expect(exact.status).toBe('queued')

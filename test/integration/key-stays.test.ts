@@ -287,7 +287,7 @@ once('figures that contradict each other are no success', () => {
     await items.client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
     await items.client.call('POST', `/runs/${id}/resume`, {})
     const run = await items.client.reaches(id, ['failed'])
-    expect(run.reason).toContain('The count does not add up')
+    expect(run.reason).toContain('The counts do not add up')
   })
 
   test('and rows that only the checks have found are none', async () => {

@@ -58,7 +58,7 @@ describe.runIf((await findRedis()) !== null)('a Redis', () => {
         20,
       )
       expect(throttle).toMatchObject({ signal: 'queue', reason: expect.stringMatching(words) })
-      expect(throttle?.reason).toMatch(/^The queue takes no tickets since 20.*It is tried again every second\.$/)
+      expect(throttle?.reason).toMatch(/^The queue has taken no tickets since 20.*It is tried again every second\.$/)
       await until('/readyz to say so', async () => (await queue()) === 'takes no tickets', Boolean, 20)
       await end()
       expect((await client.reaches(id, ['succeeded'], 30)).throttle).toBeNull()
@@ -75,7 +75,7 @@ describe.runIf((await findRedis()) !== null)('a Redis', () => {
     await until(
       'the run to say so',
       () => client.run(id),
-      (run) => /^The queue takes no tickets since/.test(run.throttle?.reason ?? ''),
+      (run) => /^The queue has taken no tickets since/.test(run.throttle?.reason ?? ''),
       20,
     )
     await server.restart()

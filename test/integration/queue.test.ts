@@ -93,7 +93,7 @@ test.runIf(queueKind === 'postgres')(
     await database.query('DELETE FROM q.migration WHERE version = (SELECT max(version) FROM q.migration)')
     const holder = await database.session()
     await holder.query('BEGIN; LOCK TABLE q.migration IN ACCESS SHARE MODE')
-    await expect(prepareQueue(location)).rejects.toThrow(/Schema q cannot be brought up to date.*pg_locks/)
+    await expect(prepareQueue(location)).rejects.toThrow(/Cannot migrate schema q: .*pg_locks/)
   },
 )
 

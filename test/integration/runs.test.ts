@@ -391,7 +391,7 @@ describe('a job that changes under its run', () => {
     })
     const client = await startInProcess(database, jobs, { ROLE: 'api' })
     const { status, body } = await client.call<Problem>('POST', '/runs', { job: 'clock' })
-    expect([status, body.detail]).toEqual([422, expect.stringContaining('differently each time')])
+    expect([status, body.detail]).toEqual([422, expect.stringContaining('changes each time it is read')])
   })
 
   test('resuming is refused until somebody says so', async () => {

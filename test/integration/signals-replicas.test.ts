@@ -378,7 +378,7 @@ describe('the heartbeat', () => {
     await follow({ name: 's1' })
     const [own] = [shownBy('itself', primary.url)]
     expect(await checkHeartbeats([own], () => countBeat(control), 1)).toEqual([
-      expect.stringMatching(/^Replica itself cannot be read: this is no replica but a primary/),
+      expect.stringMatching(/^Replica itself cannot be read: this server is a primary, not a replica/),
     ])
     const elsewhere = new URL(primary.url)
     elsewhere.pathname = '/template1'

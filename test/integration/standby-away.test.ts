@@ -105,7 +105,7 @@ test('a pause answers within five seconds while another session keeps the row of
     const { status, body, seconds } = await timed(client.call<{ detail: string }>('POST', path))
     expect([status, body.detail]).toEqual([
       503,
-      expect.stringContaining('pg_locks and pg_stat_activity tell who holds it'),
+      expect.stringContaining('pg_locks and pg_stat_activity show which one'),
     ])
     expect(seconds).toBeLessThan(5)
   }

@@ -201,7 +201,7 @@ describe('the control schema', () => {
     await holder.query('BEGIN; LOCK TABLE evenkeel.ranges IN ACCESS SHARE MODE')
     const pool = createPool(database.url, { name: 'evenkeel control', max: 1, settings: { lock_timeout: '50ms' } })
     onTestFinished(() => pool.end())
-    await expect(migrate(createControl(pool, 'evenkeel'))).rejects.toThrow(/cannot be brought up to date.*pg_locks/)
+    await expect(migrate(createControl(pool, 'evenkeel'))).rejects.toThrow(/Cannot migrate schema evenkeel: .*pg_locks/)
     expect(await versionOf(database)).toBe(1)
     expect(await database.value("SELECT to_regclass('evenkeel.pace') IS NULL")).toBe(true)
   })

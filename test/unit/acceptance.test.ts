@@ -18,7 +18,7 @@ test('while tickets are refused the queue is asked once a second, and the words 
   }
   expect(asked).toBe(1)
   expect(said).toEqual([
-    expect.stringMatching(/^The queue takes no tickets since \S+: OOM\. It is tried again every second\.$/),
+    expect.stringMatching(/^The queue has taken no tickets since \S+: OOM\. It is tried again every second\.$/),
   ])
 })
 

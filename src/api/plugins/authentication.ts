@@ -7,19 +7,19 @@ import type { Connections } from './connections.ts'
 import type { Limits } from './limits.ts'
 
 const open = new Set(['/livez', '/readyz'])
-/** Nobody may be kept from stopping something by how often others ask. */
+/** Stop commands are not rate limited: other callers' traffic must not delay them. */
 const brake = /^\/(runs\/[^/]+\/)?(pause|cancel)$/
 const actors = new WeakMap<FastifyRequest, string>()
 
-/** Who is asking, for the event log. */
+/** The caller's name for the event log: the token's name, or `local` without tokens. */
 export function actorOf(request: FastifyRequest): string {
   return actors.get(request) ?? 'local'
 }
 
 /**
- * With tokens, everything but liveness and readiness needs one, and whatever acts needs scope `operate`. Without, the
- * service is on loopback; then a web page in the operator's own browser must not be able to act in his name. Nobody may
- * call more often than the limits allow.
+ * With tokens, every route except liveness and readiness requires one, and every action requires scope `operate`.
+ * Without tokens the service listens on loopback only; a web page in the operator's browser must not be able to act as
+ * the operator. The limits apply to every caller.
  */
 export function authentication(app: App, tokens: readonly Token[], limits: Limits, connections: Connections): void {
   app.addHook('onRequest', async (request, reply) => {
@@ -33,14 +33,14 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
       return
     }
     const { authorization } = request.headers
-    // Whoever sends none cannot guess one.
+    // A call without a token cannot be a guess.
     if (authorization !== undefined) await limits.refuseGuesser(request, reply)
     const token = findToken(tokens, authorization)
     if (!token) {
       if (authorization !== undefined) limits.countWrongToken(request)
       throw new Problem(
         'unauthenticated',
-        'This needs a token that is known here: send the header Authorization: Bearer <secret>.',
+        'This call needs a valid token. Send the header Authorization: Bearer <secret>.',
       )
     }
     connections.trust(request.raw.socket)
@@ -52,7 +52,7 @@ export function authentication(app: App, tokens: readonly Token[], limits: Limit
   })
 }
 
-/** Looks at every token, each in constant time: how long it takes tells nothing about any of them. */
+/** Compares every token in constant time, so the duration reveals nothing about any of them. */
 function findToken(tokens: readonly Token[], header: string | undefined): Token | null {
   const given = digest(/^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? '')
   let found: Token | null = null
@@ -71,6 +71,6 @@ function refuseForeignPages(request: FastifyRequest): void {
   if (local && (origin === undefined || origin === `http://${host}`)) return
   throw new Problem(
     'forbidden',
-    'Without API_TOKENS this answers only to this machine by its loopback name, and not to web pages from elsewhere. Set API_TOKENS to call it otherwise.',
+    'Without API_TOKENS the API answers only calls to a loopback name of this machine, and none from web pages of other origins. Set API_TOKENS to allow other calls.',
   )
 }

@@ -3,20 +3,21 @@ import { isSafeNumber } from 'lossless-json'
 import { Problem } from '../../core/errors.ts'
 import type { App } from '../server.ts'
 
-/** How much of a body that is too large is taken in and thrown away, so that its sender reads the answer. Bytes. */
+/** How much of a body that is too large is read and discarded, so that its sender can read the answer. Bytes. */
 const maxDiscardedBytes = 16 * 1024 * 1024
-/** And for how long. Milliseconds. */
+/** For how long such a body is read. Milliseconds. */
 const maxDiscardMs = 5000
 
 /**
- * Bodies are JSON, or there is none. An empty body is no body, whatever its content type: many clients send
- * `content-type: application/json` with every POST. To a brake, what cannot be read is no body either.
+ * Parses JSON bodies and refuses other content types. An empty body counts as absent, whatever its content type: many
+ * clients send `content-type: application/json` with every POST. For a stop command an unreadable body counts as absent
+ * too.
  */
 export function bodies(app: App): void {
-  // Fastify's own parser of plain text would hand a text on as a body.
+  // Fastify's own parser for plain text would pass the text on as a body.
   app.removeContentTypeParser('text/plain')
   app.addHook('onRequest', async ({ raw, routeOptions }) => {
-    // Also a content type that Fastify refuses before it looks for a parser.
+    // This covers content types that Fastify refuses before it looks for a parser.
     if (routeOptions.config.brake && 'content-type' in raw.headers) raw.headers['content-type'] = 'application/json'
   })
   const parseJson = app.getDefaultJsonParser('error', 'error')
@@ -46,22 +47,22 @@ export function bodies(app: App): void {
   })
 }
 
-/** The strings and the numbers of a text that is known to be JSON. */
+/** Matches the strings and numbers of a valid JSON text. */
 const stringsAndNumbers = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
 
-/** JavaScript rounds what its numbers cannot hold: 9007199254740993 would mean another row than the one that was named. */
+/** JavaScript rounds numbers it cannot hold: 9007199254740993 would address a different row than the client named. */
 function refuseInexactNumbers(text: string): void {
   const number = text.match(stringsAndNumbers)?.find((token) => !token.startsWith('"') && !isSafeNumber(token))
   if (number === undefined) return
   throw new Problem(
     'invalid',
-    `The number ${number} in the body cannot be held exactly: JSON numbers here have 53 bits. Write it as a string: "${number}".`,
+    `The number ${number} in the body cannot be represented exactly: JSON numbers have 53 bits here. Send it as a string: "${number}".`,
   )
 }
 
 /**
- * Takes in the rest of a request's body. Closing a connection while its client still writes makes most clients report a
- * broken connection instead of the answer.
+ * Reads and discards the rest of a request's body. If the connection closes while the client still writes, most clients
+ * report a broken connection instead of the answer.
  */
 export function discardBody(request: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {

@@ -1,22 +1,22 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** The process needs its files for the databases and the jobs. */
+/** The process needs its file descriptors for the databases and the jobs. */
 const maxConnections = 500
 
 interface Use {
-  /** A request on this connection was allowed in: by its token, or from this machine where there are no tokens. */
+  /** A request on this connection was authenticated: by its token, or from this machine when there are no tokens. */
   readonly trusted: boolean
-  /** Requests that have arrived and have no answer yet. */
+  /** Requests that have arrived and are not answered yet. */
   readonly pending: number
 }
 
 /**
- * Keeps the number of connections bounded without shutting callers out: one more than there may be closes the connection
- * that has gone longest without a request, those of strangers first.
+ * Bounds the number of connections without locking callers out. At the limit, a new connection closes the one that has
+ * gone longest without a request; unauthenticated connections go first.
  */
 export class Connections {
-  /** Ordered by use: the one that was used longest ago comes first. */
+  /** Ordered by last use, least recently used first. */
   readonly #uses = new Map<Socket, Use>()
 
   constructor(server: Server) {
@@ -42,7 +42,7 @@ export class Connections {
     this.#uses.set(socket, to(use))
   }
 
-  /** The newcomer itself where all others are at work for callers who were let in. */
+  /** The connection to close: the new one if all others have requests in flight from authenticated callers. */
   #minUseful(newcomer: Socket): Socket {
     const ranks = [
       ({ trusted, pending }: Use) => !trusted && pending === 0,

@@ -4,13 +4,16 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../../core/errors.ts'
 import { TokenBucket } from '../../core/token-bucket.ts'
 
-/** Of one address. With the 16 characters of a secret at least, this makes guessing hopeless; a slip of the hand is none. */
+/**
+ * Limit for one address. Secrets have at least 16 characters, so at this rate guessing is hopeless; a mistyped token
+ * does no harm.
+ */
 const wrongTokens = { burst: 30, perSecond: 0.5 }
 
-/** So long at most a refusal waits for others to be sent with. Milliseconds. */
+/** How long a refusal waits at most to be sent together with others. Milliseconds. */
 const refusalsApartMs = 100
 
-/** How often the API may be asked. Each process counts for itself. */
+/** Rate limits of the API. Each process counts separately. */
 export class Limits {
   readonly #callsPerSecond: number
   readonly #calls: TokenBucket
@@ -22,13 +25,15 @@ export class Limits {
     this.#calls = new TokenBucket({ burst: 2 * callsPerSecond, perSecond: callsPerSecond })
   }
 
-  /** Counts a call. Rejects with a Problem (`too-many`) where its caller has had his share. */
+  /** Counts a call. Rejects with a Problem (`too-many`) if the caller is over its limit. */
   async countCall(caller: string, reply: FastifyReply): Promise<void> {
     const wait = this.#calls.take(caller, seconds())
     if (wait > 0) await this.#refuse(reply, wait, `This is more than ${this.#callsPerSecond} calls a second.`)
   }
 
-  /** Rejects with a Problem (`too-many`) where an address has tried too many wrong tokens, whatever it tries now. */
+  /**
+   * Rejects with a Problem (`too-many`) if this address has sent too many wrong tokens, whatever token it sends now.
+   */
   async refuseGuesser(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const wait = this.#wrongTokens.wait(networkOf(request.ip), seconds())
     if (wait > 0) await this.#refuse(reply, wait, `Too many calls with a wrong token came from ${request.ip}.`)
@@ -39,8 +44,8 @@ export class Limits {
   }
 
   /**
-   * Refusals go out together: ten thousand a minute, each by itself, cost a run more of its speed than as many answers. It also
-   * slows whoever asks again at once, over and over.
+   * Sends refusals in groups. Ten thousand refusals a minute, sent one by one, slowed a run more than as many answers.
+   * The delay also slows clients that retry at once.
    */
   async #refuse(reply: FastifyReply, wait: number, why: string): Promise<never> {
     this.#refusals ??= sleep(refusalsApartMs).then(() => {
@@ -53,7 +58,7 @@ export class Limits {
   }
 }
 
-/** Somebody who has one address of IPv6 has the whole network of it, 64 bits. */
+/** The address to count by. A client with one IPv6 address controls its whole 64-bit network. */
 export function networkOf(address: string): string {
   if (!isIPv6(address) || address.includes('.')) return address
   const [head = '', tail] = address.split('::')

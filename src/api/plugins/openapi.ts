@@ -4,20 +4,20 @@ import { version } from '../../version.ts'
 import { problemSchema } from '../schemas.ts'
 import type { App } from '../server.ts'
 
-/** What any call may be answered with. */
+/** Errors that any call may return. */
 const anyCall = { 400: problemSchema }
 const anyGuardedCall = { 401: problemSchema, 403: problemSchema, 429: problemSchema, 503: problemSchema }
 const anyBody = { 413: problemSchema, 415: problemSchema }
 
 const tags = [
-  { name: 'jobs', description: 'What can be run: one file a job' },
-  { name: 'runs', description: 'Starting, watching, changing and stopping runs' },
+  { name: 'jobs', description: 'Job definitions, one file each' },
+  { name: 'runs', description: 'Start, watch, change and stop runs' },
   { name: 'quarantine', description: 'Rows that fail by themselves' },
   { name: 'global', description: 'All runs at once' },
-  { name: 'service', description: 'Whether the process lives and serves; needs no token' },
+  { name: 'service', description: 'Liveness and readiness of the process; needs no token' },
 ]
 
-/** The description of all routes, made from the schemas that check them. */
+/** Serves the OpenAPI description, generated from the schemas that validate requests. */
 export async function openapi(app: App): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -54,7 +54,7 @@ export async function openapi(app: App): Promise<void> {
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
 }
 
-/** Each schema is described as it is read and as it is written; most are only ever one of the two. */
+/** The plugin describes each schema both as input and as output. Most are used as only one of the two. */
 function withoutUnused<Described extends object>(described: Described): Described {
   const { components } = described as { components?: { schemas?: Readonly<Record<string, unknown>> } }
   const text = JSON.stringify(described)
@@ -77,7 +77,7 @@ function operationsOf(described: object): Operation[] {
   return Object.values(paths).flatMap((path) => Object.values(path))
 }
 
-/** The plugin takes every body for required and every answer for plain JSON. */
+/** The plugin marks every body as required and every answer as plain JSON. */
 function correct({ requestBody, responses }: Operation): void {
   const body = requestBody?.content['application/json']?.schema
   if (requestBody && body?.anyOf?.some(({ type }) => type === 'null')) requestBody.required = false

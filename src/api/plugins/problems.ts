@@ -40,7 +40,7 @@ const titles: Readonly<Record<number, string>> = {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What it stops must stop, whatever text comes along. */
+    /** A stop command, which must never fail because of its body. */
     readonly brake?: boolean
   }
 }
@@ -56,10 +56,12 @@ export interface ProblemBody {
 
 export const bodyLimitBytes = 64 * 1024
 
-/** Nothing that a caller has to say to us is built higher than this. */
+/** The deepest nesting of a body. No valid request comes near it. */
 const deepest = 32
 
-/** An answer is for whoever asked, now: not for caches, nor for a browser to take for a page or a script. */
+/**
+ * Answers are for the caller alone: caches must not keep them, and browsers must not treat them as a page or a script.
+ */
 const guardHeaders = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -68,7 +70,7 @@ const guardHeaders = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Every answer that is not a success is problem+json: also for unknown routes, broken bodies and our own defects. */
+/** Makes every error answer problem+json, including unknown routes, malformed bodies and internal errors. */
 export function problems(app: App): void {
   app.addHook('onRequest', async (_request, reply) => void reply.headers(guardHeaders))
   app.addHook('preValidation', async (request) => {
@@ -85,13 +87,13 @@ export function problems(app: App): void {
   app.setNotFoundHandler((request, reply) => {
     const body = problem(
       404,
-      `There is no ${request.method} ${clipped(request.url.split('?')[0] ?? '')}. GET /openapi.json lists what there is.`,
+      `There is no route ${request.method} ${clipped(request.url.split('?')[0] ?? '')}. GET /openapi.json lists all routes.`,
     )
     return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(body)
   })
 }
 
-/** For what the router itself refuses, before any hook or handler. */
+/** Answers errors that the router raises before any hook or handler. */
 export function frameworkErrors(error: FastifyError, _request: unknown, reply: FastifyReply): void {
   const body = problem(error.statusCode ?? 400, clipped(error.message))
   void reply
@@ -102,12 +104,12 @@ export function frameworkErrors(error: FastifyError, _request: unknown, reply: F
     .send(body)
 }
 
-/** For what is not HTTP, or too much or too slow to become a request: there is nobody but the socket to answer. */
+/** Answers input that never becomes a request: not HTTP, too large or too slow. Only the socket is available. */
 export function clientErrors(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
   const { status, detail } = brokenRequests[error.code ?? ''] ?? {
     status: 400,
-    detail: 'This is not a request of HTTP/1.1.',
+    detail: 'This is not an HTTP/1.1 request.',
   }
   if (socket.writable) {
     const body = JSON.stringify(problem(status, detail))
@@ -128,7 +130,7 @@ const brokenRequests: Readonly<Record<string, { readonly status: number; readonl
   HPE_HEADER_OVERFLOW: { status: 431, detail: 'The headers are too large. Nothing was done.' },
 }
 
-/** What somebody sent, as much of it as tells him what is meant. */
+/** Shortens client input that an error message quotes. */
 function clipped(text: string): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text
 }
@@ -142,7 +144,7 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
     }))
     return problem(
       400,
-      `The request does not fit. ${errors.map(({ path, message }) => `${path.replace(/\/$/, '')}: ${message}`).join('; ')}.`,
+      `The request is invalid. ${errors.map(({ path, message }) => `${path.replace(/\/$/, '')}: ${message}`).join('; ')}.`,
       { errors },
     )
   }
@@ -154,16 +156,19 @@ function problemOf(error: FastifyError, { id: requestId, method }: Pick<FastifyR
   if (isSqlState(error, 'lock_not_available')) {
     return problem(
       503,
-      `Another session holds a lock that this needs. ${saidByPostgres(error)} Nothing was changed; try again.`,
+      `Another session holds a lock that this call needs. ${saidByPostgres(error)} Nothing was changed; try again.`,
     )
   }
   if (isSqlState(error, 'query_canceled'))
-    return problem(503, `This took too long and was ended. ${saidByPostgres(error)} Nothing was changed; try again.`)
+    return problem(
+      503,
+      `The statement took too long and was cancelled. ${saidByPostgres(error)} Nothing was changed; try again.`,
+    )
   if (isOutage(error)) return problem(503, describeOutage(error, method === 'GET' || method === 'HEAD'))
-  return problem(500, `Something went wrong on our side. The log has it under request ${requestId}.`, { requestId })
+  return problem(500, `Internal error. The log has the details under request ${requestId}.`, { requestId })
 }
 
-/** What Postgres said, its hint and where it said it; empty where it said nothing: then the connection is gone. */
+/** Postgres' message, hint and context. Empty without an SQLSTATE: then the connection was lost. */
 function saidByPostgres(error: Error & { hint?: string; where?: string }): string {
   const sqlstate = sqlstateOf(error)
   if (sqlstate === null) return ''
@@ -175,18 +180,18 @@ function saidByPostgres(error: Error & { hint?: string; where?: string }): strin
   ].join(' ')
 }
 
-/** Classes in which Postgres has refused a statement, and with it its transaction, before anything of it was done. */
+/** SQLSTATEs with which Postgres refuses a statement and its whole transaction before any of it took effect. */
 const refusedWhole = /^(25006$|53|08P01$)/
 
-/** A connection that is lost at a commit takes the answer with it: whether that was done is unknown. */
+/** Describes an outage. If the connection is lost during a commit, the outcome is unknown. */
 function describeOutage(error: FastifyError, isRead: boolean): string {
   const said = saidByPostgres(error)
   if (refusedWhole.test(sqlstateOf(error) ?? ''))
-    return `The database refuses this at the moment. ${said} Nothing was changed; try again once that is mended.`
+    return `The database refuses this at the moment. ${said} Nothing was changed. Try again when that is fixed.`
   const lost = said === '' ? 'The database cannot be reached at the moment.' : `The database ended the session. ${said}`
   return isRead
     ? `${lost} Try again.`
-    : `${lost} Whether this was done is not known: read the run, then decide. A start may be repeated under its Idempotency-Key.`
+    : `${lost} Whether the change was made is unknown. Read the run before you repeat it. A start may be repeated with the same Idempotency-Key.`
 }
 
 function sentence(text: string): string {
@@ -198,11 +203,11 @@ function problem(status: number, detail: string, extensions: Record<string, unkn
 }
 
 /**
- * Postgres keeps neither a NUL nor half of a surrogate pair, in text or in jsonb; and what is nested without end would
- * exhaust the stack of whatever goes through it.
+ * Refuses values that cannot be stored or handled. Postgres stores neither NUL nor half a surrogate pair in text or
+ * jsonb. Unbounded nesting would exhaust the stack of the code that walks the value.
  */
 function refuseUnstorable(value: unknown, depth = 0): void {
-  if (depth > deepest) throw new Problem('invalid', `The body is nested more than ${deepest} deep.`)
+  if (depth > deepest) throw new Problem('invalid', `The body is nested more than ${deepest} levels deep.`)
   if (typeof value === 'string' && (value.includes('\0') || !isWellFormed(value))) {
     throw new Problem(
       'invalid',

@@ -1,7 +1,7 @@
 import type { ApiDeps } from '../deps.ts'
 import type { App } from '../server.ts'
 
-/** Counts answers by route, as the route is written: what somebody asks for that is none is one series, not thousands. */
+/** Counts answers by route pattern. All unknown paths share one series. */
 export function requests(app: App, { exposition }: ApiDeps): void {
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) if (one !== 'HEAD') exposition.requests.know(one, url)

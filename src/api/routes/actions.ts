@@ -11,17 +11,17 @@ import type { App } from '../server.ts'
 import { etag } from './runs.ts'
 
 const stopping = {
-  pause: 'Pause a run: nothing of it is in flight any more when it reads paused',
-  cancel: 'Give a run up for good',
+  pause: 'Pause a run: once its status is paused, no batch is in flight',
+  cancel: 'Cancel a run for good',
 }
 const restarting = {
-  resume: 'Let a paused run go on',
-  retry: 'Let a failed run go on from where it failed',
+  resume: 'Resume a paused run',
+  retry: 'Continue a failed run from where it failed',
 }
 
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
-/** What an operator tells a run to do: all of its parts for which that is possible, or the one in a database. */
+/** The actions on one run. They apply to all shards for which they are legal, or to the shard in one database. */
 export function actionRoutes(app: App, { databases, log }: ApiDeps): void {
   const brakes = asBrakes(databases)
   for (const event of ['pause', 'cancel'] as const) {
@@ -46,7 +46,7 @@ export function actionRoutes(app: App, { databases, log }: ApiDeps): void {
         const run = await findShardedRun(brakes, id, request.query.database)
         await stopShards(run, selectShards(run, request.query.database), event, { actor, reason })
         const body = await viewRun(await findShardedRun(brakes, id, run.shards[0].db.name))
-        log.info({ run: id, actor, status: body.status, reason }, `run told to ${event}`)
+        log.info({ run: id, actor, status: body.status, reason }, `${event} requested for the run`)
         return reply.header('etag', etag(body.version)).send(body)
       },
     )
@@ -72,7 +72,7 @@ export function actionRoutes(app: App, { databases, log }: ApiDeps): void {
         const { reason = null, acceptJobChange = false } = request.body ?? {}
         const run = await findShardedRun(databases, id, request.query.database)
         await restartShards(run, selectShards(run, request.query.database), event, { actor, reason }, acceptJobChange)
-        log.info({ run: id, actor, acceptJobChange }, `run told to ${event}`)
+        log.info({ run: id, actor, acceptJobChange }, `${event} requested for the run`)
         const body = await viewRun(await findShardedRun(databases, id, run.shards[0].db.name))
         return reply.header('etag', etag(body.version)).send(body)
       },

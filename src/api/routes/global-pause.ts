@@ -18,9 +18,9 @@ import { actorOf } from '../plugins/authentication.ts'
 import type { App } from '../server.ts'
 import { unreachable } from './runs.ts'
 
-/** As many as there are sessions for it. */
+/** The number of sessions reserved for stop commands. */
 const settledAtOnce = 2
-/** Resumed runs that get their tickets before the answer; the rescuer gives them to all others within a second. */
+/** Runs that get their tickets before the answer to a resume. The rescuer dispatches all others within a second. */
 const dispatchedAtOnce = 10
 
 interface Refused {
@@ -31,12 +31,12 @@ interface Refused {
 const globalPause = z
   .object({ reason: z.string().nullable(), actor: z.string(), since: z.string() })
   .nullable()
-  .describe('The actor that paused everything; null while no global pause is in force')
+  .describe('The actor that paused all runs, and why; null without a global pause')
 
 const everything = {
   200: z.object({
     globalPause,
-    runs: z.array(runSchema).describe('The runs that were paused, or that go on'),
+    runs: z.array(runSchema).describe('The runs that were paused or that continue'),
     refused: z.array(z.object({ id: z.string(), detail: z.string() })),
     unreachable: unreachedSchema,
   }),
@@ -48,12 +48,12 @@ const looked = {
     databases: z
       .array(z.string())
       .optional()
-      .describe('Those of DATABASES in which everything is paused; only where DATABASES is set'),
+      .describe('Databases in which all runs are paused; present only if DATABASES is set'),
     unreachable: unreachedSchema,
   }),
 }
 
-/** Everything at once, in every database. */
+/** Actions on all runs in all databases. */
 export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): void {
   const databases = asBrakes(all)
 
@@ -62,7 +62,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     {
       schema: {
         operationId: 'getPauseOfAll',
-        summary: 'Whether everything is paused, by whom and why',
+        summary: 'Whether all runs are paused, by whom and why',
         tags: ['global'],
         response: looked,
       },
@@ -75,14 +75,14 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     },
   )
 
-  // Runs that are paused, and a global pause besides: one that is started or resumed meanwhile is held as well.
+  // Each run is paused. The global pause also holds runs that are started or resumed meanwhile.
   app.post(
     '/pause',
     {
       config: { brake: true },
       schema: {
         operationId: 'pauseAll',
-        summary: 'Pause everything, in every database',
+        summary: 'Pause all runs in every database',
         tags: ['global'],
         body: brakeBody,
         response: everything,
@@ -93,7 +93,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
       const reason = request.body?.reason ?? null
       const { answers, away } = await queryAll(databases, (db) => pauseDatabase(db, actor, reason))
       const stopped = answers.flatMap(({ db, answer }) => answer.ids.map((id) => ({ db, id })))
-      log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'all runs told to pause')
+      log.info({ runs: stopped.map(({ id }) => id), actor, reason }, 'pause requested for all runs')
       return answer(
         await findShardedRuns(databases, stopped),
         answers.flatMap(({ answer }) => answer.refused),
@@ -107,7 +107,7 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
     {
       schema: {
         operationId: 'resumeAll',
-        summary: 'Let everything go on that was paused by pauseAll',
+        summary: 'Resume all runs that pauseAll paused',
         tags: ['global'],
         body: reasonBody,
         response: everything,
@@ -122,12 +122,12 @@ export function globalPauseRoutes(app: App, { databases: all, log }: ApiDeps): v
         return ids
       })
       const resumed = answers.flatMap(({ db, answer }) => answer.map((id) => ({ db, id })))
-      log.info({ runs: resumed.map(({ id }) => id), actor }, 'all runs told to resume')
+      log.info({ runs: resumed.map(({ id }) => id), actor }, 'resume requested for all runs')
       return answer(await findShardedRuns(databases, resumed), [], away)
     },
   )
 
-  /** Pauses all runs of a database. One whose row is locked keeps no other from being paused, and is held by the global pause. */
+  /** Pauses all runs of a database. A run with a locked row does not delay the others: the global pause holds it. */
   async function pauseDatabase({ control }: Database, actor: string, reason: string | null) {
     const leftOf = stopwatch()
     await control.transaction((tx) => beginGlobalPause(tx, actor, reason))
@@ -165,7 +165,7 @@ function told(standing: GlobalPause | null): z.output<typeof globalPause> {
   return standing && { ...standing, since: standing.since.toISOString() }
 }
 
-/** Does something for each run, a few at a time. */
+/** Does the work for each run, a few at a time. */
 async function inTurns<T>(runs: readonly T[], work: (run: T) => Promise<void>): Promise<void> {
   const left = [...runs]
   const turn = async () => {
@@ -174,14 +174,14 @@ async function inTurns<T>(runs: readonly T[], work: (run: T) => Promise<void>): 
   await Promise.all(Array.from({ length: settledAtOnce }, turn))
 }
 
-/** Why something was refused, or null: one that cannot be told does not keep the others from being told. */
+/** Returns the reason of a refusal, or null, so that one refused run does not stop the others from being paused. */
 async function refusalOf(act: () => Promise<unknown>): Promise<string | null> {
   try {
     await act()
     return null
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    // It has ended meanwhile, or another call has paused it.
+    // The run has ended meanwhile, or another call has paused it.
     return error.kind === 'conflict' ? null : error.message
   }
 }

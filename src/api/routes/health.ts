@@ -8,7 +8,7 @@ import { withTimeout } from '../../util/timeout.ts'
 import type { ApiDeps } from '../deps.ts'
 import type { App } from '../server.ts'
 
-/** A probe that waits longer takes the process for dead. Milliseconds. */
+/** A health checker that waits longer considers the process dead. Milliseconds. */
 const answerWithinMs = 3000
 
 const databaseReadiness = z.object({ database: z.string(), queue: z.string() })
@@ -21,14 +21,14 @@ const readiness = z.union([
   }),
 ])
 
-/** Whether the process lives, whether it can serve, and its numbers. */
+/** Liveness, readiness and metrics of the process. */
 export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void {
   app.get(
     '/livez',
     {
       schema: {
         operationId: 'getLiveness',
-        summary: 'Whether the process lives',
+        summary: 'Whether the process is alive',
         tags: ['service'],
         response: { 200: z.object({ alive: z.literal(true) }) },
       },
@@ -38,7 +38,7 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
     }),
   )
 
-  // This route is open to all: however many ask at once, the databases and queues are asked once.
+  // This route needs no token, so concurrent calls share one check of the databases and queues.
   const checkAll = singleFlight(() =>
     Promise.all(databases.map(async (db) => ({ name: db.name, ...(await checkDatabase(db)) }))),
   )
@@ -55,8 +55,8 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
     },
     async (_request, reply) => {
       const checked = await checkAll()
-      // Without the queue everything can still be asked and told: the rescuer writes the tickets once it is back. And a
-      // process that is taken out of service because one database is away would take the others out with it.
+      // Without the queue the API still works: the rescuer writes the tickets once the queue is back. One unreachable
+      // database does not make the process unready, because the other databases would lose it too.
       const ready = checked.some(({ database }) => database === 'ok')
       const [only] = checked
       const body =
@@ -81,13 +81,13 @@ export function healthRoutes(app: App, { databases, exposition }: ApiDeps): void
   async function checkDatabase({ control, queue, log }: Database) {
     const [database, tickets] = await Promise.all([
       check('database', withTimeout(pingStore(control), answerWithinMs), log),
-      // It may answer and yet take no tickets: out of memory, read-only, without the rights.
+      // A queue may answer and still refuse tickets: out of memory, read-only, or without privileges.
       check('queue', withTimeout(queue.probe(), answerWithinMs + 1000), log),
     ])
     return { database, queue: tickets }
   }
 
-  // Open to all as well: an error's own words, which may name hosts and users, go to the log only.
+  // This route needs no token. Error messages may name hosts and users, so they go to the log only.
   async function check(what: string, asked: Promise<unknown>, log: Database['log']): Promise<string> {
     try {
       await asked

@@ -18,7 +18,7 @@ const eventQuery = partQuery.extend({
   limit: z.coerce.number().int().min(1).max(1000).default(200),
 })
 
-/** What has happened to a run, and where each of its ranges stands; of several databases put together. */
+/** The events and ranges of a run, merged over its databases. */
 export function historyRoutes(app: App, { databases }: ApiDeps): void {
   app.get(
     '/runs/:id/events',
@@ -99,7 +99,7 @@ export function named(database: string | null): { database?: string } {
   return database === null ? {} : { database }
 }
 
-/** Databases that what was asked for should have come from as well. */
+/** Databases whose records are missing from the answer. */
 export function unreachableOf({ unseen }: ShardedRun, database: string | undefined): readonly Unreachable[] {
   return database === undefined ? unseen : []
 }

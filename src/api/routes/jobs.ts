@@ -5,14 +5,14 @@ import type { ApiDeps } from '../deps.ts'
 import { brokenFileSchema, jobSchema, problemSchema } from '../schemas.ts'
 import type { App } from '../server.ts'
 
-/** Definitions, as they are in the jobs folder now. */
+/** Job definitions as they are in the jobs folder now. */
 export function jobRoutes(app: App, { registry }: ApiDeps): void {
   app.get(
     '/jobs',
     {
       schema: {
         operationId: 'listJobs',
-        summary: 'The jobs there are, and files that do not load',
+        summary: 'All jobs, and files that fail to load',
         tags: ['jobs'],
         response: { 200: z.object({ jobs: z.array(jobSchema), broken: z.array(brokenFileSchema) }) },
       },

@@ -17,13 +17,13 @@ const longestSeconds = 24 * 3600
 
 const overrideBody = strictObject({
   signal: overridable,
-  reason: z.string().min(1).max(1000).describe('For those who read the events later'),
-  seconds: z.number().min(1).max(longestSeconds).describe('After which it ends by itself'),
+  reason: z.string().min(1).max(1000).describe('Recorded in the events of the run'),
+  seconds: z.number().min(1).max(longestSeconds).describe('Duration, after which the override ends by itself'),
 }).meta({ id: 'NewOverride' })
 
 const answers = { 200: runSchema, 404: problemSchema, 409: problemSchema }
 
-/** Letting a run go on against a signal: named, with a reason and an end. */
+/** Overrides of one signal, with a reason and an end. */
 export function overrideRoutes(app: App, { databases, log }: ApiDeps): void {
   app.post(
     '/runs/:id/overrides',
@@ -44,7 +44,7 @@ export function overrideRoutes(app: App, { databases, log }: ApiDeps): void {
       const { signal, reason, seconds } = request.body
       const actor = actorOf(request)
       const body = await change(id, database, signal, { reason, by: actor, seconds }, actor)
-      log.warn({ run: id, actor, database, signal, reason, seconds }, 'run may ignore a signal for a while')
+      log.warn({ run: id, actor, database, signal, reason, seconds }, 'override of a signal set')
       return reply.header('etag', etag(body.version)).send(body)
     },
   )
@@ -54,7 +54,7 @@ export function overrideRoutes(app: App, { databases, log }: ApiDeps): void {
     {
       schema: {
         operationId: 'endOverride',
-        summary: 'Let a run heed a signal again',
+        summary: 'End the override of a signal',
         tags: ['runs'],
         params: runIdParams.extend({ signal: overridable }),
         querystring: partQuery,
@@ -66,7 +66,7 @@ export function overrideRoutes(app: App, { databases, log }: ApiDeps): void {
       const { database } = request.query
       const actor = actorOf(request)
       const body = await change(id, database, signal, null, actor)
-      log.info({ run: id, actor, database, signal }, 'run heeds the signal again')
+      log.info({ run: id, actor, database, signal }, 'override of a signal ended')
       return reply.header('etag', etag(body.version)).send(body)
     },
   )

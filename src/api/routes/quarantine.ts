@@ -22,7 +22,7 @@ const pageQuery = partQuery.extend({
   limit: z.coerce.number().int().min(1).max(1000).default(200),
 })
 
-/** The rows of a run that fail by themselves: looking at them, trying them once more, giving them up. */
+/** The quarantine of a run: listing its rows, retrying them, discarding them. */
 export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
   app.get(
     '/runs/:id/quarantine',
@@ -70,7 +70,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
     {
       schema: {
         operationId: 'retryQuarantine',
-        summary: 'Try rows in quarantine again',
+        summary: 'Retry rows in quarantine',
         tags: ['quarantine'],
         params: runIdParams,
         querystring: partQuery,
@@ -91,7 +91,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
       const parts = partsOfIds(selectShards(run, database), ids)
       const retried = await retryQuarantinedShards(id, parts, ids, { actor, reason }, acceptJobChange)
       if (retried === 0) throw nothingThere(id, ids)
-      log.info({ run: id, actor, rows: retried }, 'rows in quarantine are tried again')
+      log.info({ run: id, actor, rows: retried }, 'quarantined rows retried')
       return { retried, run: await viewRun(await findShardedRun(databases, id, run.shards[0].db.name)) }
     },
   )
@@ -101,7 +101,7 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
     {
       schema: {
         operationId: 'discardQuarantine',
-        summary: 'Give rows in quarantine up, with a reason',
+        summary: 'Discard rows in quarantine, with a reason',
         tags: ['quarantine'],
         params: runIdParams,
         querystring: partQuery,
@@ -122,19 +122,19 @@ export function quarantineRoutes(app: App, { databases, log }: ApiDeps): void {
       const counts = await transactInAll(parts, (_, tx) => discardFromQuarantine(tx, id, ids, actor, reason))
       const discarded = counts.reduce((sum, count) => sum + count, 0)
       if (discarded === 0) throw nothingThere(id, ids)
-      log.info({ run: id, actor, rows: discarded, reason }, 'rows in quarantine are given up')
+      log.info({ run: id, actor, rows: discarded, reason }, 'quarantined rows discarded')
       return { discarded, run: await viewRun(await findShardedRun(databases, id, run.shards[0].db.name)) }
     },
   )
 }
 
-/** Ids count in each database by themselves. */
+/** Each database numbers its quarantined rows separately, so ids need one database. */
 function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): readonly Shard[] {
   if (ids === null || parts.length < 2) return parts
   const names = parts.map(({ db }) => db.name)
   throw new Problem(
     'invalid',
-    `The run spans ${names.join(', ')}, and ids of rows in quarantine are those of one database. Say which: add ?database=${names[0]}.`,
+    `The run spans ${names.join(', ')}, and ids of rows in quarantine are valid in one database only. Choose one: add ?database=${names[0]}.`,
     { databases: names },
   )
 }
@@ -142,6 +142,6 @@ function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): rea
 function nothingThere(id: string, ids: readonly string[] | null): Problem {
   return new Problem(
     'not-found',
-    `Run ${id} has no ${ids ? `row with ${ids.length === 1 ? 'this id' : 'one of these ids'}` : 'row'} in quarantine that this could be done with. GET /runs/${id}/quarantine lists them.`,
+    `Run ${id} has no ${ids ? `row with ${ids.length === 1 ? 'this id' : 'one of these ids'}` : 'row'} in quarantine that this applies to. GET /runs/${id}/quarantine lists them.`,
   )
 }

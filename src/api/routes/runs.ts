@@ -28,14 +28,17 @@ import type { App } from '../server.ts'
 const listQuery = z.object({
   job: z.string().optional(),
   status: z.enum(runStatuses).optional(),
-  before: z.string().optional().describe('`next` of the page before'),
+  before: z.string().optional().describe('`next` of the previous page'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 })
 
-/** A run is looked at so often at most, however many ask: dashboards, scripts and people would else slow it down. Milliseconds. */
+/**
+ * The shortest time between two reads of one run, however many clients poll it: dashboards, scripts and people would
+ * otherwise slow the run down. Milliseconds.
+ */
 const looksApartMs = 100
 
-/** Starting, looking at and adjusting runs. */
+/** Starting, reading and changing runs. */
 export function runRoutes(app: App, deps: ApiDeps): void {
   const { databases, log } = deps
   const looks = new Coalescer<RunView>(looksApartMs)
@@ -50,7 +53,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
         body: startRunSchema,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(255).optional() }),
         response: {
-          200: z.union([dryRunSchema, dryRunsSchema]).describe('What a dry run has shown'),
+          200: z.union([dryRunSchema, dryRunsSchema]).describe('The report of a dry run'),
           201: runSchema,
           404: problemSchema,
           409: problemSchema,
@@ -62,7 +65,7 @@ export function runRoutes(app: App, deps: ApiDeps): void {
       if (request.body.dryRun) return reply.code(200).send(await dryRunAll(deps.databases, request.body))
       const key = request.headers['idempotency-key'] ?? null
       const { run, created } = await startRun(databases, request.body, key, actorOf(request))
-      // A repeated key gets what the first call got; that it was not created anew is in the header.
+      // A repeated key gets the answer of the first call. Only the header says that nothing was created.
       if (!created) reply.header('idempotent-replayed', 'true')
       const body = await viewRun(run)
       return reply.code(201).header('location', `/runs/${run.id}`).header('etag', etag(body.version)).send(body)
@@ -145,13 +148,13 @@ export function runRoutes(app: App, deps: ApiDeps): void {
   )
 }
 
-/** Those whose options still matter; all where they matter in none, for the refusal that says so. */
+/** Shards whose options still matter. If there are none, all shards, so that the change is refused with the reason. */
 export function adjustable(parts: readonly Shard[]): readonly Shard[] {
   const live = parts.filter(({ run: { status } }) => !isEnded(status) || status === 'failed')
   return live.length > 0 ? live : parts
 }
 
-/** For answers where DATABASES is set: the databases that they had to be given without. */
+/** The databases missing from an answer; empty if DATABASES is not set. */
 export function unreachable(away: readonly Unreachable[]): {
   unreachable?: Array<{ database: string; detail: string }>
 } {
@@ -169,13 +172,13 @@ function compareVersion(run: ShardedRun, ifVersion: number): void {
   if (away.length > 0) {
     throw new Problem(
       'unavailable',
-      `The version of run ${run.id} cannot be compared. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again, or leave If-Match out.`,
+      `Cannot compare the version of run ${run.id}. ${away.map(({ reason }) => reason).join(' ')} Nothing was changed; try again, or leave If-Match out.`,
     )
   }
   if (versionOf(run) !== ifVersion) throw staleVersion(run.id, versionOf(run), ifVersion)
 }
 
-/** The version that If-Match names; null where it is absent or `*`. */
+/** The version in If-Match; null if the header is absent or `*`. Throws a Problem (`invalid`) for any other value. */
 function readIfMatch(header: string | undefined): number | null {
   if (header === undefined || header.trim() === '*') return null
   const version = /^(?:W\/)?"?(\d+)"?$/.exec(header.trim())?.[1]

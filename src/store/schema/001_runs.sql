@@ -1,10 +1,10 @@
 -- The control schema. Run with search_path set to it; unqualified names are its own.
 
--- Who this schema is: a queue that several services share tells their tickets apart by it.
+-- The identity of this schema. Services that share a queue tell their tickets apart by it.
 CREATE TABLE instance (id text NOT NULL);
 INSERT INTO instance SELECT left(replace(gen_random_uuid()::text, '-', ''), 12);
 
--- Fingers type a run's id, so it is the job's name and a number: cities-geohash-12.
+-- People type run ids, so an id is the job's name and a number: cities-geohash-12.
 CREATE SEQUENCE run_number;
 
 CREATE TABLE runs (
@@ -12,16 +12,16 @@ CREATE TABLE runs (
   job             text NOT NULL,
   params          jsonb NOT NULL,
   params_hash     text NOT NULL,
-  -- What the job did when this run was accepted: a worker whose job file says otherwise does not touch the table.
+  -- The job's work when this run was accepted. A worker whose job file differs does not touch the table.
   fingerprint     text NOT NULL,
-  -- The table, its key and their types as the catalogue described them then.
+  -- The table, its key and their types as the catalog described them then.
   target          jsonb NOT NULL,
   has_predicate   boolean NOT NULL,
   options         jsonb NOT NULL,
   status          text NOT NULL,
-  -- Why it stands where it stands, for people; null while there is nothing to say.
+  -- Why the run has this status, for people; null if there is nothing to say.
   reason          text,
-  -- Raised by every change of status or options; what If-Match is compared with.
+  -- Raised by every change of status or options. Compared with If-Match.
   version         bigint NOT NULL DEFAULT 1,
   verify_rounds   int NOT NULL DEFAULT 0,
   idempotency_key text UNIQUE,
@@ -37,8 +37,8 @@ CREATE UNIQUE INDEX runs_live ON runs (job, params_hash)
   WHERE status IN ('queued', 'running', 'pausing', 'paused', 'cancelling', 'verifying');
 CREATE INDEX runs_created_at ON runs (created_at DESC, id DESC);
 
--- One row is updated by every batch. With a tenth of each page filled and no index on what changes, those updates are
--- HOT and their dead versions are pruned on the spot: the table stays a few pages, however long a run lasts.
+-- Every batch updates one row. With a tenth of each page filled and no index on the updated columns, those updates are
+-- HOT and their dead versions are pruned at once. The table stays a few pages, however long a run lasts.
 CREATE TABLE ranges (
   run_id          text NOT NULL REFERENCES runs ON DELETE CASCADE,
   ordinal         int NOT NULL,
@@ -48,14 +48,14 @@ CREATE TABLE ranges (
   -- The last key passed; null until the first checkpoint of a range without a lower bound.
   cursor          text[],
   done            boolean NOT NULL DEFAULT false,
-  -- Raised whenever the range changes hands or its run is stopped: a batch under an older number finds no row to fence.
+  -- Raised by each lease and each stop of the run. A batch with an older number finds no row to fence.
   epoch           bigint NOT NULL DEFAULT 0,
   lease_owner     text,
   lease_until     timestamptz,
-  -- The one ticket that may wake this range; null when none is out.
+  -- The one ticket that may wake this range; null if it has none.
   ticket          text,
   ticketed_at     timestamptz,
-  -- Not before: a range of stragglers waits, a range that met trouble too.
+  -- The range is not woken before this time. A range of stragglers waits, and so does a range after an error.
   wake_at         timestamptz,
   attempts        int NOT NULL DEFAULT 0,
   batches         bigint NOT NULL DEFAULT 0,
@@ -66,14 +66,14 @@ CREATE TABLE ranges (
   worked_ms       bigint NOT NULL DEFAULT 0,
   throttled_ms    bigint NOT NULL DEFAULT 0,
   throttle        jsonb,
-  -- Rows and milliseconds of late, older ones fading: their quotient is the rate.
+  -- Rows and milliseconds with fading weight. Their quotient is the rate.
   recent_rows     double precision NOT NULL DEFAULT 0,
   recent_ms       double precision NOT NULL DEFAULT 0,
   checkpointed_at timestamptz,
   PRIMARY KEY (run_id, ordinal)
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
--- Rows of a passed window that somebody else had locked, or that the residual check found.
+-- Rows of a passed window that another session had locked, or that the residual check found.
 CREATE TABLE stragglers (
   id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   run_id   text NOT NULL REFERENCES runs ON DELETE CASCADE,
@@ -88,14 +88,14 @@ CREATE TABLE events (
   id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
   at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- Who did it: a token's name, or the worker.
+  -- The actor: a token's name, or the worker.
   actor  text NOT NULL,
   kind   text NOT NULL,
   detail jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX events_run ON events (run_id, id);
 
--- The gate before a contract step: any migration tool can call it.
+-- The gate before a contract step. Any migration tool can call it.
 CREATE FUNCTION require_succeeded(job_name text) RETURNS void LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
 DECLARE
   last runs;

@@ -1,18 +1,18 @@
 -- Ranges of partitions.
 
--- The partition that a range is a slice of: {schema, table, oid}; null where the table has none.
+-- The partition of the range: {schema, table, oid}; null for an unpartitioned table.
 ALTER TABLE ranges ADD COLUMN leaf jsonb;
--- It is done because its partition was not there any more; should it come back, it is not.
+-- The range is done because its partition was gone. If the partition comes back, the range is not done.
 ALTER TABLE ranges ADD COLUMN gone boolean NOT NULL DEFAULT false;
 
 UPDATE runs SET target = (target - 'locate') || jsonb_build_object('partitioned', target->>'locate' = 'key',
   'oid', coalesce(to_regclass(format('%I.%I', target->>'schema', target->>'table'))::oid::text, ''));
 
--- An option that has come since.
+-- A new option.
 UPDATE runs SET options = '{"synchronousCommit": "off"}' || options;
 
--- The partitions of a table that hold rows themselves, at this moment; none where it is not partitioned. By the catalogue
--- alone: pg_partition_tree locks every partition, and would wait behind somebody's ALTER TABLE.
+-- The leaf partitions of a table at this moment; none if it is not partitioned. Reads only the catalog:
+-- pg_partition_tree locks every partition, and would wait behind another session's ALTER TABLE.
 CREATE FUNCTION leaves(table_schema text, table_name text)
 RETURNS TABLE (oid oid, schema text, name text, kind "char") LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
   WITH RECURSIVE tree AS (

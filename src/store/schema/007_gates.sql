@@ -1,13 +1,13 @@
 -- Primary keys everywhere, the order of runs by number, pauses by reason, and the gate.
 
--- Where a publication is FOR ALL TABLES, Postgres refuses to update or delete rows of a table without a primary key.
+-- Under a publication FOR ALL TABLES, Postgres refuses to update or delete rows of a table without a primary key.
 ALTER TABLE instance ADD COLUMN one boolean DEFAULT true PRIMARY KEY CHECK (one);
 ALTER TABLE pace ADD COLUMN one boolean DEFAULT true PRIMARY KEY CHECK (one);
 ALTER TABLE heartbeat ADD COLUMN one boolean DEFAULT true PRIMARY KEY CHECK (one);
 DROP INDEX standstill_one;
 ALTER TABLE standstill ADD COLUMN one boolean DEFAULT true PRIMARY KEY CHECK (one);
 
--- Which run is the later one: by the number in its id, which only grows. A clock can go back.
+-- The order of runs: by the number in the id, which only grows. A clock can go back.
 ALTER TABLE runs ADD COLUMN number bigint;
 UPDATE runs SET number = coalesce(substring(id FROM '[0-9]{1,18}$')::bigint, 0);
 ALTER TABLE runs ALTER COLUMN number SET NOT NULL, ALTER COLUMN number SET DEFAULT nextval('run_number');
@@ -17,12 +17,11 @@ CREATE INDEX runs_of_job ON runs (job, number);
 DROP INDEX runs_again;
 CREATE INDEX runs_again ON runs (job, params_hash, number);
 
--- How long a range was told to wait when wake_at was written: a wake_at further ahead than that was written before the
--- clock went back.
+-- The delay that wake_at was written with. A wake_at further ahead dates from before the clock went back.
 ALTER TABLE ranges ADD COLUMN wait_seconds double precision NOT NULL DEFAULT 0;
 
--- Why a run is paused: it stays so while any row is left. `run`: an operator paused this run. `everything`: POST /pause.
--- `job`: a worker found that its job is missing or has changed.
+-- Why a run is paused. It stays paused while any row is left. `run`: an operator paused this run.
+-- `everything`: POST /pause. `job`: a worker found that its job is missing or has changed.
 CREATE TABLE pauses (
   run_id text NOT NULL REFERENCES runs ON DELETE CASCADE,
   kind   text NOT NULL CHECK (kind IN ('run', 'everything', 'job')),
@@ -39,8 +38,8 @@ FROM runs r
   LEFT JOIN standstill s ON true
 WHERE r.status IN ('pausing', 'paused');
 
--- The gate. It runs with the rights of its owner, so that the role of a migration needs none on the tables; therefore
--- every name in it is qualified.
+-- The gate. It runs with the rights of its owner, so that the role of a migration needs none on the tables. Every name
+-- in it is therefore qualified.
 DO $migration$
 BEGIN
   EXECUTE format($sql$

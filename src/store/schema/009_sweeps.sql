@@ -1,5 +1,5 @@
--- Stragglers are gone through in the order of their ids.
+-- Stragglers are tried in the order of their ids.
 
 CREATE INDEX stragglers_order ON stragglers (run_id, id);
--- No index on what is written each time a row is tried.
+-- A column that is written at each try must not be indexed.
 DROP INDEX stragglers_due;

@@ -1,7 +1,7 @@
 -- Names that mean the same on every search_path.
 
--- The columns of a key as a run's target keeps them: each with its type, and with the operators by which its index compares it.
--- Null where a column, or an index that orders it, is not there.
+-- The key columns in a run's target, each with its type and the operators by which its index compares it. Null if a
+-- column, or an index that orders it, is missing.
 CREATE FUNCTION key_columns(table_oid oid, names text[]) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN count(*) = cardinality(names) THEN jsonb_agg(jsonb_build_object('name', k.name,
     'type', quote_ident(tn.nspname) || '.' || quote_ident(t.typname), 'operators', operators.by_name) ORDER BY k.n) END
@@ -24,7 +24,7 @@ CREATE FUNCTION key_columns(table_oid oid, names text[]) RETURNS jsonb LANGUAGE 
   ) AS operators
 $$;
 
--- Runs go on under the key that they have. Where the table is gone there is nothing to go on with.
+-- Runs continue with the key that they have. A run whose table is gone has no operators to look up.
 UPDATE runs SET target = jsonb_set(target, '{key}', (
     SELECT jsonb_agg(old.item || now.item ORDER BY old.n)
     FROM jsonb_array_elements(target->'key') WITH ORDINALITY AS old (item, n)
@@ -36,7 +36,7 @@ WHERE found.id = runs.id AND found.key IS NOT NULL;
 CREATE OR REPLACE FUNCTION key_digest(key text[]) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
 $$ SELECT pg_catalog.sha256(pg_catalog.convert_to(key::pg_catalog.text, 'UTF8')) $$;
 
--- A temporary table of the caller's comes last, and not first as it does where it is not named.
+-- The caller's temporary tables come last. If pg_temp is not named, they come first.
 DO $$
 DECLARE
   f record;

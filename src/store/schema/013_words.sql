@@ -20,7 +20,7 @@ WHERE overrides <> '[]';
 UPDATE runs SET hold = hold || jsonb_build_object('signal', renamed(hold->>'signal')) WHERE hold IS NOT NULL;
 DROP FUNCTION renamed;
 
--- Where its table was gone, 012 left the key of a run without operators. There is nothing to go on with; but it is still shown.
+-- 012 left the key of a run without operators if its table was gone. Such a run cannot continue but is still shown.
 UPDATE runs SET target = jsonb_set(target, '{key}', (
     SELECT jsonb_agg('{"operators": {"less": "", "atMost": "", "equal": "", "more": "", "operand": ""}}' || item ORDER BY n)
     FROM jsonb_array_elements(target->'key') WITH ORDINALITY AS k (item, n)))

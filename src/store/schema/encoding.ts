@@ -10,8 +10,8 @@ const readEncodingSql = statement(
 )
 
 /**
- * Throws a Problem where the database is not encoded in UTF8: reasons, errors and keys are kept as text, in the characters of
- * any language, and a database that cannot hold one of them would refuse the change that it comes with.
+ * Throws a Problem unless the database is encoded in UTF8. Reasons, errors and keys are stored as text in any language.
+ * Another encoding would refuse a change because of a character in its text.
  */
 export async function refuseEncoding(control: Control): Promise<void> {
   const { name, encoding } = await readEncodingSql.one(control)

@@ -8,7 +8,7 @@ import { takeAllLeases } from '../leases.ts'
 import { lockVersion, newerSchema, readVersion } from './version.ts'
 
 const folder = new URL('./', import.meta.url)
-/** Each waits for a lock as long as `lock_timeout` lets it. */
+/** Each attempt waits for a lock as long as `lock_timeout` allows. */
 const maxAttempts = 6
 
 interface Migration {
@@ -17,9 +17,9 @@ interface Migration {
 }
 
 /**
- * Brings the control schema up to date, forward only, all in one transaction and under a lock: several processes may
- * start at once, and one that dies in the middle leaves nothing behind. Returns the version that this program knows.
- * Throws a Problem when the schema is newer, or when others do not let go of its tables.
+ * Brings the control schema up to date, forward only, in one transaction under a lock. Several processes may start at
+ * once, and one that dies halfway leaves nothing behind. Returns the version that this program knows. Throws a Problem
+ * if the schema is newer, or if other sessions keep its tables locked.
  */
 export async function migrate(control: Control): Promise<number> {
   const migrations = await listMigrations()
@@ -28,12 +28,12 @@ export async function migrate(control: Control): Promise<number> {
       await control.transaction((tx) => applyMissing(tx, migrations))
       return newest(migrations)
     } catch (error) {
-      // Workers of the release before are at work meanwhile, and lock what they need in an order of their own.
+      // Workers of the previous release are still working and take locks in their own order.
       if (!isHeldUp(error)) throw error
       if (attempt < maxAttempts) continue
       throw new Problem(
         'unavailable',
-        `Schema ${control.schema} cannot be brought up to date: other sessions hold locks on its tables, in ${maxAttempts} attempts (${messageOf(error)}). Nothing was changed. pg_locks and pg_stat_activity tell who they are; end them, or wait for them, and start again.`,
+        `Cannot migrate schema ${control.schema}: other sessions held locks on its tables in all ${maxAttempts} attempts (${messageOf(error)}). Nothing was changed. Find them in pg_locks and pg_stat_activity, end them or wait for them, and start again.`,
       )
     }
   }
@@ -72,7 +72,7 @@ const insertVersionSql = command(
 async function applyMissing(tx: Control, migrations: readonly Migration[]): Promise<void> {
   const { db, s, schema } = tx
   await lockSchemaSql.run(tx, [schema])
-  // CREATE SCHEMA IF NOT EXISTS asks for the right to create even where the schema is there already.
+  // CREATE SCHEMA IF NOT EXISTS requires the right to create even if the schema exists.
   if (!(await hasSchemaSql.one(tx, [schema])).found) await createSchemaSql.run(tx)
   if (!(await hasLedgerSql.one(tx, [s])).found) await createLedgerSql.run(tx)
   const current = await readVersion(tx)
@@ -85,11 +85,11 @@ async function applyMissing(tx: Control, migrations: readonly Migration[]): Prom
     await db.query(await readFile(new URL(file, folder), 'utf8'))
     await insertVersionSql.run(tx, [version, file])
   }
-  // Slices of the release before end here: their statements know nothing of what has just been made.
+  // Slices of the previous release end here: their statements do not know the new schema.
   await takeAllLeases(tx)
 }
 
-/** Lock timeout, deadlock. */
+/** Lock timeout or deadlock. */
 function isHeldUp(error: unknown): boolean {
   return isSqlState(error, 'lock_not_available', 'deadlock_detected')
 }

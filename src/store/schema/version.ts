@@ -4,9 +4,10 @@ import { command, statement } from '../../postgres/statement.ts'
 import type { Control } from '../control.ts'
 
 /**
- * The control schema for a program that knows it up to a version: each transaction begins with a look at the version, and
- * one that finds a newer one throws a Problem and changes nothing. The look holds a lock until the transaction ends, which
- * `migrate` waits for: what has looked is done before a migration begins, or begins after it. `onNewer` hears of each refusal.
+ * Guards a control schema for a program that knows it up to a version. Each transaction first reads the version. If
+ * that is newer, it calls `onNewer`, throws a Problem and changes nothing. The read holds a lock until the transaction
+ * ends, and `migrate` waits for that lock. A guarded transaction therefore runs entirely before or entirely after a
+ * migration.
  */
 export function guardSchemaVersion(control: Control, version: number, onNewer: (problem: Problem) => void): Control {
   return {
@@ -22,7 +23,7 @@ export function guardSchemaVersion(control: Control, version: number, onNewer: (
   }
 }
 
-/** What it means that the schema is at a version which the program does not know. */
+/** The Problem for a schema version that this program does not know. */
 export function newerSchema(schema: string, found: number, known: number): Problem {
   return new Problem(
     'unavailable',
@@ -36,14 +37,14 @@ const readVersionSql = statement(
   (s) => `SELECT coalesce(max(version), 0)::int AS version FROM ${s}.schema_version`,
 )
 
-/** 0 where no migration has been applied. */
+/** The applied version; 0 without any migration. */
 export async function readVersion(control: Control): Promise<number> {
   return (await readVersionSql.one(control)).version
 }
 
 const lockVersionSql = command('lockVersion', (s) => `LOCK TABLE ${s}.schema_version IN ACCESS EXCLUSIVE MODE`)
 
-/** Waits for every transaction that has looked at the version, and lets no other one look before this one ends. */
+/** Waits for every transaction that has read the version, and blocks further reads until this transaction ends. */
 export async function lockVersion(control: Control): Promise<void> {
   await lockVersionSql.run(control)
 }
