@@ -26,7 +26,7 @@ const readArchiverSql = statement(
     FROM pg_catalog.pg_stat_archiver`,
 )
 
-/** Complete WAL segments that are still to be archived. */
+/** Complete WAL segments that are not archived yet. */
 export async function archive(ask: Ask): Promise<Reading[]> {
   const archiver = await askOne(ask, readArchiverSql)
   if (archiver.mode === 'off') return []
