@@ -4,8 +4,8 @@ const encoded = 'in a user or a password, @ : / ? # % and spaces are written as 
 const oneHost = 'several hosts are not supported: use one name that leads to the primary'
 
 /**
- * What is wrong with an address, in words that hold nothing of it; null where nothing is. With a / or # in a password that is
- * not written as %2F or %23, the rest of the password would be taken for the database's name, and be printed as such.
+ * Returns what is wrong with an address, without any part of it; null if it is right. With an unencoded / or # in a
+ * password, its rest would be taken for the name of the database, and printed as such.
  */
 export function addressFault(text: string): string | null {
   const [, authority = '', rest = ''] = /^[a-z]+:\/\/([^/?#]*)(.*)$/is.exec(text) ?? []
@@ -29,12 +29,15 @@ export function addressFault(text: string): string | null {
   }
 }
 
-/** An address of libpq's for a Unix socket, `user@/database?host=/directory`, as a URL that every reader takes: the host in it is not asked. */
+/**
+ * Turns libpq's address of a Unix socket, `user@/database?host=/directory`, into a URL that every parser accepts. The
+ * host in it is not used.
+ */
 export function withHost(text: string): string {
   return /[?&]host=[^&]/.test(text) ? text.replace(/^([a-z]+:\/\/[^@/?#]*@)\//i, '$1localhost/') : text
 }
 
-/** Parameters that the driver lets replace what is set beside the address, and that evenkeel sets itself in each session. */
+/** Parameters that evenkeel sets in each session, and that the driver would let a URL replace. */
 const ofSession = [
   'application_name',
   'fallback_application_name',
@@ -47,8 +50,8 @@ const ofSession = [
 ]
 
 /**
- * Takes out of a connection string what would replace what is set beside it, and with that the timeouts and the name of every
- * session. `?options=…` is given apart, so that the two can be joined.
+ * Removes parameters that would replace our timeouts and session names from a connection string. Returns `?options=…`
+ * separately, so that the two can be joined.
  */
 export function splitStartupOptions(connectionString: string): {
   readonly url: string
@@ -60,7 +63,7 @@ export function splitStartupOptions(connectionString: string): {
   return { url: url.href, startupOptions }
 }
 
-/** What kept a connection from being made, and what to do where that is about TLS: the system's own words do not say. */
+/** Describes a failed connection, with advice if TLS is the cause. The system's message has none. */
 export function explainConnection(error: unknown): string {
   const message = messageOf(error)
   const { code = '' } = error as { code?: string }

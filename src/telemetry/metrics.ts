@@ -5,16 +5,16 @@ import { holders } from '../core/throttle/hold.ts'
 import { throttleReasons } from '../core/throttle/reasons.ts'
 import { RunGauges } from './run-metrics.ts'
 
-/** Where the numbers of a database come from, each time that Prometheus asks. */
+/** Sources of a database's metrics, read at each scrape. */
 export interface MetricSources {
-  /** Fails where the database does not answer. */
+  /** Rejects if the database does not answer. */
   ping(): Promise<void>
   snapshot(): Promise<MetricsSnapshot>
   /** Tickets by state. */
   queueDepth(): Promise<Readonly<Record<string, number>>>
-  /** The newest reading of each signal, and the strictest limits that live runs set; null is unknown, or no limit. */
+  /** The newest reading of each signal, with the strictest limits of live runs. Null: unknown, or no limit. */
   signals(): readonly MeasuredSignal[]
-  /** Tickets that this process can work on at once, and does. */
+  /** Slots of this process, and how many are in use. */
   slots(): { readonly all: number; readonly busy: number }
   pools(): readonly PoolUse[]
   onError(what: string, error: unknown): void
@@ -33,19 +33,19 @@ export interface PoolUse {
   readonly busy: number
   readonly idle: number
   readonly limit: number
-  /** Who waits for one. */
+  /** Callers that wait for a connection. */
   readonly waiting: number
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
 
 const rowOutcomes = ['done', 'unmatched', 'straggler', 'gone', 'quarantined']
-/** A held run waits as well. */
+/** A held run waits, too. */
 const waits = new Set([...throttleReasons, ...holders])
 
 /**
- * What one process counts and measures of one database, on a registry of its own; `labels` stand on every series. No label
- * ever holds a run's id. The table of all is docs/metrics.md.
+ * The metrics of one database in one process, in a registry of its own. `labels` are on every series. No label ever
+ * holds the id of a run. docs/metrics.md lists all metrics.
  */
 export function createMetrics(sources: MetricSources, labels: Readonly<Record<string, string>> = {}) {
   const registry = new Registry()
@@ -127,7 +127,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     return new Gauge({ name, help, labelNames, registers })
   }
 
-  /** A database that answers, and is too slow to be counted, is up all the same. */
+  /** A database that answers is up, even if it is too slow to be counted. */
   async function readDatabase(): Promise<void> {
     try {
       await sources.ping()
@@ -188,7 +188,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     batchFaults,
     leasesLost,
     rescues,
-    /** Puts every counter of a job at 0: what is first seen at 1 does not count as an increase. */
+    /** Puts every counter of a job at 0. Prometheus sees no increase in a counter that begins at 1. */
     know(job_name: string): void {
       if (known.has(job_name)) return
       known.add(job_name)
@@ -199,7 +199,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
       batchSeconds.zero({ job_name })
       batchRows.zero({ job_name })
     },
-    /** Reads what is not counted but looked up. */
+    /** Reads the gauges from their sources. */
     async refresh(): Promise<void> {
       readSignals()
       readUse()

@@ -6,7 +6,7 @@ import { runStatuses } from '../core/run/status.ts'
 import { holders } from '../core/throttle/hold.ts'
 import { throttleReasons } from '../core/throttle/reasons.ts'
 
-/** What stands after a metric's name: its labels and the value. */
+/** Labels and value of one series. */
 type Series = readonly [Readonly<Record<string, string>>, number]
 
 interface Shared {
@@ -18,7 +18,7 @@ interface Shared {
 
 const slowers = [...throttleReasons, ...faultNames]
 
-/** What every process reads from the control schema, and all read the same. */
+/** Metrics that every process reads from the control schema, with the same values. */
 const shared: readonly Shared[] = [
   {
     name: 'backfill_runs',
@@ -143,7 +143,7 @@ const shared: readonly Shared[] = [
   },
 ]
 
-/** One number of each job that has a live run; null is no series. */
+/** One value for each job with a live run; null: no series. */
 function ofLive(name: string, help: string, read: (live: LiveMetrics) => number | null): Shared {
   return {
     name,
@@ -163,7 +163,7 @@ function eachLive({ jobs }: MetricsSnapshot, read: (live: LiveMetrics) => readon
   )
 }
 
-/** The metrics snapshot as gauges. */
+/** The gauges of the metrics snapshot. */
 export class RunGauges {
   readonly #gauges: ReadonlyArray<readonly [Shared, Gauge]>
   readonly #wal: Counter
@@ -187,7 +187,7 @@ export class RunGauges {
     if (snapshot.walBytes !== null) this.#wal.inc(snapshot.walBytes)
   }
 
-  /** There is none: stale is worse than absent. */
+  /** Removes all series if there is no snapshot: stale is worse than absent. */
   lose(): void {
     this.#reset()
   }
