@@ -10,7 +10,7 @@ import { readSecret } from './secret.ts'
 
 const clusters = '/var/lib/evenkeel'
 
-/** Where a persistent cluster really lies, and who runs it. */
+/** Real location of a persistent cluster, and the account that runs it. */
 export async function placeFolder(asked: string): Promise<{ dataDir: string; account: Account | null }> {
   const path = resolve(asked)
   await mkdir(dirname(path), { recursive: true })
@@ -23,14 +23,14 @@ export async function placeFolder(asked: string): Promise<{ dataDir: string; acc
   }
   const dataDir = await realpath(path).catch(() => path)
   if (account === null) return { dataDir, account }
-  // whoever made it goes on with it, such as an ordinary user before root, or nobody before there was a postgres
+  // The account that made the cluster keeps it: an ordinary user before root, or "nobody" before "postgres" existed.
   const owner = await stat(dataDir).catch(() => null)
   return { dataDir, account: owner === null || owner.uid === 0 ? account : accountOf(owner) }
 }
 
 /**
- * For a project that the account cannot enter (a clone under /root). Named by the path's hash, and never one that has
- * something in it: the link to that may have moved elsewhere with its project.
+ * For a project that the account cannot enter (a clone under /root). Named by a hash of the path. Never a folder with
+ * contents: the link to it may have moved with its project.
  */
 async function newClusterFolder(path: string): Promise<string> {
   await mkdir(clusters, { recursive: true, mode: 0o755 })
@@ -53,7 +53,7 @@ function refuseUnlessAbsent(path: string) {
   }
 }
 
-/** Makes the cluster unless it is there; throws when what is there is not ours to start. */
+/** Creates the cluster unless it exists. Throws if the folder holds something that is not ours to start. */
 export async function openCluster(
   native: Native,
   dataDir: string,
@@ -62,7 +62,7 @@ export async function openCluster(
   port: number,
 ) {
   if ((await entries(dataDir)).length === 0) {
-    // aside and then into place in one step: an initdb that was cut short never looks like a cluster
+    // Made elsewhere and moved in one step, so that an interrupted initdb never looks like a cluster.
     const aside = join(dirname(dataDir), `.${basename(dataDir)}-${randomBytes(4).toString('hex')}`)
     guard.addFolder(aside)
     await mkdir(aside, { mode: account === null ? 0o700 : 0o711 })
@@ -71,7 +71,7 @@ export async function openCluster(
       if (error.code === 'EBUSY' || error.code === 'EXDEV') {
         throw new Error(`${dataDir} is a mount point: name a folder inside it for the Postgres`)
       }
-      // somebody else was faster, and theirs will do
+      // Another process was faster. Its cluster will do.
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
     })
     await guard.removeFolder(aside)
@@ -99,7 +99,7 @@ export async function openCluster(
   return secret
 }
 
-/** A postmaster on its way out (its owner was killed a moment ago) is waited for. */
+/** Waits for a postmaster that is ending because its owner was killed a moment ago. */
 async function refuseIfRunning(dataDir: string): Promise<void> {
   const pidFile = join(dataDir, 'postmaster.pid')
   const started = Date.now()
