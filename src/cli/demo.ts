@@ -86,9 +86,9 @@ function listenForSignals(): void {
   let first = 0
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // npm passes Ctrl-C on although the terminal has sent it to us as well: one key press, two signals.
+      // One Ctrl-C is two signals: from the terminal, and from npm.
       if (interrupted.signal.aborted && performance.now() - first < 500) return
-      // The children exit with us, and Postgres has its supervisor: nothing of it needs us to be ended.
+      // The children exit with this process, and Postgres has its supervisor, so nothing is left to end here.
       if (interrupted.signal.aborted) process.exit(130)
       first = performance.now()
       screen.clear()
@@ -96,6 +96,6 @@ function listenForSignals(): void {
       interrupted.abort()
     })
   }
-  // Whoever read our output has gone (… | head): nobody watches any more.
+  // The reader of our output has gone (… | head), so there is nothing to show any more.
   process.stdout.on('error', () => interrupted.abort())
 }

@@ -11,22 +11,24 @@ import { Watch } from './watch.ts'
 
 const job = 'packages-split'
 const options = { parallelism: 4 }
-/** Shown, where they are there, when they are split. */
+/** Names whose split is shown, if they exist. */
 const wellKnown = ['@babel/core', '@types/node', 'express']
 
-/** Where the names come from. */
+/** Source of the names. */
 export type Source = Pick<FetchOptions, 'registry' | 'folder'> & { readonly package: NpmPackage }
 
-/** As npm is configured, which tells those that it runs. */
+/** The registry as npm is configured: npm tells it to the processes that it runs. */
 export const usualSource: Source = {
   package: allThePackageNames,
   registry: process.env.npm_config_registry ?? 'https://registry.npmjs.org/',
   folder: fileURLToPath(new URL('../../../.cache', import.meta.url)),
 }
 
-/** The demo on every name of npm, in one go. Returns what is wrong with its end; nothing when the proof holds. */
+/**
+ * The demo on every name of npm, without interruptions. Returns what is wrong at its end; nothing if the proof holds.
+ */
 export async function runLarge(environment: Environment, source: Source): Promise<string[]> {
-  // First: without it there is nothing to show.
+  // First, because without it there is nothing to show.
   const archive = await fetchNames(environment, source)
   const postgres = await environment.startPostgres()
   const pool = environment.connect(postgres.url)

@@ -12,12 +12,12 @@ import { pauseReplaySql, resumeReplaySql, untilCaughtUp } from './standby.ts'
 import { Watch } from './watch.ts'
 
 const job = 'cities-search-name'
-// Fast enough to be done soon, slow enough to be watched: 135 thousand rows in 23 seconds, in steps that look like a flow.
-// The lag is held to less than usual, so that nobody has to wait for it to rise.
+// Fast enough to end soon and slow enough to watch: 135 thousand rows in 23 seconds, in smooth steps. The limit of the
+// lag is lower than usual, so that it is reached soon.
 const options = { maxLagSeconds: 2, maxRowsPerSecond: 6000, parallelism: 4, batchSize: { min: 50, max: 250 } }
 const rowsLocked = 300
 
-/** What the script is run with. */
+/** Everything that the script needs. */
 export interface ScriptContext {
   readonly screen: Screen
   readonly client: Client
@@ -28,11 +28,11 @@ export interface ScriptContext {
   readonly databaseUrl: string
   readonly rowsLoaded: number
   readonly signal: AbortSignal
-  /** Is called when the demo ends, however it does. */
+  /** Registers a clean-up step for the end of the demo. */
   onEnd(undo: () => Promise<void>): void
 }
 
-/** The whole script. Returns what is wrong with its end; nothing when the proof holds. */
+/** Runs all steps. Returns what is wrong at the end; nothing if the proof holds. */
 export async function runScript(context: ScriptContext): Promise<string[]> {
   await rehearse(context)
   const watch = await start(context)
@@ -107,7 +107,7 @@ async function fallBehind({ screen, client, pool, standby }: ScriptContext, watc
   screen.typed(`GET /runs/${watch.id}`)
   const { status, throttle } = await client.run(watch.id)
   screen.fact(`status: ${status}, throttle: ${JSON.stringify(throttle)}`)
-  // What began before the hold may still commit, and no batch begins after it: then nothing is left that could.
+  // A batch from before the hold may still commit, but none begins after it. Then nothing can commit.
   await watch.until('the last batches to end', async () => (await batchesInFlight(pool)) === 0)
   const before = await rowsDone(pool)
   const since = performance.now()
@@ -140,14 +140,15 @@ async function lock({ screen, databaseUrl, onEnd }: ScriptContext): Promise<Held
 }
 
 async function killWorker({ screen, client, processes, workers, signal }: ScriptContext, watch: Watch): Promise<void> {
-  // Between two slices a worker may hold nothing: then it is not its turn to die yet.
+  // Between two slices a worker may hold nothing. It must hold a range when it is killed.
   let held = new Map<ServiceProcess, number[]>()
   await watch.until('a worker in the middle of its work', async (run) => {
     if (run.progress.ratio < 0.55) return false
     const ranges = await client.ranges(watch.id)
     held = new Map(workers.map((worker) => [worker, heldBy(worker, ranges)]))
     const busy = [...held.values()].filter((ordinals) => ordinals.length > 0).length
-    // Better while another holds something too: then one sees that it goes on. Chance decides who gets which ticket.
+    // Better if another worker holds a range, too, so that the run is seen to go on. Which worker gets which ticket is
+    // a matter of chance.
     return busy > 1 || (busy > 0 && run.progress.ratio >= 0.65)
   })
   const [victim] = [...held].reduce((most, each) => (each[1].length > most[1].length ? each : most))
@@ -162,7 +163,7 @@ async function killWorker({ screen, client, processes, workers, signal }: Script
   const rescued = rescues.map(({ detail }) => Number(detail.range)).sort((a, b) => a - b)
   const by = new Set(rescues.map(({ actor }) => nameOf(workers, actor)))
   if (rescued.length > 0) screen.fact(`rescued by ${[...by].join(' and ')}: ${listed('range', rescued)}`)
-  // A worker that was just about to take its next range may come before the rescuer, which looks once a second.
+  // A worker that is about to take its next range may be faster than the rescuer, which looks once a second.
   const taken = lost.filter((ordinal) => !rescued.includes(ordinal))
   if (taken.length > 0) screen.fact(`taken over as the lease ran out: ${listed('range', taken)}`)
   const next = await processes.start('worker', `worker ${workers.length + 1}`, signal)
@@ -175,7 +176,7 @@ async function waitAndRelease({ screen, client }: ScriptContext, watch: Watch, l
   const waiting = await client.run(watch.id)
   screen.step(7, 'Release', 'Every range is through, but it does not end: it says what it waits for.')
   screen.fact(`it reads ${waiting.status}: ${waiting.reason}`)
-  // The check that follows keeps to the run's rate too, and reading the whole table at it would be as long again.
+  // The check keeps to the run's rate, too, and would take as long again to read the whole table.
   const lifted = { maxRowsPerSecond: null, batchSize: { min: 50, max: 10_000 } }
   screen.typed(`PATCH /runs/${watch.id} ${JSON.stringify(lifted)}`)
   await client.change(watch.id, lifted)
@@ -219,7 +220,7 @@ async function rowsDone(pool: Pool): Promise<number> {
   return rows[0]?.count ?? Number.NaN
 }
 
-/** Batches run on sessions of this name, and nothing else does. */
+/** Only batches run on sessions of this name. */
 async function batchesInFlight(pool: Pool): Promise<number> {
   const { rows } = await pool.query<{ count: number }>(
     `SELECT count(*)::int FROM pg_stat_activity WHERE application_name = '${engineName}' AND state <> 'idle'`,
@@ -231,7 +232,7 @@ function isOverLag({ throttle }: RunView): boolean {
   return throttle?.signal === 'replica-lag' && (throttle.value ?? 0) >= options.maxLagSeconds
 }
 
-/** By its events: one that is only slowed down has a throttle too. */
+/** Reads the events, because a run that is only slowed has a throttle, too. */
 function isHeld(events: readonly EventBody[]): boolean {
   return events.findLast(({ kind }) => kind === 'held' || kind === 'released')?.kind === 'held'
 }
@@ -243,7 +244,7 @@ function heldBy(
   return ranges.filter(({ leaseOwner }) => leaseOwner?.endsWith(`-${worker.pid}`)).map(({ ordinal }) => ordinal)
 }
 
-/** A worker calls itself by its host and process; the demo by its number. */
+/** A worker's own name is its host and process; the demo shows its number. */
 function nameOf(workers: readonly ServiceProcess[], actor: string): string {
   return workers.find(({ pid }) => actor.endsWith(`-${pid}`))?.name ?? actor
 }
