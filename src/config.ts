@@ -24,7 +24,7 @@ const databaseUrl = address(/^postgres(ql)?:\/\//, 'postgres:// or postgresql://
 const redisUrl = address(/^rediss?:\/\//, 'redis:// or rediss://')
 
 const listed =
-  'Entries are apart by commas: a comma in a password is written as %2C, and several hosts for one database are not supported'
+  'Commas separate entries: write a comma in a password as %2C; several hosts for one database are not supported'
 
 /** Reads a URL from a list. Returns it, or its fault. */
 function readEntry(text: string): { readonly url: string } | { readonly fault: string } {
@@ -163,7 +163,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!parsed.success || problems.length > 0) {
     throw new Problem(
       'invalid',
-      `The environment is not right:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+      `The environment is invalid:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
     )
   }
   const { data } = parsed
@@ -203,22 +203,24 @@ function contradictions(given: Readonly<Record<string, unknown>>): string[] {
   const problems: string[] = []
   if (!isLoopback(String(HOST)) && API_TOKENS === undefined) {
     problems.push(
-      `HOST is ${HOST}, which others can reach, and API_TOKENS is not set. Set API_TOKENS=name:operate:secret, or leave HOST at 127.0.0.1.`,
+      `HOST is ${HOST}, which other machines can reach, and API_TOKENS is not set. Set API_TOKENS=name:operate:secret, or leave HOST at 127.0.0.1.`,
     )
   }
   const names = tokens.safeParse(API_TOKENS).data?.map((token) => token.name) ?? []
   if (new Set(names).size < names.length)
-    problems.push('API_TOKENS has a name twice: events could not tell who did what.')
+    problems.push('API_TOKENS has a name twice, so events could not show who did what. Give each token its own name.')
   if (ROLE === 'worker' && DATABASE_URL === undefined && DATABASES === undefined) {
     problems.push(
-      'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
+      'ROLE is worker and DATABASE_URL is not set: a worker needs the database of the API. Set DATABASE_URL.',
     )
   }
   if (DATABASE_URL !== undefined && DATABASES !== undefined)
-    problems.push('DATABASE_URL and DATABASES are both set: one database, or several with a name each. Unset one.')
+    problems.push(
+      'DATABASE_URL and DATABASES are both set: the first is for one database, the second for several. Unset one.',
+    )
   if (REPLICA_URLS !== undefined && DATABASES !== undefined) {
     problems.push(
-      'REPLICA_URLS and DATABASES are both set: it could not be told which replica belongs to which database. Unset REPLICA_URLS; REPLICAS applies to each database.',
+      'REPLICA_URLS and DATABASES are both set, so it is unknown which replica belongs to which database. Unset REPLICA_URLS; REPLICAS applies to each database.',
     )
   }
   return problems

@@ -9,14 +9,14 @@ export type RunOptions = NonNullable<StartRun['options']>
 export async function startRun(client: ApiClient, body: StartRun): Promise<Run> {
   const answer = await bodyOf(client.POST('/runs', { body }))
   if ('id' in answer) return answer
-  throw new Error('The start of a run was answered with a dry run')
+  throw new Error('The service answered the start of a run with a dry run')
 }
 
 /** For a service on one database. */
 export async function dryRun(client: ApiClient, body: Omit<StartRunInput, 'dryRun'>): Promise<DryRun> {
   const answer = await bodyOf(client.POST('/runs', { body: { ...body, dryRun: true } }))
   if ('estimate' in answer) return answer
-  throw new Error('The dry run was answered with a run, or with dry runs in several databases')
+  throw new Error('The service answered the dry run with a run, or with dry runs in several databases')
 }
 
 export function getRun(client: ApiClient, id: string): Promise<Run> {

@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.ts'
 
-const encoded = 'in a user or a password, @ : / ? # % and spaces are written as %40 %3A %2F %3F %23 %25 %20'
+const encoded = 'in a user or a password, write @ : / ? # % and spaces as %40 %3A %2F %3F %23 %25 %20'
 const oneHost = 'several hosts are not supported: use one name that leads to the primary'
 
 /**
@@ -12,20 +12,20 @@ export function addressFault(text: string): string | null {
   const host = authority.slice(authority.lastIndexOf('@') + 1)
   if (!URL.canParse(text)) {
     if (/^[^@/?#]*@$/.test(authority) && !rest.includes('@'))
-      return 'has no host: write user:password@localhost/database, and ?host=/directory behind it for a Unix socket'
+      return 'has no host: write user:password@localhost/database, followed by ?host=/directory for a Unix socket'
     if (/^[\w.-]+(:\d+)?(,[\w.-]+(:\d+)?)+$/.test(host)) return oneHost
-    return `is not a URL that can be read: ${encoded}`
+    return `is not a valid URL: ${encoded}`
   }
   const { username, password, pathname, hash, searchParams } = new URL(text)
   if (host.includes(',') || searchParams.get('host')?.includes(',')) return oneHost
   if (searchParams.has('dbname'))
-    return 'has the parameter dbname: write the name of the database behind the host, host/database'
-  if (pathname.includes('@') || hash !== '') return `is not a URL that can be read: ${encoded}`
+    return 'has the parameter dbname: write the name of the database after the host, host/database'
+  if (pathname.includes('@') || hash !== '') return `is not a valid URL: ${encoded}`
   try {
     for (const part of [username, password, pathname]) decodeURIComponent(part)
     return null
   } catch {
-    return `is not a URL that can be read: ${encoded}`
+    return `is not a valid URL: ${encoded}`
   }
 }
 
@@ -68,13 +68,13 @@ export function explainConnection(error: unknown): string {
   const message = messageOf(error)
   const { code = '' } = error as { code?: string }
   if (unknownAuthority.has(code)) {
-    return `${message}: the server's certificate is signed by nobody who is trusted here. Add sslrootcert=/path/ca.pem to the URL, or set NODE_EXTRA_CA_CERTS=/path/ca.pem`
+    return `${message}: no authority that is trusted here has signed the server's certificate. Add sslrootcert=/path/ca.pem to the URL, or set NODE_EXTRA_CA_CERTS=/path/ca.pem`
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `${message}: call the server by the name that stands in its certificate`
+    return `${message}: use the host name in the server's certificate`
   }
   if (/, no encryption$/.test(message)) {
-    return `${message}: the server takes no session without TLS. Add sslmode=verify-full to the URL`
+    return `${message}: the server accepts no session without TLS. Add sslmode=verify-full to the URL`
   }
   return message
 }

@@ -14,13 +14,13 @@ const answerWithinMs = 5000
 const rounds = 5
 
 const instead =
-  'Give evenkeel the address of Postgres itself, or of a pool in session mode; the application may stay where it is'
+  'Give evenkeel the address of Postgres itself, or of a pool in session mode; the application can keep its address'
 const optionsLost =
-  'The address leads to a pooler, which does not pass on the `options` in a URL. Take them out, and give the role its settings by ALTER ROLE … SET'
-const shared = `The address leads to a pooler in transaction mode: sessions take turns on its connections, and the timeouts and planner settings of ours would be in force for others instead. ${instead}`
-const noTransactions = `The address leads to a pooler in statement mode, in which there are no transactions. ${instead}`
-const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Let its pool (default_pool_size) have room for evenkeel: 22 sessions a process and database`
-const leftBehind = `The address leads to a pooler that leaves the settings of a session to whoever comes next. Let it clear them (server_reset_query = DISCARD ALL), or give evenkeel the address of Postgres itself`
+  'The address leads to a pooler, which does not pass on the `options` in a URL. Remove them, and give the role its settings by ALTER ROLE … SET'
+const shared = `The address leads to a pooler in transaction mode: sessions take turns on its connections, so our timeouts and planner settings would apply to other clients. ${instead}`
+const noTransactions = `The address leads to a pooler in statement mode, which has no transactions. ${instead}`
+const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Make its pool (default_pool_size) large enough for evenkeel: 22 sessions for each process and database`
+const leftBehind = `The address leads to a pooler that passes the settings of a session on to the next client. Make it clear them (server_reset_query = DISCARD ALL), or give evenkeel the address of Postgres itself`
 
 /**
  * Checks a pooler. Each of our sessions must keep one backend until it ends, and leave nothing behind. Throws a

@@ -138,7 +138,7 @@ export function command(name: string, text: (s: string) => string): Command {
 /** Returns the first row. Throws an Error with the statement's name if there is none. */
 export function requireRow<Row>({ name }: Pick<Rows<Row>, 'name'>, [row]: readonly Row[]): Row {
   if (row === undefined)
-    throw new Error(`Statement ${name} gave no row, and there is always one: what it reads was changed by hand.`)
+    throw new Error(`Statement ${name} returned no row, but there is always one. What it reads was changed by hand.`)
   return row
 }
 
@@ -156,5 +156,5 @@ function rowsOf<Row>(name: string, shape: z.ZodObject, readRow: (row: QueryResul
 function parse<S extends z.ZodType>(name: string, what: string, schema: S, value: unknown): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new Error(`Statement ${name} gave a ${what} that evenkeel did not write: ${z.prettifyError(result.error)}`)
+  throw new Error(`Statement ${name} returned a ${what} that evenkeel did not write: ${z.prettifyError(result.error)}`)
 }

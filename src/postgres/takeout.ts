@@ -37,7 +37,7 @@ export async function takeSession(pool: Pool): Promise<PoolClient> {
 /** Restores a session. False if a new session would have other settings. */
 async function begin(client: ClientBase): Promise<boolean> {
   const beginning = beginnings.get(client)
-  if (!beginning) throw new Error('a session was taken from a pool that does not remember how its sessions began')
+  if (!beginning) throw new Error('takeSession needs a pool made by createPool, which remembers how its sessions began')
   await client.query('RESET ALL')
   await setSettings(client, beginning.settings)
   return (await givenSettings(client)) === beginning.given

@@ -126,7 +126,7 @@ export async function openDatabase(
     instance,
     onMoved: (listener) => destination.onMoved(listener),
     onError: limitReports((error) =>
-      log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
+      log.warn({ err: error }, 'the queue reports an error; tickets wait until it works again'),
     ),
   }
   const queue = openTicketing(openQueue(queueOptions), control)
@@ -141,7 +141,7 @@ export async function openDatabase(
   void sampler?.ready.then(() => {
     const blind = sampler.readings().find(({ signal, value }) => signal === 'foreground' && value === null)
     if (blind)
-      log.warn(`whether others are at work cannot be seen, so runs leave them most of the time: ${blind.detail}`)
+      log.warn(`cannot see whether foreground sessions are active, so runs are slowed as if they were: ${blind.detail}`)
   })
   let pace: PaceController | null = null
   let worker: Worker | null = null
@@ -155,7 +155,7 @@ export async function openDatabase(
     signals: () => pace?.measured() ?? [],
     slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
     pools: () => [poolUse('control', controlPool), poolUse('engine', engine), poolUse('metrics', countingPool)],
-    onError: (what, error) => log.warn({ err: error }, `metrics of ${what} cannot be read and are left out`),
+    onError: (what, error) => log.warn({ err: error }, `cannot read metrics of ${what}; they are left out`),
   }
   const metrics = createMetrics(sources, name === null ? {} : { database: name })
 

@@ -34,7 +34,7 @@ async function serve(readConfig: () => Config): Promise<number> {
       firstAt = performance.now()
       log.info(
         { signal },
-        'stopping: batches in flight end first; live runs go on when a worker starts again. A second signal exits at once',
+        'stopping: batches in flight end first; live runs go on when a worker starts. A second signal exits at once',
       )
       stopping.abort()
     })
@@ -74,7 +74,7 @@ async function closes(service: Service, seconds: number, log: Logger): Promise<b
   } catch (error) {
     log.warn(
       { err: error },
-      'stopping: not everything has ended; ranges that this process still held are rescued by others',
+      'stopping: not everything ended in time; other processes rescue the ranges that this one still held',
     )
     return false
   }
@@ -105,7 +105,7 @@ function described(config: Config, embedded: EmbeddedPostgres | null) {
 function giveUp(error: unknown): never {
   // A person reads this at a terminal or in a container's log: the message first, and a stack only for defects.
   process.stderr.write(
-    `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
+    `evenkeel cannot go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
   )
   process.exit(1)
 }

@@ -29,7 +29,7 @@ export interface Service {
 /** Starts one process of evenkeel, by role, for one database (`databaseUrl`) or several. */
 export async function startService(config: Config, log: Logger): Promise<Service> {
   const registry = openRegistry(config.jobsDir, ({ file, line, error }) =>
-    log.warn({ file, line, error }, `the job file ${file} does not load`),
+    log.warn({ file, line, error }, `cannot load the job file ${file}`),
   )
   let outdate: (problem: Problem) => void = () => undefined
   const outdated = new Promise<Problem>((resolve) => {
@@ -78,7 +78,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const taken = (error as { code?: string }).code === 'EADDRINUSE'
     throw new Problem(
       'unavailable',
-      `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is taken. Set PORT to another one.' : messageOf(error)}`,
+      `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is in use. Set PORT to another one.' : messageOf(error)}`,
     )
   }
 }
@@ -125,7 +125,7 @@ async function openDatabases(
   }
   throw new Problem(
     'unavailable',
-    `Of ${targets.length} DATABASES these cannot be used, and evenkeel starts on all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
+    `Cannot use these of ${targets.length} DATABASES, and evenkeel starts with all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
   )
 }
 
@@ -157,7 +157,7 @@ async function loadJobs(registry: Registry, log: Logger): Promise<void> {
   try {
     await registry.read()
   } catch (error) {
-    log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
+    log.warn({ err: error }, 'cannot read the jobs folder; it is read again when a job is needed')
   }
 }
 
@@ -169,7 +169,7 @@ function jobNames(registry: Registry, log: Logger): () => Promise<readonly strin
       const { jobs } = await withTimeout(read(), jobsWithinMs)
       return jobs.map(({ job }) => job.name)
     } catch (error) {
-      log.debug({ err: error }, 'the jobs folder cannot be read, so new jobs are not counted yet')
+      log.debug({ err: error }, 'cannot read the jobs folder, so new jobs are not counted yet')
       return []
     }
   }

@@ -36,8 +36,8 @@ const readActivitySql = statement(
 
 export async function readActivity(ask: Ask): Promise<Activity> {
   const row = await askOne(ask, readActivitySql)
-  if (row.hidden > 0) return { unknown: mayNotSee(row.role, 'what sessions of other roles do (pg_stat_activity)') }
-  if (row.untracked > 0) return { unknown: 'sessions do not say what they do: set track_activities = on' }
+  if (row.hidden > 0) return { unknown: mayNotSee(row.role, 'the activity of other roles (pg_stat_activity)') }
+  if (row.untracked > 0) return { unknown: 'sessions do not report their activity: set track_activities = on' }
   return { unknown: null, active: row.active, recent: row.recent }
 }
 

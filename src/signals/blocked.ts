@@ -53,7 +53,7 @@ export function blockedReader(ask: Ask): () => Promise<Reading[]> {
 }
 
 function describe({ waiting, seconds, pid, name }: RowOf<typeof readBlockedSql>): string {
-  if (waiting === 0) return 'nobody'
+  if (waiting === 0) return 'no session'
   const since = `since ${(seconds ?? 0).toFixed(1)} s`
   return `${count(waiting, 'session', 'sessions')}, ${since}: pid ${pid}${name ? ` (${name})` : ''}`
 }

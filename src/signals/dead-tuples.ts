@@ -46,5 +46,5 @@ function ratio(table: WatchedTable, { there, live, dead, counted }: Tuples, stat
     const value = dead === 0 ? 0 : dead / (live + dead)
     return { signal: 'dead-tuples', value, detail: `table ${name}`, rows: dead, outlook: vacuumOutlook(name, states) }
   }
-  return unknown('dead-tuples', `nothing is known of the rows of ${name}: ANALYZE ${name}`)
+  return unknown('dead-tuples', `the row count of ${name} is unknown: ANALYZE ${name}`)
 }

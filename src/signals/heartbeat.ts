@@ -72,7 +72,7 @@ class ReplicaState {
     }
     const lag = beats.lag(this.#shown.beat, this.#shown.at)
     if (lag?.exact !== true) {
-      return { seconds: null, cause: 'shows a heartbeat from before this process began: wait until it has caught up' }
+      return { seconds: null, cause: 'shows a heartbeat from before this process started: wait until it has caught up' }
     }
     return { seconds: lag.ms / 1000, cause: null }
   }

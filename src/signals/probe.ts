@@ -58,10 +58,10 @@ export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]
     if (!stoodStill) baseline.observe(now, ms, Math.max(1, Math.round(ms / probeIntervalMs)))
     const [latency, quiet] = [baseline.latency(now), baseline.quiet(now)]
     if (latency === null) {
-      return [unknown('commit-latency', 'this process has too much to do to time anything: give it more CPU')]
+      return [unknown('commit-latency', 'this process is too busy to measure times: give it more CPU')]
     }
     if (quiet === null)
-      return [unknown('commit-latency', 'a tiny transaction has not been timed for a second yet: wait a moment')]
+      return [unknown('commit-latency', 'tiny transactions have not been measured for a second yet: wait a moment')]
     const detail = `a tiny transaction: ${latency.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms`
     return [{ signal: 'commit-latency', value: latency / quiet, detail }]
   }

@@ -17,7 +17,7 @@ export function worstStandby(
   if (lost) {
     return unknown(
       signal,
-      `standby ${lost.name} has not been seen streaming: start it; or, if it is gone for good, say in REPLICAS which ones count`,
+      `standby ${lost.name} has not been seen streaming: start it; or, if it is gone for good, list in REPLICAS the standbys that count`,
     )
   }
   const worst = standbys.behind().reduce((worst, one) => (one[by] > worst[by] ? one : worst))

@@ -47,7 +47,7 @@ export async function checkReplicas(pool: Pool, demand: ReplicaDemand): Promise<
     return heartbeats
       ? []
       : [
-          'No standby streams from this primary. If there is none, say so with REPLICAS=none; if there is one, start it, or name it in REPLICAS, or read it by REPLICA_URLS.',
+          'No standby streams from this primary. If there is none, set REPLICAS=none. If there is one, start it, name it in REPLICAS, or read it through REPLICA_URLS.',
         ]
   }
   return [
@@ -66,7 +66,7 @@ function missing({ policy, known, relying = [] }: ReplicaDemand, standbys: reado
     const otherwise =
       policy.kind === 'named'
         ? 'correct REPLICAS'
-        : `if it is gone for good, end the runs that rely on it${named(relying)}, or name in REPLICAS those that count`
+        : `if it is gone for good, end the runs that rely on it${named(relying)}, or list in REPLICAS the standbys that count`
     return [`${who} should be streaming from this primary and is not. Start it, or ${otherwise}.`]
   })
 }
@@ -92,9 +92,9 @@ function behind(
   const limit = late ? formatValue('seconds', maxLagSeconds) : formatValue('bytes', maxBytes ?? 0)
   const aside =
     policy.kind === 'named'
-      ? 'if it is behind on purpose, leave it out of REPLICAS'
-      : 'if it is delayed on purpose, name those that count in REPLICAS'
-  return [`Standby ${name} is ${by} behind already, and ${limit} is the limit. Wait until it has caught up; ${aside}.`]
+      ? 'if it is delayed on purpose, leave it out of REPLICAS'
+      : 'if it is delayed on purpose, list in REPLICAS the standbys that count'
+  return [`Standby ${name} is ${by} behind already, and the limit is ${limit}. Wait until it has caught up; ${aside}.`]
 }
 
 /** Reasons why replicas cannot be read through their own URLs. Each has to show a beat that is made now. */
@@ -123,13 +123,13 @@ async function checkHeartbeat(replica: HeartbeatReplica, beat: bigint, withinSec
 }
 
 function tooLate(name: string, seconds: number) {
-  const words = `Replica ${name} does not show a heartbeat within ${formatValue('seconds', seconds)}. Check that it replays, and that REPLICA_URLS means replicas of this very database.`
+  const words = `Replica ${name} does not show a heartbeat within ${formatValue('seconds', seconds)}. Check that it replays, and that REPLICA_URLS lists replicas of this database.`
   return { words, mayPass: true }
 }
 
 function unreadable(name: string, error: unknown) {
   if (isSqlState(error, 'undefined_table')) {
-    const words = `Replica ${name} has no heartbeat table. Check that REPLICA_URLS means replicas of this very database, and that it replays.`
+    const words = `Replica ${name} has no heartbeat table. Check that REPLICA_URLS lists replicas of this database, and that it replays.`
     return { words, mayPass: true }
   }
   const words = `Replica ${name} cannot be read: ${messageOf(error)}. Check that it runs, and its URL, role and rights in REPLICA_URLS.`

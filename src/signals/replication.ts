@@ -68,7 +68,7 @@ export async function readReplication(ask: Ask): Promise<Replication> {
   // Without the right, every column but pid and name is NULL. Without a row, a missing right would look like no
   // standby.
   if (walsenders.length === 0 ? !here.readable : walsenders.some(({ state }) => state === null)) {
-    return { unknown: mayNotSee(here.role, 'who replicates (pg_stat_replication)') }
+    return { unknown: mayNotSee(here.role, 'the standbys (pg_stat_replication)') }
   }
   return { unknown: null, position: BigInt(here.position), standbys: walsenders.flatMap(standbyOf) }
 }

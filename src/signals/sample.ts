@@ -70,14 +70,14 @@ export class Sample {
     if (ofTables && table === undefined) return []
     if (this.#at !== null && this.#beganAt < since) {
       const seconds = Math.round((now - since) / 1000)
-      const detail = `the address of the database leads to another server since ${seconds} s, on which it has not been read yet: wait a moment; if it stays so, check that the new server takes sessions`
+      const detail = `has not been read on the server that the database's address moved to ${seconds} s ago: wait a moment; if this goes on, check that the new server accepts sessions`
       return signals.map((signal) => ({ ...unknown(signal, detail), worst: null, at: now }))
     }
     const seen = [...this.#seen.values()].filter(({ reading }) => !ofTables || reading.table === table)
     if (this.#at === null || (ofTables && seen.length === 0)) {
       const detail = this.#complaint
         ? `cannot be read: ${this.#complaint}`
-        : 'has not been read yet: wait a moment; if it stays so, check that the database answers'
+        : 'has not been read yet: wait a moment; if this goes on, check that the database answers'
       return signals.map((signal) => ({ ...unknown(signal, detail), worst: null, at: now }))
     }
     const at = this.#at
@@ -86,7 +86,7 @@ export class Sample {
       if (!stale) return { ...reading, worst: worstOf(values), at }
       const cause = this.#underWay
         ? 'the database does not answer; check that it runs and can be reached'
-        : 'this process has too much to do; give it more CPU, or run fewer jobs in it'
+        : 'this process is too busy; give it more CPU, or run fewer jobs in it'
       const seconds = Math.round((now - at) / 1000)
       return {
         signal: reading.signal,

@@ -38,6 +38,6 @@ export async function slots(ask: Ask): Promise<Reading[]> {
 function describe({ name, status }: RowOf<typeof readSlotsSql>): string {
   const drop = `drop the slot: SELECT pg_drop_replication_slot('${name}')`
   return status === 'lost'
-    ? `slot ${name} is lost: WAL that its consumer needs was removed. Set the consumer up anew, or ${drop}`
+    ? `slot ${name} is lost: WAL that its consumer needs was removed. Set the consumer up again, or ${drop}`
     : `slot ${name} is unreserved: the next checkpoint may remove WAL that its consumer needs. Let it catch up, or ${drop}`
 }

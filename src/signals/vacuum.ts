@@ -42,6 +42,6 @@ export async function vacuum(
 function running(table: WatchedTable, { there, running, hidden, role }: RowOf<typeof readVacuumsSql>): Reading {
   if (!there) return unknown('vacuum', notThere(table))
   if (running === 0 && hidden > 0)
-    return unknown('vacuum', mayNotSee(role, 'what is vacuumed (pg_stat_progress_vacuum)'))
+    return unknown('vacuum', mayNotSee(role, 'which tables are vacuumed (pg_stat_progress_vacuum)'))
   return { signal: 'vacuum', value: running > 0 ? 1 : 0, detail: `table ${keyOf(table)}` }
 }

@@ -12,5 +12,5 @@ const readSightSql = statement(
 /** Why this role cannot see the foreground, and what to do; null if it can. */
 export async function visibilityFault(ask: Ask): Promise<string | null> {
   const { role, sees } = await askOne(ask, readSightSql)
-  return sees ? null : mayNotSee(role, 'what sessions of other roles do (pg_stat_activity)')
+  return sees ? null : mayNotSee(role, 'the activity of other roles (pg_stat_activity)')
 }

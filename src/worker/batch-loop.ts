@@ -162,7 +162,7 @@ export class BatchLoop {
       }
       if (outcome.kind === 'fenced') {
         this.#deps.metrics.leasesLost.inc({ job_name: this.#run.job })
-        this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
+        this.#log.info('fence shut: the run was stopped or is held, or another worker has the range')
         break
       }
       const { result } = outcome
@@ -222,7 +222,7 @@ export class BatchLoop {
         if (answer === 'halve') this.#sizer.shrink()
         if (answer !== 'halve' || endsItsSession(error) || attempt >= triesOnOneWindow || stop.aborted) throw error
         this.#count(error)
-        this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
+        this.#log.info({ err: error }, 'batch turned away; the same window is tried again with half the rows')
         const seconds = backoffSeconds(windowBackoff, attempt - 1, Math.random())
         await waitSeconds(seconds, stop)
         this.#brake.idled(this.#run, seconds)

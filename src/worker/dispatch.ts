@@ -44,7 +44,7 @@ export async function eachRun(
     try {
       await see(id)
     } catch (error) {
-      log.warn({ err: error, run: id }, 'the run could not be seen to; it is tried again in a second')
+      log.warn({ err: error, run: id }, 'cannot advance the run; it is tried again in a second')
     }
   }
 }

@@ -104,7 +104,7 @@ export class LockWatch {
     try {
       this.#holder = await findHolder(this.#control, backend)
     } catch (error) {
-      this.#log.debug({ err: error }, 'who holds the lock cannot be read')
+      this.#log.debug({ err: error }, 'cannot read which session holds the lock')
     }
   }
 }
@@ -115,7 +115,7 @@ function describeWait(error: unknown, holder: Holder | null): string {
   const held = holder ? `held by ${describeHolder(holder)}` : null
   return (
     [place, held].filter((part) => part !== null).join('; ') ||
-    'for a lock whose holder was gone by the time of the look'
+    'for a lock whose holder was gone before it could be read'
   )
 }
 

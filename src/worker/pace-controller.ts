@@ -141,7 +141,7 @@ export class PaceController {
       try {
         await this.#round(advance)
       } catch (error) {
-        this.#deps.log.warn({ err: error }, 'pace could not be reviewed; it is tried again at once')
+        this.#deps.log.warn({ err: error }, 'cannot read the pace or the runs; it is tried again at once')
       }
       await waitSeconds(everySeconds, stop)
     }
@@ -177,7 +177,7 @@ export class PaceController {
     try {
       await this.#step(runs, advance)
     } catch (error) {
-      this.#deps.log.warn({ err: error }, 'the pace could not be stepped; it stays as it is until it can be')
+      this.#deps.log.warn({ err: error }, 'cannot change the pace; it stays as it is until the next step')
     }
   }
 
@@ -185,7 +185,7 @@ export class PaceController {
     try {
       await this.#review(run, roundSeconds, advance)
     } catch (error) {
-      this.#deps.log.warn({ err: error, run: run.id }, 'the run could not be reviewed; it is tried again at once')
+      this.#deps.log.warn({ err: error, run: run.id }, 'cannot review the holds of the run; it is tried again at once')
     }
   }
 

@@ -87,10 +87,7 @@ export class RangeSplitter {
       return await withTimeout(this.#client, statementSeconds, () => this.#cut(standing, parts))
     } catch (error) {
       if (recoveryFrom(error) === 'hold') throw error
-      this.#log.warn(
-        { err: error },
-        'where the range could be split cannot be found out; this slice goes on with all of it',
-      )
+      this.#log.warn({ err: error }, 'cannot find keys to split the range at; this slice goes on with all of it')
       this.#lookedAt = Number.POSITIVE_INFINITY
       return []
     }

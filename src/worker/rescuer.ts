@@ -32,7 +32,7 @@ function patienceOf({ leaseSeconds, sliceSeconds }: Timings) {
 const whyReplaced = {
   lost: 'the queue has lost a ticket',
   'in-hand': 'a worker has taken a ticket and no lease',
-  delayed: 'the queue keeps back a ticket that is due: the clocks of the machines differ',
+  delayed: 'the queue holds back a ticket that is due: the clocks of the machines differ',
 }
 
 /** Puts ranges and runs without a worker back to work. */
@@ -72,7 +72,7 @@ async function keep(
   stop: AbortSignal,
 ): Promise<void> {
   const complain = limitReports((error) =>
-    log.warn({ err: error }, 'rescuer could not do its round; it tries again in a second'),
+    log.warn({ err: error }, 'a round of the rescuer failed; it is tried again in a second'),
   )
   while (!stop.aborted) {
     try {
@@ -89,7 +89,7 @@ async function rescueLeases({ control, name, log, metrics }: WorkerDeps): Promis
   const count = await rescueRanges(control, name)
   if (count === 0) return
   metrics.rescues.inc({ kind: 'lease' }, count)
-  log.warn({ ranges: count }, 'ranges taken back: their workers have gone quiet')
+  log.warn({ ranges: count }, 'ranges taken back: their leases have run out')
 }
 
 /**
@@ -114,7 +114,7 @@ async function replaceLostTickets({ control, queue, log, metrics, timings }: Wor
     metrics.rescues.inc({ kind: 'ticket' })
     log.warn(
       { run: ticket.runId, range: ticket.ordinal, ticket: ticket.id },
-      `${where === null ? whyReplaced.lost : whyReplaced[where]}: a new one is written`,
+      `${where === null ? whyReplaced.lost : whyReplaced[where]}: it is replaced`,
     )
   }
 }

@@ -220,8 +220,8 @@ export class PoisonRowIsolator {
     throw new Problem(
       'conflict',
       most === 0
-        ? `${row}; and maxQuarantined is 0. Mend the data or the job, then retry; or PATCH the run with a higher maxQuarantined, for such rows to be set aside, then retry.`
-        : `${row}; and ${most} others are in quarantine already, as many as maxQuarantined allows. Mend the data or the job, then POST /runs/${id}/quarantine/retry, which goes on with those rows too; or PATCH the run with a higher maxQuarantined, then retry.`,
+        ? `${row}; and maxQuarantined is 0. Fix the data or the job, then retry; or PATCH the run with a higher maxQuarantined, so that such rows are set aside, then retry.`
+        : `${row}; and ${most} others are in quarantine already, as many as maxQuarantined allows. Fix the data or the job, then POST /runs/${id}/quarantine/retry, which includes those rows; or PATCH the run with a higher maxQuarantined, then retry.`,
       { key, sqlstate },
     )
   }

@@ -58,7 +58,7 @@ export async function workSlice(
     // In a transaction, because a control schema that is newer than this program refuses it.
     const lease = await deps.control.transaction((tx) => leaseRange(tx, ticket, deps.name, deps.timings.leaseSeconds))
     if (!lease) {
-      log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
+      log.debug({ ticket: ticket.id }, 'ticket dropped: it is old, or its run may not be worked on')
       return
     }
     const counted: Faults = {}
@@ -72,13 +72,13 @@ export async function workSlice(
     }
     if (!(await releaseRange(deps.control, lease, { ...release, throttledMs: brake.throttledMs })))
       log.info(
-        'range not given back: it has changed hands, or a batch still runs in it; the rescuer takes it when its lease runs out',
+        'range not given back: another worker has it, or a batch still runs in it; the rescuer takes it when its lease runs out',
       )
     await advance(deps, lease.runId)
   } catch (error) {
     log.warn(
       { err: error },
-      'slice ended before its range was given back or its next ticket was out; the rescuer sees to it',
+      'slice ended before its range was given back or its next ticket was out; the rescuer will do that',
     )
     await untilAnswered(deps, stop)
   }
@@ -149,7 +149,7 @@ async function workLease(
     // Counts failures in a row. A batch that passed under this lease starts a new count.
     const wait = (cause: unknown, held: string | null, passed = false): Release => {
       const attempts = passed ? 0 : lease.attempts
-      log.warn({ err: cause, attempts: attempts + 1 }, 'turned away: the range is tried again')
+      log.warn({ err: cause, attempts: attempts + 1 }, 'turned away; the range is tried again')
       return { ...waitAfter(cause, held, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size }
     }
     if (error instanceof NoRowPasses) return { release: wait(error.cause, error.wait, loop?.hasPassed), loop }
@@ -176,7 +176,7 @@ async function workLease(
 function waitAfter(error: unknown, held: string | null, ordinal: number, attempts: number, backoff: Backoff): Release {
   const fault = classifyError(error)
   const wakeAfterSeconds = backoffSeconds(backoff, attempts, Math.random())
-  const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
+  const times = attempts === 0 ? '' : `, after ${attempts + 1} failures in a row`
   const throttle = {
     reason: `Range ${ordinal} waits ${wakeAfterSeconds.toFixed(1)} s and is tried again${times}: ${describeFault(error)}${held ? ` (${held})` : ''} [${sqlstateOf(error) ?? fault}].`,
     signal: fault,
@@ -193,7 +193,7 @@ function isNoTable(error: unknown): boolean {
 
 /** Ends the range: its partition was dropped or detached. Writes the event. */
 async function closeGone({ control, name }: WorkerDeps, lease: Lease, log: Logger): Promise<Release> {
-  log.warn({ partition: lease.leaf }, 'the range ends: its partition is not part of the table any more')
+  log.warn({ partition: lease.leaf }, 'the range ends: its partition no longer belongs to the table')
   await closeGoneRange(control, lease, name)
   return atOnce
 }
@@ -220,7 +220,7 @@ async function findJob(
     const definition = await registry.find(name)
     const job = resolveJob(definition, await readParams(definition, params), kinds)
     if (job.fingerprint === fingerprint) return { job }
-    const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
+    const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with the changed job, or cancel and start a new run.`
     return { problem, mayPass: false }
   } catch (error) {
     if (!(error instanceof Problem)) throw error
@@ -238,10 +238,10 @@ async function withoutJob(
 ): Promise<Release> {
   if (mayPass && lease.attempts < looksForJob) {
     const wakeAfterSeconds = backoffSeconds(deps.timings.retryBackoff, lease.attempts, Math.random())
-    log.warn({ reason, attempts: lease.attempts + 1 }, 'the job is not to be had: it is looked for again')
+    log.warn({ reason, attempts: lease.attempts + 1 }, 'cannot load the job; it is tried again')
     return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1 }
   }
-  log.error({ reason }, 'run paused: its job is not what it was')
+  log.error({ reason }, 'run paused: its job has changed or cannot be loaded')
   try {
     await changeStatus(deps.control, run.id, 'pause', { actor: deps.name, reason, pause: 'job' })
   } catch (error) {
@@ -256,7 +256,7 @@ async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown,
   const reason =
     error instanceof Problem
       ? error.message
-      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. ${adviceToGrant(error as Error) ?? 'Mend the data or the job.'} Then retry.`
+      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. ${adviceToGrant(error as Error) ?? 'Fix the data or the job.'} Then retry.`
   log.error({ err: error }, 'run failed')
   try {
     await changeStatus(deps.control, run.id, 'fail', {
@@ -268,6 +268,6 @@ async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown,
     // An operator paused or cancelled the run meanwhile, and that stays. The batch was never written, so nothing is
     // lost.
     if (!(conflict instanceof Problem)) throw conflict
-    log.warn({ err: conflict }, 'run was stopped by somebody else before it could be failed')
+    log.warn({ err: conflict }, 'cannot fail the run: it was stopped meanwhile')
   }
 }

@@ -62,7 +62,7 @@ export class Sweep {
     await updateReason(
       this.#control,
       id,
-      `${count} ${count === 1 ? 'row is' : 'rows are'} held by other sessions since ${oldest?.toISOString()}, or need what they hold; each is tried again until it is free. ${example}`,
+      `${count} ${count === 1 ? 'row is' : 'rows are'} held by other sessions since ${oldest?.toISOString()}, or need a lock that they hold; each is tried again until it is free. ${example}`,
     )
   }
 }
