@@ -26,7 +26,7 @@ export function createExposition(
   collectDefaultMetrics({ register: process })
   const build = new Gauge({
     name: 'backfill_build_info',
-    help: 'The version that runs: 1.',
+    help: '1, with the version of this process as a label.',
     labelNames: ['version'],
     registers: [process],
   })
@@ -46,13 +46,13 @@ function requestMetrics(registry: Registry): RequestMetrics {
   const registers = [registry]
   const requests = new Counter({
     name: 'backfill_http_requests_total',
-    help: 'Answers of the API, by route and class of status.',
+    help: 'Responses of the API, by route and class of status.',
     labelNames: ['method', 'route', 'status'] as const,
     registers,
   })
   const seconds = new Histogram({
     name: 'backfill_http_request_duration_seconds',
-    help: 'Time from a request to the end of its answer.',
+    help: 'Seconds from a request to the end of its response.',
     labelNames: ['method', 'route'] as const,
     buckets: [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers,
