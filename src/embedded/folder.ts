@@ -47,7 +47,7 @@ function refuseUnlessAbsent(path: string) {
   return (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') {
       throw new Error(
-        `${path} cannot hold a Postgres: it is not empty, and the account that root runs it as does not get there`,
+        `${path} cannot hold a Postgres: it is not empty, and the account that would run Postgres cannot enter it. Name another folder.`,
       )
     }
   }
@@ -78,22 +78,24 @@ export async function openCluster(
   }
   const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => null)
   if (version === null)
-    throw new Error(`${dataDir} is neither empty nor a Postgres data directory (no PG_VERSION): not touched`)
+    throw new Error(
+      `${dataDir} is neither empty nor a Postgres data directory (no PG_VERSION). It was left as it is: name another folder.`,
+    )
   if (version.trim() !== native.major) {
     throw new Error(
-      `${dataDir} was made by Postgres ${version.trim()}, and this is Postgres ${native.major}: not touched. ` +
+      `${dataDir} was made by Postgres ${version.trim()}, and this is Postgres ${native.major}. It was left as it is. ` +
         'Dump it with the old version, or name another folder.',
     )
   }
   const uid = process.getuid?.()
   const owner = (await lstat(dataDir)).uid
   if (uid !== 0 && owner !== uid)
-    throw new Error(`${dataDir} belongs to uid ${owner}, and this is uid ${uid}: not touched`)
+    throw new Error(
+      `${dataDir} belongs to uid ${owner}, and this process has uid ${uid}. It was left as it is: name another folder.`,
+    )
   const secret = await readSecret(dataDir)
   if (secret === null) {
-    throw new Error(
-      `${dataDir} is a Postgres that something else made, so its password is not known here: set DATABASE_URL`,
-    )
+    throw new Error(`${dataDir} is a Postgres that something else made, so its password is unknown: set DATABASE_URL`)
   }
   await refuseIfRunning(dataDir)
   return secret
@@ -110,7 +112,7 @@ async function refuseIfRunning(dataDir: string): Promise<void> {
     const patience = lines[7]?.trim() === 'stopping' ? 30_000 : 1_000
     if (Date.now() - started > patience) {
       throw new Error(
-        `a Postgres runs on ${dataDir} already (process ${pid}, port ${lines[3]}): stop it first, or use it by its URL`,
+        `a Postgres runs on ${dataDir} already (process ${pid}, port ${lines[3]}): stop it first, or connect to it by its URL`,
       )
     }
     await new Promise((resolve) => setTimeout(resolve, 50))

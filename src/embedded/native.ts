@@ -30,7 +30,7 @@ export async function prepareNative(wrapper: string, account: Account | null, gu
     } catch (error) {
       throw new Error(
         `the Postgres from npm does not run on this machine (it is built for glibc, so not for Alpine): ` +
-          `set DATABASE_URL to a Postgres of yours.\n${(error as Error).message}`,
+          `set DATABASE_URL to your own Postgres.\n${(error as Error).message}`,
       )
     }
   }

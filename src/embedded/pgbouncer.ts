@@ -28,7 +28,7 @@ export function findPgBouncer(): Promise<string | null> {
 /** Starts a pooler for all databases of a Postgres and the user of its URL. */
 export async function startPgBouncer(postgresUrl: string, settings: PgBouncerSettings): Promise<EmbeddedPgBouncer> {
   const binary = await findPgBouncer()
-  if (binary === null) throw new Error('no pgbouncer here: run `node scripts/pgbouncer.mjs`')
+  if (binary === null) throw new Error('pgbouncer is not installed: run `node scripts/pgbouncer.mjs`')
   const guard = new ChildGuard()
   try {
     for (let attempt = 1; ; attempt++) {

@@ -30,7 +30,7 @@ export async function startRedis(
   options: { port?: number; settings?: Readonly<Record<string, string>> } = {},
 ): Promise<EmbeddedRedis> {
   const binary = await findRedis()
-  if (binary === null) throw new Error('no redis-server here: run `node scripts/redis.mjs`, or set REDIS_URL')
+  if (binary === null) throw new Error('redis-server is not installed: run `node scripts/redis.mjs`, or set REDIS_URL')
   const guard = new ChildGuard()
   try {
     const folder = await temporaryFolder('evenkeel-redis', null, guard)

@@ -42,5 +42,5 @@ export function configurationFile(settings: Settings): string {
     if (/[\r\n\0]/.test(value)) throw new Error(`the Postgres setting ${name} has a line break in its value`)
     return `${name} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`
   })
-  return `# Written anew at every start; ALTER SYSTEM has the last word.\n${lines.join('')}`
+  return `# Written at every start; ALTER SYSTEM overrides it.\n${lines.join('')}`
 }

@@ -113,7 +113,7 @@ async function backUp(upstream: pg.Client, from: string, to: string, account: Ac
   const [{ labelfile, spcmapfile }] = rows as [{ labelfile: string; spcmapfile: string }]
   if (spcmapfile.trim() !== '') {
     throw new Error(
-      'the primary has tablespaces outside of its folder, and a standby on the same machine would write into them too',
+      'the primary has tablespaces outside its folder, and a standby on the same machine would write into them, too',
     )
   }
   await writeOwned(join(to, 'backup_label'), labelfile, account)
@@ -195,7 +195,7 @@ async function isStreaming(url: string, upstreamUrl: string, name: string): Prom
     'SELECT state FROM pg_stat_replication WHERE application_name = $1 AND backend_start > $2 ORDER BY backend_start DESC',
     [name, own?.since],
   )
-  return [row?.state === 'streaming', `its primary says ${row?.state ?? 'nothing'} of it`]
+  return [row?.state === 'streaming', `its state on the primary is ${row?.state ?? 'unknown'}`]
 }
 
 async function ask<Row extends pg.QueryResultRow>(url: string, text: string, values: unknown[] = []): Promise<Row[]> {

@@ -24,5 +24,5 @@ export async function temporaryFolder(prefix: string, account: Account | null, g
     if (account === null || canEnter(folder, account)) return folder
     await guard.removeFolder(folder)
   }
-  throw new Error(`no temporary folder that "${account?.name}" can enter: set TMPDIR to one`)
+  throw new Error(`"${account?.name}" can enter no temporary folder: set TMPDIR to one that it can enter`)
 }
