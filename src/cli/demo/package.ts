@@ -46,12 +46,12 @@ export async function fetchPackage(wanted: NpmPackage, options: FetchOptions): P
     const found = await download(url, part, options).catch((error: unknown) => {
       if (options.signal.aborted) throw error
       throw new Error(
-        `${url} cannot be fetched: ${reasonOf(error)}. It is needed once. Check the network and the registry (npm config get registry), or have npm fetch it, which knows of proxies: npm pack ${wanted.name}@${wanted.version} --pack-destination ${options.folder}`,
+        `${url} cannot be fetched: ${reasonOf(error)}. It is needed once. Check the network and the registry (npm config get registry), or have npm fetch it, which uses its proxy settings: npm pack ${wanted.name}@${wanted.version} --pack-destination ${options.folder}`,
       )
     })
     if (found !== wanted.integrity) {
       throw new Error(
-        `What came from ${url} is not ${wanted.name} ${wanted.version}: it has ${found} and should have ${wanted.integrity}. Nothing of it is kept; check what stands between here and the registry.`,
+        `What came from ${url} is not ${wanted.name} ${wanted.version}: it has ${found} and should have ${wanted.integrity}. Nothing of it is kept; check the proxy or mirror between here and the registry.`,
       )
     }
     await rename(part, file)

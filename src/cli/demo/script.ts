@@ -46,7 +46,7 @@ export async function runScript(context: ScriptContext): Promise<string[]> {
 }
 
 async function rehearse({ screen, client, pool }: ScriptContext): Promise<void> {
-  screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back.')
+  screen.step(1, 'Dry run', 'A few batches are executed and rolled back.')
   screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
   const report = await client.dryRun({ job })
   for (const { before, after } of report.samples.slice(0, 3) as Array<Record<'before' | 'after', Column>>) {
@@ -64,7 +64,7 @@ async function rehearse({ screen, client, pool }: ScriptContext): Promise<void> 
 }
 
 async function start({ screen, client, processes, signal }: ScriptContext): Promise<Watch> {
-  screen.step(2, 'Start', 'Now for good, held to a rate so that there is time to watch.')
+  screen.step(2, 'Start', 'The real run, limited to a rate so that there is time to watch.')
   screen.typed(`POST /runs ${JSON.stringify({ job, options })}`)
   const { id } = await client.start({ job, options })
   screen.fact(`accepted as ${id}`)
@@ -74,9 +74,9 @@ async function start({ screen, client, processes, signal }: ScriptContext): Prom
 }
 
 async function pauseAndResume({ screen, client, pool }: ScriptContext, watch: Watch): Promise<void> {
-  screen.step(3, 'Pause', 'What reads paused changes nothing any more.')
+  screen.step(3, 'Pause', 'A paused run changes nothing any more.')
   screen.typed(`POST /runs/${watch.id}/pause`)
-  const told = await client.tell(watch.id, 'pause', 'to see whether it holds still')
+  const told = await client.tell(watch.id, 'pause', 'to see that nothing changes')
   const paused = told.status === 'paused' ? told : await watch.until('the pause', (run) => run.status === 'paused')
   screen.progress(paused)
   const before = await rowsDone(pool)
@@ -90,7 +90,7 @@ async function pauseAndResume({ screen, client, pool }: ScriptContext, watch: Wa
 }
 
 async function fallBehind({ screen, client, pool, standby }: ScriptContext, watch: Watch): Promise<void> {
-  screen.step(4, 'It feels the database', 'The standby stops replaying, and nobody tells evenkeel.')
+  screen.step(4, 'It feels the database', 'The standby stops replaying, and evenkeel finds out by itself.')
   screen.typed(`on the standby: ${pauseReplaySql};`)
   await standby.query(pauseReplaySql)
   let shown = 0
@@ -129,12 +129,12 @@ async function fallBehind({ screen, client, pool, standby }: ScriptContext, watc
 }
 
 async function lock({ screen, databaseUrl, onEnd }: ScriptContext): Promise<HeldLocks> {
-  screen.step(5, 'Locks', 'Somebody else holds rows: no reason to wait, none to leave them out.')
+  screen.step(5, 'Locks', 'Another session holds rows: no reason to wait for them, and none to leave them out.')
   screen.typed(`BEGIN; ${lockSql.replace('$1', String(rowsLocked))};`)
   const locks = await lockRowsAhead(databaseUrl, rowsLocked)
   onEnd(() => locks.release())
   screen.fact(
-    `${count(locks.rows)} rows are held by backend ${locks.backend}; passed over, they are written down as stragglers`,
+    `${count(locks.rows)} rows are held by backend ${locks.backend}; the run passes over them and records them as stragglers`,
   )
   return locks
 }
@@ -152,12 +152,12 @@ async function killWorker({ screen, client, processes, workers, signal }: Script
     return busy > 1 || (busy > 0 && run.progress.ratio >= 0.65)
   })
   const [victim] = [...held].reduce((most, each) => (each[1].length > most[1].length ? each : most))
-  screen.step(6, 'Crash', 'A worker dies in the middle of its work, and nobody tidies up.')
+  screen.step(6, 'Crash', 'A worker dies in the middle of its work, without any clean-up.')
   screen.typed(`kill -9 ${victim.pid}`)
   await victim.kill()
   const lost = heldBy(victim, await client.ranges(watch.id))
   screen.fact(`${victim.name} (pid ${victim.pid}) is gone; it held ${listed('range', lost)}`)
-  screen.fact(`its leases run out within ${timings.leaseSeconds} seconds; whatever others hold goes on meanwhile`)
+  screen.fact(`its leases run out within ${timings.leaseSeconds} seconds; the ranges of other workers go on meanwhile`)
   await watch.until('the rescue', async () => heldBy(victim, await client.ranges(watch.id)).length === 0)
   const rescues = (await client.events(watch.id)).filter(({ kind }) => kind === 'rescued')
   const rescued = rescues.map(({ detail }) => Number(detail.range)).sort((a, b) => a - b)
@@ -174,7 +174,7 @@ async function killWorker({ screen, client, processes, workers, signal }: Script
 async function waitAndRelease({ screen, client }: ScriptContext, watch: Watch, locks: HeldLocks): Promise<void> {
   await watch.until('the run to wait for the locked rows', (run) => run.reason !== null && run.progress.stragglers > 0)
   const waiting = await client.run(watch.id)
-  screen.step(7, 'Release', 'Every range is through, but it does not end: it says what it waits for.')
+  screen.step(7, 'Release', 'Every range is done, but the run does not end: it says what it waits for.')
   screen.fact(`it reads ${waiting.status}: ${waiting.reason}`)
   // The check keeps to the run's rate, too, and would take as long again to read the whole table.
   const lifted = { maxRowsPerSecond: null, batchSize: { min: 50, max: 10_000 } }
@@ -198,7 +198,7 @@ async function finish({ screen }: ScriptContext, watch: Watch): Promise<RunView>
 
 async function concludes(context: ScriptContext, run: RunView): Promise<string[]> {
   const { screen, client, pool, standby, workers, rowsLoaded, signal } = context
-  screen.step(9, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
+  screen.step(9, 'Proof', 'Counted in the database, by a trigger that the job does not know about.')
   await untilCaughtUp(pool, standby, signal)
   const wrong = await prove(pool, standby, screen, run, rowsLoaded)
   await pool.query('SELECT evenkeel.require_succeeded($1)', [job])
