@@ -131,7 +131,7 @@ describe('a role without rights', () => {
     await database.query(`GRANT pg_monitor TO "${role}"`)
     expect(await checkReplicas(pool, { ...demand, policy: { kind: 'auto' } })).toEqual([])
     expect(await checkReplicas(pool, { ...demand, heartbeats: false, policy: { kind: 'auto' } })).toEqual([
-      expect.stringContaining('say so with REPLICAS=none'),
+      expect.stringContaining('set REPLICAS=none'),
     ])
   })
 })
