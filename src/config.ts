@@ -8,7 +8,7 @@ import type { JobKinds } from './engine/kinds/kind.ts'
 import { addressFault, withHost } from './postgres/connection-string.ts'
 import type { ReplicaPolicy } from './signals/replication.ts'
 
-/** An address that begins as it should, with all its parts where they belong. */
+/** A URL with an allowed scheme and all parts in place. */
 function address(begin: RegExp, beginnings: string) {
   return z
     .string()
@@ -24,9 +24,9 @@ const databaseUrl = address(/^postgres(ql)?:\/\//, 'postgres:// or postgresql://
 const redisUrl = address(/^rediss?:\/\//, 'redis:// or rediss://')
 
 const listed =
-  'Entries are apart by commas: a comma in a password is written as %2C, and several hosts for one database are not supported'
+  'Commas separate entries: write a comma in a password as %2C; several hosts for one database are not supported'
 
-/** An address that stands in a list. Returns it, or what is wrong with it. */
+/** Reads a URL from a list. Returns it, or its fault. */
 function readEntry(text: string): { readonly url: string } | { readonly fault: string } {
   const { data, error } = databaseUrl.safeParse(text)
   if (data !== undefined) return { url: data }
@@ -38,7 +38,7 @@ const tokens = z.string().transform((text, context): Token[] =>
   text.split(',').flatMap((entry, index) => {
     const [, name, scope, secret] = /^\s*([\w.-]+):(read|operate):(\S{16,})\s*$/.exec(entry) ?? []
     if (name !== undefined && secret !== undefined) return [{ name, scope: scope as Token['scope'], secret }]
-    // The entry itself holds a secret: it is counted, never printed.
+    // The entry holds a secret: name it by its number, never print it.
     context.addIssue(
       `entry ${index + 1} is not name:scope:secret with scope read or operate and a secret of 16 characters or more`,
     )
@@ -60,7 +60,7 @@ const replicaUrls = z.string().transform((text, context): string[] =>
   text.split(',').flatMap((entry, index) => {
     const read = readEntry(entry.trim())
     if ('url' in read) return [read.url]
-    // It may hold a password: it is counted, never printed.
+    // The entry may hold a password: name it by its number, never print it.
     context.addIssue(`entry ${index + 1} ${read.fault}`)
     return []
   }),
@@ -71,7 +71,7 @@ const databases = z.string().transform((text, context): NamedDatabase[] => {
   for (const [index, entry] of text.split(',').entries()) {
     const number = index + 1
     const [, name, written = ''] = /^\s*([a-z][a-z0-9_-]{0,30})=(\S+)\s*$/.exec(entry) ?? []
-    // It may hold a password: it is counted, never printed.
+    // The entry may hold a password: name it by its number, never print it.
     if (name === undefined) {
       context.addIssue(
         `entry ${number} is not name=url: a name of at most 31 lower-case letters, digits, - and _ that begins with a letter, and a URL that begins with postgres://. ${listed}`,
@@ -116,46 +116,46 @@ const environment = z.object({
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 })
 
-/** One of several databases that a service works on. */
+/** One of several databases of a service. */
 export interface NamedDatabase {
   readonly name: string
   readonly url: string
 }
 
 export interface Config {
-  /** Null: there are `databases`, or an embedded Postgres is started. */
+  /** Null: use `databases`, or start an embedded Postgres. */
   readonly databaseUrl: string | null
-  /** Empty: there is one, and it has no name. */
+  /** Empty: one database without a name. */
   readonly databases: readonly NamedDatabase[]
-  /** Null: tickets are kept in Postgres. */
+  /** Null: keep tickets in Postgres. */
   readonly redisUrl: string | null
-  /** The standbys that are watched. */
+  /** The standbys to watch. */
   readonly replicas: ReplicaPolicy
-  /** Where replicas are asked themselves how far they are. */
+  /** URLs of replicas that are read for the heartbeat. */
   readonly replicaUrls: readonly string[]
-  /** Of the database's machine; null where nobody has said. */
+  /** Cores of the database's machine; null if not configured. */
   readonly databaseCores: number | null
   readonly host: string
   readonly port: number
   readonly tokens: readonly Token[]
-  /** Of one token; without tokens, of one address. */
+  /** Limit for each token; without tokens, for each client address. */
   readonly callsPerSecond: number
   readonly jobsDir: string
   readonly role: 'both' | 'api' | 'worker'
   readonly controlSchema: string
-  /** How long a run is kept after it has ended. */
+  /** Days to keep a run after its end. */
   readonly retentionDays: number
   readonly logLevel: string
   readonly timings: Timings
-  /** No variable gives them: tests add kinds of their own. Null: those that this release has. */
+  /** Kinds of jobs, set by tests only. Absent: the built-in kinds. */
   readonly kinds?: JobKinds
-  /** No variable gives it: tests make workers wait by it. */
+  /** Set by tests only, to make workers wait. */
   readonly observe?: Observe
 }
 
-/** Reads the environment. Throws a Problem (`invalid`) that names every variable that is wrong, and no secret. */
+/** Reads the environment. Throws a Problem (`invalid`) that names every wrong variable and no secret. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  // An empty variable is how compose files and shells say "not set".
+  // Compose files and shells write "not set" as an empty variable.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
   const parsed = environment.safeParse(given)
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`)
@@ -163,7 +163,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!parsed.success || problems.length > 0) {
     throw new Problem(
       'invalid',
-      `The environment is not right:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+      `The environment is invalid:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
     )
   }
   const { data } = parsed
@@ -187,38 +187,40 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   })
 }
 
-/** The embedded Postgres has no standby. Any other may have one, and a replica that nobody watches goes stale unseen. */
+/** The embedded Postgres has no standby. Any other may have one, and an unwatched replica falls behind unnoticed. */
 function usualReplicas(given: boolean): ReplicaPolicy {
   return { kind: given ? 'auto' : 'none' }
 }
 
-/** Whether only this machine can reach an address. */
+/** Whether only this machine can reach the host. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 
-/** What is wrong between variables, each of which may be right by itself. */
+/** Contradictions between variables that are each valid. */
 function contradictions(given: Readonly<Record<string, unknown>>): string[] {
   const { HOST = '127.0.0.1', API_TOKENS, ROLE, DATABASE_URL, DATABASES, REPLICA_URLS } = given
   const problems: string[] = []
   if (!isLoopback(String(HOST)) && API_TOKENS === undefined) {
     problems.push(
-      `HOST is ${HOST}, which others can reach, and API_TOKENS is not set. Set API_TOKENS=name:operate:secret, or leave HOST at 127.0.0.1.`,
+      `HOST is ${HOST}, which other machines can reach, and API_TOKENS is not set. Set API_TOKENS=name:operate:secret, or leave HOST at 127.0.0.1.`,
     )
   }
   const names = tokens.safeParse(API_TOKENS).data?.map((token) => token.name) ?? []
   if (new Set(names).size < names.length)
-    problems.push('API_TOKENS has a name twice: events could not tell who did what.')
+    problems.push('API_TOKENS has a name twice, so events could not show who did what. Give each token its own name.')
   if (ROLE === 'worker' && DATABASE_URL === undefined && DATABASES === undefined) {
     problems.push(
-      'ROLE is worker and DATABASE_URL is not set: a worker needs the database that the API has. Set DATABASE_URL.',
+      'ROLE is worker and DATABASE_URL is not set: a worker needs the database of the API. Set DATABASE_URL.',
     )
   }
   if (DATABASE_URL !== undefined && DATABASES !== undefined)
-    problems.push('DATABASE_URL and DATABASES are both set: one database, or several with a name each. Unset one.')
+    problems.push(
+      'DATABASE_URL and DATABASES are both set: the first is for one database, the second for several. Unset one.',
+    )
   if (REPLICA_URLS !== undefined && DATABASES !== undefined) {
     problems.push(
-      'REPLICA_URLS and DATABASES are both set: it could not be told which replica belongs to which database. Unset REPLICA_URLS; REPLICAS applies to each database.',
+      'REPLICA_URLS and DATABASES are both set, so it is unknown which replica belongs to which database. Unset REPLICA_URLS; REPLICAS applies to each database.',
     )
   }
   return problems

@@ -29,14 +29,14 @@ const overLimit = ['BackfillWritesOverLimit', 'BackfillSignalUnknown']
 export const database = dashboard({
   uid: 'evenkeel-database',
   title: 'evenkeel / Database',
-  says: 'What evenkeel feels of the database, where its limits are, and what it makes of them.',
+  says: 'The signals that evenkeel reads from the database, their limits, and how the pace reacts.',
   rows: [
     {
       title: 'Now',
       panels: [
         stat({
           title: 'Control schema',
-          says: 'Whether the database answers each process. Out of reach: its runs wait, and go on by themselves. Up, and empty panels: its control schema cannot be counted within two seconds.',
+          says: 'Whether the database answers each process. Out of reach: its runs wait, and go on by themselves. Up, with empty panels: its control schema cannot be counted within two seconds.',
           width: 4,
           height: 4,
           unit: 'none',
@@ -53,7 +53,7 @@ export const database = dashboard({
         ]),
         stat({
           title: 'Signals unknown',
-          says: 'Signals that apply and cannot be read. One of replicas, heartbeat or slots holds the runs. Mostly a right is missing (GRANT pg_monitor) or a replica is gone.',
+          says: 'Signals that apply and cannot be read. If one is of replicas, heartbeat or slots, runs are held. Usual causes: a missing right (GRANT pg_monitor), or a replica that is gone.',
           width: 4,
           height: 4,
           unit: 'none',
@@ -70,7 +70,7 @@ export const database = dashboard({
         }),
         stat({
           title: 'WAL now',
-          says: 'By everybody on this server, not by evenkeel alone.',
+          says: 'WAL of all sessions on this server, not of evenkeel alone.',
           width: 4,
           height: 4,
           unit: 'binBps',
@@ -85,7 +85,7 @@ export const database = dashboard({
         }),
         stat({
           title: 'Load',
-          says: 'Batches in flight on average that the database bears now; 0.5 is one worker half of its time.',
+          says: 'Batches in flight on average that the pace allows now. 0.5 is one worker for half of its time.',
           width: 4,
           height: 4,
           unit: 'none',
@@ -96,7 +96,7 @@ export const database = dashboard({
         }),
         stat({
           title: 'Runs held',
-          says: 'Live runs of which no batch may begin now. The Overview says by what.',
+          says: 'Live runs that may not begin a batch now. The Overview shows what holds them.',
           width: 4,
           height: 4,
           unit: 'none',
@@ -112,7 +112,7 @@ export const database = dashboard({
         }),
         stat({
           title: 'Others at work',
-          says: 'Sessions of others that did something within the last second. With company, batches are brought down towards a millisecond.',
+          says: 'Foreground sessions that did something within the last second. While there are any, batches get shorter, down to about a millisecond.',
           width: 4,
           height: 4,
           unit: 'none',
@@ -127,28 +127,28 @@ export const database = dashboard({
       panels: [
         signal('replica-lag', ['soft', 'hard'], {
           title: 'Replica lag',
-          says: 'Seconds since the primary wrote what the slowest standby replays now. At rest on the soft limit the replica is used in full, which is right. Over the hard one runs are held: what else writes, and what keeps the standby from replaying?',
+          says: 'Seconds since the primary wrote what the slowest standby replays now. Resting at the soft limit is right: the replica is used in full. Over the hard limit runs are held: find what else writes, and what keeps the standby from replaying.',
           width: 12,
           unit: 's',
           alerts: overLimit,
         }),
         signal('replica-bytes', ['soft', 'hard'], {
           title: 'Replica bytes',
-          says: 'WAL that the slowest standby has still to replay. Growing with a small lag: a lot is written at once. Growing with the lag: replay stands still, mostly for a long query on the standby.',
+          says: 'WAL that the slowest standby has yet to replay. Growing with a small lag: much is written at once. Growing with the lag: replay stands still, mostly because of a long query on the standby.',
           width: 12,
           unit: 'bytes',
           alerts: overLimit,
         }),
         signal('replicas-missing', ['hard'], {
           title: 'Replicas missing',
-          says: 'Seconds for which a standby that should stream does not. Bring it back; if it is gone for good, take it out of REPLICAS, or override the signal for the run.',
+          says: 'Seconds since an expected standby last streamed. Bring it back. If it is gone for good, take it out of REPLICAS, or override the signal for the run.',
           width: 12,
           unit: 's',
           alerts: overLimit,
         }),
         signal('heartbeat', ['soft', 'hard'], {
           title: 'Heartbeat',
-          says: 'Seconds by which a replica that is read by its own URL is behind (REPLICA_URLS).',
+          says: 'Lag in seconds of a replica that is read through its own URL (REPLICA_URLS).',
           width: 12,
           unit: 's',
           alerts: overLimit,
@@ -160,7 +160,7 @@ export const database = dashboard({
       panels: [
         curves({
           title: 'WAL written',
-          says: 'Bytes a second, by everybody on this server. What rises with a run is what its batches write: full pages after each checkpoint, indexes, and the rows.',
+          says: 'Bytes per second written by all sessions on this server. The rise during a run is its batches: full pages after each checkpoint, indexes, and the rows.',
           width: 8,
           height: 8,
           unit: 'binBps',
@@ -174,14 +174,14 @@ export const database = dashboard({
         }),
         signal('slots', ['soft', 'hard'], {
           title: 'Slots',
-          says: 'WAL kept for the consumer of a replication slot. It fills the disk if the consumer does not come back: find it in pg_replication_slots, wake it or drop the slot.',
+          says: 'WAL kept for the consumer of a replication slot. It fills the disk if the consumer does not come back: find it in pg_replication_slots, and start it or drop the slot.',
           width: 8,
           unit: 'bytes',
           alerts: overLimit,
         }),
         signal('archive', ['soft', 'hard'], {
           title: 'Archive',
-          says: 'WAL segments waiting to be archived. Growing: archive_command fails or is too slow; see pg_stat_archiver.',
+          says: 'WAL segments that wait to be archived. Growing: archive_command fails or is too slow; see pg_stat_archiver.',
           width: 8,
           unit: 'none',
           alerts: ['BackfillHeldLong', 'BackfillSignalUnknown'],
@@ -193,28 +193,28 @@ export const database = dashboard({
       panels: [
         signal('blocked', ['soft', 'hard'], {
           title: 'Blocked by us',
-          says: 'Looks in a row at which a session of somebody else waited for a lock of ours. It should be 0 nearly always: batches are short. Otherwise take the batch time down (`targetBatchSeconds`).',
+          says: 'Samples in a row in which a foreground session waited for a lock of ours. Nearly always 0, because batches are short. Otherwise lower the batch time (`targetBatchSeconds`).',
           width: 6,
           unit: 'none',
           alerts: ['BackfillHeldLong', 'BackfillSignalUnknown'],
         }),
         signal('active', ['soft', 'hard'], {
           title: 'Active sessions per core',
-          says: "Sessions of others at work, per core of the database's machine. Measured where DATABASE_CORES is set.",
+          says: "Active foreground sessions per core of the database's machine. Measured if DATABASE_CORES is set.",
           width: 6,
           unit: 'none',
           alerts: ['BackfillHeldLong', 'BackfillSignalUnknown'],
         }),
         signal('foreground', ['soft'], {
           title: 'Others',
-          says: "Sessions of others that did something within the last second. From one on the load stays at two fifths of each worker's time.",
+          says: 'Foreground sessions that did something within the last second. From one on, each worker spends at most two fifths of its time in batches.',
           width: 6,
           unit: 'none',
           alerts: ['BackfillSignalUnknown'],
         }),
         signal('commit-latency', ['soft'], {
           title: 'Probe',
-          says: 'What a tiny transaction takes, in times of what it takes when it is quiet: the nearest thing to what users feel.',
+          says: 'Time of a tiny transaction as a multiple of its time on a quiet database. The closest measure of what users feel.',
           width: 6,
           unit: 'none',
           alerts: ['BackfillSignalUnknown'],
@@ -229,7 +229,7 @@ export const database = dashboard({
           ['soft', 'hard'],
           {
             title: 'Dead tuples',
-            says: 'Dead part of the tables that are worked on. High: vacuum does not come, or cannot remove them (see the snapshot beside). A limit that is given as a number of rows is not drawn.',
+            says: 'Dead part of the tables that runs work on. High: vacuum does not come, or cannot remove the dead rows (see the oldest snapshot). A limit given as a number of rows is not drawn.',
             width: 8,
             unit: 'percentunit',
             alerts: ['BackfillHeldLong', 'BackfillSignalUnknown'],
@@ -238,14 +238,14 @@ export const database = dashboard({
         ),
         signal('vacuum', ['soft'], {
           title: 'Vacuum at work',
-          says: '1 while a table that is worked on is being vacuumed. The run goes slower then, so that vacuum gets through.',
+          says: '1 while a table that a run works on is vacuumed. The run is slower then, so that vacuum can finish.',
           width: 8,
           unit: 'none',
           alerts: ['BackfillSignalUnknown'],
         }),
         signal('snapshot', ['soft'], {
           title: 'Oldest snapshot',
-          says: 'Age of the oldest transaction of others: while it is open, vacuum removes nothing that a backfill replaces. Find it in pg_stat_activity by backend_xmin and end it, or wait.',
+          says: 'Age of the oldest foreground transaction. While it is open, vacuum removes no row that a backfill replaces. Find it in pg_stat_activity by backend_xmin, and end it or wait.',
           width: 8,
           unit: 's',
           alerts: ['BackfillSignalUnknown'],
@@ -257,7 +257,7 @@ export const database = dashboard({
       panels: [
         curves({
           title: 'Load and leases',
-          says: 'Batches in flight on average that the pace allows, and ranges that workers hold. A load that falls says that a signal asks for less: see which one is over its soft limit.',
+          says: 'Batches in flight on average that the pace allows, and ranges that workers hold. If the concurrency falls, a signal is over its soft limit: find which one.',
           width: 8,
           height: 8,
           unit: 'none',
@@ -270,7 +270,7 @@ export const database = dashboard({
         }),
         curves({
           title: 'Target of the batch time',
-          says: 'How long a batch should take: towards a millisecond while others are at work, up to 0.3 s while nobody is there.',
+          says: 'Target time of a batch: about a millisecond while foreground sessions are active, up to 0.3 s without any.',
           width: 8,
           height: 8,
           unit: 's',
@@ -279,7 +279,7 @@ export const database = dashboard({
         }),
         timeline({
           title: 'Signals known',
-          says: 'Green while every worker can read the signal, red while one cannot. Not here: it does not apply. Red for replicas, heartbeat or slots holds the runs.',
+          says: 'Green while every worker can read the signal, red while one cannot. Missing: it does not apply. Red for replicas, heartbeat or slots holds the runs.',
           width: 8,
           height: 8,
           unit: 'none',

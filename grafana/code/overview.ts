@@ -37,7 +37,7 @@ export const overview = dashboard({
       panels: [
         stat({
           title: 'Alerts that fire',
-          says: 'Green: nothing needs you. Red: look now. Orange: today. The list below names them, each with its runbook. It is 0 as well where Prometheus has not loaded the rules.',
+          says: 'Green: nothing needs you. Red: look now. Orange: look today. The list below has each alert with its runbook. It is also 0 if Prometheus has not loaded the rules.',
           width: 6,
           height: 4,
           unit: 'none',
@@ -58,7 +58,7 @@ export const overview = dashboard({
         }).overrideByName('warning', [judged(['green', [1, 'orange']])]),
         stat({
           title: 'Failed',
-          says: 'Jobs with a failed run that was neither run again nor cancelled. Nothing is lost: its `reason` says why, and after the repair `POST /runs/:id/retry` goes on from where it stopped.',
+          says: 'Jobs with a failed run that was neither run again nor cancelled. Nothing is lost. `reason` says why; after the repair `POST /runs/:id/retry` goes on from where it stopped.',
           width: 3,
           height: 4,
           unit: 'none',
@@ -70,7 +70,7 @@ export const overview = dashboard({
         }),
         stat({
           title: 'Stalled',
-          says: 'Jobs of which a run should move and has given no sign for a minute: nobody works on it. Are there workers, and do they reach the database and the queue?',
+          says: 'Jobs with a run that should move and has given no sign of life for a minute: no worker works on it. Check that there are workers, and that they reach the database and the queue.',
           width: 3,
           height: 4,
           unit: 'none',
@@ -82,7 +82,7 @@ export const overview = dashboard({
         }),
         stat({
           title: 'Rows in quarantine',
-          says: "Rows that could not be changed and were set aside, of live runs and of each job's last. `GET /runs/:id/quarantine` says which and why; retry them or give them up.",
+          says: 'Rows that could not be changed and were set aside, of live runs and of the last run of each job. `GET /runs/:id/quarantine` says which and why. Retry or discard them.',
           width: 3,
           height: 4,
           unit: 'short',
@@ -106,7 +106,7 @@ export const overview = dashboard({
         }),
         stat({
           title: 'Processes down',
-          says: 'Targets of the scrape that do not answer. One of several: the others go on with its ranges. All of them: nothing moves, and nothing below is known.',
+          says: 'Targets of the scrape that do not answer. One of several: the others take over its ranges. All of them: nothing moves, and everything below is unknown.',
           width: 3,
           height: 4,
           unit: 'none',
@@ -118,7 +118,7 @@ export const overview = dashboard({
         }),
         stat({
           title: 'Databases out of reach',
-          says: 'Databases whose control schema some process cannot read. Their runs wait and go on by themselves; their metrics are absent until then.',
+          says: 'Databases whose control schema at least one process cannot read. Their runs wait and go on by themselves. Their metrics are absent until then.',
           width: 3,
           height: 4,
           unit: 'none',
@@ -130,7 +130,7 @@ export const overview = dashboard({
         }),
         table({
           title: 'Firing alerts',
-          says: 'What fires now, with since when. A click on the alert opens its runbook: symptom, how to look, what to do, when to stop.',
+          says: 'Alerts that fire, with their start. A click on an alert opens its runbook: symptom, how to look, what to do, when to stop.',
           width: 14,
           height: 8,
           noValue: 'Nothing needs you.',
@@ -160,7 +160,7 @@ export const overview = dashboard({
         }),
         table({
           title: 'Held or slowed now',
-          says: 'Held: no batch begins until the signal is well below its limit again, the schedule begins, or somebody resumes. Slowed: it goes on, with waits between batches. Either is what the pace is for; it needs you when it lasts.',
+          says: 'Held: no batch begins until the signal is well below its limit, the schedule begins, or an operator resumes. Slowed: the run goes on, with waits between batches. Both are the normal work of the pace. Act only if they last.',
           width: 10,
           height: 8,
           noValue: 'No run is held or slowed.',
@@ -182,7 +182,7 @@ export const overview = dashboard({
       panels: [
         table({
           title: 'Jobs',
-          says: 'Jobs with a live run, and those whose last has failed. Progress is the part of the table that was passed over. A click on a job opens its run.',
+          says: 'Jobs with a live run, and jobs whose last run failed. Progress is the part of the table that was passed over. A click on a job opens its run.',
           width: 18,
           height: 9,
           noValue: 'No run is live, and none has failed.',
@@ -221,7 +221,7 @@ export const overview = dashboard({
         }).overrideByName('failed', [fixed('red')]),
         curves({
           title: 'Rows a second',
-          says: 'Rows that each job passes over now. Flat at 0 while it is live: see what holds it, beside.',
+          says: 'Rows that each job passes over now. Flat at 0 during a live run: the panel of held runs says why.',
           width: 12,
           height: 8,
           unit: 'short',
@@ -256,7 +256,7 @@ export const overview = dashboard({
       panels: [
         bars({
           title: 'How near the hard limits',
-          says: 'Each signal that holds runs, as a part of its hard limit: at 100 % runs are held. The pace comes down long before, and resting below is normal where a replica is the narrow point.',
+          says: 'Each signal that holds runs, as a part of its hard limit. At 100 % runs are held. The pace comes down long before. Resting below is normal if a replica is the bottleneck.',
           width: 8,
           height: 8,
           unit: 'percentunit',
@@ -274,7 +274,7 @@ export const overview = dashboard({
         }),
         curves({
           title: 'Slots in use',
-          says: 'Slots of all workers, and those that work. All in use for long, while tickets wait: start more workers, or let fewer runs go at once.',
+          says: 'Slots of all workers, and slots in use. All in use for long while tickets wait: start more workers, or run fewer jobs at once.',
           width: 8,
           height: 8,
           unit: 'none',

@@ -15,7 +15,7 @@ const colored = Object.entries(statusColors).filter(([, color]) => color !== 'gr
 
 const statusNow = stat({
   title: 'Status',
-  says: 'The status of the live run, or of the last one. Failed: `reason` in `GET /runs/:id` says why, and after the repair `POST /runs/:id/retry` goes on from where it stopped.',
+  says: 'The status of the live run, or of the last one. Failed: `reason` in `GET /runs/:id` says why; after the repair `POST /runs/:id/retry` goes on from where it stopped.',
   width: 4,
   height: 4,
   unit: 'none',
@@ -51,7 +51,7 @@ for (const [word, color] of colored) {
 export const run = dashboard({
   uid: 'evenkeel-run',
   title: 'evenkeel / Run',
-  says: 'One job: how far its run is, how fast it goes, what holds it, and what was left aside.',
+  says: 'One job: how far its run is, how fast it goes, what holds it, and what was set aside.',
   ofOneJob: true,
   rows: [
     {
@@ -60,7 +60,7 @@ export const run = dashboard({
         statusNow,
         gauge({
           title: 'Progress',
-          says: 'Part of the table that the run has passed over. At 100 % stragglers and the residual check may still be to come: it has succeeded when the status says so.',
+          says: 'Part of the table that the run has passed over. At 100 % stragglers and the residual check may still follow. The run has succeeded when the status says so.',
           width: 4,
           height: 4,
           unit: 'percentunit',
@@ -72,7 +72,7 @@ export const run = dashboard({
         }),
         stat({
           title: 'Time left',
-          says: 'At the speed of the run as a whole, times that it was held included. Empty while it cannot be told: at the start, or while nothing moves.',
+          says: 'At the speed of the whole run, with the times that it was held. Empty while unknown: at the start, or while nothing moves.',
           width: 4,
           height: 4,
           unit: 's',
@@ -82,7 +82,7 @@ export const run = dashboard({
         }),
         stat({
           title: 'Held or slowed by',
-          says: 'What is in its way now. Held: nothing is written until it is over. Slowed: it goes on with waits.',
+          says: 'What is in its way now. Held: nothing is written until that is over. Slowed: it goes on with waits.',
           width: 4,
           height: 4,
           unit: 'none',
@@ -98,7 +98,7 @@ export const run = dashboard({
         }),
         stat({
           title: 'Since the last batch',
-          says: 'Time since a batch was committed, of a run that is to be worked on. Long while it is held or waits for its schedule; otherwise nobody works on it.',
+          says: 'Time since the last batch of a run that may be worked on. Long while it is held or waits for its schedule. Otherwise no worker works on it.',
           width: 4,
           height: 4,
           unit: 's',
@@ -111,7 +111,7 @@ export const run = dashboard({
         }),
         stat({
           title: 'Stalled',
-          says: 'Whether it should move and has given no sign for a minute. Then nobody works on it: are there workers, and do they reach database and queue?',
+          says: 'Whether it should move and has given no sign of life for a minute. Then no worker works on it: check that there are workers, and that they reach the database and the queue.',
           width: 4,
           height: 4,
           unit: 'bool_yes_no',
@@ -138,7 +138,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Rate',
-          says: 'Rows a second that the run passes over, and `maxRowsPerSecond` where it has one. At the line: raise it with PATCH if the database has room. Below: the timeline says what slows it.',
+          says: 'Rows per second that the run passes over, and `maxRowsPerSecond` if it has one. At the line: raise it with PATCH if the database has room. Below: the timeline says what slows it.',
           width: 8,
           height: 8,
           unit: 'short',
@@ -154,7 +154,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Estimate',
-          says: 'The time left, over time. It falls as fast as time passes when all is well; it rises while the run is held.',
+          says: 'The time left, over time. It falls as fast as time passes if all is well, and rises while the run is held.',
           width: 8,
           height: 8,
           unit: 's',
@@ -169,7 +169,7 @@ export const run = dashboard({
         throttle,
         curves({
           title: 'Lag',
-          says: 'How far the slowest replica is behind, and from where on the pace comes down (soft) and the run is held (hard). Resting at the soft limit is right: the replica is used in full. Over the hard one while rows are written: the pace does not do its work.',
+          says: 'How far the slowest replica is behind, where the pace comes down (soft) and where the run is held (hard). Resting at the soft limit is right: the replica is used in full. Over the hard limit while rows are written: the pace does not work.',
           width: 12,
           height: 8,
           unit: 's',
@@ -183,7 +183,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Waiting by reason',
-          says: 'How many workers wait between batches, or runs are held, on average: 1 is one of them all the time. Rows are missing here for a reason that has a name.',
+          says: 'How many workers wait between batches, or runs are held, on average. 1 is one of them all the time. Each curve is one reason.',
           width: 6,
           height: 8,
           unit: 'none',
@@ -198,7 +198,7 @@ export const run = dashboard({
         }),
         bars({
           title: 'Throttled time by reason',
-          says: 'What the waits of all workers and the holds add up to in the time that is shown: the reason that is worth an hour of yours comes out longest.',
+          says: 'The sum of all waits of workers and all holds in the selected time. The longest is the reason that is worth your time.',
           width: 6,
           height: 8,
           unit: 's',
@@ -218,7 +218,7 @@ export const run = dashboard({
       panels: [
         curves({
           title: 'Batch time',
-          says: "Execution and commit of a batch, and the time that it should take (dashed). It follows company: about a millisecond beside others, up to 0.3 s alone. Far above for long: the table's indexes, triggers or locks are slow.",
+          says: "Execution and commit of a batch, and its target time (dashed): about a millisecond while foreground sessions are active, up to 0.3 s without any. Far above for long: the table's indexes, triggers or locks are slow.",
           width: 8,
           height: 8,
           unit: 's',
@@ -234,7 +234,7 @@ export const run = dashboard({
         }),
         heatmap({
           title: 'Batch times',
-          says: 'How many batches took how long. One narrow band is right; a second band far above is batches that wait for something, mostly locks or the disk.',
+          says: 'How many batches took how long. One narrow band is right. A second band far above is batches that wait, mostly for locks or the disk.',
           width: 8,
           height: 8,
           unit: 's',
@@ -248,7 +248,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Batch size',
-          says: 'Rows that a batch passes over. It grows and shrinks so that the batch time stays at its target. At the lower bound of `batchSize` and still too slow: single rows are costly.',
+          says: 'Rows that a batch passes over. The number changes so that the batch time stays at its target. If it is at the lower bound of `batchSize` and still too slow, single rows are costly.',
           width: 8,
           height: 8,
           unit: 'short',
@@ -265,7 +265,7 @@ export const run = dashboard({
       panels: [
         curves({
           title: 'Rows by outcome',
-          says: 'Rows passed over each second: `done`, `unmatched` (nothing to do), `straggler` (locked by others, done later), `gone` (deleted meanwhile), `quarantined`.',
+          says: 'Rows passed over per second: `done`, `unmatched` (nothing to do), `straggler` (locked by another session, done later), `gone` (deleted meanwhile), `quarantined`.',
           width: 6,
           height: 8,
           unit: 'short',
@@ -277,7 +277,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Stragglers',
-          says: 'Rows that others had locked, and to which the run comes back. They go down by themselves; if not, somebody holds their locks: find the oldest transactions.',
+          says: 'Rows that another session had locked, and that the run tries again. They go down by themselves. If not, a session keeps its locks: find the oldest transactions.',
           width: 6,
           height: 8,
           unit: 'short',
@@ -288,7 +288,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Quarantine',
-          says: 'Rows that could not be changed, and `maxQuarantined`: at one more the run fails. `GET /runs/:id/quarantine` has each with its error. If they are all alike, the job is wrong: pause it.',
+          says: 'Rows that could not be changed, and `maxQuarantined`: with one more the run fails. `GET /runs/:id/quarantine` has each with its error. If they are all alike, the job is wrong: pause it.',
           width: 6,
           height: 8,
           unit: 'short',
@@ -323,7 +323,7 @@ export const run = dashboard({
       panels: [
         curves({
           title: 'Ranges of keys',
-          says: 'The pieces of the table: `done`, `leased` (a worker has it), `queued` (its ticket is out), `waiting` (until a time), `idle`. None leased while some are queued: no worker is free.',
+          says: 'The ranges of the table: `done`, `leased` (a worker has it), `queued` (its ticket is out), `waiting` (until a time), `idle`. None leased while some are queued: no worker is free.',
           width: 8,
           height: 8,
           unit: 'none',
@@ -335,7 +335,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Ranges of stragglers and of the residual check',
-          says: 'What comes after the keys: rows that were locked, then the check that nothing is left. Open for long after the keys are done: something keeps the run from its end.',
+          says: 'What follows the keys: rows that were locked, then the check that nothing is left. If ranges stay open for long after the keys are done, something keeps the run from its end.',
           width: 8,
           height: 8,
           unit: 'none',
@@ -347,7 +347,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Checks begun again',
-          says: 'How often the residual check has found rows and begun again. It rises for ever where something writes rows that match the predicate: an application that does not fill the column yet.',
+          says: 'Times that the residual check has found rows and begun again. It keeps rising if something writes rows that match the predicate, such as an application that does not fill the column yet.',
           width: 4,
           height: 8,
           unit: 'none',
@@ -358,7 +358,7 @@ export const run = dashboard({
         }),
         curves({
           title: 'Leases lost',
-          says: 'Ranges that a worker worked on and no longer had. Expected at a pause or a hold; often at other times: workers are starved of CPU, or the network is bad.',
+          says: 'Leases that workers lost at work. Expected at a pause or a hold. Often at other times: workers lack CPU, or the network is bad.',
           width: 4,
           height: 8,
           unit: 'ops',

@@ -21,7 +21,7 @@ export const service = dashboard({
       panels: [
         stat({
           title: 'Processes',
-          says: 'Targets of the scrape that answer, and those that do not. None: nothing moves.',
+          says: 'Targets of the scrape that answer, and those that do not. None answers: nothing moves.',
           width: 6,
           height: 4,
           unit: 'none',
@@ -37,7 +37,7 @@ export const service = dashboard({
         }).overrideByName('down', [judged(['green', [1, 'orange']])]),
         stat({
           title: 'Slots in use',
-          says: "Part of all workers' slots that is at work now.",
+          says: "Part of all workers' slots that is in use now.",
           width: 4,
           height: 4,
           unit: 'percentunit',
@@ -50,7 +50,7 @@ export const service = dashboard({
         }),
         stat({
           title: 'Oldest ticket',
-          says: 'How long the ticket that has waited longest could have been taken up. Minutes: too few workers, or none that reaches the queue.',
+          says: 'Time that the oldest waiting ticket has been ready. Minutes: too few workers, or none that reaches the queue.',
           width: 4,
           height: 4,
           unit: 's',
@@ -62,7 +62,7 @@ export const service = dashboard({
         }),
         stat({
           title: 'API answers with 5xx',
-          says: 'Part of all answers over the last minutes. The log has each with its error.',
+          says: 'Part of all responses over the last minutes. The log has each with its error.',
           width: 4,
           height: 4,
           unit: 'percentunit',
@@ -109,7 +109,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Rescues in 15 minutes',
-          says: 'Ranges taken from workers that went quiet (`lease`) and tickets replaced that were lost (`ticket`). A few at a restart are right; again and again: workers die (memory?) or the queue loses what it is given (Redis without noeviction). The line is where the alert begins.',
+          says: 'Ranges taken back after their lease ran out (`lease`) and lost tickets replaced (`ticket`). A few at a restart are normal. Again and again: workers die (memory?), or the queue loses tickets (Redis without noeviction). The alert begins at the line.',
           width: 8,
           height: 8,
           unit: 'none',
@@ -125,7 +125,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Leases lost',
-          says: 'Ranges that a process worked on and no longer had, by job. Nothing is written under a lost lease. Expected at a pause or a hold; otherwise workers are starved or cut off.',
+          says: 'Leases that processes lost at work, by job. Nothing is written under a lost lease. Expected at a pause or a hold. Otherwise workers lack CPU or are cut off.',
           width: 8,
           height: 8,
           unit: 'ops',
@@ -145,7 +145,7 @@ export const service = dashboard({
       panels: [
         curves({
           title: 'Tickets',
-          says: '`waiting` could be taken up now, `delayed` not before a time, `active` are worked on. Waiting that only grows: too few workers.',
+          says: '`waiting` tickets could be taken now, `delayed` ones not before a time, `active` ones are worked on. Waiting that only grows: too few workers.',
           width: 12,
           height: 8,
           unit: 'none',
@@ -157,7 +157,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Age of the oldest ticket',
-          says: 'How long the ticket that has waited longest could have been taken up. Every five seconds a slot gives way, so with enough workers it stays at seconds. The line is where the alert begins.',
+          says: 'Time that the oldest waiting ticket has been ready. Each slot takes another ticket every five seconds, so with enough workers it stays at seconds. The alert begins at the line.',
           width: 12,
           height: 8,
           unit: 's',
@@ -173,7 +173,7 @@ export const service = dashboard({
       panels: [
         curves({
           title: 'Connections in use',
-          says: 'Of all processes, by pool, and how many there may be (dashed). At the line for long: calls and workers wait for connections.',
+          says: 'Connections of all processes, by pool, and the most that may be open (dashed). At the line for long: calls and workers wait for connections.',
           width: 12,
           height: 8,
           unit: 'none',
@@ -190,7 +190,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Waiting for a connection',
-          says: 'Who waits for a connection, by pool. Short peaks are right; standing above 0 the database answers slowly.',
+          says: 'Callers that wait for a connection, by pool. Short peaks are normal. Above 0 for long: the database answers slowly.',
           width: 12,
           height: 8,
           unit: 'none',
@@ -205,7 +205,7 @@ export const service = dashboard({
       panels: [
         curves({
           title: 'Answers',
-          says: 'Answers a second, by the class of their status.',
+          says: 'Responses per second, by class of status.',
           width: 8,
           height: 8,
           unit: 'reqps',
@@ -219,7 +219,7 @@ export const service = dashboard({
           .overrideByName('2xx', [fixed('green')]),
         curves({
           title: 'Errors by route',
-          says: 'Answers with 5xx a second. One route: its handler. All of them: the database or the queue does not answer.',
+          says: 'Responses with 5xx per second. One route: its handler. All of them: the database or the queue does not answer.',
           width: 8,
           height: 8,
           unit: 'reqps',
@@ -232,7 +232,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Latency',
-          says: 'Time to the end of the answer. Only the slowest hundredth is slow: lists over several databases, one of them away.',
+          says: 'Time to the end of the response. If only the slowest hundredth is slow: lists over several databases, one of them unreachable.',
           width: 8,
           height: 8,
           unit: 's',
@@ -250,7 +250,7 @@ export const service = dashboard({
       panels: [
         curves({
           title: 'CPU',
-          says: 'Cores that each process uses. A worker mostly waits for the database; near 1 its thread is busy and its batches are late.',
+          says: 'Cores that each process uses. A worker mostly waits for the database. Near 1 its thread is busy and its batches are late.',
           width: 8,
           height: 8,
           unit: 'none',
@@ -262,7 +262,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Memory',
-          says: 'Memory of each process. It levels off after some minutes; growing for hours it is a leak: report it, and restart the process, which loses nothing.',
+          says: 'Memory of each process. It levels off after some minutes. Growing for hours is a leak: report it, and restart the process, which loses nothing.',
           width: 8,
           height: 8,
           unit: 'bytes',
@@ -271,7 +271,7 @@ export const service = dashboard({
         }),
         curves({
           title: 'Event loop lag',
-          says: 'By how much each process is late to what it should do, 99 of 100 times below this. Seconds of it cost leases.',
+          says: "Delay of each process' event loop, 99 of 100 times below this. Seconds of it cost leases.",
           width: 8,
           height: 8,
           unit: 's',
@@ -280,7 +280,7 @@ export const service = dashboard({
         }),
         table({
           title: 'Each process',
-          says: 'Each process that is scraped, with its release and since when it runs. One that is young again and again restarts: look at its log.',
+          says: 'Each scraped process, with its release and start. A process that is young again and again restarts: look at its log.',
           width: 24,
           height: 8,
           noValue: 'No process is scraped.',

@@ -78,7 +78,7 @@ function explain(error: unknown, kept: string | null): void {
     for (const line of environment.tail) screen.line(`  ${line}`)
   }
   screen.line()
-  screen.verdict(false, `The demo could not go on: ${messageOf(error)}`)
+  screen.verdict(false, `The demo failed: ${messageOf(error)}`)
   if (kept) screen.line(`The log of the service is kept in ${kept}`)
 }
 
@@ -86,16 +86,16 @@ function listenForSignals(): void {
   let first = 0
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // npm passes Ctrl-C on although the terminal has sent it to us as well: one key press, two signals.
+      // One Ctrl-C is two signals: from the terminal, and from npm.
       if (interrupted.signal.aborted && performance.now() - first < 500) return
-      // The children exit with us, and Postgres has its supervisor: nothing of it needs us to be ended.
+      // The children exit with this process, and Postgres has its supervisor, so nothing is left to end here.
       if (interrupted.signal.aborted) process.exit(130)
       first = performance.now()
       screen.clear()
-      screen.line('Stopping; once more to leave at once.')
+      screen.line('Stopping. Press Ctrl-C again to exit at once.')
       interrupted.abort()
     })
   }
-  // Whoever read our output has gone (… | head): nobody watches any more.
+  // The reader of our output has gone (… | head), so there is nothing to show any more.
   process.stdout.on('error', () => interrupted.abort())
 }

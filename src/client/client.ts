@@ -2,19 +2,19 @@ import createFetchClient, { type Client } from 'openapi-fetch'
 import { ApiError } from './error.ts'
 import type { paths } from './openapi.ts'
 
-/** The calls that openapi.json describes: `client.GET('/runs/{id}', { params: { path: { id } } })`. */
+/** The calls of openapi.json: `client.GET('/runs/{id}', { params: { path: { id } } })`. */
 export type ApiClient = Client<paths>
 
 export interface ClientOptions {
-  /** Where the service listens. */
+  /** Base URL of the service. */
   readonly url: string
-  /** The secret of a bearer token; absent where the service asks for none. */
+  /** Secret of a bearer token. Absent if the service needs none. */
   readonly token?: string
   /** Sent with every call. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Ends every call. */
+  /** Aborts every call. */
   readonly signal?: AbortSignal
-  /** How long a call may take. Absent: as long as the service takes. Milliseconds. */
+  /** Time limit of a call in milliseconds. Absent: no limit. */
   readonly timeoutMs?: number
 }
 
@@ -29,7 +29,7 @@ export function createClient({ url, token, headers, signal, timeoutMs }: ClientO
   })
 }
 
-/** The body of a successful answer. Throws an ApiError when the answer is no success. */
+/** Body of a successful response. Throws an ApiError for any other. */
 export async function bodyOf<Body>(
   call: Promise<{ readonly data?: Body; readonly error?: unknown; readonly response: Response }>,
 ): Promise<Body> {

@@ -1,15 +1,15 @@
 import type { Problem } from './openapi.ts'
 
-/** An answer that is no success, with what the service says of it (RFC 9457). */
+/** A response that is not a success, with the service's problem details (RFC 9457). */
 export class ApiError extends Error {
   readonly status: number
   readonly detail: string
-  /** What does not fit of the request. */
+  /** Fields of the request that do not fit. */
   readonly errors: NonNullable<Problem['errors']>
 
   constructor(response: Response, body: unknown) {
     const problem = isProblem(body) ? body : null
-    // What stands between us and the service answers in its own words.
+    // A proxy in front of the service answers with a body of its own.
     const detail = problem?.detail ?? response.statusText
     super(`${new URL(response.url).pathname} was answered with ${response.status}: ${detail}`)
     this.name = 'ApiError'

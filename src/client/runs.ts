@@ -1,7 +1,7 @@
 import { type ApiClient, bodyOf } from './client.ts'
 import type { DryRun, Event, Range, Run, StartRunInput } from './openapi.ts'
 
-/** What a start is asked for, and no dry run. */
+/** Input of a start that is not a dry run. */
 export type StartRun = Omit<StartRunInput, 'dryRun' | 'plan'>
 
 export type RunOptions = NonNullable<StartRun['options']>
@@ -9,14 +9,14 @@ export type RunOptions = NonNullable<StartRun['options']>
 export async function startRun(client: ApiClient, body: StartRun): Promise<Run> {
   const answer = await bodyOf(client.POST('/runs', { body }))
   if ('id' in answer) return answer
-  throw new Error('The start of a run was answered with a dry run')
+  throw new Error('The service answered the start of a run with a dry run')
 }
 
-/** Of a service on one database. */
+/** For a service on one database. */
 export async function dryRun(client: ApiClient, body: Omit<StartRunInput, 'dryRun'>): Promise<DryRun> {
   const answer = await bodyOf(client.POST('/runs', { body: { ...body, dryRun: true } }))
   if ('estimate' in answer) return answer
-  throw new Error('The dry run was answered with a run, or with dry runs in several databases')
+  throw new Error('The service answered the dry run with a run, or with dry runs in several databases')
 }
 
 export function getRun(client: ApiClient, id: string): Promise<Run> {
@@ -27,7 +27,7 @@ export function changeOptions(client: ApiClient, id: string, options: RunOptions
   return bodyOf(client.PATCH('/runs/{id}', { params: { path: { id } }, body: options }))
 }
 
-/** What happened to a run, oldest first: the first page of it. */
+/** The first page of a run's events, oldest first. */
 export async function listEvents(client: ApiClient, id: string): Promise<Event[]> {
   return (await bodyOf(client.GET('/runs/{id}/events', { params: { path: { id } } }))).events
 }

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** Who Postgres runs as when we are root, as which it refuses to run. */
+/** Account that Postgres runs as if this process is root. Postgres refuses to run as root. */
 export type Account = { name: string; uid: number; gid: number }
 
-/** Null for an ordinary user: Postgres then runs as ourselves. */
+/** Null for an ordinary user: Postgres runs as the same user. */
 export function unprivilegedAccount(passwdFile = '/etc/passwd'): Account | null {
   if (process.getuid?.() !== 0) return null
   const accounts = readAccounts(passwdFile)
@@ -12,11 +12,11 @@ export function unprivilegedAccount(passwdFile = '/etc/passwd'): Account | null 
   if (account !== undefined) return account
   throw new Error(
     `Postgres refuses to run as root, and ${passwdFile} has neither "postgres" nor "nobody" to run it as. ` +
-      'Start this as an ordinary user, or set DATABASE_URL to a Postgres of yours.',
+      'Start this as an ordinary user, or set DATABASE_URL to your own Postgres.',
   )
 }
 
-/** The owner of files that are there already: Postgres opens only a data directory that belongs to its own account. */
+/** Owner of existing files. Postgres opens only a data directory that belongs to its own account. */
 export function accountOf(owner: { uid: number; gid: number }): Account {
   return { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid }
 }
@@ -26,7 +26,7 @@ function readAccounts(passwdFile: string): Account[] {
   try {
     text = readFileSync(passwdFile, 'utf8')
   } catch {
-    // as good as empty: the caller's error says what to do
+    // Same as an empty file: the caller's error says what to do.
   }
   return text.split('\n').flatMap((line) => {
     const [name = '', , uid = '', gid = ''] = line.split(':')
@@ -37,21 +37,22 @@ function readAccounts(passwdFile: string): Account[] {
 }
 
 /**
- * For spawn(). With a uid Node drops the supplementary groups too. The environment is bare: PGDATA, PGPORT or a locale
- * of somebody's shell would change what a cluster is. The folder is `/`: initdb fails in one its account cannot enter.
+ * Options for spawn(). With a uid Node drops the supplementary groups, too. The environment is bare, because PGDATA,
+ * PGPORT or a locale from a shell would change the cluster. The folder is `/`: initdb fails in a folder that its
+ * account cannot enter.
  */
 export function runAs(account: Account | null) {
   const env = { PATH: process.env.PATH ?? '/usr/bin:/bin', HOME: '/', LC_ALL: 'C', TZ: 'UTC' }
   return account === null ? { env, cwd: '/' } : { env, cwd: '/', uid: account.uid, gid: account.gid }
 }
 
-/** Whether the account gets into a folder, asked of the system: modes, ACLs and mounts all have their say. */
+/** Whether the account can enter a folder. Asks the system, because modes, ACLs and mounts all matter. */
 export function canEnter(folder: string, account: Account | null): boolean {
   const result = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', folder], { ...runAs(account), stdio: 'ignore' })
   if (result.error !== undefined && account !== null) {
     throw new Error(
-      `Postgres refuses to run as root, and this process may not become "${account.name}" (${result.error.message}). ` +
-        'Start this as an ordinary user, or set DATABASE_URL to a Postgres of yours.',
+      `Postgres refuses to run as root, and this process may not switch to "${account.name}" (${result.error.message}). ` +
+        'Start this as an ordinary user, or set DATABASE_URL to your own Postgres.',
     )
   }
   return result.status === 0

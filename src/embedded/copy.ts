@@ -6,8 +6,8 @@ import { ownSettings } from './initdb.ts'
 import { giveTo, secretFile, writeOwned } from './secret.ts'
 
 /**
- * Folders that a copy has empty: what lies in them is of use to the running server only. Of pg_wal too, since a segment
- * may be recycled while it is read: the copy gets its WAL by streaming.
+ * Folders that are empty in a copy, because their contents serve the running server only. pg_wal is one: a segment may
+ * be recycled while it is read, so the copy gets its WAL by streaming.
  */
 const emptied = new Set([
   'pg_dynshmem',
@@ -20,7 +20,7 @@ const emptied = new Set([
   'pg_wal',
 ])
 
-/** What belongs to the one server and not to its data. ALTER SYSTEM's file too: a copy has the settings it is given. */
+/** Files that belong to the server and not to its data. ALTER SYSTEM's file is one: a copy gets its own settings. */
 const leftOut = new Set([
   'postmaster.pid',
   'postmaster.opts',
@@ -38,9 +38,9 @@ const leftOut = new Set([
 const controlFile = join('global', 'pg_control')
 
 /**
- * Copies the data directory of a server that runs and writes, to be called between pg_backup_start and pg_backup_stop.
- * Any file may vanish, grow or change meanwhile: replay makes up for that. The copy becomes the account's when it is
- * complete, and until then nobody but us gets in.
+ * Copies the data directory of a running server. Call between pg_backup_start and pg_backup_stop. Files may vanish,
+ * grow or change meanwhile, and replay repairs that. The account owns the copy when it is complete. Until then only
+ * this process can enter it.
  */
 export async function copyDataDir(from: string, to: string, account: Account | null): Promise<void> {
   const buffer = Buffer.allocUnsafe(1024 * 1024)
@@ -59,12 +59,12 @@ export async function copyDataDir(from: string, to: string, account: Account | n
   }
   await mkdir(to, { mode: 0o700 })
   await copyFolder('')
-  // again, and last: in a copy of a standby it is what says how far replay must come before the files fit together
+  // Copied again, last: in a copy of a standby this file says how far replay must come before the files are consistent.
   await writeOwned(join(to, controlFile), await readSettled(join(from, controlFile)), account)
   await giveTo(to, account)
 }
 
-/** By hand: fs.copyFile goes by the size at the start, and never ends when the file has been truncated since. */
+/** Not fs.copyFile: it relies on the size at the start, and never ends if the file was truncated since. */
 async function copyFile(from: string, to: string, buffer: Buffer, account: Account | null): Promise<void> {
   const source = await unlessGone(open(from, constants.O_RDONLY | constants.O_NOFOLLOW))
   if (source === null) return
@@ -83,7 +83,7 @@ async function copyFile(from: string, to: string, buffer: Buffer, account: Accou
   }
 }
 
-/** The server writes it in place, so one read may get half of the old and half of the new. */
+/** The server writes the file in place, so one read may get half of the old and half of the new. */
 async function readSettled(path: string): Promise<Buffer> {
   for (let last = await readFile(path); ; ) {
     const again = await readFile(path)

@@ -10,7 +10,7 @@ import { readSecret } from './secret.ts'
 
 const clusters = '/var/lib/evenkeel'
 
-/** Where a persistent cluster really lies, and who runs it. */
+/** Real location of a persistent cluster, and the account that runs it. */
 export async function placeFolder(asked: string): Promise<{ dataDir: string; account: Account | null }> {
   const path = resolve(asked)
   await mkdir(dirname(path), { recursive: true })
@@ -23,14 +23,14 @@ export async function placeFolder(asked: string): Promise<{ dataDir: string; acc
   }
   const dataDir = await realpath(path).catch(() => path)
   if (account === null) return { dataDir, account }
-  // whoever made it goes on with it, such as an ordinary user before root, or nobody before there was a postgres
+  // The account that made the cluster keeps it: an ordinary user before root, or "nobody" before "postgres" existed.
   const owner = await stat(dataDir).catch(() => null)
   return { dataDir, account: owner === null || owner.uid === 0 ? account : accountOf(owner) }
 }
 
 /**
- * For a project that the account cannot enter (a clone under /root). Named by the path's hash, and never one that has
- * something in it: the link to that may have moved elsewhere with its project.
+ * For a project that the account cannot enter (a clone under /root). Named by a hash of the path. Never a folder with
+ * contents: the link to it may have moved with its project.
  */
 async function newClusterFolder(path: string): Promise<string> {
   await mkdir(clusters, { recursive: true, mode: 0o755 })
@@ -47,13 +47,13 @@ function refuseUnlessAbsent(path: string) {
   return (error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') {
       throw new Error(
-        `${path} cannot hold a Postgres: it is not empty, and the account that root runs it as does not get there`,
+        `${path} cannot hold a Postgres: it is not empty, and the account that would run Postgres cannot enter it. Name another folder.`,
       )
     }
   }
 }
 
-/** Makes the cluster unless it is there; throws when what is there is not ours to start. */
+/** Creates the cluster unless it exists. Throws if the folder holds something that is not ours to start. */
 export async function openCluster(
   native: Native,
   dataDir: string,
@@ -62,7 +62,7 @@ export async function openCluster(
   port: number,
 ) {
   if ((await entries(dataDir)).length === 0) {
-    // aside and then into place in one step: an initdb that was cut short never looks like a cluster
+    // Made elsewhere and moved in one step, so that an interrupted initdb never looks like a cluster.
     const aside = join(dirname(dataDir), `.${basename(dataDir)}-${randomBytes(4).toString('hex')}`)
     guard.addFolder(aside)
     await mkdir(aside, { mode: account === null ? 0o700 : 0o711 })
@@ -71,35 +71,37 @@ export async function openCluster(
       if (error.code === 'EBUSY' || error.code === 'EXDEV') {
         throw new Error(`${dataDir} is a mount point: name a folder inside it for the Postgres`)
       }
-      // somebody else was faster, and theirs will do
+      // Another process was faster. Its cluster will do.
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
     })
     await guard.removeFolder(aside)
   }
   const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => null)
   if (version === null)
-    throw new Error(`${dataDir} is neither empty nor a Postgres data directory (no PG_VERSION): not touched`)
+    throw new Error(
+      `${dataDir} is neither empty nor a Postgres data directory (no PG_VERSION). It was left as it is: name another folder.`,
+    )
   if (version.trim() !== native.major) {
     throw new Error(
-      `${dataDir} was made by Postgres ${version.trim()}, and this is Postgres ${native.major}: not touched. ` +
+      `${dataDir} was made by Postgres ${version.trim()}, and this is Postgres ${native.major}. It was left as it is. ` +
         'Dump it with the old version, or name another folder.',
     )
   }
   const uid = process.getuid?.()
   const owner = (await lstat(dataDir)).uid
   if (uid !== 0 && owner !== uid)
-    throw new Error(`${dataDir} belongs to uid ${owner}, and this is uid ${uid}: not touched`)
+    throw new Error(
+      `${dataDir} belongs to uid ${owner}, and this process has uid ${uid}. It was left as it is: name another folder.`,
+    )
   const secret = await readSecret(dataDir)
   if (secret === null) {
-    throw new Error(
-      `${dataDir} is a Postgres that something else made, so its password is not known here: set DATABASE_URL`,
-    )
+    throw new Error(`${dataDir} is a Postgres that something else made, so its password is unknown: set DATABASE_URL`)
   }
   await refuseIfRunning(dataDir)
   return secret
 }
 
-/** A postmaster on its way out (its owner was killed a moment ago) is waited for. */
+/** Waits for a postmaster that is ending because its owner was killed a moment ago. */
 async function refuseIfRunning(dataDir: string): Promise<void> {
   const pidFile = join(dataDir, 'postmaster.pid')
   const started = Date.now()
@@ -110,7 +112,7 @@ async function refuseIfRunning(dataDir: string): Promise<void> {
     const patience = lines[7]?.trim() === 'stopping' ? 30_000 : 1_000
     if (Date.now() - started > patience) {
       throw new Error(
-        `a Postgres runs on ${dataDir} already (process ${pid}, port ${lines[3]}): stop it first, or use it by its URL`,
+        `a Postgres runs on ${dataDir} already (process ${pid}, port ${lines[3]}): stop it first, or connect to it by its URL`,
       )
     }
     await new Promise((resolve) => setTimeout(resolve, 50))

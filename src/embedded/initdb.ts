@@ -10,7 +10,7 @@ import { giveTo, writeOwned, writeSecret } from './secret.ts'
 export const superuser = 'postgres'
 export const ownSettings = 'evenkeel.conf'
 
-/** Makes a new cluster in `<base>/data`. */
+/** Creates a cluster in `<base>/data`. */
 export async function initdb(
   native: Native,
   base: string,
@@ -32,8 +32,9 @@ export async function initdb(
       `--pwfile=${passwordFile}`,
       '--auth=scram-sha-256',
       '--encoding=UTF8',
-      // Postgres' own: the same order on every machine, and no need of the system's locales, of which a container has
-      // none. ICU collations are there besides, by name. Before 17 there is only C, which knows no case but ASCII's.
+      // Postgres' own provider: the same order on every machine, and no need for the system's locales, which a
+      // container lacks. ICU collations also exist, by name. Before 17 there is only C, which knows no case but
+      // ASCII's.
       '--locale=C',
       ...(Number(native.major) < 17 ? [] : ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']),
       '--text-search-config=english',

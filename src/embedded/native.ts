@@ -7,12 +7,12 @@ import { hydrate, nativeFolder } from './binaries.ts'
 import type { ChildGuard } from './child-guard.ts'
 import { temporaryFolder } from './temporary.ts'
 
-/** Binaries that the account can run, here and now. `wrapper` is the npm package that brought them. */
+/** Binaries that the account can run on this machine. `wrapper` is the npm package that brought them. */
 export type Native = { bin: string; major: string; wrapper: string }
 
 /**
- * In place where that works, in a private copy where it does not: a clone under /root is closed to the account that
- * Postgres runs as, and a read-only node_modules may lack the libraries' links. Tried out, not deduced.
+ * Uses the binaries in place if they run there, else in a private copy. A clone under /root is closed to the account
+ * that Postgres runs as, and a read-only node_modules may lack the links to libraries. Tested by running them.
  */
 export async function prepareNative(wrapper: string, account: Account | null, guard: ChildGuard): Promise<Native> {
   const installed = nativeFolder(wrapper)
@@ -30,7 +30,7 @@ export async function prepareNative(wrapper: string, account: Account | null, gu
     } catch (error) {
       throw new Error(
         `the Postgres from npm does not run on this machine (it is built for glibc, so not for Alpine): ` +
-          `set DATABASE_URL to a Postgres of yours.\n${(error as Error).message}`,
+          `set DATABASE_URL to your own Postgres.\n${(error as Error).message}`,
       )
     }
   }
@@ -44,7 +44,7 @@ async function tryOut(native: string, wrapper: string, account: Account | null):
   return { bin, major, wrapper }
 }
 
-/** The original may have been unpacked under a umask that leaves others nothing. */
+/** The original may have been unpacked with a umask that excludes other accounts. */
 async function openUp(folder: string): Promise<void> {
   await chmod(folder, 0o755)
   for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {

@@ -1,12 +1,11 @@
-// Plain JavaScript, since the supervisor runs it without a loader.
+// Plain JavaScript, because the supervisor runs it without a loader.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
- * When a process started, as the system tells it; null when it is gone. Numbers are reused: a signal goes only to a
- * process that was born when we think it was. A zombie counts as gone, since in a container whose first process reaps
- * nobody it stays for ever, and waiting for it would be waiting for ever. But only with its last thread: a Redis that
- * was killed listens on for as long as its helpers take to die.
+ * Start time of a process, as the system writes it; null if it is gone. Numbers are reused, so a signal goes only to a
+ * process with the expected start time. A zombie counts as gone: in a container whose first process does not reap it,
+ * it stays for ever. It must have no other thread left: a killed Redis listens until its helper threads have died.
  */
 export function birth(pid) {
   try {
@@ -23,13 +22,13 @@ export function birth(pid) {
   }
 }
 
-/** Whether this is the same process as before; without `born`, whether there is one at all. */
+/** Whether this is the same process as before; without `born`, whether any process has the number. */
 export function alive(pid, born) {
   const now = birth(pid)
   return now !== null && (born === undefined || born === null || born === now)
 }
 
-/** The command line, to tell a Postgres from whatever got its number after a reboot. */
+/** The command line, which distinguishes a Postgres from another process that got its number after a reboot. */
 export function commandLine(pid) {
   try {
     if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
@@ -39,7 +38,7 @@ export function commandLine(pid) {
   }
 }
 
-/** Waits until the process is gone; false when it still is there after `ms`. */
+/** Waits until the process is gone. False if it still exists after `ms`. */
 export async function gone(pid, born, ms) {
   const deadline = Date.now() + ms
   while (alive(pid, born)) {
@@ -49,7 +48,7 @@ export async function gone(pid, born, ms) {
   return true
 }
 
-/** Tries each [signal, milliseconds to wait] in turn, and crashes the process when none of them ended it. */
+/** Tries each [signal, milliseconds to wait] in turn, and crashes the process if none ended it. */
 export async function end(pid, born, steps) {
   for (const [signal, ms] of steps) {
     if (!alive(pid, born)) return
@@ -60,8 +59,8 @@ export async function end(pid, born, steps) {
 }
 
 /**
- * SIGKILL for a process and its children, and waits until all are gone. Backends outlive their postmaster for a
- * moment, can even commit in it, and a new postmaster refuses to start beside them.
+ * Kills a process and its children, and waits until all are gone. Backends outlive their postmaster for a moment, can
+ * still commit in it, and a new postmaster refuses to start next to them.
  */
 export async function crash(pid) {
   const all = [pid, ...children(pid)].map((each) => [each, birth(each)])
@@ -70,15 +69,15 @@ export async function crash(pid) {
 }
 
 /**
- * A postmaster that ended by itself removes its shared memory and its pid file; after a SIGKILL both stay. Nobody else
- * ever frees that memory when the folder is thrown away.
+ * Frees the shared memory and the pid file that a killed postmaster leaves behind. If the folder is thrown away,
+ * nothing else would ever free that memory.
  */
 export function freeSharedMemory(dataDir) {
   try {
     const id = readFileSync(`${dataDir}/postmaster.pid`, 'utf8').split('\n')[6]?.trim().split(/\s+/)[1]
     if (id !== undefined) execFileSync('ipcrm', ['-m', id], { stdio: 'ignore' })
   } catch {
-    // no pid file: nothing to free; no ipcrm: 56 bytes until the next boot
+    // Without a pid file nothing is left. Without ipcrm 56 bytes stay until the next boot.
   }
 }
 

@@ -10,7 +10,7 @@ import { writeOwned } from './secret.ts'
 import { temporaryFolder } from './temporary.ts'
 
 export type EmbeddedPgBouncer = {
-  /** That of the Postgres behind it, with the pooler's port. */
+  /** URL of the Postgres behind it, with the pooler's port. */
   readonly url: string
   stop(): Promise<void>
 }
@@ -20,15 +20,15 @@ export type PgBouncerSettings = Record<string, string | number>
 
 const steps: Steps = [['SIGTERM', 3000]]
 
-/** A pgbouncer on PATH, or the one that scripts/pgbouncer.mjs fetched; null without any. */
+/** A pgbouncer on PATH, or the one that scripts/pgbouncer.mjs fetched; null if there is none. */
 export function findPgBouncer(): Promise<string | null> {
   return findProgram(['pgbouncer'], 'pgbouncer')
 }
 
-/** A pooler in front of all databases of a Postgres, for the user of its URL. */
+/** Starts a pooler for all databases of a Postgres and the user of its URL. */
 export async function startPgBouncer(postgresUrl: string, settings: PgBouncerSettings): Promise<EmbeddedPgBouncer> {
   const binary = await findPgBouncer()
-  if (binary === null) throw new Error('no pgbouncer here: run `node scripts/pgbouncer.mjs`')
+  if (binary === null) throw new Error('pgbouncer is not installed: run `node scripts/pgbouncer.mjs`')
   const guard = new ChildGuard()
   try {
     for (let attempt = 1; ; attempt++) {
@@ -80,7 +80,8 @@ async function launch(
   await writeOwned(log as string, '', account)
   const text = `[databases]\n${databases}\n[pgbouncer]\n${lines.join('\n')}\n`
   await writeOwned(configuration as string, text, account)
-  // it refuses to run as root, and becomes the account by itself: that may not be able to reach the program's file
+  // PgBouncer refuses to run as root and changes to the account by itself. The account may not be able to reach the
+  // program's file.
   const child = spawn(binary, ['-q', ...(account === null ? [] : ['-u', account.name]), configuration as string], {
     detached: true,
     stdio: 'ignore',

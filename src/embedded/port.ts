@@ -2,9 +2,8 @@ import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
 /**
- * A free port below those that the system hands out to outgoing connections (32768 and up on Linux, 49152 elsewhere):
- * a server that restarts wants the same one back, and a client that tries to reconnect meanwhile must not be given it
- * as its own, or it talks to itself.
+ * Finds a free port below those for outgoing connections (32768 and up on Linux, 49152 elsewhere). A server that
+ * restarts wants its port back. If a client that reconnects got that port as its own, it would talk to itself.
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt++) {

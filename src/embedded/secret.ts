@@ -3,12 +3,12 @@ import { chown, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Account } from './account.ts'
 
-/** What makes the same URL work after the next start. */
+/** Everything that keeps the URL the same after the next start. */
 export type Secret = { password: string; port: number }
 
 /**
- * Inside the data directory, which nobody else enters: there it appears together with the cluster, in one rename.
- * Beside it, two first starts at once could leave the password of the one with the cluster of the other.
+ * Lies inside the data directory, which only the account enters, so that one rename creates it together with the
+ * cluster. Outside, two first starts at once could combine the password of one with the cluster of the other.
  */
 export const secretFile = 'evenkeel.secret.json'
 const file = (dataDir: string) => join(dataDir, secretFile)
@@ -26,7 +26,10 @@ export async function writeSecret(dataDir: string, secret: Secret, account: Acco
   await writeOwned(file(dataDir), `${JSON.stringify(secret)}\n`, account)
 }
 
-/** A file of mode 0600 for the account, old or new but never half. O_EXCL: it never follows a link laid there. */
+/**
+ * Writes a file of mode 0600 for the account. It holds the old text or the new, never a part. O_EXCL: it never follows
+ * a link.
+ */
 export async function writeOwned(path: string, content: string | Buffer, account: Account | null): Promise<void> {
   const aside = `${path}.${process.pid}.${Date.now()}`
   const handle = await open(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)

@@ -1,17 +1,20 @@
 /** Names and values as in postgresql.conf. */
 export type Settings = Record<string, string>
 
-/** For every cluster. A streaming standby can follow it, and it runs beside whatever else this machine does. */
+/**
+ * Settings of every cluster. A streaming standby can follow it, and it leaves room for other programs on the machine.
+ */
 const usual: Settings = {
   listen_addresses: '127.0.0.1',
-  // a socket would need a folder that both accounts reach, in a path of at most 107 bytes
+  // A socket needs a folder that both accounts reach, in a path of at most 107 bytes.
   unix_socket_directories: '',
   max_connections: '200',
   shared_buffers: '128MB',
   wal_level: 'replica',
   max_wal_senders: '10',
   hot_standby: 'on',
-  // for a standby that was away, and no slot: the slot of one that never comes back keeps WAL until the disk is full
+  // Kept for a standby that was disconnected. There is no slot: the slot of a standby that never comes back would fill
+  // the disk with WAL.
   wal_keep_size: '1GB',
   timezone: 'UTC',
   log_timezone: 'UTC',
@@ -19,13 +22,13 @@ const usual: Settings = {
 }
 
 /**
- * For a cluster that is thrown away. It survives a crash of Postgres but not one of the machine, which nothing of it
- * outlives anyway. full_page_writes and synchronous_commit stay as they are: they change how much WAL there is and what
- * a commit waits for, and with that everything that is measured here.
+ * Settings of a temporary cluster. It survives a crash of Postgres but not of the machine, which ends it anyway.
+ * full_page_writes and synchronous_commit keep their defaults. They change the amount of WAL and what a commit waits
+ * for, and with that every measurement.
  */
 const throwaway: Settings = {
   fsync: 'off',
-  // else files in /dev/shm stay behind after a SIGKILL, and in a container /dev/shm has 64 MB
+  // Otherwise files in /dev/shm stay after a SIGKILL, and in a container /dev/shm has 64 MB.
   dynamic_shared_memory_type: 'mmap',
 }
 
@@ -39,5 +42,5 @@ export function configurationFile(settings: Settings): string {
     if (/[\r\n\0]/.test(value)) throw new Error(`the Postgres setting ${name} has a line break in its value`)
     return `${name} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`
   })
-  return `# Written anew at every start; ALTER SYSTEM has the last word.\n${lines.join('')}`
+  return `# Written at every start; ALTER SYSTEM overrides it.\n${lines.join('')}`
 }

@@ -14,25 +14,25 @@ import { configurationFile, type Settings, settingsFor } from './settings.ts'
 import { temporaryFolder } from './temporary.ts'
 
 export type StandbyOptions = {
-  /** application_name in primary_conninfo: what the primary calls it in pg_stat_replication. */
+  /** application_name in primary_conninfo: the primary's name for it in pg_stat_replication. */
   name: string
-  /** On top of ours, as in postgresql.conf. */
+  /** Added to our settings, as in postgresql.conf. */
   settings?: Settings
-  /** Without: any that is free. */
+  /** Default: any free port. */
   port?: number
-  /** How long a start may take, and again until it streams. */
+  /** Time limit for a start, and again until it streams. Milliseconds. */
   startTimeoutMs?: number
 }
 
 /**
- * A streaming standby of a running embedded Postgres (which may itself be a standby: a cascade). Temporary: its folder
- * goes when it is stopped.
+ * Starts a streaming standby of a running embedded Postgres, which may be a standby itself. Its folder is temporary and
+ * removed on stop.
  *
- * This and restart() wait until it streams. With recovery_min_apply_delay, restart() may be done earlier: Postgres asks
- * for more WAL only when it has replayed what it has.
+ * This and restart() wait until it streams. With recovery_min_apply_delay, restart() may end earlier: Postgres asks for
+ * more WAL only when it has replayed what it has.
  */
 export async function startStandby(primary: EmbeddedPostgres, options: StandbyOptions): Promise<EmbeddedPostgres> {
-  // Postgres would cut or rewrite any other, and we would look for a name that nobody has
+  // Postgres would truncate or rewrite any other name, and we would look for one that no standby has.
   if (!/^[\x20-\x7e]{1,63}$/.test(options.name)) {
     throw new Error(`"${options.name}" cannot be an application_name: 1 to 63 ASCII characters`)
   }
@@ -47,7 +47,7 @@ export async function startStandby(primary: EmbeddedPostgres, options: StandbyOp
     const place: Place = { native, dataDir, logFile: join(base, 'postgres.log'), account, temporary: true }
 
     const { username: user, password } = new URL(primary.url)
-    // the password in a file of its own: Postgres logs the settings that change, and shows them to every superuser
+    // The password has a file of its own: Postgres logs changed settings and shows them to every superuser.
     const passfile = join(base, 'pgpass')
     await writeOwned(passfile, `*:*:*:*:${password}\n`, account)
     const conninfo = { host: '127.0.0.1', port: primary.port, user, passfile, application_name: options.name }
@@ -83,17 +83,17 @@ export async function startStandby(primary: EmbeddedPostgres, options: StandbyOp
   }
 }
 
-/** Only when it is needed: who wants a Postgres and no standby needs no driver here. */
+/** Imported when needed: a process without a standby needs no driver here. */
 async function connect(url: string): Promise<pg.Client> {
   const { default: driver } = await import('pg')
   const client = new driver.Client(url)
-  // the query that is under way, or the next one, tells as well
+  // The current query, or the next one, reports the error, too.
   client.on('error', () => {})
   await client.connect()
   return client
 }
 
-/** Those of which a standby must have at least as much as its primary, or it does not start. */
+/** Settings for which a standby needs at least the primary's values, or it does not start. */
 async function minSettings(upstream: pg.Client): Promise<Settings> {
   const { rows } = await upstream.query<{ name: string; setting: string }>(`
     SELECT name, setting FROM pg_settings
@@ -102,7 +102,7 @@ async function minSettings(upstream: pg.Client): Promise<Settings> {
   return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]))
 }
 
-/** The session is to stay open until the standby streams: its temporary slot keeps the WAL that the copy lacks. */
+/** Keep the session open until the standby streams: its temporary slot keeps the WAL that the copy lacks. */
 async function backUp(upstream: pg.Client, from: string, to: string, account: Account | null): Promise<void> {
   const slot = `evenkeel_${randomBytes(6).toString('hex')}`
   await upstream.query('SELECT pg_create_physical_replication_slot($1, true, true)', [slot])
@@ -113,7 +113,7 @@ async function backUp(upstream: pg.Client, from: string, to: string, account: Ac
   const [{ labelfile, spcmapfile }] = rows as [{ labelfile: string; spcmapfile: string }]
   if (spcmapfile.trim() !== '') {
     throw new Error(
-      'the primary has tablespaces outside of its folder, and a standby on the same machine would write into them too',
+      'the primary has tablespaces outside its folder, and a standby on the same machine would write into them, too',
     )
   }
   await writeOwned(join(to, 'backup_label'), labelfile, account)
@@ -122,7 +122,10 @@ async function backUp(upstream: pg.Client, from: string, to: string, account: Ac
 
 const maxConflicts = 10
 
-/** A standby that replays a vacuum cancels what still reads the rows of before, also the start of a backup: it is begun once more. */
+/**
+ * Replay of a vacuum on a standby cancels sessions that still read the old rows, and the start of a backup is one. It
+ * is tried once more.
+ */
 async function untilNoConflict(begin: () => Promise<unknown>): Promise<void> {
   for (let conflicts = 1; ; conflicts += 1) {
     try {
@@ -135,7 +138,7 @@ async function untilNoConflict(begin: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** The functions have other names and arguments before 15. */
+/** Before 15 the functions have other names and arguments. */
 async function backupStatements(upstream: pg.Client): Promise<{ begin: string; end: string }> {
   const { rows } = await upstream.query<{ old: boolean }>(
     "SELECT current_setting('server_version_num')::int < 150000 AS old",
@@ -186,13 +189,13 @@ async function isStreaming(url: string, upstreamUrl: string, name: string): Prom
   )
   if (own?.primary) return [true, 'it was promoted']
   if (own?.delayed) return [true, 'it waits before it replays what it has']
-  // since when: the one that was killed a moment ago may still be in the list
+  // Compares the start time: the standby that was killed a moment ago may still be listed.
   const [row] = await ask<{ state: string }>(
     upstreamUrl,
     'SELECT state FROM pg_stat_replication WHERE application_name = $1 AND backend_start > $2 ORDER BY backend_start DESC',
     [name, own?.since],
   )
-  return [row?.state === 'streaming', `its primary says ${row?.state ?? 'nothing'} of it`]
+  return [row?.state === 'streaming', `its state on the primary is ${row?.state ?? 'unknown'}`]
 }
 
 async function ask<Row extends pg.QueryResultRow>(url: string, text: string, values: unknown[] = []): Promise<Row[]> {

@@ -1,7 +1,6 @@
-// Runs beside the process that started a Postgres or a Redis, in a session of its own, and does nothing but read a pipe
-// from it. When the pipe ends and an entry was not released, that process is gone, however it went (SIGKILL too): end
-// what it left running, remove its temporary folders, and leave.
-//
+// Runs next to a process that started a Postgres or a Redis, in a session of its own, and reads a pipe from it. When
+// the pipe ends, that process is gone, even after a SIGKILL. The supervisor then ends what every entry that was not
+// released left running, removes its temporary folders, and exits.
 // One JSON a line: { id, pid?, pidFile?, steps?, dataDir?, remove? } sets an entry, { id, released: true } drops it.
 import { readFileSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -13,7 +12,7 @@ const watched = new Map()
 for await (const line of createInterface({ input: process.stdin })) {
   const entry = JSON.parse(line)
   if (entry.released) watched.delete(entry.id)
-  // the birth is taken here and now, while its owner still watches it: later the number may be someone else's
+  // Read the start time now, while the owner still watches the process. Later the number may belong to another one.
   else watched.set(entry.id, { ...entry, born: entry.pid ? birth(entry.pid) : null })
 }
 await Promise.all([...watched.values()].map(cleanUp))
@@ -26,12 +25,12 @@ async function cleanUp(entry) {
     try {
       rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     } catch {
-      // one folder that cannot be removed must not keep the others
+      // A folder that cannot be removed must not keep the others.
     }
   }
 }
 
-/** Our owner may have died between the start of a server and telling us its number. */
+/** The owner may have died after it started a server and before it told us the pid. */
 function startedUnseen(pidFile) {
   if (!pidFile) return [0, null]
   try {

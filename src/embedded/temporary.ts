@@ -6,8 +6,8 @@ import { type Account, canEnter } from './account.ts'
 import type { ChildGuard } from './child-guard.ts'
 
 /**
- * A new folder that stays ours and that the account can pass through but not list. TMPDIR may lie where only we get
- * in (root's own), so the usual places follow.
+ * Creates a folder that we own and that the account can pass through but not list. TMPDIR may be open to us only
+ * (root's own), so the usual places are tried next.
  */
 export async function temporaryFolder(prefix: string, account: Account | null, guard: ChildGuard): Promise<string> {
   for (const base of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
@@ -24,5 +24,5 @@ export async function temporaryFolder(prefix: string, account: Account | null, g
     if (account === null || canEnter(folder, account)) return folder
     await guard.removeFolder(folder)
   }
-  throw new Error(`no temporary folder that "${account?.name}" can enter: set TMPDIR to one`)
+  throw new Error(`"${account?.name}" can enter no temporary folder: set TMPDIR to one that it can enter`)
 }

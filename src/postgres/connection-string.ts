@@ -1,40 +1,43 @@
 import { messageOf } from '../core/errors.ts'
 
-const encoded = 'in a user or a password, @ : / ? # % and spaces are written as %40 %3A %2F %3F %23 %25 %20'
+const encoded = 'in a user or a password, write @ : / ? # % and spaces as %40 %3A %2F %3F %23 %25 %20'
 const oneHost = 'several hosts are not supported: use one name that leads to the primary'
 
 /**
- * What is wrong with an address, in words that hold nothing of it; null where nothing is. With a / or # in a password that is
- * not written as %2F or %23, the rest of the password would be taken for the database's name, and be printed as such.
+ * Returns what is wrong with an address, without any part of it; null if it is right. With an unencoded / or # in a
+ * password, its rest would be taken for the name of the database, and printed as such.
  */
 export function addressFault(text: string): string | null {
   const [, authority = '', rest = ''] = /^[a-z]+:\/\/([^/?#]*)(.*)$/is.exec(text) ?? []
   const host = authority.slice(authority.lastIndexOf('@') + 1)
   if (!URL.canParse(text)) {
     if (/^[^@/?#]*@$/.test(authority) && !rest.includes('@'))
-      return 'has no host: write user:password@localhost/database, and ?host=/directory behind it for a Unix socket'
+      return 'has no host: write user:password@localhost/database, followed by ?host=/directory for a Unix socket'
     if (/^[\w.-]+(:\d+)?(,[\w.-]+(:\d+)?)+$/.test(host)) return oneHost
-    return `is not a URL that can be read: ${encoded}`
+    return `is not a valid URL: ${encoded}`
   }
   const { username, password, pathname, hash, searchParams } = new URL(text)
   if (host.includes(',') || searchParams.get('host')?.includes(',')) return oneHost
   if (searchParams.has('dbname'))
-    return 'has the parameter dbname: write the name of the database behind the host, host/database'
-  if (pathname.includes('@') || hash !== '') return `is not a URL that can be read: ${encoded}`
+    return 'has the parameter dbname: write the name of the database after the host, host/database'
+  if (pathname.includes('@') || hash !== '') return `is not a valid URL: ${encoded}`
   try {
     for (const part of [username, password, pathname]) decodeURIComponent(part)
     return null
   } catch {
-    return `is not a URL that can be read: ${encoded}`
+    return `is not a valid URL: ${encoded}`
   }
 }
 
-/** An address of libpq's for a Unix socket, `user@/database?host=/directory`, as a URL that every reader takes: the host in it is not asked. */
+/**
+ * Turns libpq's address of a Unix socket, `user@/database?host=/directory`, into a URL that every parser accepts. The
+ * host in it is not used.
+ */
 export function withHost(text: string): string {
   return /[?&]host=[^&]/.test(text) ? text.replace(/^([a-z]+:\/\/[^@/?#]*@)\//i, '$1localhost/') : text
 }
 
-/** Parameters that the driver lets replace what is set beside the address, and that evenkeel sets itself in each session. */
+/** Parameters that evenkeel sets in each session, and that the driver would let a URL replace. */
 const ofSession = [
   'application_name',
   'fallback_application_name',
@@ -47,8 +50,8 @@ const ofSession = [
 ]
 
 /**
- * Takes out of a connection string what would replace what is set beside it, and with that the timeouts and the name of every
- * session. `?options=…` is given apart, so that the two can be joined.
+ * Removes parameters that would replace our timeouts and session names from a connection string. Returns `?options=…`
+ * separately, so that the two can be joined.
  */
 export function splitStartupOptions(connectionString: string): {
   readonly url: string
@@ -60,18 +63,18 @@ export function splitStartupOptions(connectionString: string): {
   return { url: url.href, startupOptions }
 }
 
-/** What kept a connection from being made, and what to do where that is about TLS: the system's own words do not say. */
+/** Describes a failed connection, with advice if TLS is the cause. The system's message has none. */
 export function explainConnection(error: unknown): string {
   const message = messageOf(error)
   const { code = '' } = error as { code?: string }
   if (unknownAuthority.has(code)) {
-    return `${message}: the server's certificate is signed by nobody who is trusted here. Add sslrootcert=/path/ca.pem to the URL, or set NODE_EXTRA_CA_CERTS=/path/ca.pem`
+    return `${message}: no authority that is trusted here has signed the server's certificate. Add sslrootcert=/path/ca.pem to the URL, or set NODE_EXTRA_CA_CERTS=/path/ca.pem`
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `${message}: call the server by the name that stands in its certificate`
+    return `${message}: use the host name in the server's certificate`
   }
   if (/, no encryption$/.test(message)) {
-    return `${message}: the server takes no session without TLS. Add sslmode=verify-full to the URL`
+    return `${message}: the server accepts no session without TLS. Add sslmode=verify-full to the URL`
   }
   return message
 }

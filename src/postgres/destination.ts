@@ -1,9 +1,12 @@
 import pg from 'pg'
 import { classifyError } from '../core/fault.ts'
 
-/** No session is given out that began longer ago: in the end each one is where the address leads. Seconds, give or take a quarter. */
+/**
+ * Age at which a session is closed, so that every session ends up where the address leads. Seconds, give or take a
+ * quarter.
+ */
 const lifetimeSeconds = 60
-/** While a server refuses to write, its sessions are replaced so often at most. Milliseconds. */
+/** Least time between replacing all sessions of a server that refuses to write. Milliseconds. */
 const doubtEveryMs = 2000
 
 interface Session {
@@ -13,8 +16,9 @@ interface Session {
 }
 
 /**
- * Which server the address of a database leads to: the one that the newest session has reached. After a failover that closes no
- * sockets, sessions of before stay on the server of before; none of them may be used beside one that has reached another.
+ * The server that a database's address leads to, which is the one that the newest session has reached. After a failover
+ * that closes no sockets, older sessions stay on the old server. None of them may be used next to a session on the new
+ * one.
  */
 export class Destination {
   readonly #lifetimeMs: number
@@ -28,12 +32,12 @@ export class Destination {
     this.#lifetimeMs = lifetime * 1000
   }
 
-  /** Since when the address has led to another server than before, if it ever has. Monotonic milliseconds. */
+  /** When the address last began to lead to another server, if it ever has. Monotonic milliseconds. */
   get since(): number {
     return this.#since
   }
 
-  /** A session has begun on this server. */
+  /** Records the server of a new session. */
   reached(session: object, server: string): void {
     const now = performance.now()
     const lifetime = this.#lifetimeMs * (0.75 + Math.random() / 2)
@@ -45,13 +49,13 @@ export class Destination {
     for (const listener of this.#listeners) listener()
   }
 
-  /** Calls a listener each time the address leads to another server; returns how to end that. */
+  /** Calls `listener` each time the address leads to another server. Returns a function that ends this. */
   onMoved(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** The server does not write: the address may lead to another one by now. Every session of before is replaced. */
+  /** Call if the server is read-only: the address may lead to another one by now. All older sessions are replaced. */
   doubt(): void {
     const now = performance.now()
     if (now - this.#doubtedAt > doubtEveryMs) this.#doubtedAt = now
@@ -68,7 +72,7 @@ export class Destination {
 
 type GiveOut = (error: Error | undefined, client: pg.PoolClient | undefined, release: pg.PoolClient['release']) => void
 
-/** A pool that gives out sessions of one destination only: what is not current is closed instead. */
+/** A pool that gives out sessions of one destination only, and closes all others. */
 export class DestinationPool extends pg.Pool {
   readonly destination: Destination
 

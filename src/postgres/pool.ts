@@ -4,7 +4,7 @@ import { Destination, DestinationPool } from './destination.ts'
 import { beginSessions } from './session.ts'
 import { rememberBeginning } from './takeout.ts'
 
-/** Session settings without which a text is not the same text everywhere, or a session may wait for ever. */
+/** Session settings that give a value the same text everywhere and keep a session from waiting for ever. */
 export const sessionSettings: Readonly<Record<string, string>> = {
   TimeZone: 'UTC',
   DateStyle: 'ISO, YMD',
@@ -12,22 +12,22 @@ export const sessionSettings: Readonly<Record<string, string>> = {
   extra_float_digits: '1',
   bytea_output: 'hex',
   client_encoding: 'UTF8',
-  // Statements of ours name every schema but Postgres' own: on any other one others may put functions and operators.
+  // Our statements qualify every schema except pg_catalog. In other schemas users may create functions and operators.
   search_path: 'pg_catalog, pg_temp',
-  // A statement that has waited for a row looks at it as it is then: every fence relies on that.
+  // Every fence relies on this: a statement that has waited for a row reads the row as it is after the wait.
   default_transaction_isolation: 'read committed',
-  // Of a client that is gone without a word the server hears by these alone, and until then it keeps the client's row locks: no
-  // timeout counts while it waits for the end of a message. Usual are two hours.
+  // The server finds a dead client by these alone. Until then it keeps the client's row locks, and no timeout counts
+  // while it waits for the end of a message. The usual default is two hours.
   tcp_keepalives_idle: '10',
   tcp_keepalives_interval: '5',
   tcp_keepalives_count: '3',
 }
 
 /**
- * A pool of connections; the settings are in force in each session before it is given out, whatever its connection string,
- * its role or its database say. `onError` hears of connections that break: without a listener, also on those in use, they would
- * end the process.
- * Connecting fails with a PoolerError where a pooler on the way would not keep the settings, or would pass them on to others.
+ * Creates a pool whose settings are in force in each session before it is given out, whatever the connection string,
+ * the role or the database say. `onError` is called with errors of connections, also of those in use. Without a
+ * listener they would end the process. Connecting fails with a PoolerError if a pooler would not keep the settings, or
+ * would pass them on to other clients.
  */
 export function createPool(
   connectionString: string,
@@ -36,9 +36,9 @@ export function createPool(
     readonly max: number
     readonly settings: Readonly<Record<string, string>>
     readonly queryTimeoutMs?: number
-    /** A session is given out so often, then another takes its place. */
+    /** Times that a session is given out before another replaces it. */
     readonly maxUses?: number
-    /** Shared by all pools of one database: their sessions are of one server. */
+    /** Shared by all pools of a database, so that their sessions are on one server. */
     readonly destination?: Destination
   },
   onError: (error: Error) => void = () => undefined,
@@ -54,7 +54,7 @@ export function createPool(
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
-    // A connection that has gone without a word answers nothing, not even a timeout of the server's.
+    // On a dead connection nothing arrives, not even a timeout of the server.
     ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
     ...(options.maxUses === undefined ? {} : { maxUses: options.maxUses }),
     options: startupOptions,

@@ -5,7 +5,7 @@ import { messageOf } from '../core/errors.ts'
 import { splitStartupOptions } from './connection-string.ts'
 import { statement } from './statement.ts'
 
-/** What stands between us and Postgres cannot be worked through as it is: somebody has to change something. */
+/** evenkeel cannot work through this pooler until an operator changes something. */
 export class PoolerError extends Error {
   override readonly name = 'PoolerError'
 }
@@ -14,20 +14,20 @@ const answerWithinMs = 5000
 const rounds = 5
 
 const instead =
-  'Give evenkeel the address of Postgres itself, or of a pool in session mode; the application may stay where it is'
+  'Give evenkeel the address of Postgres itself, or of a pool in session mode; the application can keep its address'
 const optionsLost =
-  'The address leads to a pooler, which does not pass on the `options` in a URL. Take them out, and give the role its settings by ALTER ROLE … SET'
-const shared = `The address leads to a pooler in transaction mode: sessions take turns on its connections, and the timeouts and planner settings of ours would be in force for others instead. ${instead}`
-const noTransactions = `The address leads to a pooler in statement mode, in which there are no transactions. ${instead}`
-const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Let its pool (default_pool_size) have room for evenkeel: 22 sessions a process and database`
-const leftBehind = `The address leads to a pooler that leaves the settings of a session to whoever comes next. Let it clear them (server_reset_query = DISCARD ALL), or give evenkeel the address of Postgres itself`
+  'The address leads to a pooler, which does not pass on the `options` in a URL. Remove them, and give the role its settings by ALTER ROLE … SET'
+const shared = `The address leads to a pooler in transaction mode: sessions take turns on its connections, so our timeouts and planner settings would apply to other clients. ${instead}`
+const noTransactions = `The address leads to a pooler in statement mode, which has no transactions. ${instead}`
+const tooSmall = `The address leads to a pooler that gave no session within ${answerWithinMs / 1000} s. Make its pool (default_pool_size) large enough for evenkeel: 22 sessions for each process and database`
+const leftBehind = `The address leads to a pooler that passes the settings of a session on to the next client. Make it clear them (server_reset_query = DISCARD ALL), or give evenkeel the address of Postgres itself`
 
 /**
- * Whether a pooler can be worked through: each session of ours is one of Postgres' until it ends, and leaves nothing
- * behind. Throws a PoolerError that says what is not so, and what the driver throws where it cannot be asked.
+ * Checks a pooler. Each of our sessions must keep one backend until it ends, and leave nothing behind. Throws a
+ * PoolerError that names the fault, or the driver's error if the check fails.
  *
- * Nothing may be set before that is known. A setting that is left on a connection (`lock_timeout`, a scan that is ruled
- * out) would be in force for the application, which gets it next.
+ * Sets nothing before that is known. A setting that stays on a connection (`lock_timeout`, a disabled scan) would be in
+ * force for the application, which gets the connection next.
  */
 export async function checkPooler(connectionString: string): Promise<void> {
   if (splitStartupOptions(connectionString).startupOptions !== '') throw new PoolerError(optionsLost)
@@ -39,7 +39,7 @@ export async function checkPooler(connectionString: string): Promise<void> {
   }
 }
 
-/** What a pooler has refused in its own words (PgBouncer's), in ours; null for any other error. */
+/** Translates a pooler's own error (PgBouncer's) into a PoolerError; null for any other error. */
 export function asPoolerError(error: unknown): PoolerError | null {
   if (error instanceof PoolerError) return error
   const message = messageOf(error)
@@ -48,8 +48,8 @@ export function asPoolerError(error: unknown): PoolerError | null {
 }
 
 /**
- * In transaction mode two sessions meet on one backend, or one wanders between several. An idle pooler gives out the
- * connection that came back last, and shows it at once; a busy one within a few rounds.
+ * In transaction mode two sessions share a backend, or one session moves between several. An idle pooler gives out the
+ * connection returned last, so one round shows it. A busy one shows it within a few rounds.
  */
 async function checkOwnBackend(connectionString: string): Promise<void> {
   await withSessions(connectionString, 2, async ([one, other]) => {
@@ -76,8 +76,8 @@ const readMarkSql = statement(
 )
 
 /**
- * Tried out with a setting that means nothing to anybody. Not every session meets the connection of the one before; where none
- * does, nothing is said against the pooler.
+ * Tests the reset with a setting that has no effect. Not every session gets the connection of the one before. If none
+ * does, the pooler passes.
  */
 async function checkReset(connectionString: string): Promise<void> {
   const mark = randomUUID()
@@ -96,7 +96,7 @@ async function checkReset(connectionString: string): Promise<void> {
 
 const readBackendSql = statement('readBackend', { pid: z.number() }, 'SELECT pg_catalog.pg_backend_pid() AS pid')
 
-/** The process that serves a session. Behind a pooler the number that came with the connection is another. */
+/** Pid of the backend of a session. Behind a pooler the pid in the connection's startup differs. */
 export async function backendOf(client: pg.ClientBase): Promise<number> {
   return (await readBackendSql.one({ db: client })).pid
 }
@@ -113,7 +113,8 @@ async function withSessions<T>(
       connectionTimeoutMillis: answerWithinMs,
       query_timeout: answerWithinMs,
     })
-    // A connection that breaks fails the statement it is in; unheard, its event would end the process as well.
+    // Without a listener, the error event of a broken connection would end the process. Its statement fails in any
+    // case.
     return client.on('error', () => undefined)
   })
   try {

@@ -7,8 +7,8 @@ import { type RowOf, statement } from './statement.ts'
 type Settings = Readonly<Record<string, string>>
 
 /**
- * How a pool begins each of its sessions. The settings are set, not sent along with the connection: poolers refuse such
- * `options`, or drop them in silence. Throws a PoolerError when that must not or cannot be done.
+ * Returns how a pool begins each session. Sets the settings by statement, because poolers refuse `options` in the
+ * startup message or drop them silently. Throws a PoolerError if that is impossible or not allowed.
  */
 export function beginSessions(
   connectionString: string,
@@ -17,7 +17,7 @@ export function beginSessions(
 ): (client: ClientBase) => Promise<void> {
   let checked: Promise<void> | null = null
   return async (client) => {
-    // The types leave out what the driver was told of its backend.
+    // The driver knows the pid of its backend; its types do not.
     const told = client as ClientBase & { processID: number | null }
     const { backend, server } = await whoServes(client)
     if (told.processID === backend) {
@@ -25,14 +25,14 @@ export function beginSessions(
       destination.reached(client, server)
       return
     }
-    // Once for all of them: it takes sessions of its own. One that could not be made says nothing.
+    // Checked once for all sessions, because the check opens sessions of its own. A failed check is repeated.
     checked ??= checkPooler(connectionString).catch((error) => {
       checked = null
       throw error
     })
     await checked
     await expectSettings(client, backend, await setSettings(client, settings))
-    // A pooler's own number would cancel nobody's statement, or somebody else's.
+    // Cancelling by the pooler's pid would cancel no statement, or the statement of another session.
     told.processID = backend
     destination.reached(client, server)
   }
@@ -45,7 +45,7 @@ const readServerSql = statement(
       pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.text AS server`,
 )
 
-/** The process that serves a session, and the server that it is a process of: by when that was started, to the microsecond. */
+/** Backend of a session, and its server, identified by its start time to the microsecond. */
 function whoServes(client: ClientBase): Promise<RowOf<typeof readServerSql>> {
   return readServerSql.one({ db: client })
 }

@@ -1,71 +1,71 @@
 import type { QueryResult, QueryResultRow } from 'pg'
 import { z } from 'zod'
 
-/** Whatever runs a statement: a pool, or one of its sessions inside a transaction. */
+/** Runs statements: a pool, or one of its sessions in a transaction. */
 export interface Queryable {
   query<R extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<QueryResult<R>>
 }
 
-/** Where a statement runs that names nothing of the control schema. */
+/** Place for statements that do not use the control schema. */
 export interface Connection {
   readonly db: Queryable
 }
 
-/** Where any statement runs, and in which control schema: its name, quoted. */
+/** Place for any statement, with the quoted name of the control schema. */
 export interface Place extends Connection {
   readonly s: string
 }
 
-/** What the driver gives for a statement. */
+/** Result of a statement, as the driver returns it. */
 type Result = Pick<QueryResult<QueryResultRow>, 'rows'>
 
-/** The rows of a statement under its name: their shape, and how they are read from what the driver gives. */
+/** The rows of a named statement: their shape, and how to read them from the driver's result. */
 export interface Rows<Row> {
   readonly name: string
   readonly shape: z.ZodObject
   /** All rows. */
   read(result: Result): Row[]
-  /** The first row; null where there is none. */
+  /** The first row; null if there is none. */
   readFirst(result: Result): Row | null
-  /** The first row. Throws an Error that names the statement where there is none. */
+  /** The first row. Throws an Error with the statement's name if there is none. */
   readOne(result: Result): Row
 }
 
-/** One statement under a name, with the shape of its rows. A test compares that shape with what Postgres describes. */
+/** A named statement with the shape of its rows. A test compares the shape with Postgres' description. */
 export interface Statement<Row, Where extends Connection = Place> extends Rows<Row> {
   readonly text: (s: string) => string
   /** All rows. */
   readonly rows: (where: Where, values?: readonly unknown[]) => Promise<Row[]>
-  /** The first row; null where there is none. */
+  /** The first row; null if there is none. */
   readonly first: (where: Where, values?: readonly unknown[]) => Promise<Row | null>
-  /** The first row. Throws an Error that names the statement where there is none. */
+  /** The first row. Throws an Error with the statement's name if there is none. */
   readonly one: (where: Where, values?: readonly unknown[]) => Promise<Row>
 }
 
 /** A row of a statement. */
 export type RowOf<S> = S extends Rows<infer Row> ? Readonly<Row> : never
 
-/** One statement under a name that gives no rows. */
+/** A named statement that returns no rows. */
 export interface Command {
   readonly name: string
   readonly shape: null
   readonly text: (s: string) => string
-  /** Returns how many rows it has written. */
+  /** Returns the number of rows written. */
   run(place: Place, values?: readonly unknown[]): Promise<number>
 }
 
-/** Every statement that was made, for the test that has Postgres describe each. */
+/** All statements, for the test that has Postgres describe each. */
 export const statements: Array<Statement<unknown> | Command> = []
 
 const parsed = new WeakSet<z.ZodType>()
 
-/** A column of type jsonb: what Postgres gives is parsed by `schema`, and an Error names what does not fit. */
+/** A column of type jsonb. `schema` parses its values, and an Error names what does not fit. */
 export function jsonb<S extends z.ZodType>(schema: S): S {
   parsed.add(schema)
   return schema
 }
 
-/** Whether a column was declared by `jsonb`, as it is or nullable. */
+/** Whether a column was declared by `jsonb`, plain or nullable. */
 export function isJsonb(column: z.ZodType): boolean {
   return parsed.has(column) || (column instanceof z.ZodNullable && isJsonb(column.unwrap() as z.ZodType))
 }
@@ -73,9 +73,9 @@ export function isJsonb(column: z.ZodType): boolean {
 type RowOfShape<Shape extends z.ZodRawShape> = z.output<z.ZodObject<Shape>>
 
 /**
- * Declares a statement: its columns by name, and its text; a function of the quoted name of the control schema, where it reads that. Columns
- * of Postgres' own types are taken as the driver gives them (bigint and numeric as string, timestamptz as Date): the test has compared
- * them. jsonb is parsed.
+ * Declares a statement: its columns by name, and its text, as a function of the quoted control schema if it uses that.
+ * Columns of Postgres' own types are used as the driver returns them (bigint and numeric as string, timestamptz as
+ * Date): a test compares them. jsonb is parsed.
  */
 export function statement<Shape extends z.ZodRawShape>(
   name: string,
@@ -113,15 +113,15 @@ export function statement<Shape extends z.ZodRawShape>(
 }
 
 /**
- * Declares the rows of a statement that is built from a job or a table. No test can have Postgres describe it, so each row is parsed
- * whole.
+ * Declares the rows of a statement that is built from a job or a table. No test can have Postgres describe it, so each
+ * row is parsed completely.
  */
 export function declared<Shape extends z.ZodRawShape>(name: string, columns: Shape): Rows<RowOfShape<Shape>> {
   const shape = z.object(columns)
   return rowsOf(name, shape, (row) => parse(name, 'row', shape, row))
 }
 
-/** Declares a statement that gives no rows. */
+/** Declares a statement that returns no rows. */
 export function command(name: string, text: (s: string) => string): Command {
   const made: Command = {
     name,
@@ -135,10 +135,10 @@ export function command(name: string, text: (s: string) => string): Command {
   return made
 }
 
-/** Of the rows of a statement the first. Throws an Error that names the statement where there is none. */
+/** Returns the first row. Throws an Error with the statement's name if there is none. */
 export function requireRow<Row>({ name }: Pick<Rows<Row>, 'name'>, [row]: readonly Row[]): Row {
   if (row === undefined)
-    throw new Error(`Statement ${name} gave no row, and there is always one: what it reads was changed by hand.`)
+    throw new Error(`Statement ${name} returned no row, but there is always one. What it reads was changed by hand.`)
   return row
 }
 
@@ -156,5 +156,5 @@ function rowsOf<Row>(name: string, shape: z.ZodObject, readRow: (row: QueryResul
 function parse<S extends z.ZodType>(name: string, what: string, schema: S, value: unknown): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new Error(`Statement ${name} gave a ${what} that evenkeel did not write: ${z.prettifyError(result.error)}`)
+  throw new Error(`Statement ${name} returned a ${what} that evenkeel did not write: ${z.prettifyError(result.error)}`)
 }

@@ -3,23 +3,23 @@ import { z } from 'zod'
 import { setSettings } from './session.ts'
 import { statement } from './statement.ts'
 
-/** What a session was begun with. */
+/** State of a session at its beginning. */
 interface Beginning {
   readonly settings: Readonly<Record<string, string>>
-  /** What the role and the database gave it besides. */
+  /** Settings from the role and the database. */
   readonly given: string
 }
 
 const beginnings = new WeakMap<ClientBase, Beginning>()
 
-/** To be called when a session has begun: what it has then, it has again each time that it is taken. */
+/** Call when a session begins. `takeSession` restores this state. */
 export async function rememberBeginning(client: ClientBase, settings: Beginning['settings']): Promise<void> {
   beginnings.set(client, { settings, given: await givenSettings(client) })
 }
 
 /**
- * A session of a pool as if it had just begun. Nothing is left in it of what was set in it before, by us or by a trigger; and
- * it is not one from before an ALTER ROLE or ALTER DATABASE … SET, whose settings only new sessions have.
+ * Takes a session in the state of a new one. Settings made in it before, by us or by a trigger, are reset. A session
+ * from before an ALTER ROLE or ALTER DATABASE … SET is replaced, because only new sessions get such settings.
  */
 export async function takeSession(pool: Pool): Promise<PoolClient> {
   for (;;) {
@@ -34,10 +34,10 @@ export async function takeSession(pool: Pool): Promise<PoolClient> {
   }
 }
 
-/** False where a session that begins now would have other settings. */
+/** Restores a session. False if a new session would have other settings. */
 async function begin(client: ClientBase): Promise<boolean> {
   const beginning = beginnings.get(client)
-  if (!beginning) throw new Error('a session was taken from a pool that does not remember how its sessions began')
+  if (!beginning) throw new Error('takeSession needs a pool made by createPool, which remembers how its sessions began')
   await client.query('RESET ALL')
   await setSettings(client, beginning.settings)
   return (await givenSettings(client)) === beginning.given
@@ -54,7 +54,7 @@ const readGivenSettingsSql = statement(
          (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) session_user)])`,
 )
 
-/** What ALTER ROLE and ALTER DATABASE … SET give a session that begins now. */
+/** Settings that ALTER ROLE and ALTER DATABASE … SET give a new session. */
 async function givenSettings(client: ClientBase): Promise<string> {
   return (await readGivenSettingsSql.one({ db: client })).given
 }

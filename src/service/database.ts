@@ -29,44 +29,46 @@ import { startWorker, type Worker } from '../worker/worker.ts'
 import { openSampling } from './sampling.ts'
 import { openTicketing } from './ticketing.ts'
 
-/** Tickets of one database that one process works on at once. */
+/** Tickets of one database that a process works on at once. */
 const slots = 4
 /**
- * Postgres keeps the statements that a session has prepared, and their plans, until the session ends: about 1.5 MB for each
- * partition that it has worked on.
+ * Leases after which a session is replaced. Postgres keeps prepared statements and their plans until the session ends:
+ * about 1.5 MB for each partition that the session has worked on.
  */
 const leasesPerSession = 32
 /**
- * A database that does not answer must not keep the numbers of the others from being read: well within the shortest scrape timeout
- * that people set. Milliseconds.
+ * Time limit for reading one database's metrics, well below usual scrape timeouts. A database that does not answer must
+ * not delay the metrics of the others. Milliseconds.
  */
 const metricTimeoutMs = 2000
 
-/** What is counted for others to see is not worth more of the database's time. */
+/** Counting for metrics is not worth more of the database's time. */
 const countingSettings = { lock_timeout: '1s', statement_timeout: '3s', idle_in_transaction_session_timeout: '5s' }
 const controlSettings = {
   lock_timeout: '10s',
   statement_timeout: '30s',
   idle_in_transaction_session_timeout: '30s',
-  // Whatever the database says. What has to wait for standbys as well says so itself.
+  // Overrides the database's setting. Transactions that have to wait for standbys set it themselves.
   synchronous_commit: 'local',
 }
 
-/** One database with all that a process has of it: its control schema, sessions, queue, sampler, pace and worker. */
+/**
+ * One database with everything that a process has for it: control schema, sessions, queue, sampler, pace and worker.
+ */
 export interface OpenDatabase extends Database {
-  /** The control schema's own identity: no two databases may have the same. */
+  /** Identity of the control schema. No two databases may have the same. */
   readonly instance: string
   readonly metrics: Metrics
-  /** Begins to work on tickets, where the process' role is to work. */
+  /** Starts working on tickets, if the role of the process includes it. */
   startWorking(name: string): Promise<void>
-  /** Ends each batch in flight and gives ranges back; the API goes on. */
+  /** Ends each batch in flight and gives ranges back. The API goes on. */
   stopWorking(): Promise<void>
   close(): Promise<void>
 }
 
 /**
- * What one process does with one database: `config.databaseUrl`, under a name where there are several. `onOutdated` hears
- * of it when a newer release has taken the control schema over: nothing can be written there any more.
+ * Opens `config.databaseUrl`, under a name if there are several databases. Calls `onOutdated` when a newer release has
+ * migrated the control schema, after which this process cannot write to it.
  */
 export async function openDatabase(
   config: Config & { readonly databaseUrl: string },
@@ -78,14 +80,15 @@ export async function openDatabase(
   const { kinds = builtInKinds } = config
   const log = name === null ? parentLog : parentLog.child({ database: name })
   const broke = (error: Error) => log.warn({ err: error }, 'a connection to Postgres broke; the pool replaces it')
-  // One for all its pools: what is measured is what is written to.
+  // One for all pools of the database, so that the server that is measured is the one that is written to.
   const destination = new Destination()
   const controlPool = createPool(
     config.databaseUrl,
     { name: 'evenkeel control', max: 6, settings: controlSettings, queryTimeoutMs: 45_000, destination },
     broke,
   )
-  // Of their own: what waits for a standby or a lock, however much of it, takes no session from those who want to stop something.
+  // A pool for pause, cancel and other stop commands, so that sessions that wait for a standby or a lock cannot use it
+  // up.
   const brakePool = createPool(
     config.databaseUrl,
     { name: 'evenkeel control', max: 2, settings: controlSettings, queryTimeoutMs: 45_000, destination },
@@ -103,7 +106,7 @@ export async function openDatabase(
     },
     broke,
   )
-  // Of its own: whoever looks, and however slow that is, takes no connection from those who work.
+  // A pool for readers of metrics, so that slow or frequent scrapes take no connection from workers.
   const countingPool = createPool(
     config.databaseUrl,
     { name: 'evenkeel metrics', max: 2, settings: countingSettings, queryTimeoutMs: 5000, destination },
@@ -123,22 +126,22 @@ export async function openDatabase(
     instance,
     onMoved: (listener) => destination.onMoved(listener),
     onError: limitReports((error) =>
-      log.warn({ err: error }, 'the queue reports an error; tickets wait until it is back'),
+      log.warn({ err: error }, 'the queue reports an error; tickets wait until it works again'),
     ),
   }
   const queue = openTicketing(openQueue(queueOptions), control)
-  // Said now, and not when the first run stands still; the service starts all the same.
+  // Reports a broken queue now and not when the first run stalls. The service starts all the same.
   queue.probe().catch((error: unknown) => log.debug({ err: error }, 'the queue has refused the first ticket'))
   const sampling = openSampling(config, control, destination, broke)
   const sampler =
     config.role === 'api'
       ? null
       : sampling.startSampler((signal, error) => log.warn({ err: error, signal }, 'a signal cannot be read'))
-  // Once, where people look first: a run says it as well, as long as it is slowed by it.
+  // Logged once at the start, where people look first. A run that is slowed by it says so, too.
   void sampler?.ready.then(() => {
     const blind = sampler.readings().find(({ signal, value }) => signal === 'foreground' && value === null)
     if (blind)
-      log.warn(`whether others are at work cannot be seen, so runs leave them most of the time: ${blind.detail}`)
+      log.warn(`cannot see whether foreground sessions are active, so runs are slowed as if they were: ${blind.detail}`)
   })
   let pace: PaceController | null = null
   let worker: Worker | null = null
@@ -152,7 +155,7 @@ export async function openDatabase(
     signals: () => pace?.measured() ?? [],
     slots: () => ({ all: worker ? slots : 0, busy: worker?.busy ?? 0 }),
     pools: () => [poolUse('control', controlPool), poolUse('engine', engine), poolUse('metrics', countingPool)],
-    onError: (what, error) => log.warn({ err: error }, `metrics of ${what} cannot be read and are left out`),
+    onError: (what, error) => log.warn({ err: error }, `cannot read metrics of ${what}; they are left out`),
   }
   const metrics = createMetrics(sources, name === null ? {} : { database: name })
 
@@ -197,7 +200,7 @@ function poolUse(pool: string, { totalCount, idleCount, waitingCount, options }:
   return { pool, busy: totalCount - idleCount, idle: idleCount, limit: options.max, waiting: waitingCount }
 }
 
-/** Brings the schemas up to date; gives the control schema's identity and version. Ends the pools where that cannot be done. */
+/** Migrates the schemas and returns the control schema's identity and version. Ends the pools if that fails. */
 async function prepare(
   control: Control,
   location: QueueLocation,

@@ -8,18 +8,18 @@ import { type Service, startService } from './service.ts'
 const dataDir = '.data/postgres'
 const sameKeyMs = 500
 
-/** Runs evenkeel in this process, and ends the process with it. */
+/** Runs evenkeel in this process, and exits when it ends. */
 export function runProcess(readConfig: () => Config): void {
-  // Node itself would print all that hangs on the error, and that may be a command that carries a password.
+  // Node would print every property of the error, and one may be a command with a password.
   process.on('uncaughtException', giveUp)
   serve(readConfig).then(
-    // A client that is still trying to reach a Redis that is down would keep the process alive.
+    // A client that still tries to reach Redis would keep the process alive.
     (code) => process.exit(code),
     giveUp,
   )
 }
 
-/** Starts what the configuration asks for, and ends on a signal. Returns the exit code. */
+/** Starts the service and ends it on a signal. Returns the exit code. */
 async function serve(readConfig: () => Config): Promise<number> {
   const config = readConfig()
   const log = createLogger(config.logLevel)
@@ -28,13 +28,13 @@ async function serve(readConfig: () => Config): Promise<number> {
   let firstAt = 0
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      // Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm.
+      // Under npm one Ctrl-C arrives twice: from the terminal, and from npm.
       if (stopping.signal.aborted && performance.now() - firstAt < sameKeyMs) return
       if (stopping.signal.aborted) process.exit(1)
       firstAt = performance.now()
       log.info(
         { signal },
-        'stopping: batches in flight end first; live runs go on when a worker starts again. A second signal exits at once',
+        'stopping: batches in flight end first; live runs go on when a worker starts. A second signal exits at once',
       )
       stopping.abort()
     })
@@ -44,8 +44,7 @@ async function serve(readConfig: () => Config): Promise<number> {
   let service: Service | null = null
   let exitCode = 0
   try {
-    // One that waits for a lock, or for a database that does not answer, need not be waited for. If it has just begun to work, its
-    // leases run out by themselves.
+    // A start that waits for a lock or a database need not be awaited. If it has begun to work, its leases run out.
     service = await Promise.race([
       startService({ ...config, databaseUrl: embedded?.url ?? config.databaseUrl }, log),
       stopped,
@@ -65,8 +64,8 @@ async function serve(readConfig: () => Config): Promise<number> {
 }
 
 /**
- * Whether the service ends in time. What does not end waits for a database or a queue that does not answer, and nothing is
- * lost with it: leases run out by themselves.
+ * Closes the service. False if it does not end in time, because a database or a queue does not answer. Nothing is lost:
+ * leases run out.
  */
 async function closes(service: Service, seconds: number, log: Logger): Promise<boolean> {
   try {
@@ -75,7 +74,7 @@ async function closes(service: Service, seconds: number, log: Logger): Promise<b
   } catch (error) {
     log.warn(
       { err: error },
-      'stopping: not everything has ended; ranges that this process still held are rescued by others',
+      'stopping: not everything ended in time; other processes rescue the ranges that this one still held',
     )
     return false
   }
@@ -83,7 +82,7 @@ async function closes(service: Service, seconds: number, log: Logger): Promise<b
 
 async function startEmbedded(log: Logger): Promise<EmbeddedPostgres> {
   log.info(`DATABASE_URL is not set: starting an embedded Postgres in ${dataDir}`)
-  // Only here: where there is a database, nothing of it is loaded, and its binaries need not be installed.
+  // Imported only here, so that a process with a database loads none of it and needs no binaries.
   const { NoBinaries, startPostgres } = await import('../embedded/index.ts')
   const postgres = await startPostgres({ dataDir }).catch((error: unknown) => {
     throw error instanceof NoBinaries ? new Problem('unavailable', error.message, {}, { cause: error }) : error
@@ -104,9 +103,9 @@ function described(config: Config, embedded: EmbeddedPostgres | null) {
 }
 
 function giveUp(error: unknown): never {
-  // The reader is a person at a terminal or in front of a container's log: words first, a stack only for defects.
+  // A person reads this at a terminal or in a container's log: the message first, and a stack only for defects.
   process.stderr.write(
-    `evenkeel could not go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
+    `evenkeel cannot go on. ${error instanceof Problem ? messageOf(error) : ((error as Error)?.stack ?? messageOf(error))}\n`,
   )
   process.exit(1)
 }

@@ -12,13 +12,13 @@ import { type Control, createControl } from '../store/control.ts'
 import { countBeat, readBeat } from '../store/heartbeat.ts'
 import { listRelyingRuns, listStandbys, rememberStandbys } from '../store/standbys.ts'
 
-/** A connection that has gone without a word is given up for another. */
+/** A connection that does not answer for so long is replaced. Milliseconds. */
 const queryTimeoutMs = 3000
 
-/** The connections by which a process feels the database, and what is made of them. */
+/** The connections through which a process samples a database. */
 export interface Sampling {
   startSampler(onError: (signal: string, error: unknown) => void): Sampler
-  /** What replicas there are for a run with these options. Changes nothing. */
+  /** Checks the replicas for a run with these options. Changes nothing. */
   checkReplicas(options: RunOptions): Promise<ReplicaCheck>
   close(): Promise<void>
 }
@@ -64,14 +64,14 @@ export function openSampling(
       let streaming: ReadonlyMap<string, number> | null = null
       const counts = (signal: Parameters<typeof getLimit>[0]) => getLimit(signal, options) !== null
       if (counts('replica-lag') || counts('replica-bytes') || counts('replicas-missing')) {
-        // A session of before a failover may be on a server that is a standby now.
+        // A session from before a failover may be on a server that is a standby now.
         if (await isStandby(signals)) destination.doubt()
         if (config.replicas.kind === 'auto') streaming = await streamingStandbys(signals, config.replicas)
         const relying = await listRelyingRuns(control)
         findings.push(
           ...(await checkReplicas(signals, {
             policy: config.replicas,
-            // Of a standby that was taken away while no run relied on it nobody need give notice.
+            // A standby that was removed while no run relied on it is not missed.
             known: relying.length === 0 && streaming ? streaming : await listStandbys(control),
             relying,
             maxLagSeconds: options.maxLagSeconds,

@@ -14,22 +14,22 @@ import { withTimeout } from '../util/timeout.ts'
 import { version } from '../version.ts'
 import { type OpenDatabase, openDatabase } from './database.ts'
 
-/** A folder that does not answer must not keep the numbers from being read. Milliseconds. */
+/** Time limit for listing jobs. A folder that does not answer must not delay the metrics. Milliseconds. */
 const jobsWithinMs = 2000
 
 export interface Service {
-  /** Where the API, or a worker's health, is. */
+  /** Address of the API, or of a worker's health check. */
   readonly url: string
-  /** Settles when a newer release has taken a control schema over, with what to say: there is nothing left to do but to end. */
+  /** Resolves with a Problem when a newer release has migrated a control schema. The process can only end then. */
   readonly outdated: Promise<Problem>
   /** Stops taking work, ends each batch in flight, gives ranges back, and closes every connection. */
   close(): Promise<void>
 }
 
-/** One process of evenkeel: its parts, put together by role, for one database (`databaseUrl`) or for several. */
+/** Starts one process of evenkeel, by role, for one database (`databaseUrl`) or several. */
 export async function startService(config: Config, log: Logger): Promise<Service> {
   const registry = openRegistry(config.jobsDir, ({ file, line, error }) =>
-    log.warn({ file, line, error }, `the job file ${file} does not load`),
+    log.warn({ file, line, error }, `cannot load the job file ${file}`),
   )
   let outdate: (problem: Problem) => void = () => undefined
   const outdated = new Promise<Problem>((resolve) => {
@@ -37,7 +37,8 @@ export async function startService(config: Config, log: Logger): Promise<Service
   })
   const databases = await openDatabases(config, registry, log, outdate)
   await loadJobs(registry, log)
-  // Containers may share a host's name and each call its process 1: what one of them holds no other one may take for its own.
+  // Containers may share a host name and a process number. The random part keeps them from taking each other's leases
+  // for their own.
   const name = `${hostname()}-${randomBytes(3).toString('hex')}-${process.pid}`
   await Promise.all(databases.map((db) => db.startWorking(name)))
   const tidying = new AbortController()
@@ -77,14 +78,14 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const taken = (error as { code?: string }).code === 'EADDRINUSE'
     throw new Problem(
       'unavailable',
-      `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is taken. Set PORT to another one.' : messageOf(error)}`,
+      `Cannot listen on ${config.host}:${config.port}: ${taken ? 'the port is in use. Set PORT to another one.' : messageOf(error)}`,
     )
   }
 }
 
 /**
- * All databases, or a Problem that names each one that cannot be used. A process that started without one of them would
- * look like a whole service, and leave that one without workers.
+ * Opens all databases, or throws a Problem that names each one that cannot be used. A process without one of them would
+ * look complete and leave that database without workers.
  */
 async function openDatabases(
   config: Config,
@@ -113,7 +114,7 @@ async function openDatabases(
   const rights = `that Postgres runs, and that the role may create schemas in it, or owns ${controlSchema} and ${controlSchema}_queue.`
   const [only] = opened
   if (databaseUrl !== null && only?.status === 'rejected') {
-    // A control schema that is newer than this program is no matter of rights.
+    // A control schema that is newer than this program has nothing to do with rights.
     if (only.reason.cause === undefined) throw only.reason
     throw new Problem(
       'unavailable',
@@ -124,18 +125,18 @@ async function openDatabases(
   }
   throw new Problem(
     'unavailable',
-    `Of ${targets.length} DATABASES these cannot be used, and evenkeel starts on all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
+    `Cannot use these of ${targets.length} DATABASES, and evenkeel starts with all or none:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\nFor each, check its URL, ${rights}`,
   )
 }
 
-/** What to do where the role may not make its schemas; null where that is not the matter. */
+/** What to do if the role may not create its schemas; null if that is not the cause. */
 function mayNotCreate(cause: unknown, url: string, schema: string): string | null {
   const refused = isSqlState(cause, 'insufficient_privilege') && messageOf(cause).includes('for database')
   const grant = refused ? grantToCreate(url) : null
   return grant && `${grant}; or create the schemas ${schema} and ${schema}_queue, owned by that role.`
 }
 
-/** Two names for one control schema: each run would be there twice. */
+/** Finds pairs of names for one control schema. Each run would exist twice. */
 function twins(databases: readonly OpenDatabase[], schema: string): string[] {
   return databases.flatMap((db, index) =>
     databases
@@ -149,18 +150,18 @@ function twins(databases: readonly OpenDatabase[], schema: string): string[] {
 }
 
 /**
- * Before anything relies on this process: loading jobs takes a second or more of its only thread, in which it could not
- * hear what the database says.
+ * Loads the jobs before anything relies on this process. It takes the only thread for a second or more, in which no
+ * answer of the database is handled.
  */
 async function loadJobs(registry: Registry, log: Logger): Promise<void> {
   try {
     await registry.read()
   } catch (error) {
-    log.warn({ err: error }, 'the jobs folder cannot be read; it is tried again when a job is asked for')
+    log.warn({ err: error }, 'cannot read the jobs folder; it is read again when a job is needed')
   }
 }
 
-/** The jobs that there are at each look; none where the folder cannot be read, or not in time for a scrape. */
+/** Names of the jobs at each scrape. Empty if the folder cannot be read in time. */
 function jobNames(registry: Registry, log: Logger): () => Promise<readonly string[]> {
   const read = singleFlight(() => registry.read())
   return async () => {
@@ -168,7 +169,7 @@ function jobNames(registry: Registry, log: Logger): () => Promise<readonly strin
       const { jobs } = await withTimeout(read(), jobsWithinMs)
       return jobs.map(({ job }) => job.name)
     } catch (error) {
-      log.debug({ err: error }, 'the jobs folder cannot be read, so new jobs are not counted yet')
+      log.debug({ err: error }, 'cannot read the jobs folder, so new jobs are not counted yet')
       return []
     }
   }

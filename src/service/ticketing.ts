@@ -4,8 +4,8 @@ import type { Control } from '../store/control.ts'
 import { forgetRefusal, type Ticket, withholdTickets } from '../store/tickets.ts'
 
 /**
- * The queue as a database has it: tickets that it does not take are taken back, and their ranges say why they wait. The rescuer
- * writes new ones each second until it does.
+ * A queue that takes back the tickets that it refuses, and makes their ranges say why they wait. The rescuer writes new
+ * tickets each second until the queue accepts them.
  */
 export function openTicketing(queue: TicketQueue, control: Control): TicketQueue {
   return {

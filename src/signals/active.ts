@@ -5,18 +5,21 @@ import { statement } from '../postgres/statement.ts'
 import { hidden, ours } from './foreground-sessions.ts'
 import { count, mayNotSee, unknown } from './messages.ts'
 
-/** What the client sessions of others are doing; or why that cannot be told. */
+/** Activity of the foreground's sessions, or why it is unknown. */
 export type Activity =
   | { readonly unknown: string }
   | {
       readonly unknown: null
-      /** At work in the server now. */
+      /** Sessions active in the server now. */
       readonly active: number
-      /** That are at work, or were within the last second. */
+      /** Sessions active now or within the last second. */
       readonly recent: number
     }
 
-/** A transaction of a millisecond is over whenever one looks: what it leaves behind is when its session last changed state. */
+/**
+ * A transaction of a millisecond is over before it can be sampled. Its trace is the time when its session last changed
+ * state.
+ */
 const readActivitySql = statement(
   'active',
   { role: z.string(), hidden: z.number(), untracked: z.number(), active: z.number(), recent: z.number() },
@@ -33,16 +36,16 @@ const readActivitySql = statement(
 
 export async function readActivity(ask: Ask): Promise<Activity> {
   const row = await askOne(ask, readActivitySql)
-  if (row.hidden > 0) return { unknown: mayNotSee(row.role, 'what sessions of other roles do (pg_stat_activity)') }
-  if (row.untracked > 0) return { unknown: 'sessions do not say what they do: set track_activities = on' }
+  if (row.hidden > 0) return { unknown: mayNotSee(row.role, 'the activity of other roles (pg_stat_activity)') }
+  if (row.untracked > 0) return { unknown: 'sessions do not report their activity: set track_activities = on' }
   return { unknown: null, active: row.active, recent: row.recent }
 }
 
 const looksAveraged = 10
 
 /**
- * Sessions of others that are at work, for each core of the server, on average over the last looks: at any one moment half
- * a dozen may be, on a server that is idle most of the time.
+ * Foreground sessions active per core of the server, averaged over the last samples. At any moment half a dozen may be
+ * active on a server that is mostly idle.
  */
 export function activeReader(cores: number): (activity: Activity) => Reading {
   let looks: readonly number[] = []
@@ -58,7 +61,7 @@ export function activeReader(cores: number): (activity: Activity) => Reading {
   }
 }
 
-/** Sessions of others that are at work, or were within the last second. */
+/** Foreground sessions active now or within the last second. */
 export function recentOthers(activity: Activity): Reading {
   if (activity.unknown !== null) return unknown('foreground', activity.unknown)
   const { recent } = activity

@@ -26,7 +26,7 @@ const readArchiverSql = statement(
     FROM pg_catalog.pg_stat_archiver`,
 )
 
-/** Complete WAL segments that are still to be archived. */
+/** Complete WAL segments that are not archived yet. */
 export async function archive(ask: Ask): Promise<Reading[]> {
   const archiver = await askOne(ask, readArchiverSql)
   if (archiver.mode === 'off') return []
@@ -34,7 +34,7 @@ export async function archive(ask: Ask): Promise<Reading[]> {
   if (archiver.last === null) return [unknown('archive', neverArchived(archiver))]
   const waiting = segmentsBetween(archiver.last, archiver.current, archiver.segment_bytes)
   if (waiting === null) {
-    return [unknown('archive', `the last file archived is ${archiver.last}, no WAL segment: wait for the next one`)]
+    return [unknown('archive', `the last archived file, ${archiver.last}, is not a WAL segment: wait for the next one`)]
   }
   const trouble = archiver.failing ? `, which fails on ${archiver.last_failed} (see the server's log)` : ''
   return [{ signal: 'archive', value: waiting, detail: `the archiver${trouble}` }]
@@ -42,6 +42,6 @@ export async function archive(ask: Ask): Promise<Reading[]> {
 
 function neverArchived({ failed, last_failed }: RowOf<typeof readArchiverSql>): string {
   return failed > 0
-    ? `archiving has failed ${count(failed, 'time', 'times')} and never succeeded, last on ${last_failed}: see the server's log, and mend archive_command or archive_library`
+    ? `archiving has failed ${count(failed, 'time', 'times')} and never succeeded, last on ${last_failed}: see the server's log, and fix archive_command or archive_library`
     : 'nothing has been archived since the statistics began: wait for the first segment, or SELECT pg_switch_wal()'
 }

@@ -4,12 +4,12 @@ import type { Ask } from '../postgres/ask.ts'
 import { statement } from '../postgres/statement.ts'
 import { columnsOf, type WatchedTable, withParts } from './tables.ts'
 
-/** What a table or a partition says of itself goes before the server's settings. */
+/** Options of a table or partition come before the server's settings. */
 const setting = (name: string) =>
   `coalesce((SELECT option_value FROM pg_catalog.pg_options_to_table(c.reloptions) WHERE option_name = '${name}'),
     pg_catalog.current_setting('${name}', true))`
 
-/** Off for a table, autovacuum_enabled is false; the server's setting counts besides, and says nothing of the table. */
+/** A table turns it off with autovacuum_enabled = false. The server's setting must be on, too. */
 const enabled = `pg_catalog.current_setting('autovacuum')::bool AND pg_catalog.current_setting('track_counts')::bool
   AND coalesce((SELECT option_value::bool FROM pg_catalog.pg_options_to_table(c.reloptions)
     WHERE option_name = 'autovacuum_enabled'), true)`
@@ -34,7 +34,7 @@ const readVacuumStatesSql = statement(
     FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid AND c.relkind <> 'p'`,
 )
 
-/** Each table's state, or those of its partitions; none for a table that is not there. In the order of the tables. */
+/** States of each table, or of its partitions, in the order of `tables`. Empty for a table that does not exist. */
 export async function readVacuumStates(ask: Ask, tables: readonly WatchedTable[]): Promise<VacuumState[][]> {
   const rows = await ask(readVacuumStatesSql, columnsOf(tables))
   return tables.map((_, index) =>

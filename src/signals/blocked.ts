@@ -6,8 +6,8 @@ import { engineName, hidden, ours } from './foreground-sessions.ts'
 import { count, mayNotSee, unknown } from './messages.ts'
 
 /**
- * Who waits for a lock that a batch holds. pg_blocking_pids takes the lock manager's own locks, all of them: it is asked
- * only for sessions that wait for a lock, and of these there are few on a healthy database.
+ * Sessions that wait for a lock of a batch. pg_blocking_pids takes all locks of the lock manager, so it is called only
+ * for sessions that wait for a lock. A healthy database has few of them.
  */
 const readBlockedSql = statement(
   'blocked',
@@ -39,7 +39,7 @@ const readBlockedSql = statement(
       (SELECT application_name FROM longest) AS name`,
 )
 
-/** In how many looks in a row somebody waited for a lock of ours. */
+/** Samples in a row in which a session waited for a lock of ours. */
 export function blockedReader(ask: Ask): () => Promise<Reading[]> {
   let inARow = 0
   return async () => {
@@ -53,7 +53,7 @@ export function blockedReader(ask: Ask): () => Promise<Reading[]> {
 }
 
 function describe({ waiting, seconds, pid, name }: RowOf<typeof readBlockedSql>): string {
-  if (waiting === 0) return 'nobody'
+  if (waiting === 0) return 'no session'
   const since = `since ${(seconds ?? 0).toFixed(1)} s`
   return `${count(waiting, 'session', 'sessions')}, ${since}: pid ${pid}${name ? ` (${name})` : ''}`
 }

@@ -8,8 +8,8 @@ import { unknown } from './messages.ts'
 import { columnsOf, keyOf, notThere, type WatchedTable, withParts } from './tables.ts'
 
 /**
- * By the functions under pg_stat_all_tables, which computes all tables to give one. After a crash the counters begin at
- * nothing: then what the last VACUUM or ANALYZE counted stands in for the live ones.
+ * Uses the functions behind pg_stat_all_tables, because that view computes all tables to return one. After a crash the
+ * counters start at zero. The count of the last VACUUM or ANALYZE replaces the live ones then.
  */
 const readTuplesSql = statement(
   'dead-tuples',
@@ -25,7 +25,7 @@ const readTuplesSql = statement(
 
 type Tuples = RowOf<typeof readTuplesSql>
 
-/** Which part of a table, all its partitions together, is dead tuples. */
+/** Dead tuples as a part of a table, with all its partitions. */
 export async function deadTuples(
   ask: Ask,
   tables: readonly WatchedTable[],
@@ -46,5 +46,5 @@ function ratio(table: WatchedTable, { there, live, dead, counted }: Tuples, stat
     const value = dead === 0 ? 0 : dead / (live + dead)
     return { signal: 'dead-tuples', value, detail: `table ${name}`, rows: dead, outlook: vacuumOutlook(name, states) }
   }
-  return unknown('dead-tuples', `nothing is known of the rows of ${name}: ANALYZE ${name}`)
+  return unknown('dead-tuples', `the row count of ${name} is unknown: ANALYZE ${name}`)
 }

@@ -5,22 +5,22 @@ import type { Reading } from '../core/throttle/signal.ts'
 import { singleFlight } from '../util/single-flight.ts'
 import { unknown } from './messages.ts'
 
-/** A replica that is read by its own URL. */
+/** A replica that is read through its own URL. */
 export interface HeartbeatReplica {
-  /** host:port or so; never a secret. */
+  /** Usually host:port; never a secret. */
   readonly name: string
-  /** The beat that it shows. */
+  /** Reads the beat that the replica shows. */
   read(): Promise<bigint>
 }
 
 export const heartbeatIntervalMs = 1000
 
-/** How long a replica may take to answer before the others are no longer waited with. */
+/** Time to wait for an answer before the other replicas count without it. */
 const patienceMs = 500
-/** How long one may go unread. */
+/** Age from which an answer is too old. */
 const freshMs = 3000
 
-/** Counts the heartbeat up, and says how old the beat is that the furthest behind of the replicas shows. */
+/** Increments the heartbeat, and returns the age of the beat on the replica that is furthest behind. */
 export function heartbeatReader(replicas: readonly HeartbeatReplica[], beat: () => Promise<bigint>) {
   const beats = new LagTracker()
   const states = replicas.map((replica) => new ReplicaState(replica))
@@ -31,7 +31,8 @@ export function heartbeatReader(replicas: readonly HeartbeatReplica[], beat: () 
     beats.observe((asked + performance.now()) / 2, position)
   }
   return async (): Promise<Reading[]> => {
-    // One that has not yet shown the very first beat might be behind by a moment or by a day: there is none to compare to.
+    // A replica that does not show our first beat yet might be behind by a moment or by a day: there is no beat to
+    // compare with.
     if (!begun) {
       await countUp()
       await pause(heartbeatIntervalMs)
@@ -47,7 +48,7 @@ export function heartbeatReader(replicas: readonly HeartbeatReplica[], beat: () 
   }
 }
 
-/** What one replica showed when it last answered. */
+/** The last answer of one replica. */
 class ReplicaState {
   readonly #replica: HeartbeatReplica
   #shown: { readonly at: number; readonly beat: bigint } | null = null
@@ -61,7 +62,7 @@ class ReplicaState {
     return this.#replica.name
   }
 
-  /** Asks once more, unless an answer is still due. Never throws. */
+  /** Reads again unless an answer is pending. Never throws. */
   readonly read = singleFlight(() => this.#read())
 
   age(beats: LagTracker): { seconds: number; cause: null } | { seconds: null; cause: string } {
@@ -71,7 +72,7 @@ class ReplicaState {
     }
     const lag = beats.lag(this.#shown.beat, this.#shown.at)
     if (lag?.exact !== true) {
-      return { seconds: null, cause: 'shows a heartbeat from before this process began: wait until it has caught up' }
+      return { seconds: null, cause: 'shows a heartbeat from before this process started: wait until it has caught up' }
     }
     return { seconds: lag.ms / 1000, cause: null }
   }

@@ -5,7 +5,7 @@ export function unknown(signal: SignalName, detail: string): Reading {
   return { signal, value: null, detail }
 }
 
-/** A role that sees less than there is, what of, and what to do. */
+/** Says that a role sees too little, of what, and what to do. */
 export function mayNotSee(role: string, what: string): string {
   const quoted = quoteIdentifier(role)
   return `role ${quoted} may not see ${what}: GRANT pg_monitor TO ${quoted}`

@@ -8,17 +8,20 @@ import { unknown } from './messages.ts'
 
 export const probeIntervalMs = 250
 
-/** How often our own event loop is felt, and how long it may stand still before a look says more of us than of Postgres. */
+/**
+ * How often the event loop of this process is checked, and how long it may stall before a sample says more about the
+ * process than about Postgres.
+ */
 const feelMs = 2
 const allowedMs = 5
 
-/** How long a commit may take before it is cancelled, and how long before nothing is expected of its connection any more. */
+/** How long a commit may take before it is cancelled, and how long before its connection is given up. */
 const patienceMs = 5000
 const limitMs = 8000
 
 /**
- * A transaction that writes WAL and waits for its commit to be flushed as everybody's does, and touches no table: nothing
- * to bloat, nothing to vacuum.
+ * A transaction that writes WAL and waits for its commit as any other does. It touches no table, so there is no bloat
+ * and nothing to vacuum.
  */
 const commitTinySql = statement(
   'probe',
@@ -26,19 +29,20 @@ const commitTinySql = statement(
   "SELECT pg_catalog.pg_logical_emit_message(true, 'evenkeel', '') AS position",
 )
 
-/** Ends the waiting of a commit; what it wrote stays. */
+/** Ends the wait of a commit. What it wrote stays. */
 const cancelSql = statement(
   'cancel',
   { cancelled: z.boolean() },
   'SELECT pg_catalog.pg_cancel_backend($1) AS cancelled',
 )
 
-/** How many times as long as when it is quiet a tiny transaction takes. `elsewhere` asks over another connection. */
+/** Time of a tiny transaction as a multiple of its quiet time. `elsewhere` uses another connection. */
 export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]> {
   const baseline = new Baseline()
   const look = async (ask: Ask, pid: number) => {
-    // A commit may wait for a synchronous standby that is gone, which no timeout of the server's ends. With nothing but the
-    // connection dropped its backend would go on waiting, and the next one beside it, until there is none left for anybody.
+    // A commit may wait for a synchronous standby that is gone, and no timeout of the server ends that wait. If only
+    // the connection were dropped, its backend would go on waiting, and so would each one after it, until no connection
+    // is left.
     const overdue = setTimeout(() => elsewhere(cancelSql, [pid]).catch(() => undefined), patienceMs)
     try {
       return await timed(() => ask(commitTinySql, [], limitMs))
@@ -47,23 +51,23 @@ export function probeReader(pool: Pool, elsewhere: Ask): () => Promise<Reading[]
     }
   }
   return async () => {
-    // Without the connecting, where there was none.
+    // Excludes the time for connecting, if that was needed.
     const { ms, stoodStill } = await onConnection(pool, look)
     const now = performance.now()
-    // One that took long stands for those that were left out meanwhile: else they would be outvoted by the quick ones.
+    // A slow transaction stands for those that were skipped meanwhile. Without the weight quick ones would outvote it.
     if (!stoodStill) baseline.observe(now, ms, Math.max(1, Math.round(ms / probeIntervalMs)))
     const [latency, quiet] = [baseline.latency(now), baseline.quiet(now)]
     if (latency === null) {
-      return [unknown('commit-latency', 'this process has too much to do to time anything: give it more CPU')]
+      return [unknown('commit-latency', 'this process is too busy to measure times: give it more CPU')]
     }
     if (quiet === null)
-      return [unknown('commit-latency', 'a tiny transaction has not been timed for a second yet: wait a moment')]
+      return [unknown('commit-latency', 'tiny transactions have not been measured for a second yet: wait a moment')]
     const detail = `a tiny transaction: ${latency.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms`
     return [{ signal: 'commit-latency', value: latency / quiet, detail }]
   }
 }
 
-/** How long something takes, and whether our own event loop stood still in it. */
+/** Time of `work`, and whether the event loop of this process stalled in it. */
 async function timed(work: () => Promise<unknown>): Promise<{ ms: number; stoodStill: boolean }> {
   const began = performance.now()
   let felt = began
@@ -76,7 +80,7 @@ async function timed(work: () => Promise<unknown>): Promise<{ ms: number; stoodS
   const timer = setInterval(feel, feelMs)
   try {
     await work()
-    // The answer is often handled before a timer that is overdue.
+    // The answer is often handled before an overdue timer.
     feel()
   } finally {
     clearInterval(timer)

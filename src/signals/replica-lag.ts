@@ -2,12 +2,12 @@ import type { Reading } from '../core/throttle/signal.ts'
 import { unknown } from './messages.ts'
 import type { Standbys } from './standbys.ts'
 
-/** Seconds by which the furthest behind of the standbys is behind. */
+/** Lag of the standby furthest behind. Seconds. */
 export function replicaLag(standbys: Standbys): Reading {
   return worstStandby('replica-lag', standbys, 'seconds')
 }
 
-/** The worst of all standbys; unknown while one should be there and where it had got to was never seen. */
+/** Reads the worst standby. Unknown while an expected standby is missing whose position was never seen. */
 export function worstStandby(
   signal: 'replica-lag' | 'replica-bytes',
   standbys: Standbys,
@@ -17,7 +17,7 @@ export function worstStandby(
   if (lost) {
     return unknown(
       signal,
-      `standby ${lost.name} has not been seen streaming: start it; or, if it is gone for good, say in REPLICAS which ones count`,
+      `standby ${lost.name} has not been seen streaming: start it; or, if it is gone for good, list in REPLICAS the standbys that count`,
     )
   }
   const worst = standbys.behind().reduce((worst, one) => (one[by] > worst[by] ? one : worst))

@@ -9,20 +9,20 @@ import { Standbys } from './standbys.ts'
 
 export const replicaSignals = ['replica-lag', 'replica-bytes', 'replicas-missing'] as const satisfies SignalName[]
 
-/** Standbys known so far, and how new ones are remembered for all processes. */
+/** Standbys seen so far, remembered for all processes. */
 export interface KnownStandbys {
   list(): Promise<ReadonlyMap<string, number>>
   remember(seen: ReadonlyMap<string, number>): Promise<void>
 }
 
-/** What is read of the replicas in one statement. */
+/** All signals of the replicas, read with one statement. */
 export class ReplicaSample {
   readonly #ask: Ask
   readonly #policy: ReplicaPolicy
   readonly #store: KnownStandbys
   readonly #onError: (error: unknown) => void
   readonly #standbys = new Standbys()
-  /** How many of which name have been seen; null until the first time it was asked for. */
+  /** How many standbys of each name have been seen; null until first read. */
   #known: ReadonlyMap<string, number> | null = null
 
   constructor(ask: Ask, policy: ReplicaPolicy, store: KnownStandbys, onError: (error: unknown) => void) {
@@ -32,17 +32,17 @@ export class ReplicaSample {
     this.#onError = onError
   }
 
-  /** Learns what other processes have seen, and what has been forgotten. What was known counts until it can be asked. */
+  /** Reads which standbys other processes have seen or forgotten. Until it answers, the last list counts. */
   async learn(): Promise<void> {
     if (this.#policy.kind === 'auto') this.#known = await this.#store.list()
   }
 
   async read(): Promise<Reading[]> {
-    // Else a standby that died before this process began would not be missed at the first look.
+    // A standby that died before this process began would be overlooked in the first sample otherwise.
     if (this.#known === null) await this.learn()
     const asked = performance.now()
     const replication = await readReplication(this.#ask)
-    // The statement read it somewhere between the two.
+    // The statement read the position somewhere between the two times.
     const at = (asked + performance.now()) / 2
     if (replication.unknown !== null) {
       const cause = replication.unknown
@@ -59,7 +59,7 @@ export class ReplicaSample {
     return this.#policy.kind === 'named' ? countNames(this.#policy.names) : (this.#known ?? new Map())
   }
 
-  /** Nobody waits for it: what was not written down is not in the next list, and is then fresh again. */
+  /** Writes without waiting. If the write fails, the name is missing from the next list and is written again. */
   #remember(standbys: readonly Standby[]): void {
     const known = this.#known ?? new Map<string, number>()
     const seen = countNames(standbys.map(({ name }) => name))

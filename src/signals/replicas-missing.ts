@@ -2,7 +2,7 @@ import type { Reading } from '../core/throttle/signal.ts'
 import { count } from './messages.ts'
 import type { Standbys } from './standbys.ts'
 
-/** Seconds for which a standby that should be streaming has not been; 0 while all are. */
+/** Seconds since an expected standby last streamed; 0 while all stream. */
 export function replicasMissing(standbys: Standbys): Reading {
   const [first, ...others] = standbys.missing().sort((a, b) => b.seconds - a.seconds)
   if (!first) {

@@ -12,31 +12,31 @@ import { countedBy, countNames, type ReplicaPolicy, readReplication, type Standb
 
 export interface ReplicaDemand {
   readonly policy: ReplicaPolicy
-  /** Standbys that runs rely on, and how many by each name. */
+  /** Standbys that runs rely on: how many of each name. */
   readonly known: ReadonlyMap<string, number>
   /** The runs that rely on them. */
   readonly relying?: readonly string[]
   readonly maxLagSeconds: number
   /** Null: bytes do not count. */
   readonly maxBytes?: number | null
-  /** Whether replicas are read by URLs of their own as well. */
+  /** Whether replicas are also read through their own URLs. */
   readonly heartbeats: boolean
 }
 
 const isStandbySql = statement('standby', { standby: z.boolean() }, 'SELECT pg_catalog.pg_is_in_recovery() AS standby')
 
-/** Whether the server is a standby itself. */
+/** Whether the server is itself a standby. */
 export async function isStandby(pool: Pool): Promise<boolean> {
   return (await askOne(askOver(pool), isStandbySql)).standby
 }
 
-/** The standbys that count and stream now, and how many by each name; none where that cannot be told. */
+/** The standbys that count and stream now: how many of each name. Empty if that is unknown. */
 export async function streamingStandbys(pool: Pool, policy: ReplicaPolicy): Promise<Map<string, number>> {
   const replication = await readReplication(askOver(pool))
   return countNames(replication.unknown === null ? countedBy(policy, replication.standbys).map(({ name }) => name) : [])
 }
 
-/** What keeps the standbys from being watched as a run demands, in words; empty where nothing does. */
+/** Reasons why the standbys cannot be watched as a run demands; empty if there are none. */
 export async function checkReplicas(pool: Pool, demand: ReplicaDemand): Promise<string[]> {
   const { policy, known, heartbeats } = demand
   if (policy.kind === 'none') return []
@@ -47,7 +47,7 @@ export async function checkReplicas(pool: Pool, demand: ReplicaDemand): Promise<
     return heartbeats
       ? []
       : [
-          'No standby streams from this primary. If there is none, say so with REPLICAS=none; if there is one, start it, or name it in REPLICAS, or read it by REPLICA_URLS.',
+          'No standby streams from this primary. If there is none, set REPLICAS=none. If there is one, start it, name it in REPLICAS, or read it through REPLICA_URLS.',
         ]
   }
   return [
@@ -66,7 +66,7 @@ function missing({ policy, known, relying = [] }: ReplicaDemand, standbys: reado
     const otherwise =
       policy.kind === 'named'
         ? 'correct REPLICAS'
-        : `if it is gone for good, end the runs that rely on it${named(relying)}, or name in REPLICAS those that count`
+        : `if it is gone for good, end the runs that rely on it${named(relying)}, or list in REPLICAS the standbys that count`
     return [`${who} should be streaming from this primary and is not. Start it, or ${otherwise}.`]
   })
 }
@@ -92,12 +92,12 @@ function behind(
   const limit = late ? formatValue('seconds', maxLagSeconds) : formatValue('bytes', maxBytes ?? 0)
   const aside =
     policy.kind === 'named'
-      ? 'if it is behind on purpose, leave it out of REPLICAS'
-      : 'if it is delayed on purpose, name those that count in REPLICAS'
-  return [`Standby ${name} is ${by} behind already, and ${limit} is the limit. Wait until it has caught up; ${aside}.`]
+      ? 'if it is delayed on purpose, leave it out of REPLICAS'
+      : 'if it is delayed on purpose, list in REPLICAS the standbys that count'
+  return [`Standby ${name} is ${by} behind already, and the limit is ${limit}. Wait until it has caught up; ${aside}.`]
 }
 
-/** What keeps replicas from being read by their own URLs, in words: each has to show a beat that is counted now. */
+/** Reasons why replicas cannot be read through their own URLs. Each has to show a beat that is made now. */
 export async function checkHeartbeats(
   heartbeats: readonly HeartbeatReplica[],
   beat: () => Promise<bigint>,
@@ -116,20 +116,20 @@ async function checkHeartbeat(replica: HeartbeatReplica, beat: bigint, withinSec
       (shown) => (shown >= beat ? null : tooLate(replica.name, withinSeconds)),
       (error: unknown) => unreadable(replica.name, error),
     )
-    // A table that is not there yet may be on its way, as the beat is.
+    // A missing table may still be on its way, like the beat.
     if (finding === null || !finding.mayPass || performance.now() > deadline) return finding?.words ?? null
     await pause(50)
   }
 }
 
 function tooLate(name: string, seconds: number) {
-  const words = `Replica ${name} does not show a heartbeat within ${formatValue('seconds', seconds)}. Check that it replays, and that REPLICA_URLS means replicas of this very database.`
+  const words = `Replica ${name} does not show a heartbeat within ${formatValue('seconds', seconds)}. Check that it replays, and that REPLICA_URLS lists replicas of this database.`
   return { words, mayPass: true }
 }
 
 function unreadable(name: string, error: unknown) {
   if (isSqlState(error, 'undefined_table')) {
-    const words = `Replica ${name} has no heartbeat table. Check that REPLICA_URLS means replicas of this very database, and that it replays.`
+    const words = `Replica ${name} has no heartbeat table. Check that REPLICA_URLS lists replicas of this database, and that it replays.`
     return { words, mayPass: true }
   }
   const words = `Replica ${name} cannot be read: ${messageOf(error)}. Check that it runs, and its URL, role and rights in REPLICA_URLS.`

@@ -3,32 +3,32 @@ import type { Ask } from '../postgres/ask.ts'
 import { type RowOf, requireRow, statement } from '../postgres/statement.ts'
 import { inRecovery, mayNotSee } from './messages.ts'
 
-/** Which standbys count: none; all that stream; or those of these names, as often as a name is there. */
+/** Which standbys count: none, all that stream, or those with these names, each as often as it is listed. */
 export type ReplicaPolicy =
   | { readonly kind: 'none' }
   | { readonly kind: 'auto' }
   | { readonly kind: 'named'; readonly names: readonly string[] }
 
-/** A physical standby that streams and says what it has replayed. */
+/** A physical standby that streams and reports its replay position. */
 export interface Standby {
-  /** Of its walsender on the primary: one per connection, so a standby that comes back has another. */
+  /** Pid of its walsender on the primary. There is one per connection, so a standby that reconnects has another. */
   readonly pid: number
-  /** Its application_name. Several may have the same one. */
+  /** Its application_name. Several standbys may have the same one. */
   readonly name: string
-  /** What it has replayed. Bytes of WAL. */
+  /** Its replay position. Bytes of WAL. */
   readonly replayed: bigint
-  /** What the primary has measured itself. Null until it has, and while there was nothing to replay. */
+  /** Replay lag as measured by the primary. Seconds. Null until measured, and while there was nothing to replay. */
   readonly replaySeconds: number | null
 }
 
-/** The primary and those that stream from it; or why that cannot be told. */
+/** The primary's position and its standbys, or why they are unknown. */
 export type Replication =
   | { readonly unknown: string }
   | { readonly unknown: null; readonly position: bigint; readonly standbys: readonly Standby[] }
 
 /**
- * Of the walsenders only physical standbys are standbys: consumers of logical slots are the slots' matter, and what only
- * takes WAL (pg_receivewal, a base backup) never says that it has replayed any.
+ * Only physical standbys count. Consumers of logical slots belong to the signal `slots`. Programs that only receive WAL
+ * (pg_receivewal, a base backup) never report a replay position.
  */
 const readReplicationSql = statement(
   'replication',
@@ -44,7 +44,7 @@ const readReplicationSql = statement(
     replay_seconds: z.number().nullable(),
     logical: z.boolean(),
   },
-  // The primary's position first, once, in front of theirs: else a standby that has everything might seem behind it.
+  // Read the primary's position first and once. A standby that has everything might seem behind it otherwise.
   `WITH here AS MATERIALIZED (
       SELECT current_user::text AS role, pg_catalog.pg_is_in_recovery() AS in_recovery,
         pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS readable,
@@ -65,9 +65,10 @@ export async function readReplication(ask: Ask): Promise<Replication> {
   const here = requireRow(readReplicationSql, rows)
   const walsenders = rows.filter(({ pid }) => pid !== null)
   if (here.in_recovery || here.position === null) return { unknown: inRecovery }
-  // Without the right every column but pid and name is NULL; and where there is no row, nobody could tell.
+  // Without the right, every column but pid and name is NULL. Without a row, a missing right would look like no
+  // standby.
   if (walsenders.length === 0 ? !here.readable : walsenders.some(({ state }) => state === null)) {
-    return { unknown: mayNotSee(here.role, 'who replicates (pg_stat_replication)') }
+    return { unknown: mayNotSee(here.role, 'the standbys (pg_stat_replication)') }
   }
   return { unknown: null, position: BigInt(here.position), standbys: walsenders.flatMap(standbyOf) }
 }
@@ -85,13 +86,13 @@ function standbyOf({
   return [{ pid, name: name ?? '', replayed: BigInt(replayed), replaySeconds: replay_seconds }]
 }
 
-/** Those of the standbys that count. */
+/** The standbys that count under the policy. */
 export function countedBy(policy: ReplicaPolicy, standbys: readonly Standby[]): readonly Standby[] {
   if (policy.kind === 'none') return []
   return policy.kind === 'auto' ? standbys : standbys.filter(({ name }) => policy.names.includes(name))
 }
 
-/** How many there are of each name. */
+/** Counts each name. */
 export function countNames(names: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)

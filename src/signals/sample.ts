@@ -2,32 +2,32 @@ import { messageOf } from '../core/errors.ts'
 import type { Measured, Reading, SignalName } from '../core/throttle/signal.ts'
 import { unknown } from './messages.ts'
 
-/** One look at some signals, taken together. */
+/** Signals that are sampled together. */
 export interface SampleSpec {
   readonly signals: readonly SignalName[]
   readonly intervalMs: number
-  /** Those that apply here; where the look is at tables, with the table each belongs to. */
+  /** Readings of the signals that apply, with their table if the sample is of tables. */
   read(): Promise<ReadonlyArray<Reading & { readonly table?: string }>>
-  /** Whether the readings are of tables: then one has to be asked for. */
+  /** Whether the readings are of tables. `measured` needs a table then. */
   readonly ofTables?: boolean
 }
 
 interface Seen {
   readonly reading: Reading & { readonly table?: string }
-  /** The values of the last looks, the newest last. */
+  /** Values of the last samples, newest last. */
   readonly values: ReadonlyArray<number | null>
 }
 
-/** So many looks make the worst of a signal. */
+/** Samples whose worst value is a signal's `worst`. */
 const remembered = 3
 
-/** What the last looks have found, and how long ago. A look that fails makes its signals unknown. */
+/** The last readings and their age. A sample that fails makes its signals unknown. */
 export class Sample {
   readonly #spec: SampleSpec
   readonly #onError: (signal: SignalName, error: unknown) => void
   #seen = new Map<string, Seen>()
   #at: number | null = null
-  /** When the look that was kept last began. */
+  /** When the last completed sample began. Monotonic milliseconds. */
   #beganAt = Number.NEGATIVE_INFINITY
   #underWay = false
   #complaint: string | null = null
@@ -45,7 +45,7 @@ export class Sample {
     return this.#spec.intervalMs
   }
 
-  /** Looks once more. Never throws. */
+  /** Takes a sample. Never throws. */
   async take(): Promise<void> {
     this.#underWay = true
     const beganAt = performance.now()
@@ -55,7 +55,7 @@ export class Sample {
     } catch (error) {
       const words = messageOf(error)
       this.#keep(this.#failed(`cannot be read: ${words}`))
-      // Twice a second the same words would bury all others.
+      // The same message twice a second would bury all others.
       if (words !== this.#complaint) for (const signal of this.#spec.signals) this.#onError(signal, error)
       this.#complaint = words
     } finally {
@@ -64,20 +64,20 @@ export class Sample {
     }
   }
 
-  /** What was found; unknown where that was on the server to which the address led before `since`. */
+  /** The last readings. Unknown if they were taken on a server that the address led to before `since`. */
   measured(now: number, table?: string, since = Number.NEGATIVE_INFINITY): Measured[] {
     const { signals, ofTables = false } = this.#spec
     if (ofTables && table === undefined) return []
     if (this.#at !== null && this.#beganAt < since) {
       const seconds = Math.round((now - since) / 1000)
-      const detail = `the address of the database leads to another server since ${seconds} s, on which it has not been read yet: wait a moment; if it stays so, check that the new server takes sessions`
+      const detail = `has not been read on the server that the database's address moved to ${seconds} s ago: wait a moment; if this goes on, check that the new server accepts sessions`
       return signals.map((signal) => ({ ...unknown(signal, detail), worst: null, at: now }))
     }
     const seen = [...this.#seen.values()].filter(({ reading }) => !ofTables || reading.table === table)
     if (this.#at === null || (ofTables && seen.length === 0)) {
       const detail = this.#complaint
         ? `cannot be read: ${this.#complaint}`
-        : 'has not been read yet: wait a moment; if it stays so, check that the database answers'
+        : 'has not been read yet: wait a moment; if this goes on, check that the database answers'
       return signals.map((signal) => ({ ...unknown(signal, detail), worst: null, at: now }))
     }
     const at = this.#at
@@ -86,7 +86,7 @@ export class Sample {
       if (!stale) return { ...reading, worst: worstOf(values), at }
       const cause = this.#underWay
         ? 'the database does not answer; check that it runs and can be reached'
-        : 'this process has too much to do; give it more CPU, or run fewer jobs in it'
+        : 'this process is too busy; give it more CPU, or run fewer jobs in it'
       const seconds = Math.round((now - at) / 1000)
       return {
         signal: reading.signal,
@@ -109,7 +109,7 @@ export class Sample {
     this.#at = performance.now()
   }
 
-  /** All that was there is unknown, and all that might be. */
+  /** Makes every reading unknown, and every signal that had none. */
   #failed(detail: string): ReadonlyArray<Reading & { readonly table?: string }> {
     const known = [...this.#seen.values()].map(({ reading }) => ({ ...reading, value: null, detail }))
     const missing = this.#spec.ofTables ? [] : this.#spec.signals

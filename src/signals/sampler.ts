@@ -21,32 +21,32 @@ export type { HeartbeatReplica, KnownStandbys, ReplicaPolicy, WatchedTable }
 
 export interface SamplerOptions {
   readonly server: Server
-  /** One connection for the signals and one for the probe, of their own, so that neither waits for the other. */
+  /** One connection for the signals and one for the probe, so that neither waits for the other. */
   readonly signals: Pool
   readonly probe: Pool
   readonly replicas: ReplicaPolicy
   readonly heartbeats: readonly HeartbeatReplica[]
-  /** Counts the heartbeat up on the primary and returns it; only called where there are replicas that show it. */
+  /** Increments the heartbeat on the primary and returns it. Only called if there are replicas that show it. */
   readonly beat: () => Promise<bigint>
   readonly standbys: KnownStandbys
   /** Cores of the database server; null: `active` does not apply. */
   readonly cores: number | null
-  /** Hears of a signal that cannot be read, once for each row of failures in the same words. */
+  /** Called with a signal that cannot be read, once for each series of failures with the same message. */
   readonly onError: (signal: SignalName, error: unknown) => void
 }
 
 export interface Sampler {
   /**
-   * The newest reading of each signal that applies here, dead tuples and vacuum those of the table. What has not been read
-   * for some seconds is unknown, with its cause.
+   * The newest reading of each signal that applies, with dead tuples and vacuum of `table`. A signal that has not been
+   * read for some seconds is unknown, with its cause.
    */
   readings(table?: WatchedTable): readonly Measured[]
   /**
-   * The tables of live runs: their dead tuples and vacuum are looked at from now on; without any, the probe rests. Resolves
-   * once those that are new have been looked at, for what is unknown counts as others at work.
+   * Sets the tables of live runs. Their dead tuples and vacuum are sampled from now on. Without tables the probe rests.
+   * Resolves when new tables have been sampled, because an unknown signal slows a run.
    */
   watch(tables: readonly WatchedTable[]): Promise<void>
-  /** Every signal has been looked at for the first time. */
+  /** Resolves when every signal has been sampled once. */
   readonly ready: Promise<void>
   close(): Promise<void>
 }
@@ -54,15 +54,15 @@ export interface Sampler {
 const fastMs = 500
 const slowMs = 2000
 
-/** Which server the sessions of this process are on. */
+/** The server that the sessions of this process are on. */
 export interface Server {
-  /** Since when they are on another one than before, if ever. Monotonic milliseconds. */
+  /** When they moved to another server, if ever. Monotonic milliseconds. */
   readonly since: number
-  /** It is a standby: sessions that are opened now may reach another one. */
+  /** The server is a standby: new sessions may reach another server. */
   doubt(): void
 }
 
-/** Looks at the database for as long as the process lives: once for all its runs. */
+/** Samples the database for all runs until it is closed. */
 export function startSampler(options: SamplerOptions): Sampler {
   const ask = askOver(options.signals)
   let closed = false
@@ -74,7 +74,7 @@ export function startSampler(options: SamplerOptions): Sampler {
   )
 
   let tables: readonly WatchedTable[] = []
-  // What is quiet on one server says nothing of another.
+  // A quiet latency on one server says nothing about another.
   const probe = anewOn(options.server, () => probeReader(options.probe, ask))
   const active = options.cores === null ? null : activeReader(options.cores)
   const slowly = { intervalMs: slowMs }
@@ -88,7 +88,7 @@ export function startSampler(options: SamplerOptions): Sampler {
       },
     },
     { signals: ['blocked'], intervalMs: fastMs, read: blockedReader(ask) },
-    // While nobody relies on it it leaves a quiet database quiet: it writes WAL, four times a second.
+    // The probe writes WAL four times a second, so it leaves a database without runs quiet.
     {
       signals: ['commit-latency'],
       intervalMs: probeIntervalMs,
@@ -135,14 +135,14 @@ export function startSampler(options: SamplerOptions): Sampler {
   }
 }
 
-/** A standby is where no batch goes: whoever finds that he looks at one has the address asked again. */
+/** No batch can run on a standby. A sample that finds itself on one makes the pools resolve the address again. */
 async function readHere({ read }: SampleSpec, server: Server): ReturnType<SampleSpec['read']> {
   const readings = await read()
   if (readings.some(({ detail }) => detail === inRecovery)) server.doubt()
   return readings
 }
 
-/** What remembers looks, made again for each server. */
+/** Makes a reader that remembers samples, and a new one for each server. */
 function anewOn<T>(server: Server, make: () => T): () => T {
   let made = { since: server.since, it: make() }
   return () => {

@@ -1,4 +1,4 @@
-/** Settings of the sessions that signals are read by: what is measured must not wait for what it measures. */
+/** Settings of the sessions that read signals: a measurement must not wait for what it measures. */
 export const signalSettings: Readonly<Record<string, string>> = {
   statement_timeout: '2s',
   lock_timeout: '500ms',
@@ -7,7 +7,7 @@ export const signalSettings: Readonly<Record<string, string>> = {
   jit: 'off',
 }
 
-/** Settings of the probe's session: a commit of its is waited for as one of a foreground transaction is. */
+/** Settings of the probe's session. Its commits wait as those of a foreground transaction do. */
 export const probeSettings: Readonly<Record<string, string>> = {
   statement_timeout: '2s',
   lock_timeout: '500ms',

@@ -5,8 +5,8 @@ import { type RowOf, statement } from '../postgres/statement.ts'
 import { inRecovery, unknown } from './messages.ts'
 
 /**
- * A slot keeps WAL from restart_lsn on, which for a logical one lies behind what its consumer has confirmed: as far behind as
- * the oldest transaction that was open then. Temporary slots go with their sessions, as soon as a base backup is over.
+ * A slot keeps WAL from restart_lsn on. For a logical slot that is older than the position its consumer has confirmed,
+ * by the oldest transaction that was open then. Temporary slots end with their sessions, when a base backup is over.
  */
 const readSlotsSql = statement(
   'slots',
@@ -22,7 +22,7 @@ const readSlotsSql = statement(
     FROM pg_catalog.pg_replication_slots WHERE NOT temporary`,
 )
 
-/** Bytes of WAL that the furthest behind of the slots keeps for its consumer, whether that is there or not. */
+/** Bytes of WAL kept by the slot furthest behind, whether its consumer is connected or not. */
 export async function slots(ask: Ask): Promise<Reading[]> {
   const all = await ask(readSlotsSql)
   const [first] = all
@@ -31,13 +31,13 @@ export async function slots(ask: Ask): Promise<Reading[]> {
   const broken = all.find(({ status }) => status === 'unreserved' || status === 'lost')
   if (broken) return [unknown('slots', describe(broken))]
   const worst = all.reduce((worst, slot) => ((slot.bytes ?? 0) > (worst.bytes ?? 0) ? slot : worst))
-  // A slot that has never been used reserves nothing.
+  // A slot that has never been used keeps nothing.
   return [{ signal: 'slots', value: Math.max(0, worst.bytes ?? 0), detail: `slot ${worst.name}` }]
 }
 
 function describe({ name, status }: RowOf<typeof readSlotsSql>): string {
   const drop = `drop the slot: SELECT pg_drop_replication_slot('${name}')`
   return status === 'lost'
-    ? `slot ${name} is lost: WAL that its consumer needs was removed. Set the consumer up anew, or ${drop}`
+    ? `slot ${name} is lost: WAL that its consumer needs was removed. Set the consumer up again, or ${drop}`
     : `slot ${name} is unreserved: the next checkpoint may remove WAL that its consumer needs. Let it catch up, or ${drop}`
 }

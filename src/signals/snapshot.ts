@@ -6,8 +6,8 @@ import { hidden, ours } from './foreground-sessions.ts'
 import { mayNotSee, unknown } from './messages.ts'
 
 /**
- * The oldest transaction of others in this database that vacuum has to spare rows for: one with a snapshot, one that has
- * written, or a prepared one, which outlives its session. Vacuum itself has a snapshot too, and spares nothing for it.
+ * The oldest foreground transaction in this database that vacuum has to spare rows for: one with a snapshot, one that
+ * has written, or a prepared one, which outlives its session. Vacuum has a snapshot, too, and spares nothing for it.
  */
 const readOldestSql = statement(
   'snapshot',
@@ -31,7 +31,7 @@ const readOldestSql = statement(
       (SELECT who FROM oldest) AS who`,
 )
 
-/** Seconds for which the oldest transaction of others has been open. */
+/** Age of the oldest foreground transaction. Seconds. */
 export async function snapshot(ask: Ask): Promise<Reading[]> {
   const { role, hidden, seconds, who } = await askOne(ask, readOldestSql)
   if (hidden > 0) return [unknown('snapshot', mayNotSee(role, 'transactions of other roles (pg_stat_activity)'))]

@@ -9,19 +9,19 @@ export interface Behind {
   readonly vanished: boolean
 }
 
-/** Standbys of one name of which fewer stream than should. */
+/** Standbys of one name of which too few stream. */
 export interface Missing {
   readonly name: string
   readonly streaming: number
   readonly expected: number
   readonly seconds: number
-  /** Whether it is known how far they had got when they were last seen. */
+  /** Whether their last position is known. */
   readonly traced: boolean
 }
 
 /**
- * Remembers from look to look where the primary was and where each standby is. One that has vanished stays where it was
- * last seen, and so lags more and more, until it is back or no longer expected.
+ * Remembers the positions of the primary and of each standby between samples. A vanished standby keeps its last
+ * position, so its lag grows until it is back or no longer expected.
  */
 export class Standbys {
   readonly #primary = new LagTracker()
@@ -29,12 +29,12 @@ export class Standbys {
   #at = performance.now()
   #streaming: readonly Standby[] = []
   #expected: ReadonlyMap<string, number> = new Map()
-  /** Where those were that have vanished, the furthest behind first. */
+  /** Last positions of vanished standbys, the furthest behind first. */
   readonly #vanished = new Map<string, bigint[]>()
-  /** When as many of a name as should were last seen; if never, when they were first expected. */
+  /** When enough standbys of a name were last seen; if never, when they were first expected. */
   #complete: ReadonlyMap<string, number> = new Map()
 
-  /** A look: the primary's position, the standbys that count, and how many of which name should be there. */
+  /** Records a sample: the primary's position, the standbys that count, and how many of each name are expected. */
   observe(at: number, position: bigint, standbys: readonly Standby[], expected: ReadonlyMap<string, number>): void {
     this.#primary.observe(at, position)
     this.#position = position
@@ -45,7 +45,8 @@ export class Standbys {
     const counts = countNames(standbys.map(({ name }) => name))
     for (const [name, positions] of this.#vanished) {
       const missing = Math.max(0, (expected.get(name) ?? 0) - (counts.get(name) ?? 0))
-      // Which of several by one name has come back nobody can tell: the furthest behind are taken for those still gone.
+      // It is unknown which of several standbys with one name has come back. The furthest behind are taken for those
+      // still missing.
       const kept = positions.sort((a, b) => (a < b ? -1 : 1)).slice(0, missing)
       if (kept.length === 0) this.#vanished.delete(name)
       else this.#vanished.set(name, kept)
@@ -62,7 +63,7 @@ export class Standbys {
     this.#expected = expected
   }
 
-  /** Whether there is anything to be behind: neither a standby nor one that should be there is no reading at all. */
+  /** Whether there is a standby or one is expected. Without either there is no reading. */
   get any(): boolean {
     return this.#streaming.length > 0 || this.#expected.size > 0
   }
@@ -94,7 +95,8 @@ export class Standbys {
     const bytes = Number(this.#position > replayed ? this.#position - replayed : 0n)
     const lag = this.#primary.lag(replayed, this.#at)
     const seconds = (lag?.ms ?? 0) / 1000
-    // It has not got to where our first look found the primary; what the primary itself has measured may tell more.
+    // The standby is behind the primary's position in our first sample. The primary's own measurement may be more
+    // exact.
     const least = lag && !lag.exact ? (standby?.replaySeconds ?? 0) : 0
     return { name, seconds: Math.max(seconds, least), bytes, vanished: standby === null }
   }

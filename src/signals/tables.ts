@@ -10,8 +10,8 @@ export function keyOf(table: WatchedTable): string {
 }
 
 /**
- * `watched`: the tables given as $1 and $2, numbered; `parts`: each with all its partitions. By the catalog alone:
- * pg_partition_tree locks every partition, and behind somebody's ALTER TABLE the replicas would no longer be looked at.
+ * `watched`: the tables given as $1 and $2, numbered. `parts`: each of them with all its partitions. Reads the catalog
+ * only: pg_partition_tree locks every partition, and behind an ALTER TABLE no replica would be sampled.
  */
 export const withParts = `WITH RECURSIVE watched AS MATERIALIZED (
       SELECT w.number::int AS number, c.oid, c.relkind

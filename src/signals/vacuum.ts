@@ -11,7 +11,7 @@ const readVacuumsSql = statement(
     number: z.number(),
     there: z.boolean(),
     running: z.number(),
-    /** Vacuums in this database of which this role may not see the table. */
+    /** Vacuums in this database whose table this role may not see. */
     hidden: z.number(),
     role: z.string(),
   },
@@ -26,7 +26,7 @@ const readVacuumsSql = statement(
     GROUP BY number`,
 )
 
-/** 1 while a table or a partition of it is being vacuumed, else 0. */
+/** 1 while the table or a partition of it is vacuumed, else 0. */
 export async function vacuum(
   ask: Ask,
   tables: readonly WatchedTable[],
@@ -42,6 +42,6 @@ export async function vacuum(
 function running(table: WatchedTable, { there, running, hidden, role }: RowOf<typeof readVacuumsSql>): Reading {
   if (!there) return unknown('vacuum', notThere(table))
   if (running === 0 && hidden > 0)
-    return unknown('vacuum', mayNotSee(role, 'what is vacuumed (pg_stat_progress_vacuum)'))
+    return unknown('vacuum', mayNotSee(role, 'which tables are vacuumed (pg_stat_progress_vacuum)'))
   return { signal: 'vacuum', value: running > 0 ? 1 : 0, detail: `table ${keyOf(table)}` }
 }

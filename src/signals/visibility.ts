@@ -9,8 +9,8 @@ const readSightSql = statement(
   `SELECT current_user::text AS role, pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees`,
 )
 
-/** Why this role cannot tell whether others are at work, and what to do; null where it can. */
+/** Why this role cannot see the foreground, and what to do; null if it can. */
 export async function visibilityFault(ask: Ask): Promise<string | null> {
   const { role, sees } = await askOne(ask, readSightSql)
-  return sees ? null : mayNotSee(role, 'what sessions of other roles do (pg_stat_activity)')
+  return sees ? null : mayNotSee(role, 'the activity of other roles (pg_stat_activity)')
 }

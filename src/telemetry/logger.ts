@@ -5,8 +5,8 @@ import { Problem } from '../core/errors.ts'
 export type { Logger }
 
 /**
- * Logs to standard output: JSON lines, or plain ones where a person reads them in a terminal. Bound fields (`run`, `range`)
- * stand on every line of what they concern.
+ * Logs to standard output: JSON lines, or plain text in a terminal. Bound fields (`run`, `range`) are on every line
+ * about them.
  */
 export function createLogger(level: string, terminal = process.stdout.isTTY): Logger {
   const options = {
@@ -18,7 +18,7 @@ export function createLogger(level: string, terminal = process.stdout.isTTY): Lo
   return terminal ? pino(options, plainLines()) : pino(options)
 }
 
-/** Fields that a person wants beside the words; all others are in the JSON only. */
+/** Fields that a person wants next to the message. All others are only in the JSON. */
 const shown = [
   'database',
   'range',
@@ -33,7 +33,7 @@ const shown = [
   'error',
 ]
 
-/** A log line as a person reads it: which run, the words, the error, and the fields that matter. */
+/** Formats a log line for a person: the run, the message, the error, and the fields that matter. */
 export function plainLine(line: Readonly<Record<string, unknown>>): string {
   const { run, msg, err } = line as { run?: string; msg?: string; err?: { message?: string } }
   const fields = shown.flatMap((name) =>
@@ -58,8 +58,8 @@ function plainLines() {
 }
 
 /**
- * An error's words and where it arose, and nothing else that hangs on it: a Redis client's error carries the command that
- * was refused, which for AUTH is the password, and a Postgres error may carry rows.
+ * Only the message and the origin of an error. Its other properties may hold secrets: a Redis error carries the refused
+ * command, which for AUTH is the password, and a Postgres error may carry rows.
  */
 export function serializeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
@@ -68,7 +68,7 @@ export function serializeError(error: unknown): unknown {
     type: error.name,
     message: error.message,
     ...(code === undefined ? {} : { code }),
-    // A Problem is for a person to solve: where in our code it arose tells nothing.
+    // A Problem is solved by a person, who has no use for its place in our code.
     ...(error instanceof Problem ? {} : { stack: error.stack }),
     ...(error.cause === undefined ? {} : { cause: serializeError(error.cause) }),
   }

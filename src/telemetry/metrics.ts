@@ -5,16 +5,16 @@ import { holders } from '../core/throttle/hold.ts'
 import { throttleReasons } from '../core/throttle/reasons.ts'
 import { RunGauges } from './run-metrics.ts'
 
-/** Where the numbers of a database come from, each time that Prometheus asks. */
+/** Sources of a database's metrics, read at each scrape. */
 export interface MetricSources {
-  /** Fails where the database does not answer. */
+  /** Rejects if the database does not answer. */
   ping(): Promise<void>
   snapshot(): Promise<MetricsSnapshot>
   /** Tickets by state. */
   queueDepth(): Promise<Readonly<Record<string, number>>>
-  /** The newest reading of each signal, and the strictest limits that live runs set; null is unknown, or no limit. */
+  /** The newest reading of each signal, with the strictest limits of live runs. Null: unknown, or no limit. */
   signals(): readonly MeasuredSignal[]
-  /** Tickets that this process can work on at once, and does. */
+  /** Slots of this process, and how many are in use. */
   slots(): { readonly all: number; readonly busy: number }
   pools(): readonly PoolUse[]
   onError(what: string, error: unknown): void
@@ -33,19 +33,19 @@ export interface PoolUse {
   readonly busy: number
   readonly idle: number
   readonly limit: number
-  /** Who waits for one. */
+  /** Callers that wait for a connection. */
   readonly waiting: number
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
 
 const rowOutcomes = ['done', 'unmatched', 'straggler', 'gone', 'quarantined']
-/** A held run waits as well. */
+/** A held run waits, too. */
 const waits = new Set([...throttleReasons, ...holders])
 
 /**
- * What one process counts and measures of one database, on a registry of its own; `labels` stand on every series. No label
- * ever holds a run's id. The table of all is docs/metrics.md.
+ * The metrics of one database in one process, in a registry of its own. `labels` are on every series. No label ever
+ * holds the id of a run. docs/metrics.md lists all metrics.
  */
 export function createMetrics(sources: MetricSources, labels: Readonly<Record<string, string>> = {}) {
   const registry = new Registry()
@@ -53,45 +53,45 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
   const registers = [registry]
   const rows = new Counter({
     name: 'backfill_rows_total',
-    help: 'Rows that batches of this process passed over, by what became of them: done, unmatched, straggler (locked by others), gone, quarantined (fails by itself).',
+    help: 'Rows that batches of this process passed over, by outcome: done, unmatched, straggler (locked by another session), gone (deleted), quarantined (fails by itself).',
     labelNames: ['job_name', 'outcome'] as const,
     registers,
   })
   const batchSeconds = new Histogram({
     name: 'backfill_batch_duration_seconds',
-    help: 'Execution and commit of one batch, waiting excluded.',
+    help: 'Seconds for execution and commit of one batch, without waits between batches.',
     labelNames: ['job_name'] as const,
     buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
     registers,
   })
   const batchRows = new Histogram({
     name: 'backfill_batch_rows',
-    help: 'Rows that the window of one batch passed over.',
+    help: 'Rows in the window of one batch.',
     labelNames: ['job_name'] as const,
     buckets: [1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000],
     registers,
   })
   const throttledSeconds = new Counter({
     name: 'backfill_throttled_seconds_total',
-    help: 'Time that pace kept workers waiting between batches, and runs held, by the signal for which it did.',
+    help: 'Seconds that the pace made workers wait between batches, or held runs, by signal.',
     labelNames: ['job_name', 'signal'] as const,
     registers,
   })
   const batchFaults = new Counter({
     name: 'backfill_batch_faults_total',
-    help: 'Batches that ended in a fault and changed nothing, by its kind: deadlock, lock-timeout, connection, data and so on.',
+    help: 'Batches that ended in a fault and changed nothing, by kind of fault: deadlock, lock-timeout, connection, data and so on.',
     labelNames: ['job_name', 'fault'] as const,
     registers,
   })
   const leasesLost = new Counter({
     name: 'backfill_leases_lost_total',
-    help: 'Ranges that this process worked on and no longer had: the run was stopped or is held, or another worker has it.',
+    help: 'Leases that this process lost at work: the run was stopped or held, or another worker has the range.',
     labelNames: ['job_name'] as const,
     registers,
   })
   const rescues = new Counter({
     name: 'backfill_rescues_total',
-    help: 'Ranges taken back from workers that had gone quiet, and tickets replaced that were lost.',
+    help: 'Ranges taken back after their lease ran out (lease), and lost tickets replaced (ticket).',
     labelNames: ['kind'] as const,
     registers,
   })
@@ -99,35 +99,34 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
 
   const up = gauge('backfill_database_up', '1 while the database answers, else 0.')
   const runs = new RunGauges(registry)
-  const tickets = gauge('backfill_queue_tickets', 'Tickets on the queue by state.', ['state'])
+  const tickets = gauge('backfill_queue_tickets', 'Tickets on the queue, by state.', ['state'])
   const signal = gauge(
     'backfill_signal',
-    'The newest value of each signal, in its own unit; a signal that is unknown has no series here and reads 0 in backfill_signal_known.',
+    'Newest value of each signal, in its own unit. An unknown signal has no series here and is 0 in backfill_signal_known.',
     ['signal'],
   )
-  const signalKnown = gauge('backfill_signal_known', 'Whether a signal that applies could be read.', ['signal'])
+  const signalKnown = gauge('backfill_signal_known', '1 if a signal that applies could be read, else 0.', ['signal'])
   const signalLimit = gauge(
     'backfill_signal_limit',
-    'The limits of each signal: from soft on the pace comes down, from hard on runs are held; the strictest of those that live runs set.',
+    'Strictest limits of live runs for each signal: from soft on the pace comes down, from hard on runs are held.',
     ['signal', 'limit'],
   )
-  const slots = gauge(
-    'backfill_worker_slots',
-    'Tickets that this process can work on at once; 0 where it does not work.',
-  )
-  const slotsBusy = gauge('backfill_worker_slots_busy', 'Tickets that this process is working on.')
-  const connections = gauge('backfill_pool_connections', 'Connections to the database, busy and idle.', [
+  const slots = gauge('backfill_worker_slots', 'Tickets that this process can work on at once; 0 without a worker.')
+  const slotsBusy = gauge('backfill_worker_slots_busy', 'Tickets that this process works on now.')
+  const connections = gauge('backfill_pool_connections', 'Connections to the database, by pool and state.', [
     'pool',
     'state',
   ])
-  const connectionsLimit = gauge('backfill_pool_connections_limit', 'The most connections there may be.', ['pool'])
-  const waiting = gauge('backfill_pool_waiting', 'Who waits for a connection.', ['pool'])
+  const connectionsLimit = gauge('backfill_pool_connections_limit', 'Most connections that the pool may open.', [
+    'pool',
+  ])
+  const waiting = gauge('backfill_pool_waiting', 'Callers that wait for a connection.', ['pool'])
 
   function gauge<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> {
     return new Gauge({ name, help, labelNames, registers })
   }
 
-  /** A database that answers, and is too slow to be counted, is up all the same. */
+  /** A database that answers is up, even if it is too slow to be counted. */
   async function readDatabase(): Promise<void> {
     try {
       await sources.ping()
@@ -188,7 +187,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
     batchFaults,
     leasesLost,
     rescues,
-    /** Puts every counter of a job at 0: what is first seen at 1 does not count as an increase. */
+    /** Puts every counter of a job at 0. Prometheus sees no increase in a counter that begins at 1. */
     know(job_name: string): void {
       if (known.has(job_name)) return
       known.add(job_name)
@@ -199,7 +198,7 @@ export function createMetrics(sources: MetricSources, labels: Readonly<Record<st
       batchSeconds.zero({ job_name })
       batchRows.zero({ job_name })
     },
-    /** Reads what is not counted but looked up. */
+    /** Reads the gauges from their sources. */
     async refresh(): Promise<void> {
       readSignals()
       readUse()

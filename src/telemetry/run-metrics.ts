@@ -6,7 +6,7 @@ import { runStatuses } from '../core/run/status.ts'
 import { holders } from '../core/throttle/hold.ts'
 import { throttleReasons } from '../core/throttle/reasons.ts'
 
-/** What stands after a metric's name: its labels and the value. */
+/** Labels and value of one series. */
 type Series = readonly [Readonly<Record<string, string>>, number]
 
 interface Shared {
@@ -18,17 +18,17 @@ interface Shared {
 
 const slowers = [...throttleReasons, ...faultNames]
 
-/** What every process reads from the control schema, and all read the same. */
+/** Metrics that every process reads from the control schema, with the same values. */
 const shared: readonly Shared[] = [
   {
     name: 'backfill_runs',
-    help: 'Runs by status, those that have ended too.',
+    help: 'Runs by status, with those that have ended.',
     labels: ['status'],
     read: ({ runsByStatus }) => runStatuses.map((status) => [{ status }, runsByStatus.get(status) ?? 0]),
   },
   {
     name: 'backfill_job_status',
-    help: '1 for the status of each live run of the job, for failed while a run that failed has not been run again, and where none is live for that of the last that ended within 30 days; 0 for the others.',
+    help: '1 for the status of each live run of the job. Without a live run: 1 for the status of the last run that ended within 30 days. failed is 1 until the failed run is run again or cancelled. 0 for all others.',
     labels: ['job_name', 'status'],
     read: ({ jobs }) =>
       jobs.flatMap(({ job, statuses }) =>
@@ -37,56 +37,60 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_run_quarantined',
-    help: 'Rows in quarantine of the live run that is nearest to its limit; where none is live, of those that failed and were not run again.',
+    help: 'Rows in quarantine of the live run nearest to its limit; without a live run, of failed runs that were not run again.',
     labels: ['job_name'],
     read: ({ jobs }) => jobs.map(({ job, quarantined }) => [{ job_name: job }, quarantined]),
   },
   {
     name: 'backfill_run_quarantine_limit',
-    help: 'maxQuarantined of the live run that is nearest to it.',
+    help: 'maxQuarantined of the live run nearest to this limit.',
     labels: ['job_name'],
     read: ({ jobs }) =>
       jobs.flatMap(({ job, maxQuarantined }) => (maxQuarantined === null ? [] : [[{ job_name: job }, maxQuarantined]])),
   },
   ofLive(
     'backfill_run_progress_ratio',
-    'Part of the table that live runs have passed over, the least of them.',
+    'Part of the table that live runs have passed over, 0 to 1; the lowest of them.',
     (live) => live.progressRatio,
   ),
   ofLive(
     'backfill_run_rows_per_second',
-    'Rows a second that live runs really pass over now, added up.',
+    'Rows per second that live runs pass over now, by the clock; their sum.',
     (live) => live.rowsPerSecond,
   ),
   ofLive(
     'backfill_run_rows_per_second_limit',
-    'maxRowsPerSecond of live runs, added up; absent where one of them has none.',
+    'Sum of maxRowsPerSecond of live runs; absent if one of them has none.',
     (live) => live.rateLimit,
   ),
   ofLive(
     'backfill_run_eta_seconds',
-    'Time left of live runs, the longest; absent while it cannot be told.',
+    'Seconds left of the live run with the most; absent while unknown.',
     (live) => live.etaSeconds,
   ),
-  ofLive('backfill_run_stragglers', 'Rows that live runs still have to come back to.', (live) => live.stragglers),
+  ofLive(
+    'backfill_run_stragglers',
+    'Stragglers of live runs: rows that are still to be tried again.',
+    (live) => live.stragglers,
+  ),
   ofLive(
     'backfill_run_verify_rounds',
-    'How often the residual check of live runs has found rows and begun again, the most.',
+    'Times that the residual check has found rows and begun again, of the live run with the most.',
     (live) => live.verifyRounds,
   ),
   ofLive(
     'backfill_run_stalled',
-    '1 while a live run of the job should move and has given no sign for a minute; absent where none should move.',
+    '1 while a live run of the job should move and has given no sign of life for a minute; absent if none should move.',
     (live) => (live.stalled === null ? null : Number(live.stalled)),
   ),
   ofLive(
     'backfill_last_checkpoint_timestamp_seconds',
-    'When a run that is to be worked on last committed a batch, Unix time.',
+    'Unix time of the last batch of a run that may be worked on.',
     (live) => live.lastCheckpointAt && live.lastCheckpointAt.getTime() / 1000,
   ),
   {
     name: 'backfill_run_ranges',
-    help: 'Ranges of live runs, by phase and by what they are doing.',
+    help: 'Ranges of live runs, by phase and state.',
     labels: ['job_name', 'phase', 'state'],
     read: (snapshot) =>
       eachLive(snapshot, (live) =>
@@ -100,50 +104,50 @@ const shared: readonly Shared[] = [
   },
   {
     name: 'backfill_held',
-    help: 'Live runs that are held, by the signal that does, schedule, or global-pause.',
+    help: 'Held live runs, by what holds them: a signal, schedule, or global-pause.',
     labels: ['job_name', 'signal'],
     read: (snapshot) => eachLive(snapshot, ({ held }) => holders.map((signal) => [{ signal }, held.get(signal) ?? 0])),
   },
   {
     name: 'backfill_slowed',
-    help: 'Live runs that are not held but slower than they could be, by what slows them: a signal, rate, start, workers, or a kind of fault.',
+    help: 'Slowed live runs that are not held, by what slows them: a signal, rate, start, workers, or a kind of fault.',
     labels: ['job_name', 'signal'],
     read: (snapshot) =>
       eachLive(snapshot, ({ slowed }) => slowers.map((signal) => [{ signal }, slowed.get(signal) ?? 0])),
   },
   {
     name: 'backfill_run_event_timestamp_seconds',
-    help: 'When that last happened to a run of the job that is live or ended a moment ago, Unix time.',
+    help: 'Unix time of the last event of this kind, of a run of the job that is live or ended within 15 minutes.',
     labels: ['job_name', 'event'],
     read: ({ lastEvents }) => lastEvents.map(({ job, event, at }) => [{ job_name: job, event }, at.getTime() / 1000]),
   },
   {
     name: 'backfill_pace_concurrency',
-    help: 'Batches in flight on average that the database bears now.',
+    help: 'Batches in flight on average that the pace allows now.',
     labels: [],
     read: ({ pace }) => [[{}, pace.concurrency]],
   },
   {
     name: 'backfill_pace_leases',
-    help: 'Ranges that workers hold now, of all runs.',
+    help: 'Ranges of all runs that workers hold now.',
     labels: [],
     read: ({ pace }) => [[{}, pace.leases]],
   },
   {
     name: 'backfill_pace_target_batch_seconds',
-    help: 'Time that a batch should take.',
+    help: 'Target time of a batch in seconds.',
     labels: [],
     read: ({ pace }) => [[{}, pace.targetSeconds]],
   },
   {
     name: 'backfill_queue_oldest_ticket_age_seconds',
-    help: 'How long the ticket that has waited longest could have been taken up; 0 where none waits.',
+    help: 'Seconds that the oldest waiting ticket has been ready; 0 if none waits.',
     labels: [],
     read: ({ oldestTicketSeconds }) => [[{}, oldestTicketSeconds]],
   },
 ]
 
-/** One number of each job that has a live run; null is no series. */
+/** One value for each job with a live run; null: no series. */
 function ofLive(name: string, help: string, read: (live: LiveMetrics) => number | null): Shared {
   return {
     name,
@@ -163,7 +167,7 @@ function eachLive({ jobs }: MetricsSnapshot, read: (live: LiveMetrics) => readon
   )
 }
 
-/** The metrics snapshot as gauges. */
+/** The gauges of the metrics snapshot. */
 export class RunGauges {
   readonly #gauges: ReadonlyArray<readonly [Shared, Gauge]>
   readonly #wal: Counter
@@ -176,7 +180,7 @@ export class RunGauges {
     })
     this.#wal = new Counter({
       name: 'backfill_wal_bytes_total',
-      help: 'WAL that the database cluster has written, by everybody.',
+      help: 'Bytes of WAL written by the whole database cluster.',
       registers,
     })
   }
@@ -187,7 +191,7 @@ export class RunGauges {
     if (snapshot.walBytes !== null) this.#wal.inc(snapshot.walBytes)
   }
 
-  /** There is none: stale is worse than absent. */
+  /** Removes all series if there is no snapshot: stale is worse than absent. */
   lose(): void {
     this.#reset()
   }

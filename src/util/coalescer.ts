@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 interface Waiting<T> {
-  /** A look that has not begun. */
+  /** A read that has not begun. */
   next: Promise<T> | null
-  /** Ends when the next look may begin. */
+  /** Resolves when the next read may begin. */
   rest: Promise<unknown>
 }
 
 /**
- * Looks at something that many may ask for at once: one at a time, no two of one key begin within `everyMs`, however many ask.
- * Whoever asks gets a look that began after he asked: what he has done before, he sees. The first one never waits.
+ * Coalesces reads by key: one at a time, and no two within `everyMs`, however many callers there are. Each caller gets
+ * a read that began after its call, so it sees its own earlier changes. The first caller never waits.
  */
 export class Coalescer<T> {
   readonly #everyMs: number
@@ -19,7 +19,7 @@ export class Coalescer<T> {
     this.#everyMs = everyMs
   }
 
-  /** What the look gives, or throws, to each that has waited for it. */
+  /** Resolves or rejects as the shared read does. */
   run(key: string, look: () => Promise<T>): Promise<T> {
     const waiting = this.#keys.get(key)
     if (!waiting) return this.#begin(key, look)

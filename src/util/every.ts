@@ -1,13 +1,13 @@
 export interface Loop {
-  /** The first time is over. */
+  /** Resolves when the first call has ended. */
   readonly first: Promise<void>
-  /** No further time; resolves when the one under way is over. */
+  /** Stops further calls. Resolves when the current one has ended. */
   stop(): Promise<void>
 }
 
 /**
- * Does something now and then at each interval, once at a time: what falls due while it is still at it is left out, so that
- * a slow database is asked less and never more. `work` must not throw.
+ * Calls `work` now and at each interval, one call at a time. Skips a call that falls due during another one, so a slow
+ * database is asked less often. `work` must not throw.
  */
 export function every(intervalMs: number, work: () => Promise<void>): Loop {
   let stopped = false

@@ -1,4 +1,4 @@
-/** Callers that ask while an answer is on its way share that answer: slow answers do not pile up. */
+/** Callers share the answer that is on its way, so slow answers do not pile up. */
 export function singleFlight<T>(ask: () => Promise<T>): () => Promise<T> {
   let asked: Promise<T> | null = null
   return () => {

@@ -1,6 +1,6 @@
 /**
- * A promise's answer, or an error where it does not come in time: `no answer within 3 s`. An answer that comes later is dropped.
- * `complaint` replaces the first words of that error.
+ * Resolves as `promise` does, or rejects after `ms`: `no answer within 3 s`. A later answer is dropped. `complaint`
+ * replaces the first words of the error.
  */
 export async function withTimeout<T>(promise: Promise<T>, ms: number, complaint = 'no answer'): Promise<T> {
   let timer: NodeJS.Timeout | undefined

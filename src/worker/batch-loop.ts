@@ -22,13 +22,16 @@ import { NoRowPasses, PoisonRowIsolator } from './row-isolator.ts'
 import { Sweep } from './sweep.ts'
 
 const triesOnOneWindow = 5
-/** So many in a row with nothing but such tries, before a row is taken to fail by itself. */
+/** Leases in a row that ended with such tries only, before the row is taken to fail by itself. */
 const leasesForOneRow = 3
 
-/** How often batches of a slice ended in a fault, by its kind. */
+/** Batches of a slice that ended in a fault, by kind of fault. */
 export type Faults = Partial<Record<Fault, number>>
 
-/** How a window ended: committed; its one row set aside or left; narrower ones to come; or not begun, for now or under this lease. */
+/**
+ * How a window ended: committed; its one row set aside or left for later; narrowed down; or not begun, for now or under
+ * this lease.
+ */
 type Outcome =
   | { readonly kind: 'committed' | 'set-aside' | 'left'; readonly result: BatchResult }
   | { readonly kind: 'later'; readonly seconds: number }
@@ -36,7 +39,7 @@ type Outcome =
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'fenced' }
 
-/** The batches that one lease is worth. */
+/** The batches of one lease. */
 export class BatchLoop {
   readonly #deps: WorkerDeps
   readonly #lease: Lease
@@ -86,13 +89,13 @@ export class BatchLoop {
     this.#sizer = new BatchSizer(run.options, lease.batchSize ?? undefined, lease.turnedAway)
   }
 
-  /** Rows for the next window, and whether they are so few because larger ones did not pass. */
+  /** Rows for the next window, and whether it is this small because larger windows failed. */
   get size(): { readonly batchSize: number; readonly turnedAway: boolean } {
     const batchSize = this.#isolation.limit(this.#sizer.next(this.#run.options))
     return { batchSize, turnedAway: this.#sizer.turnedAway || this.#isolation.narrowed }
   }
 
-  /** Whether a batch under this lease is known to have committed that did more than leave a row for later. */
+  /** Whether a batch under this lease is known to have committed and did more than leave a row for later. */
   get hasCommitted(): boolean {
     return this.#hasCommitted
   }
@@ -102,12 +105,14 @@ export class BatchLoop {
     return this.#sums.done > 0
   }
 
-  /** Whether an error has ended its session. */
+  /** Whether an error ended the session. */
   get sessionEnded(): boolean {
     return this.#isolation.sessionEnded
   }
 
-  /** Works until the range ends, the slice is over, the fence shuts or the signal says stop. Throws what Postgres throws. */
+  /**
+   * Works until the range ends, the slice is over, the fence shuts or `stop` is aborted. Throws the errors of Postgres.
+   */
   async work(stop: AbortSignal): Promise<Release> {
     try {
       const wakeAfterSeconds = await this.#batches(stop)
@@ -119,14 +124,14 @@ export class BatchLoop {
     }
   }
 
-  /** Whether its slot has to rest before the range goes to the next worker. */
+  /** Whether the slot has to rest before the range goes to the next worker. */
   get owes(): boolean {
     return this.#brake.owes(this.#run)
   }
 
   /**
-   * Rests for what the statements under this lease have cost, and keeps the lease for so long: as long as it does, the run has
-   * no worker more than it may. Returns early where the run is not to be worked on, or the lease is lost.
+   * Rests for the cost of this lease's statements and keeps the lease meanwhile, so that the run has no more workers
+   * than allowed. Returns early if the run may not be worked on, or if the lease is lost.
    */
   async settle(stop: AbortSignal): Promise<void> {
     for (;;) {
@@ -136,9 +141,9 @@ export class BatchLoop {
     }
   }
 
-  /** Returns after how many seconds the range wants to be woken again. */
+  /** Returns the seconds until the range wants its next ticket. */
   async #batches(stop: AbortSignal): Promise<number> {
-    // A streak is followed a little longer: one that is begun anew in each slice comes to no verdict.
+    // A streak may outlast the slice: if every slice began a new one, none would reach a verdict.
     const streakEndsAt = this.#endsAt + this.#deps.timings.sliceSeconds * 1000
     while (!stop.aborted && performance.now() < (this.#isolation.inStreak ? streakEndsAt : this.#endsAt)) {
       const hold = this.#deps.pace.holdOf(this.#run)
@@ -157,7 +162,7 @@ export class BatchLoop {
       }
       if (outcome.kind === 'fenced') {
         this.#deps.metrics.leasesLost.inc({ job_name: this.#run.job })
-        this.#log.info('fence shut: the run was stopped or is held, or the range has gone to another worker')
+        this.#log.info('fence shut: the run was stopped or is held, or another worker has the range')
         break
       }
       const { result } = outcome
@@ -174,7 +179,10 @@ export class BatchLoop {
     return 0
   }
 
-  /** One batch; turned away, the same window again with half the rows; failing on its data, narrowed down to the row. */
+  /**
+   * Runs one batch. If it is turned away, tries the same window again with half the rows. If it fails on its data,
+   * narrows it down to the row.
+   */
   async #batch(options: RunOptions, stop: AbortSignal): Promise<Outcome> {
     for (let attempt = 1; ; attempt += 1) {
       const leave = await this.#brake.wait(this.#run, this.#sizer.next(options), () => this.#keepLease(), stop)
@@ -196,7 +204,7 @@ export class BatchLoop {
         if (!result) return { kind: 'fenced' }
         return { kind: 'committed', result: committed(result) }
       } catch (error) {
-        // It has cost the database as much as one that commits.
+        // A failed batch costs the database as much as one that commits.
         this.#brake.charge(limit, (performance.now() - began) / 1000)
         const answer = recoveryFrom(error)
         if (isOverdue(error)) await this.#watch.endSession()
@@ -214,7 +222,7 @@ export class BatchLoop {
         if (answer === 'halve') this.#sizer.shrink()
         if (answer !== 'halve' || endsItsSession(error) || attempt >= triesOnOneWindow || stop.aborted) throw error
         this.#count(error)
-        this.#log.info({ err: error }, 'batch turned away: same window again, with half the rows')
+        this.#log.info({ err: error }, 'batch turned away; the same window is tried again with half the rows')
         const seconds = backoffSeconds(windowBackoff, attempt - 1, Math.random())
         await waitSeconds(seconds, stop)
         this.#brake.idled(this.#run, seconds)
@@ -224,15 +232,19 @@ export class BatchLoop {
   }
 
   /**
-   * One row that was turned away in every try of several leases in a row: it fails by itself, if not by its data, and all
-   * behind it would wait for it for ever. Where it is Postgres that is slow, the row cannot be passed over either.
+   * Whether one row was turned away in every try of several leases in a row. Such a row fails by itself, even if its
+   * values are not the cause, and would block all rows behind it for ever. If Postgres itself is slow, passing over the
+   * row fails, too.
    */
   #isHopeless(error: unknown, limit: number, attempt: number): boolean {
     const givenUp = attempt >= triesOnOneWindow || endsItsSession(error)
     return limit === 1 && givenUp && this.#lease.attempts >= leasesForOneRow - 1
   }
 
-  /** A batch that failed has renewed nothing; and whoever gets the range next must not begin with as many rows again. */
+  /**
+   * A failed batch has not renewed the lease. The new lease also keeps the size, so that the next worker does not begin
+   * with as many rows.
+   */
   async #keepLease(): Promise<boolean> {
     const { leaseSeconds, maxQuietSeconds } = this.#deps.timings
     if (performance.now() - this.#leaseAt < maxQuietSeconds * 1000) return true
@@ -260,7 +272,7 @@ export class BatchLoop {
     this.#deps.metrics.batchFaults.inc({ job_name: this.#run.job, fault })
   }
 
-  /** Its batches pass over rows for the first time. */
+  /** Whether batches of this phase pass over rows for the first time. */
   get #passesKeys(): boolean {
     const { over, changes } = phases[this.#lease.phase]
     return over === 'keys' && changes
@@ -295,10 +307,10 @@ export class BatchLoop {
       metrics.rows.inc({ job_name: job, outcome: 'gone' }, result.gone)
     }
     metrics.batchSeconds.observe({ job_name: job }, result.seconds)
-    // A check that reads is cheap per row and says nothing about what changing a row costs.
+    // A check only reads, so its time says nothing about the cost of changing a row.
     const done = isCheck(this.#lease.phase) ? result.scanned : result.done
     const target = targetBatchSeconds(options, this.#deps.pace.share(this.#run).targetSeconds)
-    // Nor does one that found most of its stragglers held.
+    // The same is true of a batch that found most of its stragglers held.
     if (!this.#isolation.narrowed && !(phases[this.#lease.phase].over === 'stragglers' && result.left > result.scanned))
       this.#sizer.observe({ scanned: result.scanned, done, seconds: result.seconds }, options, target)
     metrics.batchRows.observe({ job_name: job }, result.scanned)
@@ -306,19 +318,19 @@ export class BatchLoop {
     if (result.still.length > 0) await this.#refuseEndless(result.still)
   }
 
-  /** The table stays what this lease has found it to be. */
+  /** Reads the run again. Keeps the table as this lease has found it. */
   async #readAgain(): Promise<void> {
     const { target } = this.#run
     this.#run = { ...((await findRun(this.#deps.control, this.#run.id)) ?? this.#run), target }
   }
 
-  /** Takes over options that have changed; true where they leave no room for this worker any more. */
+  /** Reads the changed options. True if they leave no room for this worker. */
   async #isTooMany(): Promise<boolean> {
     await this.#readAgain()
     return (await countLeasesBefore(this.#deps.control, this.#lease)) >= this.#run.options.parallelism
   }
 
-  /** Where workers of the run would go idle, leaves them a part of what is left of this range. */
+  /** Splits the rest of the range if other workers of the run would be idle. */
   async #giveAway(): Promise<void> {
     const began = performance.now()
     this.#upper = await this.#splitter.split({
@@ -331,13 +343,13 @@ export class BatchLoop {
     this.#brake.charge(0, (performance.now() - began) / 1000)
   }
 
-  /** A predicate that `set` does not make false would bring the same rows back for ever. */
+  /** If `set` does not make the predicate false, the same rows would come back for ever. */
   async #refuseEndless(keys: readonly Cursor[]): Promise<void> {
     if (!(await this.#runner.stillMatch(this.#client, keys))) return
     throw new Problem('conflict', `${endlessReason(keys[0] ?? [])} The batches so far are committed.`, { keys })
   }
 
-  /** After a batch of stragglers: waits within the slice, or says for how many seconds to give the range back. */
+  /** Ends a batch of stragglers: waits within the slice, or returns the seconds for which to give the range back. */
   async #sweepOn(result: BatchResult, stop: AbortSignal): Promise<number | 'go on'> {
     const { control, timings } = this.#deps
     const seconds = await this.#sweep.passed(result, this.#run)

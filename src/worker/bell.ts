@@ -1,6 +1,6 @@
 import { waitSeconds } from '../util/sleep.ts'
 
-/** Wakes a loop before its time. Rung while the loop is busy, it ends the next wait at once. */
+/** Wakes a loop early. If it is rung while the loop is busy, the next wait ends at once. */
 export class Bell {
   #rung = new AbortController()
 
@@ -8,7 +8,7 @@ export class Bell {
     this.#rung.abort()
   }
 
-  /** Waits, at most so many seconds, until it is rung or the signal says stop. */
+  /** Waits at most `seconds`. Returns early when the bell is rung or the signal is aborted. */
   async wait(seconds: number, stop: AbortSignal): Promise<void> {
     await waitSeconds(seconds, AbortSignal.any([stop, this.#rung.signal]))
     if (this.#rung.signal.aborted) this.#rung = new AbortController()

@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { PaceController } from './pace-controller.ts'
 
-/** What a worker is given by whoever composes it. */
+/** Everything that a worker needs from its process. */
 export interface WorkerDeps {
   readonly control: Control
   /** Sessions for users' tables, one per slot. */
@@ -22,6 +22,6 @@ export interface WorkerDeps {
   readonly pace: PaceController
   readonly timings: Timings
   readonly observe: Observe | undefined
-  /** Who holds a lease: host and process. */
+  /** Name of this process in leases and events: host and process. */
   readonly name: string
 }

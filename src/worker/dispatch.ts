@@ -3,7 +3,7 @@ import { advanceRun, dispatchRuns } from '../store/dispatch.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { WorkerDeps } from './deps.ts'
 
-/** Gives a run what it needs next, says so where that changes where it stands, and puts its tickets out. */
+/** Advances a run, logs each change of its status, and puts its tickets on the queue. */
 export async function advance({ control, queue, log, name }: WorkerDeps, runId: string): Promise<void> {
   const { tickets, moves } = await advanceRun(control, runId, name)
   for (const { event, status, reason } of moves) {
@@ -12,10 +12,10 @@ export async function advance({ control, queue, log, name }: WorkerDeps, runId: 
   await queue.put(tickets)
 }
 
-/** Runs that are given their tickets together: so few that none of them waits long for the others. */
+/** Runs that get their tickets in one transaction. Small, so that no run waits long for the others. */
 const atOnce = 50
 
-/** The same for many runs. One that is in trouble does not keep the others from being seen to. */
+/** Advances many runs. An error in one run does not keep the others waiting. */
 export async function advanceAll(deps: WorkerDeps, runIds: readonly string[]): Promise<void> {
   for (let first = 0; first < runIds.length; first += atOnce) {
     const { tickets, due } = await dispatchTogether(deps, runIds.slice(first, first + atOnce))
@@ -24,7 +24,7 @@ export async function advanceAll(deps: WorkerDeps, runIds: readonly string[]): P
   }
 }
 
-/** Where another session keeps a range of one of them, each is left to be seen to by itself. */
+/** If another session holds a range of one of the runs, each run is left to be advanced by itself. */
 async function dispatchTogether({ control }: WorkerDeps, runIds: readonly string[]): ReturnType<typeof dispatchRuns> {
   try {
     return await dispatchRuns(control, runIds)
@@ -34,7 +34,7 @@ async function dispatchTogether({ control }: WorkerDeps, runIds: readonly string
   }
 }
 
-/** Does something for each run; what fails for one is said, and the others have their turn. */
+/** Calls `see` for each run. Logs an error and goes on with the next run. */
 export async function eachRun(
   log: Logger,
   ids: readonly string[],
@@ -44,7 +44,7 @@ export async function eachRun(
     try {
       await see(id)
     } catch (error) {
-      log.warn({ err: error, run: id }, 'the run could not be seen to; it is tried again in a second')
+      log.warn({ err: error, run: id }, 'cannot advance the run; it is tried again in a second')
     }
   }
 }

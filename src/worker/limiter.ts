@@ -10,8 +10,8 @@ import type { WorkerDeps } from './deps.ts'
 const maxDeafSeconds = 0.25
 
 /**
- * What a worker may do next: a window of so many rows; nothing for so many seconds, which another run may use; nothing, for it
- * was told to stop, or its run has changed; nothing, for the lease is lost.
+ * What a worker may do next: a window of `rows` rows; `later`, so that another run may use the slot for `seconds`;
+ * `interrupted` by a stop or a change of the run; `lost`, because the lease is.
  */
 export type Leave =
   | { readonly kind: 'window'; readonly rows: number }
@@ -19,20 +19,20 @@ export type Leave =
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'lost' }
 
-/** A place for one lease at a time, and what it owes the database from one lease to the next. */
+/** A place for one lease at a time. It carries its debt to the database from one lease to the next. */
 export interface Slot {
   readonly duty: DutyCycle
-  /** When the lease before ended. Monotonic milliseconds. */
+  /** End of the previous lease. Monotonic milliseconds. */
   idleSince: number
 }
 
-/** Keeps the lease through a wait. False when it is no longer ours. */
+/** Keeps the lease through a wait. False if the lease is lost. */
 export type Keep = () => Promise<boolean>
 
 /**
- * Keeps one worker to what its run and its database can bear. Rows under `maxRowsPerSecond` are drawn from the run's own
- * bucket, before the window that uses them. The load is paid for after each statement, by the slot: what one lease owes it
- * pays before it gives its range back, and what is left because the lease was lost, the next lease in this slot pays.
+ * Limits one worker to the pace of its run and its database. Rows under `maxRowsPerSecond` are drawn from the run's
+ * token bucket before the window that uses them. Rest is due after each statement, and the slot owes it. A lease pays
+ * its debt before it gives its range back. If the lease is lost, the next lease in this slot pays the rest.
  */
 export class WorkerLimiter {
   readonly #deps: WorkerDeps
@@ -49,28 +49,28 @@ export class WorkerLimiter {
     this.#idleSeconds = (performance.now() - slot.idleSince) / 1000
   }
 
-  /** What the worker has waited for the load since that was last counted, as a part of the run's own time. */
+  /** Rest since the last checkpoint, as a part of the run's own time. Milliseconds. */
   get throttledMs(): number {
     return this.#throttledMs
   }
 
-  /** A checkpoint has counted the time so far. */
+  /** Starts again at 0: a checkpoint has counted the time so far. */
   counted(): void {
     this.#throttledMs = 0
   }
 
-  /** Whether its slot has to rest before the next statement. */
+  /** Whether the slot has to rest before the next statement. */
   owes(run: Run): boolean {
     return this.#duty.wait(this.#deps.pace.share(run).share) > 0
   }
 
-  /** A statement was sent for a window of so many rows, and took so long, whatever came of it. */
+  /** Records a statement for a window of `rows` rows that took `seconds`, whether it committed or failed. */
   charge(rows: number, seconds: number): void {
     this.#drawn.use(rows)
     this.#duty.worked(seconds)
   }
 
-  /** Waits until the next window may begin, of at most so many rows. */
+  /** Waits until the next window may begin, of at most `size` rows. */
   async wait(run: Run, size: number, keep: Keep, stop: AbortSignal): Promise<Leave> {
     const drawn = await this.#draw(run, size, keep, stop)
     if (drawn.kind !== 'window') return drawn
@@ -78,7 +78,7 @@ export class WorkerLimiter {
     return paid === 'paid' ? drawn : { kind: paid }
   }
 
-  /** Rests for what the slot owes. */
+  /** Rests until the slot owes nothing. */
   async pay(run: Run, keep: Keep, stop: AbortSignal): Promise<'paid' | 'interrupted' | 'lost'> {
     this.idled(run, this.#idleSeconds)
     this.#idleSeconds = 0
@@ -93,12 +93,12 @@ export class WorkerLimiter {
     }
   }
 
-  /** It has waited for something else, which is a rest all the same. */
+  /** Counts another wait as rest. */
   idled(run: Run, seconds: number): void {
     this.#duty.rested(seconds, this.#deps.pace.share(run).share)
   }
 
-  /** Puts back what was drawn and not used. */
+  /** Returns rows that were drawn and not used to the bucket. */
   async giveBack(): Promise<void> {
     const rows = this.#drawn.giveBack()
     if (rows > 0) await returnRows(this.#deps.control, this.#lease.runId, rows)
@@ -131,17 +131,17 @@ export class WorkerLimiter {
     return { kind: 'window', rows: this.#drawn.window(size, rate.portion) }
   }
 
-  /** The rate that rows are drawn at; null where there is none. */
+  /** Row rate of the run; null without one. */
   #rateOf({ options }: Run): RowRate | null {
-    // A check only reads: a rate is for what replicas and vacuum have to follow.
+    // A check only reads. The rate limits what replicas and vacuum have to follow, which is writes.
     if (options.maxRowsPerSecond === null || isCheck(this.#lease.phase)) return null
     return rowRate(options.maxRowsPerSecond, options.parallelism)
   }
 
-  /** What ends a wait before its time. */
+  /** Why a wait has to end early; null if it goes on. */
   async #heed(run: Run, keep: Keep, stop: AbortSignal): Promise<'interrupted' | 'lost' | null> {
     const { pace } = this.#deps
-    // Whoever raises a limit does not want to see the old one waited for.
+    // A raised limit takes effect at once, so a wait for the old one ends here.
     if (stop.aborted || pace.hasChanged(run) || pace.holdOf(run)) return 'interrupted'
     return (await keep()) ? null : 'lost'
   }

@@ -9,18 +9,18 @@ import { endBackend, findHolder, type Holder } from '../store/lock-holder.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { waitSeconds } from '../util/sleep.ts'
 
-/** A statement that waits for a lock is looked at after so long: well within `lock_timeout`. Seconds. */
+/** A statement is taken to wait for a lock after this time, well within `lock_timeout`. Seconds. */
 const lookAfterSeconds = 0.02
-/** Each look costs those who wait for the same row a moment. Milliseconds. */
+/** Each observation delays the other sessions that wait for the same row a little. Milliseconds. */
 const everyMs = 1000
 
-/** What a row was found to wait for. */
+/** A row that waits for a lock. */
 interface Wait {
   readonly key: Cursor
   readonly words: string
 }
 
-/** Finds out, while a statement of a worker waits for a lock, what it waits for and who holds it. */
+/** Finds out what a worker's statement waits for, and which session holds it. */
 export class LockWatch {
   readonly #control: Control
   readonly #client: PoolClient
@@ -36,23 +36,23 @@ export class LockWatch {
     this.#log = log
   }
 
-  /** Whether it is time for another look. */
+  /** Whether the next observation is due. */
   get due(): boolean {
     return performance.now() - this.#lookedAt >= everyMs
   }
 
-  /** The row that was last found to wait, and for what. */
+  /** The last row that was found to wait, and what for. */
   get wait(): Wait | null {
     return this.#wait
   }
 
-  /** How long the statements that follow wait for a lock. */
+  /** Sets how long the following statements wait for a lock. */
   async setPatience(patience: LockPatience): Promise<void> {
     if (patience !== this.#patience) await setLockTimeout(this.#client, patience)
     this.#patience = patience
   }
 
-  /** Lets a statement on one row run, and looks once where it waits. */
+  /** Runs a statement on one row, and looks for the holder once if it waits. */
   async during<T>(key: Cursor, work: () => Promise<T>): Promise<T> {
     this.#lookedAt = performance.now()
     this.#holder = null
@@ -70,7 +70,7 @@ export class LockWatch {
     }
   }
 
-  /** Tries to lock rows that were found held, until one is. */
+  /** Tries to lock rows that were found held, until one of them is still held. */
   async probe(target: Target, keys: readonly Cursor[]): Promise<void> {
     await this.setPatience('usual')
     for (const key of keys) {
@@ -83,17 +83,20 @@ export class LockWatch {
     }
   }
 
-  /** Ends the session whose statement has not answered in time: it would go on in the server, with all the locks that it has. */
+  /**
+   * Ends the session of a statement that has not answered in time. The server would go on with it, and keep all its
+   * locks.
+   */
   async endSession(): Promise<void> {
     if (this.#backend !== null) await endBackend(this.#control, this.#backend)
   }
 
-  /** The types leave out what the driver was told of its backend. */
+  /** The driver knows the pid of its backend; its types do not. */
   get #backend(): number | null {
     return (this.#client as unknown as { processID: number | null }).processID
   }
 
-  /** It names a holder for people, and nothing depends on it: a look that fails names none. */
+  /** Only people read the holder, so an error here is logged and leaves it unnamed. */
   async #look(ended: AbortSignal): Promise<void> {
     await waitSeconds(lookAfterSeconds, ended)
     const backend = this.#backend
@@ -101,7 +104,7 @@ export class LockWatch {
     try {
       this.#holder = await findHolder(this.#control, backend)
     } catch (error) {
-      this.#log.debug({ err: error }, 'who holds the lock cannot be read')
+      this.#log.debug({ err: error }, 'cannot read which session holds the lock')
     }
   }
 }
@@ -112,7 +115,7 @@ function describeWait(error: unknown, holder: Holder | null): string {
   const held = holder ? `held by ${describeHolder(holder)}` : null
   return (
     [place, held].filter((part) => part !== null).join('; ') ||
-    'for a lock whose holder was gone by the time of the look'
+    'for a lock whose holder was gone before it could be read'
   )
 }
 

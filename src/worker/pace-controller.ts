@@ -17,7 +17,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { waitSeconds } from '../util/sleep.ts'
 
 const everySeconds = 0.25
-/** Long enough to be fast, short enough for whoever waits for a row of it. */
+/** Long enough for speed, short enough for a session that waits for one of the rows. Seconds. */
 const unpacedTargetSeconds = 0.02
 const noLimit = { soft: null, hard: null }
 const stepSeconds = 0.95
@@ -28,23 +28,23 @@ export interface PaceDeps {
   readonly sampler: Sampler
   readonly log: Logger
   readonly metrics: Metrics
-  /** Who writes holds: this process. */
+  /** Name of this process, for the holds that it writes. */
   readonly name: string
   readonly timings: Timings
 }
 
-/** What one worker may do at this moment. */
+/** Limits of one worker at this moment. */
 export interface WorkShare {
-  /** Of its time, the part that it may spend in batches: above 0, at most 1. */
+  /** Duty cycle: the part of its time that the worker may spend in batches. Above 0, at most 1. */
   readonly share: number
-  /** How long a batch should take where the options leave it open. */
+  /** Time that a batch should take if the options leave it open. Seconds. */
   readonly targetSeconds: number
   readonly cause: PaceCause | null
 }
 
 /**
- * The pace as this process sees it: what holds a run, by its own sampler; and the load, which all processes share by one
- * row. Each second one of them, whichever comes first, makes the next step; there is no leader to lose.
+ * The pace as seen by this process. Holds come from its own sampler. The concurrency is one row that all processes
+ * share. Each second the first process to come makes the next step, so there is no leader that could be lost.
  */
 export class PaceController {
   readonly #deps: PaceDeps
@@ -59,13 +59,13 @@ export class PaceController {
     this.#shared = shared
   }
 
-  /** Ready once every signal has been looked at: before that, a run would be held for what is not known yet. */
+  /** Resolves when every signal has been sampled once. Before that a run would be held for unknown signals. */
   static async open(deps: PaceDeps): Promise<PaceController> {
     await deps.sampler.ready
     return new PaceController(deps, await readPace(deps.control))
   }
 
-  /** What keeps a run from working, as far as this process can see. Asked before each batch. */
+  /** What holds a run, as far as this process can see; null if nothing does. Asked before each batch. */
   holdOf({ options, overrides, hold, target }: Run): Hold | null {
     const now = this.#now()
     return evaluateHold({
@@ -77,18 +77,18 @@ export class PaceController {
     })
   }
 
-  /** Whether the options of a run are no longer those that this is a copy of. */
+  /** Whether the options of a run have changed since this copy was read. */
   hasChanged({ id, version }: Run): boolean {
     const newest = this.#live.find((run) => run.id === id)
     return newest !== undefined && newest.version > version
   }
 
-  /** How many workers hold ranges of a run: at least the one that asks. */
+  /** Workers that hold ranges of a run. At least 1, the caller. */
   workersOf({ id }: Run): number {
     return Math.max(1, this.#workers.get(id) ?? 1)
   }
 
-  /** One worker's share of the load. */
+  /** One worker's part of the shared concurrency. */
   share({ options, overrides }: Run): WorkShare {
     const { pace, workers } = this.#shared
     if (!isPaced(optionsInForce(options, overrides, this.#now())))
@@ -100,21 +100,25 @@ export class PaceController {
     }
   }
 
-  /** What was measured last, the worst of the tables of live runs, with the strictest limits of those that may write. */
+  /**
+   * The last sample of each signal, the worst of all live runs' tables, with the strictest limits of the runs that may
+   * write.
+   */
   measured(): Array<{ signal: SignalName; value: number | null; soft: number | null; hard: number | null }> {
     const now = this.#now()
-    // What waits for its time, or stands still with everything, is not what writes over its limits.
+    // A run held by its schedule or by the global pause does not write over its limits.
     const runs = this.#live.filter(({ hold }) => hold?.signal !== 'schedule' && hold?.signal !== 'global-pause')
     const targets = runs.length > 0 ? runs.map((run) => run.target) : [undefined]
     const worst = new Map<SignalName, number | null>()
     for (const { signal, value } of targets.flatMap((target) => this.#deps.sampler.readings(target))) {
       const before = worst.get(signal)
-      // What is unknown is worse than any value.
+      // Unknown is worse than any value.
       if (before === undefined || value === null || (before !== null && value > before)) worst.set(signal, value)
     }
     const allHeld = runs.every(({ hold }) => hold)
     const limitsOf = (signal: SignalName) => {
-      // Beside others that go on, a run that is held counts for what holds it alone: that is named, what else is over its limits is not.
+      // Next to active runs, a held run counts only for the signal that holds it. Its other signals are not reported
+      // against it.
       const counted = allHeld ? runs : runs.filter(({ hold }) => !hold || hold.signal === signal)
       const options = counted.map((run) => optionsInForce(run.options, run.overrides, now))
       return strictestLimit(signal, runs.length > 0 ? options : [defaultRunOptions]) ?? noLimit
@@ -122,26 +126,31 @@ export class PaceController {
     return [...worst].map(([signal, value]) => ({ signal, value, ...limitsOf(signal) }))
   }
 
-  /** Writes down what holds a run, and stops its batches in every process. */
+  /** Writes the hold of a run, which stops its batches in every process. */
   async hold(run: Run, hold: Hold): Promise<void> {
     const { control, log, name, timings } = this.#deps
     if (await holdRun(control, run.id, hold, name, timings.holdStaleSeconds))
       log.warn({ run: run.id, ...hold }, 'run is held')
   }
 
-  /** Looks, steps and reviews until the signal says stop. `advance` hears when runs may have more workers than before. */
+  /**
+   * Samples, steps and reviews until `stop` is aborted. Calls `advance` when runs may have more workers than before.
+   */
   async keep(stop: AbortSignal, advance: () => void): Promise<void> {
     while (!stop.aborted) {
       try {
         await this.#round(advance)
       } catch (error) {
-        this.#deps.log.warn({ err: error }, 'pace could not be reviewed; it is tried again at once')
+        this.#deps.log.warn({ err: error }, 'cannot read the pace or the runs; it is tried again at once')
       }
       await waitSeconds(everySeconds, stop)
     }
   }
 
-  /** By the database's clock: ours may be wrong, and several would open and close a schedule at different times. */
+  /**
+   * Time by the database's clock. The clocks of processes may be wrong, and would open and close a schedule at
+   * different times.
+   */
   #now(): Date {
     return new Date(this.#shared.now * 1000 + performance.now() - this.#sharedAt)
   }
@@ -161,12 +170,14 @@ export class PaceController {
     for (const run of runs) await this.#tryReview(run, roundSeconds, advance)
   }
 
-  /** Runs are reviewed whether or not the step succeeds: a hold must not wait for the pace. */
+  /**
+   * An error here is logged: runs must be reviewed even if the step fails, because a hold must not wait for the pace.
+   */
   async #tryStep(runs: readonly Run[], advance: () => void): Promise<void> {
     try {
       await this.#step(runs, advance)
     } catch (error) {
-      this.#deps.log.warn({ err: error }, 'the pace could not be stepped; it stays as it is until it can be')
+      this.#deps.log.warn({ err: error }, 'cannot change the pace; it stays as it is until the next step')
     }
   }
 
@@ -174,7 +185,7 @@ export class PaceController {
     try {
       await this.#review(run, roundSeconds, advance)
     } catch (error) {
-      this.#deps.log.warn({ err: error, run: run.id }, 'the run could not be reviewed; it is tried again at once')
+      this.#deps.log.warn({ err: error, run: run.id }, 'cannot review the holds of the run; it is tried again at once')
     }
   }
 
@@ -183,13 +194,13 @@ export class PaceController {
     const { version, now, age, workers, pace } = this.#shared
     const at = new Date(now * 1000)
     const remembered = rememberedPace(pace, age)
-    // The first step is made as soon as there is somebody to make it for, and not a second after one for nobody.
+    // The first step is made as soon as a worker holds a lease, and not a second after a step without workers.
     if (remembered === initialPace && workers === 0) return
     const next = stepPace(remembered, {
       now,
       workers,
       options: runs.map((run) => optionsInForce(run.options, run.overrides, at)),
-      // Each run's table has its own; the worst of them counts for the pace that all share.
+      // Each run's table has readings of its own. The worst of them counts for the shared pace.
       measured: runs.flatMap((run) => sampler.readings(run.target)),
     })
     if (!(await writePace(control, next, version))) return
@@ -199,7 +210,10 @@ export class PaceController {
     if (maxWorkersFor(next) > maxWorkersFor(pace)) advance()
   }
 
-  /** Whether the run reads so already: kept up by this process within a second, or by another one that is not stale. */
+  /**
+   * Whether the run has this hold already, renewed by this process within a second or by another process that is not
+   * stale.
+   */
   #isKeptUp({ hold: written }: Run, hold: Hold): boolean {
     if (!written || written.signal !== hold.signal) return false
     const seconds = Math.abs(this.#now().getTime() - Date.parse(written.seenAt)) / 1000
@@ -210,7 +224,7 @@ export class PaceController {
   async #review(run: Run, roundSeconds: number, advance: () => void): Promise<void> {
     const { control, log, metrics, name, timings } = this.#deps
     const hold = this.holdOf(run)
-    // Each held second is counted by one process only: the one that wrote the hold.
+    // Only the process that wrote the hold counts its seconds, so each is counted once.
     if (run.hold?.by === name)
       metrics.throttledSeconds.inc({ job_name: run.job, signal: run.hold.signal }, roundSeconds)
     if (hold) return this.#isKeptUp(run, hold) ? undefined : this.hold(run, hold)

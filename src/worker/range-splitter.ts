@@ -14,16 +14,18 @@ import type { WorkerDeps } from './deps.ts'
 import { advance } from './dispatch.ts'
 
 const everyMs = 250
-/** What is done sooner than this is not worth a ticket. */
+/** A rest that takes less time than this is not worth a ticket. */
 const minSeconds = 1
-/** What a part is worth where nothing is known of the rest; and what may be read to find its end. */
+/** Size of a new range if the size of the rest is unknown, and the most rows that are read to find its end. */
 const usualSeconds = 10
 const maxRowsRead = 500_000
-/** Where to cut is found by so many statements at the most, and each may take so long, during which no batch renews the lease. */
+/**
+ * Split keys are found with at most this many statements, each within this time. No batch renews the lease meanwhile.
+ */
 const statementsOfACut = 5
 const statementSeconds = 2
 
-/** How far a lease has come. */
+/** Progress of a lease. */
 export interface LeaseProgress {
   readonly cursor: Cursor | null
   readonly upper: Cursor | null
@@ -31,14 +33,14 @@ export interface LeaseProgress {
   readonly scanned: number
   readonly parallelism: number
   readonly batchSize: number
-  /** It is so small because larger windows did not pass. */
+  /** Whether the batch size is this small because larger windows failed. */
   readonly turnedAway: boolean
 }
 
 /**
- * Keeps a run's workers busy to its end: as soon as there are fewer ranges to do than workers may have, whoever still has
- * much to do leaves them a part of it. So it does not matter how well the ranges were planned, or how much of the table
- * their predicate matches where.
+ * Keeps all workers of a run busy to its end. As soon as a run has fewer open ranges than workers allowed, each worker
+ * with much left to do gives away a part of its range. So neither the first plan of ranges nor the distribution of
+ * matching rows matters.
  */
 export class RangeSplitter {
   readonly #deps: WorkerDeps
@@ -57,11 +59,11 @@ export class RangeSplitter {
     this.#log = log
   }
 
-  /** The lease's upper bound from now on: the one it had, or less. */
+  /** Returns the upper bound of the lease from now on: the old one, or a lower one. */
   async split(standing: LeaseProgress): Promise<Cursor | null> {
     const { cursor, upper, parallelism } = standing
     const now = performance.now()
-    // Stragglers are one range, and found in the order in which they are due.
+    // Stragglers are one range, in the order in which they are due.
     if (phases[this.#lease.phase].over === 'stragglers' || parallelism === 1 || now - this.#lookedAt < everyMs)
       return upper
     this.#lookedAt = now
@@ -76,7 +78,7 @@ export class RangeSplitter {
     return keys[0] as Cursor
   }
 
-  /** None where they cannot be found: a range that is not split is slower, and right. */
+  /** Finds the split keys. None if that fails: a range that is not split is slower, and still right. */
   async #keysFor(standing: LeaseProgress, parts: number): Promise<Cursor[]> {
     try {
       const { control, timings } = this.#deps
@@ -85,16 +87,16 @@ export class RangeSplitter {
       return await withTimeout(this.#client, statementSeconds, () => this.#cut(standing, parts))
     } catch (error) {
       if (recoveryFrom(error) === 'hold') throw error
-      this.#log.warn(
-        { err: error },
-        'where the range could be split cannot be found out; this slice goes on with all of it',
-      )
+      this.#log.warn({ err: error }, 'cannot find keys to split the range at; this slice goes on with all of it')
       this.#lookedAt = Number.POSITIVE_INFINITY
       return []
     }
   }
 
-  /** Into parts of about the same size; where nothing tells how large they are, the next rows into such of some seconds each. */
+  /**
+   * Splits into parts of similar size. If no statistics tell their size, takes the next rows in parts of some seconds
+   * each.
+   */
   async #cut({ cursor, upper, scanned }: LeaseProgress, parts: number): Promise<Cursor[]> {
     const table = tableSql(this.#run.target, this.#lease.leaf)
     if (phases[this.#lease.phase].over === 'pages')

@@ -11,15 +11,19 @@ import { Bell } from './bell.ts'
 import type { WorkerDeps } from './deps.ts'
 import { advanceAll, eachRun } from './dispatch.ts'
 
-/** How long a batch in flight is waited for in one round. */
+/** How long one round waits for batches in flight. Seconds. */
 const settleSeconds = 1
 
-/** Overdue tickets that the queue knows and nobody can be waiting for, and when that was first seen. Monotonic milliseconds. */
+/**
+ * Overdue tickets that are on the queue and cannot be waiting for a free slot, with the time when that was first seen.
+ * Monotonic milliseconds.
+ */
 type Stuck = Map<string, number>
 
 /**
- * After so long one is replaced. In hand: what takes milliseconds has not been done in all the time that a lease lasts. Delayed: a
- * queue looks after what is due whenever a slot asks it for more, at the latest at the end of a slice. Seconds.
+ * Seconds after which a stuck ticket is replaced. `in-hand`: leasing takes milliseconds, and it has not happened in a
+ * whole lease. `delayed`: a queue looks for due tickets when a slot asks for more, which is at the latest at the end of
+ * a slice.
  */
 function patienceOf({ leaseSeconds, sliceSeconds }: Timings) {
   return { 'in-hand': leaseSeconds, delayed: 2 * sliceSeconds }
@@ -28,20 +32,20 @@ function patienceOf({ leaseSeconds, sliceSeconds }: Timings) {
 const whyReplaced = {
   lost: 'the queue has lost a ticket',
   'in-hand': 'a worker has taken a ticket and no lease',
-  delayed: 'the queue keeps back a ticket that is due: the clocks of the machines differ',
+  delayed: 'the queue holds back a ticket that is due: the clocks of the machines differ',
 }
 
-/** What puts back to work whatever has nobody. */
+/** Puts ranges and runs without a worker back to work. */
 export interface Rescuer {
-  /** Has runs looked at now that may lack workers. */
+  /** Advances runs that may lack workers now, without waiting for the next round. */
   look(): void
-  /** Returns once the signal has said stop. */
+  /** Resolves after the stop signal, when all loops have ended. */
   readonly ended: Promise<void>
 }
 
 /**
- * Puts back to work whatever has nobody, once a second, until the signal says stop. Each task has a loop of its own: where there is
- * much to do for one, the others do not wait. Any number of processes may do this.
+ * Starts the rescuer: one round a second until `stop` is aborted. Each task has its own loop, so a long task does not
+ * delay the others. Any number of processes may run it.
  */
 export function startRescuer(deps: WorkerDeps, stop: AbortSignal): Rescuer {
   const bell = new Bell()
@@ -68,7 +72,7 @@ async function keep(
   stop: AbortSignal,
 ): Promise<void> {
   const complain = limitReports((error) =>
-    log.warn({ err: error }, 'rescuer could not do its round; it tries again in a second'),
+    log.warn({ err: error }, 'a round of the rescuer failed; it is tried again in a second'),
   )
   while (!stop.aborted) {
     try {
@@ -80,18 +84,18 @@ async function keep(
   }
 }
 
-/** Ranges whose worker has gone quiet. */
+/** Rescues ranges whose lease has run out. */
 async function rescueLeases({ control, name, log, metrics }: WorkerDeps): Promise<void> {
   const count = await rescueRanges(control, name)
   if (count === 0) return
   metrics.rescues.inc({ kind: 'lease' }, count)
-  log.warn({ ranges: count }, 'ranges taken back: their workers have gone quiet')
+  log.warn({ ranges: count }, 'ranges taken back: their leases have run out')
 }
 
 /**
- * Tickets that the queue has lost: it was flushed, or we died between commit and put. Those that a worker has taken
- * and makes nothing of: it reaches the queue but not Postgres, and would keep its range from all others. And those that the queue
- * keeps back although they are due: it goes by the clocks of those who put and take tickets, which need not agree.
+ * Replaces three kinds of tickets. Lost: the queue was flushed, or a process died between commit and put. In hand: a
+ * worker that reaches the queue but not Postgres took it, and would keep the range from all other workers. Delayed: the
+ * queue goes by the clocks of the processes that put and take tickets, and these may differ.
  */
 async function replaceLostTickets({ control, queue, log, metrics, timings }: WorkerDeps, stuck: Stuck): Promise<void> {
   const patience = patienceOf(timings)
@@ -110,12 +114,12 @@ async function replaceLostTickets({ control, queue, log, metrics, timings }: Wor
     metrics.rescues.inc({ kind: 'ticket' })
     log.warn(
       { run: ticket.runId, range: ticket.ordinal, ticket: ticket.id },
-      `${where === null ? whyReplaced.lost : whyReplaced[where]}: a new one is written`,
+      `${where === null ? whyReplaced.lost : whyReplaced[where]}: it is replaced`,
     )
   }
 }
 
-/** Pauses and cancellations whose caller did not wait for the last batch. */
+/** Finishes pauses and cancellations whose caller did not wait for the last batch. */
 async function settleStopped({ control, name, log }: WorkerDeps): Promise<void> {
   const ids = await listRunIdsByStatus(control, ['pausing', 'cancelling'])
   if (ids.length === 0) return
@@ -127,7 +131,7 @@ async function settleStopped({ control, name, log }: WorkerDeps): Promise<void> 
   )
 }
 
-/** Runs that could have more workers than they have, or have come to the end of something. */
+/** Advances runs that may have more workers than they have, or whose phase has ended. */
 async function advanceLacking(deps: WorkerDeps): Promise<void> {
   await advanceAll(deps, await listLackingRuns(deps.control))
 }

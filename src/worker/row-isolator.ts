@@ -23,9 +23,9 @@ import type { Run } from '../store/run.ts'
 import { nextStraggler, type Straggler } from '../store/stragglers.ts'
 import type { LockWatch } from './lock-watch.ts'
 
-/** One row after the other failed alone with one error, and none passed in between: it is not the rows. */
+/** Row after row failed alone with one error, and none passed in between, so the rows are not the cause. */
 export class NoRowPasses extends Error {
-  /** What the rows wait for, where that is a lock. */
+  /** The lock that the rows wait for; null if they do not. */
   readonly wait: string | null
 
   constructor(cause: unknown, wait: string | null) {
@@ -34,16 +34,19 @@ export class NoRowPasses extends Error {
   }
 }
 
-/** What came of a window that failed: smaller ones, its one row passed over as committed, or a fence that was shut. */
+/**
+ * Outcome of a failed window: a smaller window follows, its one row was passed over in a committed batch, or the fence
+ * was shut.
+ */
 export type Isolated =
   | { readonly kind: 'narrowed' }
   | { readonly kind: 'fenced' }
   | { readonly kind: 'set-aside' | 'left'; readonly result: BatchResult }
 
 /**
- * Finds the rows of a lease that fail alone, so that the rest of the range goes on. One that waits for a lock is left for
- * later. One that fails on its values is set aside. One that fails with an error that all rows might meet alike is left once,
- * and set aside when it fails again.
+ * Finds the rows of a lease that fail alone, so that the rest of the range can go on. A row that waits for a lock is
+ * left for later. A row that fails on its values is set aside. A row that fails with an error that any row might meet
+ * is left once, and set aside when it fails again.
  */
 export class PoisonRowIsolator {
   readonly #control: Control
@@ -52,9 +55,11 @@ export class PoisonRowIsolator {
   readonly #watch: LockWatch
   readonly #bisection = new Bisection()
   readonly #streak: Streak
-  /** The one row that the next window is. */
+  /** The only row of the next window; null if the window has more. */
   #suspect: Straggler | null = null
-  /** Windows are narrowed down for locks: each that waits costs a whole `lock_timeout`, so it is short. */
+  /**
+   * Windows are narrowed down for locks. `lock_timeout` is short then, because each window that waits costs all of it.
+   */
   #forLocks = false
   #sessionEnded = false
 
@@ -66,35 +71,35 @@ export class PoisonRowIsolator {
     this.#streak = new Streak(lease.attempts)
   }
 
-  /** Whether the size of windows says nothing of what a batch costs. */
+  /** Whether windows are narrowed down, so that their size says nothing about the cost of a batch. */
   get narrowed(): boolean {
     return this.#bisection.narrowed
   }
 
-  /** Whether the last error ended the session: the row that met it is passed over by another, and the lease is given back. */
+  /** Whether the last error ended the session. Another session passes the row over, and the lease is given back. */
   get sessionEnded(): boolean {
     return this.#sessionEnded
   }
 
-  /** Whether a row has failed and none has passed since. */
+  /** Whether a row has failed and no row has passed since. */
   get inStreak(): boolean {
     return this.#streak.length > 0
   }
 
-  /** The error that so many rows in a row failed with that it cannot be theirs; null while there is none. */
+  /** The error of so many rows in a row that the rows cannot be the cause; null if there is none. */
   get blockedBy(): unknown {
     return this.#streak.verdict
   }
 
-  /** Rows for the next window, where pace would have it so large. */
+  /** Rows for the next window, of the `wanted` rows that pace allows. */
   limit(wanted: number): number {
     return this.#bisection.limit(wanted)
   }
 
   /**
-   * Runs a window. Which row is tried alone has to be known before it fails; also where no larger window has failed under this
-   * lease, for a row that takes longer than a slice to fail is met once in each. Among rows that wait for locks it need not be:
-   * there may be thousands, and they are only put off.
+   * Runs a window. The row of a window of one must be known before it fails. That is also true if no larger window has
+   * failed under this lease: a row that takes longer than a slice to fail is met once in each slice. Rows that wait for
+   * locks need not be known: there may be thousands, and they are only left for later.
    */
   async run(target: Run['target'], input: BatchInput, wanted: number, work: () => Promise<BatchResult | null>) {
     this.#suspect = null
@@ -114,7 +119,7 @@ export class PoisonRowIsolator {
     this.#forLocks &&= this.#bisection.narrowed
   }
 
-  /** The row that a window of one would be; null where there is none. */
+  /** The row of a window of one; null if there is none. */
   async #next(
     target: Run['target'],
     { cursor, upper }: Pick<BatchInput, 'cursor' | 'upper'>,
@@ -127,11 +132,11 @@ export class PoisonRowIsolator {
   }
 
   /**
-   * A window failed. Throws a Problem when the row that fails alone is one too many for the quarantine, the error itself when
-   * it fails without any row, and whatever Postgres throws.
+   * Handles a failed window. Throws a Problem if the quarantine has no room for the row that fails alone, the error
+   * itself if it does not come from a row, and any error of Postgres.
    */
   async failed(error: unknown, input: BatchInput, run: Run): Promise<Isolated> {
-    // The check before this one passes such rows over: this one has come to fail since then, and the next check finds it.
+    // The check by key passes such rows over. This row began to fail since then, and the next check finds it.
     if (phases[this.#lease.phase].over === 'pages') throw error
     this.#sessionEnded = endsItsSession(error)
     const waits = recoveryFrom(error) === 'leave'
@@ -139,7 +144,8 @@ export class PoisonRowIsolator {
       return this.#leave(error, null, input, run)
     this.#forLocks = waits
     if (this.#suspect === null) {
-      // A trigger for each statement, for instance: there is nothing that could be passed over, and no window that would pass.
+      // No row is left, so a trigger for each statement may be the cause. There is no row to pass over, and no window
+      // would pass.
       if (input.limit === 1 && (await this.#next(run.target, input)) === null) throw error
       this.#bisection.failed(input.limit)
       return { kind: 'narrowed' }
@@ -154,7 +160,7 @@ export class PoisonRowIsolator {
     const values = [key, waits ? 0 : 1]
     const result = await runBatch(this.#session, { text: this.#leaveSql(input, run), values }, input)
     const left = this.#passOver(result, 'left')
-    // It is no row of the table that waits, and no smaller window would not.
+    // The lock that is waited for is not on a row of the table, so smaller windows would wait for it, too.
     if (left.kind === 'narrowed' && key === null) throw error
     if (left.kind === 'left')
       this.#streak.failed(
@@ -171,7 +177,7 @@ export class PoisonRowIsolator {
       this.#bisection.passedOver()
       return { kind, result }
     }
-    // Another row has come to stand in its place.
+    // Another row is in its place now.
     this.#bisection.passed(0, 1)
     return { kind: 'narrowed' }
   }
@@ -182,7 +188,10 @@ export class PoisonRowIsolator {
     return runBatch(this.#session, { text: this.#setAsideSql(input, run), values }, input)
   }
 
-  /** What passes a row over changes nothing of it: where need be, a session for the control schema does it. */
+  /**
+   * Passing a row over does not change it, so a session for the control schema can do it if the engine's session has
+   * ended.
+   */
   get #session(): Pick<PoolClient, 'query'> {
     return this.#sessionEnded ? (this.#control.db as Pick<PoolClient, 'query'>) : this.#client
   }
@@ -211,8 +220,8 @@ export class PoisonRowIsolator {
     throw new Problem(
       'conflict',
       most === 0
-        ? `${row}; and maxQuarantined is 0. Mend the data or the job, then retry; or PATCH the run with a higher maxQuarantined, for such rows to be set aside, then retry.`
-        : `${row}; and ${most} others are in quarantine already, as many as maxQuarantined allows. Mend the data or the job, then POST /runs/${id}/quarantine/retry, which goes on with those rows too; or PATCH the run with a higher maxQuarantined, then retry.`,
+        ? `${row}; and maxQuarantined is 0. Fix the data or the job, then retry; or PATCH the run with a higher maxQuarantined, so that such rows are set aside, then retry.`
+        : `${row}; and ${most} others are in quarantine already, as many as maxQuarantined allows. Fix the data or the job, then POST /runs/${id}/quarantine/retry, which includes those rows; or PATCH the run with a higher maxQuarantined, then retry.`,
       { key, sqlstate },
     )
   }

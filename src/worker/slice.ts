@@ -31,7 +31,7 @@ import { advance } from './dispatch.ts'
 import { type Slot, WorkerLimiter } from './limiter.ts'
 import { NoRowPasses } from './row-isolator.ts'
 
-/** With growing waits between them, some seconds in all. */
+/** Tries to find a job. The waits between them grow to some seconds in all. */
 const looksForJob = 4
 
 const atOnce: Release = {
@@ -44,8 +44,8 @@ const atOnce: Release = {
 }
 
 /**
- * What a ticket is worth: leases its range, works on it for some seconds, gives it back and lets the run have its next
- * tickets. Never throws: whatever goes wrong is in the run, in the log, or for the rescuer.
+ * Works on one ticket: leases its range, works on it for some seconds, gives it back and lets the run have its next
+ * tickets. Never throws. Errors are written to the run or the log, or left to the rescuer.
  */
 export async function workSlice(
   deps: WorkerDeps,
@@ -55,10 +55,10 @@ export async function workSlice(
 ): Promise<void> {
   const log = deps.log.child({ run: ticket.runId, range: ticket.ordinal })
   try {
-    // In a transaction, which a schema that is newer than this program refuses.
+    // In a transaction, because a control schema that is newer than this program refuses it.
     const lease = await deps.control.transaction((tx) => leaseRange(tx, ticket, deps.name, deps.timings.leaseSeconds))
     if (!lease) {
-      log.debug({ ticket: ticket.id }, 'ticket dropped: it is an old one, or its run is not to be worked on')
+      log.debug({ ticket: ticket.id }, 'ticket dropped: it is old, or its run may not be worked on')
       return
     }
     const counted: Faults = {}
@@ -66,25 +66,28 @@ export async function workSlice(
     const { release, loop } = await workLease(deps, lease, brake, stop, log, counted)
     if (Object.keys(counted).length > 0) await countFaults(deps.control, lease, counted)
     if (loop?.owes) {
-      // Where it was the last range, the run need not wait for us.
+      // If this was the last range, the run need not wait for our rest.
       await advance(deps, lease.runId)
       await loop.settle(stop)
     }
     if (!(await releaseRange(deps.control, lease, { ...release, throttledMs: brake.throttledMs })))
       log.info(
-        'range not given back: it has changed hands, or a batch still runs in it; the rescuer takes it when its lease runs out',
+        'range not given back: another worker has it, or a batch still runs in it; the rescuer takes it when its lease runs out',
       )
     await advance(deps, lease.runId)
   } catch (error) {
     log.warn(
       { err: error },
-      'slice ended before its range was given back or its next ticket was out; the rescuer sees to it',
+      'slice ended before its range was given back or its next ticket was out; the rescuer will do that',
     )
     await untilAnswered(deps, stop)
   }
 }
 
-/** Keeps the slot from the next ticket while Postgres does not answer: one taken now would only be kept from others. */
+/**
+ * Keeps the slot from taking a ticket while Postgres does not answer. It would only keep that ticket from other
+ * workers.
+ */
 async function untilAnswered({ control, log }: WorkerDeps, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     try {
@@ -96,7 +99,7 @@ async function untilAnswered({ control, log }: WorkerDeps, stop: AbortSignal): P
   }
 }
 
-/** How a lease ends, and the batches that it was worth; none where it did not come to any. */
+/** How a lease ends, with its batches if it came to any. */
 interface Worked {
   readonly release: Release
   readonly loop?: BatchLoop | undefined
@@ -137,15 +140,16 @@ async function workLease(
     return { release: await loop.work(stop), loop }
   } catch (error) {
     if (client && leaf && isNoTable(error)) {
-      // Under our hands: gone, or renamed, and then its next lease finds it. Else it is a table of the job's that is not there.
+      // The partition was dropped, or renamed, and then its next lease finds it. If it is unchanged, the job uses
+      // another table that does not exist.
       const now = await findLeaf(client, deps.control.s, run.target, leaf.oid)
       if (!now) return { release: await closeGone(deps, lease, log), loop }
       if (now.schema !== leaf.schema || now.table !== leaf.table) return { release: atOnce, loop }
     }
-    // In a row: what passed under this lease began a new one.
+    // Counts failures in a row. A batch that passed under this lease starts a new count.
     const wait = (cause: unknown, held: string | null, passed = false): Release => {
       const attempts = passed ? 0 : lease.attempts
-      log.warn({ err: cause, attempts: attempts + 1 }, 'turned away: the range is tried again')
+      log.warn({ err: cause, attempts: attempts + 1 }, 'turned away; the range is tried again')
       return { ...waitAfter(cause, held, lease.ordinal, attempts, deps.timings.retryBackoff), ...loop?.size }
     }
     if (error instanceof NoRowPasses) return { release: wait(error.cause, error.wait, loop?.hasPassed), loop }
@@ -154,7 +158,7 @@ async function workLease(
     deps.metrics.batchFaults.inc({ job_name: run.job, fault })
     counted[fault] = (counted[fault] ?? 0) + 1
     if (answer === 'hold' || answer === 'halve' || answer === 'leave') {
-      // The outcome of the batch in flight is unknown. It is not guessed: the next lease reads the cursor from its row.
+      // The outcome of the batch in flight is unknown. The next lease reads the cursor from the range's row.
       if (answer === 'hold' || endsItsSession(error)) broken = error as Error
       return { release: wait(error, null, loop?.hasCommitted), loop }
     }
@@ -165,11 +169,14 @@ async function workLease(
   }
 }
 
-/** The range waits, longer each time in a row, and says why. It never fails its run: trouble of this kind is not the job's. */
+/**
+ * Makes the range wait, longer after each failure in a row, with the reason. Trouble of this kind is not the job's and
+ * never fails the run.
+ */
 function waitAfter(error: unknown, held: string | null, ordinal: number, attempts: number, backoff: Backoff): Release {
   const fault = classifyError(error)
   const wakeAfterSeconds = backoffSeconds(backoff, attempts, Math.random())
-  const times = attempts === 0 ? '' : `, for the ${attempts + 1}. time in a row`
+  const times = attempts === 0 ? '' : `, after ${attempts + 1} failures in a row`
   const throttle = {
     reason: `Range ${ordinal} waits ${wakeAfterSeconds.toFixed(1)} s and is tried again${times}: ${describeFault(error)}${held ? ` (${held})` : ''} [${sqlstateOf(error) ?? fault}].`,
     signal: fault,
@@ -184,14 +191,14 @@ function isNoTable(error: unknown): boolean {
   return isSqlState(error, 'undefined_table')
 }
 
-/** The range's partition was dropped or detached: the range ends here, with its event. */
+/** Ends the range: its partition was dropped or detached. Writes the event. */
 async function closeGone({ control, name }: WorkerDeps, lease: Lease, log: Logger): Promise<Release> {
-  log.warn({ partition: lease.leaf }, 'the range ends: its partition is not part of the table any more')
+  log.warn({ partition: lease.leaf }, 'the range ends: its partition no longer belongs to the table')
   await closeGoneRange(control, lease, name)
   return atOnce
 }
 
-/** The run, taken from `queued` to `running` where this is its first slice; null when it was stopped meanwhile. */
+/** Returns the run, moved from `queued` to `running` if this is its first slice; null if it does not exist. */
 async function startedRun(deps: WorkerDeps, lease: Lease): Promise<Run | null> {
   const run = await findRun(deps.control, lease.runId)
   if (run?.status !== 'queued') return run
@@ -199,12 +206,12 @@ async function startedRun(deps: WorkerDeps, lease: Lease): Promise<Run | null> {
     return await changeStatus(deps.control, lease.runId, 'start', { actor: deps.name })
   } catch (error) {
     if (!(error instanceof Problem)) throw error
-    // Another range's worker has started it, or an operator has stopped it; the fence tells which.
+    // Another worker has started it, or an operator has stopped it. The fence decides.
     return findRun(deps.control, lease.runId)
   }
 }
 
-/** The job as the run was accepted with it; or what is wrong with it, and whether that may pass. */
+/** Finds the job as the run was accepted with it, or the problem with it and whether that may pass. */
 async function findJob(
   { registry, kinds }: WorkerDeps,
   { job: name, params, fingerprint }: Run,
@@ -213,7 +220,7 @@ async function findJob(
     const definition = await registry.find(name)
     const job = resolveJob(definition, await readParams(definition, params), kinds)
     if (job.fingerprint === fingerprint) return { job }
-    const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with it as it is now, or cancel and start a new run.`
+    const problem = `Job ${name} has changed since this run was accepted. Resume with {"acceptJobChange": true} to go on with the changed job, or cancel and start a new run.`
     return { problem, mayPass: false }
   } catch (error) {
     if (!(error instanceof Problem)) throw error
@@ -221,7 +228,7 @@ async function findJob(
   }
 }
 
-/** Files are not exchanged in one moment: a job that is missing, or half there, is looked for again before the run is paused for it. */
+/** Deploying files takes a moment. A missing or incomplete job is looked for again before the run is paused. */
 async function withoutJob(
   deps: WorkerDeps,
   run: Run,
@@ -231,10 +238,10 @@ async function withoutJob(
 ): Promise<Release> {
   if (mayPass && lease.attempts < looksForJob) {
     const wakeAfterSeconds = backoffSeconds(deps.timings.retryBackoff, lease.attempts, Math.random())
-    log.warn({ reason, attempts: lease.attempts + 1 }, 'the job is not to be had: it is looked for again')
+    log.warn({ reason, attempts: lease.attempts + 1 }, 'cannot load the job; it is tried again')
     return { ...atOnce, wakeAfterSeconds, attempts: lease.attempts + 1 }
   }
-  log.error({ reason }, 'run paused: its job is not what it was')
+  log.error({ reason }, 'run paused: its job has changed or cannot be loaded')
   try {
     await changeStatus(deps.control, run.id, 'pause', { actor: deps.name, reason, pause: 'job' })
   } catch (error) {
@@ -249,7 +256,7 @@ async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown,
   const reason =
     error instanceof Problem
       ? error.message
-      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. ${adviceToGrant(error as Error) ?? 'Mend the data or the job.'} Then retry.`
+      : `A batch of range ${lease.ordinal} failed: ${describeFault(error)} [${sqlstate ?? 'no SQLSTATE'}]. Nothing of that batch was written. ${adviceToGrant(error as Error) ?? 'Fix the data or the job.'} Then retry.`
   log.error({ err: error }, 'run failed')
   try {
     await changeStatus(deps.control, run.id, 'fail', {
@@ -258,8 +265,9 @@ async function failRun(deps: WorkerDeps, run: Run, lease: Lease, error: unknown,
       detail: { range: lease.ordinal, sqlstate, ...(error instanceof Problem ? error.details : {}) },
     })
   } catch (conflict) {
-    // An operator paused or cancelled it in the meantime: that stands, and the batch is not lost, it never was.
+    // An operator paused or cancelled the run meanwhile, and that stays. The batch was never written, so nothing is
+    // lost.
     if (!(conflict instanceof Problem)) throw conflict
-    log.warn({ err: conflict }, 'run was stopped by somebody else before it could be failed')
+    log.warn({ err: conflict }, 'cannot fail the run: it was stopped meanwhile')
   }
 }

@@ -6,12 +6,12 @@ import { updateReason } from '../store/run-changes.ts'
 import { isStraggler, type StragglerSummary, summariseStragglers, wakeStragglers } from '../store/stragglers.ts'
 import type { LockWatch } from './lock-watch.ts'
 
-/** The cursor of the range of stragglers where a sweep over them is complete. */
+/** Cursor of the straggler range at the end of a sweep. */
 const sweepEnd = '0'
-/** How often it is told what stragglers wait for while a sweep lasts. Milliseconds. */
+/** How often a sweep updates the run's reason. Milliseconds. */
 const tellEveryMs = 1000
 
-/** Goes through the stragglers of a run, one sweep after the other, and tells what they wait for. */
+/** Sweeps over the stragglers of a run, and reports what they wait for. */
 export class Sweep {
   readonly #control: Control
   readonly #watch: LockWatch
@@ -25,12 +25,12 @@ export class Sweep {
     this.#watch = watch
   }
 
-  /** Whether the last stragglers were mostly held: then many are looked at in one batch. */
+  /** Whether most of the last stragglers were held. Then one batch looks at many. */
   get wide(): boolean {
     return this.#wide
   }
 
-  /** A batch of stragglers has ended. Returns for how many seconds to wait now; null where no straggler is left. */
+  /** Call after a batch of stragglers. Returns the seconds to wait now; null if no straggler is left. */
   async passed({ cursor, scanned, left }: BatchResult, run: Run): Promise<number | null> {
     this.#wide = left > scanned
     this.#done += scanned
@@ -45,12 +45,12 @@ export class Sweep {
     this.#left = 0
     if (summary.count === 0) return null
     if (wait <= 2 * stragglerBackoff.most) return wait
-    // Longer than any wait: the database's clock has gone back since it was written.
+    // Longer than any wait: the database's clock has gone back since the time was written.
     await wakeStragglers(this.#control, [run.id])
     return 0
   }
 
-  /** How many rows are waited for; and of one of them, what it waits for and who holds that. */
+  /** Reports how many rows wait, and for one of them what it waits for and which session holds that. */
   async #tell({ id, target }: Run, { count, oldest, sample }: StragglerSummary): Promise<void> {
     this.#toldAt = performance.now()
     if (this.#watch.due) await this.#watch.probe(target, sample)
@@ -62,7 +62,7 @@ export class Sweep {
     await updateReason(
       this.#control,
       id,
-      `${count} ${count === 1 ? 'row is' : 'rows are'} held by other sessions since ${oldest?.toISOString()}, or need what they hold; each is tried again until it is free. ${example}`,
+      `${count} ${count === 1 ? 'row is' : 'rows are'} held by other sessions since ${oldest?.toISOString()}, or need a lock that they hold; each is tried again until it is free. ${example}`,
     )
   }
 }

@@ -8,15 +8,15 @@ import { workSlice } from './slice.ts'
 export interface Worker {
   /** Slots in use. */
   readonly busy: number
-  /** Ends each slice after the batch it is in, gives the ranges back, and returns when nothing is left in flight. */
+  /** Ends each slice after its current batch and gives the ranges back. Resolves when nothing is in flight. */
   close(): Promise<void>
 }
 
-/** Starts working on tickets, up to `slots` at once, and rescuing. */
+/** Starts the rescuer, and works on tickets in `slots` slots. */
 export function startWorker(deps: WorkerDeps, queue: TicketQueueOptions, slots: number): Worker {
   const stop = new AbortController()
   const slices = new Set<Promise<void>>()
-  // What a slot owes the database stays with it from one lease to the next; the one that was left last is taken first.
+  // A slot keeps its debt to the database from one lease to the next. The slot that became free last is used first.
   const free: Slot[] = []
   const consumer = consumeTickets(queue, slots, async (ticket) => {
     const slot = free.pop() ?? { duty: new DutyCycle(), idleSince: performance.now() }

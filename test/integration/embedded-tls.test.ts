@@ -94,7 +94,7 @@ describe('TLS to Postgres', () => {
       [
         'a wrong name',
         at(postgres.url, '127.0.0.1', { ...verified, sslrootcert: join(place, 'ours.pem') }),
-        'by the name that stands in its certificate',
+        'use the host name in the server',
       ],
       [
         'a file that is not there',

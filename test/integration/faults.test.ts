@@ -67,7 +67,7 @@ test.for(inTurn(codes, 5))(
     expect(waiting.status).toBe('running')
     expect(waiting.throttle?.reason).toMatch(
       new RegExp(
-        `^Range \\d+ waits .+ s and is tried again, for the \\d+\\. time in a row: trouble on purpose (\\(for a lock whose holder was gone by the time of the look\\) )?\\[${code}\\]\\.$`,
+        `^Range \\d+ waits .+ s and is tried again, after \\d+ failures in a row: trouble on purpose (\\(for a lock whose holder was gone before it could be read\\) )?\\[${code}\\]\\.$`,
       ),
     )
     // The moment it began stays, however often it is tried.

@@ -68,7 +68,9 @@ test('a parent row that is held in another table holds up its own children alone
     (done) => done === 4950,
   )
   const reason = await reasonOf(client, id, /night report/)
-  expect(reason).toMatch(/^50 rows are held by other sessions since \S+, or need what they hold; each is tried again/)
+  expect(reason).toMatch(
+    /^50 rows are held by other sessions since \S+, or need a lock that they hold; each is tried again/,
+  )
   expect(reason).toMatch(
     /For instance key \["\d*50"\] waits while locking tuple \(\d+,\d+\) in relation "customers"; held by pid \d+ \(night report\), in a transaction since 2\d{3}-\S+Z\.$/,
   )

@@ -140,7 +140,7 @@ describe.skipIf((await findPgBouncer()) === null)('behind a pooler', () => {
 
   test('that leaves settings to the next session it does not start', async () => {
     const database = await behind(await createEmptyDatabase(), { pool_mode: 'session', server_reset_query: '' })
-    expect(await refusal(database)).toMatch(/leaves the settings of a session.*server_reset_query = DISCARD ALL/)
+    expect(await refusal(database)).toMatch(/passes the settings of a session on.*server_reset_query = DISCARD ALL/)
   })
 
   test('whose pool is too small it does not start', async () => {

@@ -38,7 +38,7 @@ describe('blocked', () => {
     const database = await createDatabase()
     await database.query('CREATE TABLE items (id int)')
     const sampler = await sample(database.url)
-    expect(reading(sampler, 'blocked')).toMatchObject({ value: 0, detail: 'nobody' })
+    expect(reading(sampler, 'blocked')).toMatchObject({ value: 0, detail: 'no session' })
 
     const engine = await sessionNamed(database.url, 'evenkeel engine')
     await engine.query('BEGIN; LOCK TABLE items')
@@ -125,13 +125,13 @@ describe('a role without rights', () => {
     onTestFinished(() => pool.end())
     const demand = { known: new Map(), maxLagSeconds: 5, heartbeats: true }
     expect(await checkReplicas(pool, { ...demand, policy: { kind: 'auto' } })).toEqual([
-      `Role "${role}" may not see who replicates (pg_stat_replication): GRANT pg_monitor TO "${role}".`,
+      `Role "${role}" may not see the standbys (pg_stat_replication): GRANT pg_monitor TO "${role}".`,
     ])
     expect(await checkReplicas(pool, { ...demand, policy: { kind: 'none' } })).toEqual([])
     await database.query(`GRANT pg_monitor TO "${role}"`)
     expect(await checkReplicas(pool, { ...demand, policy: { kind: 'auto' } })).toEqual([])
     expect(await checkReplicas(pool, { ...demand, heartbeats: false, policy: { kind: 'auto' } })).toEqual([
-      expect.stringContaining('say so with REPLICAS=none'),
+      expect.stringContaining('set REPLICAS=none'),
     ])
   })
 })

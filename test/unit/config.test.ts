@@ -167,7 +167,7 @@ describe('the environment', () => {
     expect(readConfig({ DATABASE_URL: 'postgres:///app?host=/run/postgresql' }).databaseUrl).toContain('/run')
     for (const name of ['DATABASE_URL', 'REDIS_URL']) {
       const scheme = name === 'REDIS_URL' ? 'redis' : 'postgres'
-      expect(refusal({ [name]: `${scheme}://ann:a/b@db/app` })).toContain(`${name} is not a URL that can be read: in a`)
+      expect(refusal({ [name]: `${scheme}://ann:a/b@db/app` })).toContain(`${name} is not a valid URL: in a`)
     }
     expect(refusal({ REPLICA_URLS: 'postgres://db/app,postgres://ann:a/b@db/app' })).toContain('entry 2')
   })

@@ -1,4 +1,6 @@
-/** A progress bar of exactly `width` characters, in steps of half a character. Full only at 1, and not empty above 0. */
+/**
+ * A progress bar of exactly `width` characters, in steps of half a character. Full only at 1, and not empty above 0.
+ */
 export function renderBar(progress: number, width: number): string {
   const cells = Math.max(0, Math.floor(width))
   if (cells === 0) return ''

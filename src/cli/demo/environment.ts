@@ -17,11 +17,11 @@ export interface RunningService {
   readonly client: Client
 }
 
-/** Where a demo runs: a database and processes that are there for as long as it lasts, whatever becomes of it. */
+/** Database and processes of a demo. They exist as long as it runs, and end with it in any case. */
 export class Environment {
   readonly screen: Screen
   readonly signal: AbortSignal
-  /** What has to be undone, the last first. */
+  /** Clean-up steps, the last one first. */
   readonly #undo: Array<() => Promise<unknown>> = []
   #processes: ServiceProcesses | null = null
   #logFile: string | null = null
@@ -31,7 +31,7 @@ export class Environment {
     this.signal = signal
   }
 
-  /** The last lines that the service said. */
+  /** The last lines of the service's output. */
   get tail(): readonly string[] {
     return this.#processes?.tail ?? []
   }
@@ -40,12 +40,12 @@ export class Environment {
     this.#undo.push(undo)
   }
 
-  /** Undoes everything. Each step is tried, whatever becomes of the others. */
+  /** Runs all clean-up steps, even if some fail. */
   async close(): Promise<void> {
     for (const step of this.#undo.splice(0).reverse()) await step().catch(() => {})
   }
 
-  /** Does something that takes a while, and tells what and how long. */
+  /** Runs a step that takes a while, and prints what it was and how long it took. */
   async timed<T>(what: string, work: () => Promise<T>): Promise<T> {
     const start = performance.now()
     const result = await work()
@@ -64,7 +64,7 @@ export class Environment {
     })
   }
 
-  /** A few sessions of the demo's own. */
+  /** A few sessions for the demo itself. */
   connect(connectionString: string): pg.Pool {
     const pool = new pg.Pool({ connectionString, max: 2, application_name: 'evenkeel demo' })
     pool.on('error', () => {})
@@ -72,7 +72,7 @@ export class Environment {
     return pool
   }
 
-  /** The API and two workers, on this database and on the user's Redis where there is one. */
+  /** Starts the API and two workers, on this database and on the user's Redis if there is one. */
   async startService(postgres: EmbeddedPostgres, pool: pg.Pool, replicas: 'auto' | 'none'): Promise<RunningService> {
     const secret = randomBytes(24).toString('base64url')
     const redisUrl = process.env.REDIS_URL
@@ -96,7 +96,7 @@ export class Environment {
     return { processes, workers, client: new Client(api.url, secret, this.signal) }
   }
 
-  /** The folder with the service's log goes with Postgres; whoever wants to know what went wrong needs it longer. */
+  /** Keeps the service's log for the user: its folder is removed with Postgres. */
   async keepLog(): Promise<string | null> {
     if (this.#logFile === null || this.#processes === null) return null
     const kept = join(tmpdir(), `evenkeel-demo-${process.pid}.log`)

@@ -1,9 +1,9 @@
-// Loaded first into each process that the demo starts: when the demo is gone, however it went (SIGKILL too), so are they.
-// Plain JavaScript, so that it holds before any loader is there. Not process.exit: while a loader's thread is starting,
-// that can wait for it for ever.
+// Loaded first into each process of the demo, so that it ends when the demo is gone, even after a SIGKILL. Plain
+// JavaScript, so that it works before a loader does. Not process.exit: that can wait for ever for a loader's thread
+// that is starting.
 const leave = () => process.kill(process.pid, 'SIGKILL')
 
 if (!process.connected) leave()
 process.on('disconnect', leave)
-// Listening must not keep a process alive that has ended its work.
+// Listening must not keep a process alive that has finished its work.
 process.channel?.unref()

@@ -11,22 +11,24 @@ import { Watch } from './watch.ts'
 
 const job = 'packages-split'
 const options = { parallelism: 4 }
-/** Shown, where they are there, when they are split. */
+/** Names whose split is shown, if they exist. */
 const wellKnown = ['@babel/core', '@types/node', 'express']
 
-/** Where the names come from. */
+/** Source of the names. */
 export type Source = Pick<FetchOptions, 'registry' | 'folder'> & { readonly package: NpmPackage }
 
-/** As npm is configured, which tells those that it runs. */
+/** The registry as npm is configured: npm tells it to the processes that it runs. */
 export const usualSource: Source = {
   package: allThePackageNames,
   registry: process.env.npm_config_registry ?? 'https://registry.npmjs.org/',
   folder: fileURLToPath(new URL('../../../.cache', import.meta.url)),
 }
 
-/** The demo on every name of npm, in one go. Returns what is wrong with its end; nothing when the proof holds. */
+/**
+ * The demo on every name of npm, without interruptions. Returns what is wrong at its end; nothing if the proof holds.
+ */
 export async function runLarge(environment: Environment, source: Source): Promise<string[]> {
-  // First: without it there is nothing to show.
+  // First, because without it there is nothing to show.
   const archive = await fetchNames(environment, source)
   const postgres = await environment.startPostgres()
   const pool = environment.connect(postgres.url)
@@ -72,7 +74,7 @@ async function load(environment: Environment, pool: Pool, archive: string): Prom
 }
 
 async function rehearse({ screen }: Environment, { client }: RunningService): Promise<DryRunReport['space']> {
-  screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back: what the run will take.')
+  screen.step(1, 'Dry run', 'A few batches are executed and rolled back, to see what the run will take.')
   screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
   const { estimate, rowsPerSecond, space } = await client.dryRun({ job })
   screen.fact(
@@ -96,7 +98,7 @@ async function runAll({ screen, signal }: Environment, { client, processes }: Ru
 }
 
 async function conclude({ screen }: Environment, pool: Pool, run: RunView, loaded: LoadedPackages): Promise<string[]> {
-  screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
+  screen.step(3, 'Proof', 'Counted in the database, by a trigger that the job does not know about.')
   const { rows } = await pool.query<{ name: string; scope: string | null; bare: string }>(
     'SELECT name, scope, bare_name AS bare FROM packages WHERE name = ANY($1) ORDER BY name',
     [wellKnown],

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import type { Pool } from 'pg'
 
-/** Removes what the demo's queue has left in a Redis of the user's; nothing else has the demo's own prefix. */
+/** Removes the keys of the demo's queue from the user's Redis. Only they have the demo's prefix. */
 export async function removeTickets(redisUrl: string, pool: Pool): Promise<void> {
   const { rows } = await pool.query<{ id: string }>('SELECT id FROM evenkeel.instance')
   const id = rows[0]?.id

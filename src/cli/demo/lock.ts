@@ -1,6 +1,6 @@
 import pg from 'pg'
 
-/** Another session that has locked rows and does not let go: somebody's long transaction. */
+/** Another session that keeps rows locked: a long transaction of an application. */
 export interface HeldLocks {
   readonly rows: number
   readonly backend: number
@@ -10,10 +10,10 @@ export interface HeldLocks {
 export const lockSql =
   'SELECT id FROM cities WHERE search_name IS NULL ORDER BY random() LIMIT $1 FOR UPDATE SKIP LOCKED'
 
-/** Locks so many rows that the run has not come to yet, wherever they are, and keeps the transaction open. */
+/** Locks rows that the run has not reached yet, wherever they are, and keeps the transaction open. */
 export async function lockRowsAhead(url: string, rows: number): Promise<HeldLocks> {
   const client = new pg.Client({ connectionString: url, application_name: 'somebody else' })
-  // When the demo is interrupted Postgres may go first.
+  // If the demo is interrupted, Postgres may end first.
   client.on('error', () => {})
   await client.connect()
   try {

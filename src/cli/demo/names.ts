@@ -1,13 +1,13 @@
-/** A string of JSON, and what may stand around those of an array. */
+/** A JSON string, and the characters allowed around the strings of an array. */
 const string = /"(?:[^"\\]|\\.)*"/gs
 const between = /^[\s,[\]]*$/
 
 /**
- * The strings of a JSON array, as they come: of a file of a hundred megabytes no more than a chunk is in memory.
- * Throws where it is anything but an array of strings, or ends in the middle.
+ * Yields the strings of a JSON array while it is read. Of a file of a hundred megabytes only a chunk is in memory.
+ * Throws if the text is not an array of strings, or ends in the middle.
  */
 export async function* stringsOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
-  // Of a letter that two chunks have halves of it keeps the first until the second comes.
+  // Keeps the first half of a letter that is split between two chunks until the second arrives.
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let rest = ''
   let outside = ''
@@ -20,7 +20,7 @@ export async function* stringsOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<
       found.push(JSON.parse(match[0]) as string)
       at = match.index + match[0].length
     }
-    // What follows the last whole string is the beginning of another one, or nothing that matters.
+    // After the last complete string comes the beginning of another, or nothing that matters.
     const open = text.indexOf('"', at)
     outside = checked(outside, text.slice(at, open < 0 ? undefined : open))
     rest = open < 0 ? '' : text.slice(open)
@@ -30,9 +30,9 @@ export async function* stringsOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<
     throw new Error('the names are not a JSON array of strings, or end in the middle')
 }
 
-/** The brackets that were seen so far. */
+/** The brackets seen so far. */
 function checked(before: string, text: string): string {
-  // Millions of times, as the file is written.
+  // The common case, millions of times.
   if (text === ',\n  ') return before
   const now = before + text.replace(/[\s,]/g, '')
   if (!between.test(text) || !'[]'.startsWith(now)) throw new Error('the names are not a JSON array of strings')

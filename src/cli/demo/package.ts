@@ -4,14 +4,14 @@ import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-/** A package of npm in one version, and the hash that it must have, as in a package-lock.json. */
+/** An npm package in one version, with its required hash as in a package-lock.json. */
 export interface NpmPackage {
   readonly name: string
   readonly version: string
   readonly integrity: string
 }
 
-/** Every name on npm, as of the day of this version; not among our dependencies, for it has 27 MB. */
+/** Every name on npm, on the day of this version. Not a dependency of ours, because it has 27 MB. */
 export const allThePackageNames: NpmPackage = {
   name: 'all-the-package-names',
   version: '2.0.2578',
@@ -21,12 +21,12 @@ export const allThePackageNames: NpmPackage = {
 const quietForMs = 30_000
 
 export interface FetchOptions {
-  /** As npm is configured. */
+  /** The registry as npm is configured. */
   readonly registry: string
-  /** Where packages are kept once they were fetched, under the name that `npm pack` gives them. */
+  /** Folder for fetched packages, under the names that `npm pack` gives them. */
   readonly folder: string
   readonly signal: AbortSignal
-  /** Hears how much of how much is there. */
+  /** Called with the bytes received and the total. */
   readonly onProgress: (bytes: number, total: number) => void
 }
 
@@ -35,7 +35,7 @@ export interface FetchedPackage {
   readonly fetched: boolean
 }
 
-/** The archive of a package: the one that is there already, or the registry's, and in either case the right one. */
+/** Returns the archive of a package: the one in the folder, or the registry's. Checks its hash in either case. */
 export async function fetchPackage(wanted: NpmPackage, options: FetchOptions): Promise<FetchedPackage> {
   const file = join(options.folder, `${wanted.name}-${wanted.version}.tgz`)
   if ((await integrityOf(file)) === wanted.integrity) return { file, fetched: false }
@@ -46,12 +46,12 @@ export async function fetchPackage(wanted: NpmPackage, options: FetchOptions): P
     const found = await download(url, part, options).catch((error: unknown) => {
       if (options.signal.aborted) throw error
       throw new Error(
-        `${url} cannot be fetched: ${reasonOf(error)}. It is needed once. Check the network and the registry (npm config get registry), or have npm fetch it, which knows of proxies: npm pack ${wanted.name}@${wanted.version} --pack-destination ${options.folder}`,
+        `${url} cannot be fetched: ${reasonOf(error)}. It is needed once. Check the network and the registry (npm config get registry), or have npm fetch it, which uses its proxy settings: npm pack ${wanted.name}@${wanted.version} --pack-destination ${options.folder}`,
       )
     })
     if (found !== wanted.integrity) {
       throw new Error(
-        `What came from ${url} is not ${wanted.name} ${wanted.version}: it has ${found} and should have ${wanted.integrity}. Nothing of it is kept; check what stands between here and the registry.`,
+        `What came from ${url} is not ${wanted.name} ${wanted.version}: it has ${found} and should have ${wanted.integrity}. Nothing of it is kept; check the proxy or mirror between here and the registry.`,
       )
     }
     await rename(part, file)
@@ -61,7 +61,7 @@ export async function fetchPackage(wanted: NpmPackage, options: FetchOptions): P
   }
 }
 
-/** Writes what is under a URL into a file, and returns its hash. Gives up on a server that says nothing any more. */
+/** Downloads a URL into a file and returns its hash. Gives up on a server that sends nothing any more. */
 async function download(url: string, file: string, { signal, onProgress }: FetchOptions): Promise<string> {
   const silence = new AbortController()
   const heard = () => setTimeout(() => silence.abort(new Error(`no answer within ${quietForMs / 1000} s`)), quietForMs)
@@ -89,7 +89,7 @@ async function download(url: string, file: string, { signal, onProgress }: Fetch
   }
 }
 
-/** The hash of a file, as registries write it; null where there is none. */
+/** Hash of a file, as registries write it; null if there is no file. */
 async function integrityOf(file: string): Promise<string | null> {
   const hash = createHash('sha512')
   try {
@@ -105,7 +105,7 @@ function written(hash: Hash): string {
   return `sha512-${hash.digest('base64')}`
 }
 
-/** fetch says "fetch failed"; what failed is its cause. */
+/** fetch says "fetch failed"; its cause says why. */
 function reasonOf(error: unknown): string {
   const { cause, message } = error as Error
   return cause instanceof Error ? `${message} (${cause.message || (cause as NodeJS.ErrnoException).code})` : message

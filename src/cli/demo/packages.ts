@@ -14,20 +14,22 @@ const schema = `
     touched   int NOT NULL DEFAULT 0
   )`
 
-// As with the cities: it counts whatever any process writes, in the row itself.
+// As with the cities: counts every write by any process in the row itself.
 const witness = `
   CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN NEW.touched := OLD.touched + 1; RETURN NEW; END $$;
   CREATE TRIGGER count_change BEFORE UPDATE OF bare_name ON packages
     FOR EACH ROW EXECUTE FUNCTION count_change()`
 
-/** What was loaded, counted while it was read. */
+/** Counts of what was loaded, made while reading. */
 export interface LoadedPackages {
   readonly packages: number
   readonly scoped: number
 }
 
-/** The names in a package's archive, as rows. `onProgress` hears which part is read, and how many names there were. */
+/**
+ * Yields the names in a package's archive as rows. `onProgress` is called with the part read and the number of names.
+ */
 export async function loadPackages(
   pool: Pool,
   archive: string,
@@ -66,7 +68,7 @@ export async function loadPackages(
   return { packages, scoped }
 }
 
-/** Everything that must be so when all names are split. */
+/** Conditions that must hold when all names are split. */
 export function packageCounts({ packages, scoped }: LoadedPackages, rowsDone: number): Count[] {
   const rows = (where: string) => `SELECT count(*) FROM packages WHERE ${where}`
   return [

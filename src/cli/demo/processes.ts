@@ -17,11 +17,11 @@ export interface ServiceProcess {
   readonly name: string
   readonly pid: number
   readonly url: string
-  /** As the power cut would: SIGKILL, and waits until it is gone. */
+  /** SIGKILL, as a power cut would end it. Resolves when it is gone. */
   kill(): Promise<void>
 }
 
-/** The processes of the service, started as `npm start` would start them; none of them outlives us. */
+/** The processes of the service, started as `npm start` does. None outlives the demo. */
 export class ServiceProcesses {
   readonly #env: Readonly<Record<string, string>>
   readonly #log: WriteStream
@@ -29,13 +29,13 @@ export class ServiceProcesses {
   readonly #expected = new Set<ChildProcess>()
   #tail: string[] = []
   #died: (error: Error) => void = () => {}
-  /** Rejects when one of them ends that was not told to. */
+  /** Rejects when a process ends that was not told to. */
   readonly failure: Promise<never>
 
   constructor(logFile: string, env: Readonly<Record<string, string>>) {
     this.#env = env
     this.#log = createWriteStream(logFile, { flags: 'a' })
-    // A disk that is full must not end the demo: the last lines are kept here besides.
+    // A full disk must not end the demo, so the last lines are also kept here.
     this.#log.on('error', () => {})
     this.failure = new Promise((_resolve, reject) => {
       this.#died = reject
@@ -43,14 +43,14 @@ export class ServiceProcesses {
     this.failure.catch(() => {})
   }
 
-  /** The last lines that any of them said. */
+  /** The last lines of output of all processes. */
   get tail(): readonly string[] {
     return this.#tail
   }
 
   async start(role: 'api' | 'worker', name: string, signal: AbortSignal): Promise<ServiceProcess> {
     const child = spawn(process.execPath, ['--import', exitWithParent, '--import', tsx, main], {
-      // What the shell has set for a service of its own (DATABASE_URL, NODE_OPTIONS …) is not meant for this one.
+      // Variables of the user's shell (DATABASE_URL, NODE_OPTIONS …) are not meant for this process.
       env: { ...inherited(), ...this.#env, ROLE: role, HOST: '127.0.0.1', PORT: '0', JOBS_DIR: jobsDir },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
@@ -70,7 +70,7 @@ export class ServiceProcesses {
     return { name, pid: child.pid as number, url, kill }
   }
 
-  /** Ends them all: asks, waits, and then does not ask any more. */
+  /** Ends all processes: asks, waits, then kills. */
   async stop(): Promise<void> {
     const all = [...this.#children.keys()]
     await Promise.all(
@@ -87,7 +87,7 @@ export class ServiceProcesses {
     await new Promise<void>((resolve) => this.#log.end(() => resolve()))
   }
 
-  /** Waits for the line in which it says where it listens. */
+  /** Waits for the log line with the process' URL. */
   async #listens(child: ChildProcess, name: string, signal: AbortSignal): Promise<string> {
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {

@@ -3,14 +3,14 @@ import type { EventBody, RunView } from './client.ts'
 import { count, seconds } from './messages.ts'
 import type { Screen } from './screen.ts'
 
-/** One number of a proof: how it is counted, and what it has to be. */
+/** One number of a proof: how to count it, and its expected value. */
 export interface Count {
   readonly label: string
   readonly sql: string
   readonly expected: number
 }
 
-/** Counts in the database and shows it, beside what the run says itself. Returns what is wrong, in words. */
+/** Counts in the database and shows the numbers next to the run's own. Returns what is wrong, in words. */
 export async function proveCounts(
   pool: Pool,
   screen: Screen,
@@ -31,7 +31,7 @@ export async function proveCounts(
   return wrong
 }
 
-/** Counts everything of the cities and shows it. Returns what is wrong, in words; nothing when the proof holds. */
+/** Counts everything about the cities and shows it. Returns what is wrong, in words; nothing if the proof holds. */
 export async function prove(
   pool: Pool,
   standby: Pool,
@@ -44,8 +44,8 @@ export async function prove(
     { label: 'rows done', sql: 'SELECT count(*) FROM cities WHERE touched > 0', expected: loaded },
     { label: 'done twice', sql: 'SELECT count(*) FROM cities WHERE touched > 1', expected: 0 },
     { label: 'left out', sql: 'SELECT count(*) FROM cities WHERE touched = 0 OR search_name IS NULL', expected: 0 },
-    // What the checkpoints say against what the trigger saw: a batch that committed without its checkpoint, or a
-    // checkpoint without its batch, would tell here.
+    // Compares the checkpoints with the trigger. They would differ if a batch had committed without its checkpoint, or
+    // a checkpoint without its batch.
     { label: 'changes in all', sql: 'SELECT sum(touched) FROM cities', expected: run.proof?.rowsDone ?? -1 },
   ]
   const wrong = await proveCounts(pool, screen, run, counts)
@@ -58,7 +58,7 @@ export async function prove(
   return wrong
 }
 
-/** Of every field of every row, in whatever order they are read. */
+/** Over every field of every row, independent of the order. */
 const digestSql = 'SELECT count(*)::int, sum(hashtextextended(cities::text, 0)) FROM cities'
 
 interface Digest {
@@ -70,7 +70,7 @@ async function digest(pool: Pool): Promise<Digest> {
   return (await pool.query<Digest>(digestSql)).rows[0] as Digest
 }
 
-/** Who did what, and when; those that follow one another and are alike as one. */
+/** Actor, event and time. Like events in a row are one line. */
 export function showEvents(screen: Screen, events: readonly EventBody[], nameOf: (actor: string) => string): void {
   const began = Date.parse(events[0]?.at ?? '')
   const lines: Array<{ at: string; actor: string; what: string; times: number }> = []

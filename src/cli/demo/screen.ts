@@ -6,8 +6,8 @@ const widestBar = 60
 const partEveryMs = 50
 
 /**
- * What the person sees. On a terminal the last lines are a bar and a status, redrawn in place, and everything else goes
- * above them; elsewhere (a file, CI) there are plain lines, one at every tenth of the way.
+ * The output of the demo. On a terminal the last lines are a bar and a status, redrawn in place below everything else.
+ * In a file or CI there are plain lines, one at each tenth.
  */
 export class Screen {
   readonly #out: NodeJS.WriteStream
@@ -24,25 +24,25 @@ export class Screen {
     this.#colours = this.#live && !process.env.NO_COLOR
   }
 
-  /** A line that stays. */
+  /** Prints a line that stays. */
   line(text = ''): void {
     this.#erase()
     this.#out.write(`${text}\n`)
     this.#draw()
   }
 
-  /** A step of the demo begins: what happens now and why, in one line. */
+  /** Prints the title of a step, with its reason in one line. */
   step(number: number, title: string, why: string): void {
     this.line()
     this.line(`${this.#paint('1;36', `${number}  ${title}.`)} ${why}`)
   }
 
-  /** Something that really happened. */
+  /** Prints a fact. */
   fact(text: string): void {
     this.line(`   ${this.#paint('32', '·')} ${text}`)
   }
 
-  /** A call, a statement: what one could type oneself. */
+  /** Prints a call or statement that the reader could type. */
   typed(text: string): void {
     this.line(`   ${this.dim(text)}`)
   }
@@ -55,13 +55,13 @@ export class Screen {
     this.line(this.#paint(good ? '1;32' : '1;31', text))
   }
 
-  /** Where the run stands now. */
+  /** Shows the progress of the run. */
   progress(run: RunView): void {
     const colour = run.status === 'running' ? '36' : '33'
     this.#stand(run.status, run.progress.ratio, colour, [state(run), hindrances(run)])
   }
 
-  /** How much of something else is done: what, and in words. Whoever tells may do so thousands of times. */
+  /** Shows the progress of another task. May be called thousands of times. */
   part(what: string, ratio: number, words: string): void {
     const now = performance.now()
     if (ratio < 1 && now - this.#partAt < partEveryMs) return
@@ -83,14 +83,14 @@ export class Screen {
     this.line(`   ${percent(ratio).padStart(4)}  ${lines.flat().join(', ')}`)
   }
 
-  /** Takes the bar away. */
+  /** Removes the bar. */
   clear(): void {
     this.#erase()
     this.#shown = []
   }
 
   #lines(ratio: number, colour: string, lines: readonly string[][]): string[] {
-    // One column short of the edge: a line that fills the last one wraps, and could not be erased any more.
+    // One column less than the width: a line that fills the last column wraps, and cannot be erased any more.
     const room = Math.max(1, (this.#out.columns || 80) - 1)
     const width = Math.max(0, Math.min(widestBar, room - 9))
     const bar = renderBar(ratio, width)
@@ -98,7 +98,7 @@ export class Screen {
     const [full, empty] = rest < 0 ? [bar, ''] : [bar.slice(0, rest), bar.slice(rest)]
     return [
       `   ${this.#paint(colour, full)}${this.dim(empty)} ${percent(ratio).padStart(4)}`,
-      // Always there, if only empty: lines that come and go make the rest jump.
+      // Present even if empty: lines that come and go make the rest jump.
       ...lines.map((line, index) => {
         const shown = `   ${line.join(' · ')}`.slice(0, room)
         return index === 0 ? shown : this.dim(shown)
@@ -123,7 +123,7 @@ function percent(ratio: number): string {
   return `${Math.floor(ratio * 100)}%`
 }
 
-/** What is nothing is not said. */
+/** Leaves out what is zero. */
 function state({ status, progress }: RunView): string[] {
   const { rowsScanned, rowsTotal, rowsTotalIsEstimate, rowsPerSecond, etaSeconds, check } = progress
   return [

@@ -12,12 +12,12 @@ import { pauseReplaySql, resumeReplaySql, untilCaughtUp } from './standby.ts'
 import { Watch } from './watch.ts'
 
 const job = 'cities-search-name'
-// Fast enough to be done soon, slow enough to be watched: 135 thousand rows in 23 seconds, in steps that look like a flow.
-// The lag is held to less than usual, so that nobody has to wait for it to rise.
+// Fast enough to end soon and slow enough to watch: 135 thousand rows in 23 seconds, in smooth steps. The limit of the
+// lag is lower than usual, so that it is reached soon.
 const options = { maxLagSeconds: 2, maxRowsPerSecond: 6000, parallelism: 4, batchSize: { min: 50, max: 250 } }
 const rowsLocked = 300
 
-/** What the script is run with. */
+/** Everything that the script needs. */
 export interface ScriptContext {
   readonly screen: Screen
   readonly client: Client
@@ -28,11 +28,11 @@ export interface ScriptContext {
   readonly databaseUrl: string
   readonly rowsLoaded: number
   readonly signal: AbortSignal
-  /** Is called when the demo ends, however it does. */
+  /** Registers a clean-up step for the end of the demo. */
   onEnd(undo: () => Promise<void>): void
 }
 
-/** The whole script. Returns what is wrong with its end; nothing when the proof holds. */
+/** Runs all steps. Returns what is wrong at the end; nothing if the proof holds. */
 export async function runScript(context: ScriptContext): Promise<string[]> {
   await rehearse(context)
   const watch = await start(context)
@@ -46,7 +46,7 @@ export async function runScript(context: ScriptContext): Promise<string[]> {
 }
 
 async function rehearse({ screen, client, pool }: ScriptContext): Promise<void> {
-  screen.step(1, 'Dry run', 'A few batches are really executed, and rolled back.')
+  screen.step(1, 'Dry run', 'A few batches are executed and rolled back.')
   screen.typed(`POST /runs ${JSON.stringify({ job, dryRun: true })}`)
   const report = await client.dryRun({ job })
   for (const { before, after } of report.samples.slice(0, 3) as Array<Record<'before' | 'after', Column>>) {
@@ -64,7 +64,7 @@ async function rehearse({ screen, client, pool }: ScriptContext): Promise<void> 
 }
 
 async function start({ screen, client, processes, signal }: ScriptContext): Promise<Watch> {
-  screen.step(2, 'Start', 'Now for good, held to a rate so that there is time to watch.')
+  screen.step(2, 'Start', 'The real run, limited to a rate so that there is time to watch.')
   screen.typed(`POST /runs ${JSON.stringify({ job, options })}`)
   const { id } = await client.start({ job, options })
   screen.fact(`accepted as ${id}`)
@@ -74,9 +74,9 @@ async function start({ screen, client, processes, signal }: ScriptContext): Prom
 }
 
 async function pauseAndResume({ screen, client, pool }: ScriptContext, watch: Watch): Promise<void> {
-  screen.step(3, 'Pause', 'What reads paused changes nothing any more.')
+  screen.step(3, 'Pause', 'A paused run changes nothing any more.')
   screen.typed(`POST /runs/${watch.id}/pause`)
-  const told = await client.tell(watch.id, 'pause', 'to see whether it holds still')
+  const told = await client.tell(watch.id, 'pause', 'to see that nothing changes')
   const paused = told.status === 'paused' ? told : await watch.until('the pause', (run) => run.status === 'paused')
   screen.progress(paused)
   const before = await rowsDone(pool)
@@ -90,7 +90,7 @@ async function pauseAndResume({ screen, client, pool }: ScriptContext, watch: Wa
 }
 
 async function fallBehind({ screen, client, pool, standby }: ScriptContext, watch: Watch): Promise<void> {
-  screen.step(4, 'It feels the database', 'The standby stops replaying, and nobody tells evenkeel.')
+  screen.step(4, 'It feels the database', 'The standby stops replaying, and evenkeel finds out by itself.')
   screen.typed(`on the standby: ${pauseReplaySql};`)
   await standby.query(pauseReplaySql)
   let shown = 0
@@ -107,7 +107,7 @@ async function fallBehind({ screen, client, pool, standby }: ScriptContext, watc
   screen.typed(`GET /runs/${watch.id}`)
   const { status, throttle } = await client.run(watch.id)
   screen.fact(`status: ${status}, throttle: ${JSON.stringify(throttle)}`)
-  // What began before the hold may still commit, and no batch begins after it: then nothing is left that could.
+  // A batch from before the hold may still commit, but none begins after it. Then nothing can commit.
   await watch.until('the last batches to end', async () => (await batchesInFlight(pool)) === 0)
   const before = await rowsDone(pool)
   const since = performance.now()
@@ -129,40 +129,41 @@ async function fallBehind({ screen, client, pool, standby }: ScriptContext, watc
 }
 
 async function lock({ screen, databaseUrl, onEnd }: ScriptContext): Promise<HeldLocks> {
-  screen.step(5, 'Locks', 'Somebody else holds rows: no reason to wait, none to leave them out.')
+  screen.step(5, 'Locks', 'Another session holds rows: no reason to wait for them, and none to leave them out.')
   screen.typed(`BEGIN; ${lockSql.replace('$1', String(rowsLocked))};`)
   const locks = await lockRowsAhead(databaseUrl, rowsLocked)
   onEnd(() => locks.release())
   screen.fact(
-    `${count(locks.rows)} rows are held by backend ${locks.backend}; passed over, they are written down as stragglers`,
+    `${count(locks.rows)} rows are held by backend ${locks.backend}; the run passes over them and records them as stragglers`,
   )
   return locks
 }
 
 async function killWorker({ screen, client, processes, workers, signal }: ScriptContext, watch: Watch): Promise<void> {
-  // Between two slices a worker may hold nothing: then it is not its turn to die yet.
+  // Between two slices a worker may hold nothing. It must hold a range when it is killed.
   let held = new Map<ServiceProcess, number[]>()
   await watch.until('a worker in the middle of its work', async (run) => {
     if (run.progress.ratio < 0.55) return false
     const ranges = await client.ranges(watch.id)
     held = new Map(workers.map((worker) => [worker, heldBy(worker, ranges)]))
     const busy = [...held.values()].filter((ordinals) => ordinals.length > 0).length
-    // Better while another holds something too: then one sees that it goes on. Chance decides who gets which ticket.
+    // Better if another worker holds a range, too, so that the run is seen to go on. Which worker gets which ticket is
+    // a matter of chance.
     return busy > 1 || (busy > 0 && run.progress.ratio >= 0.65)
   })
   const [victim] = [...held].reduce((most, each) => (each[1].length > most[1].length ? each : most))
-  screen.step(6, 'Crash', 'A worker dies in the middle of its work, and nobody tidies up.')
+  screen.step(6, 'Crash', 'A worker dies in the middle of its work, without any clean-up.')
   screen.typed(`kill -9 ${victim.pid}`)
   await victim.kill()
   const lost = heldBy(victim, await client.ranges(watch.id))
   screen.fact(`${victim.name} (pid ${victim.pid}) is gone; it held ${listed('range', lost)}`)
-  screen.fact(`its leases run out within ${timings.leaseSeconds} seconds; whatever others hold goes on meanwhile`)
+  screen.fact(`its leases run out within ${timings.leaseSeconds} seconds; the ranges of other workers go on meanwhile`)
   await watch.until('the rescue', async () => heldBy(victim, await client.ranges(watch.id)).length === 0)
   const rescues = (await client.events(watch.id)).filter(({ kind }) => kind === 'rescued')
   const rescued = rescues.map(({ detail }) => Number(detail.range)).sort((a, b) => a - b)
   const by = new Set(rescues.map(({ actor }) => nameOf(workers, actor)))
   if (rescued.length > 0) screen.fact(`rescued by ${[...by].join(' and ')}: ${listed('range', rescued)}`)
-  // A worker that was just about to take its next range may come before the rescuer, which looks once a second.
+  // A worker that is about to take its next range may be faster than the rescuer, which looks once a second.
   const taken = lost.filter((ordinal) => !rescued.includes(ordinal))
   if (taken.length > 0) screen.fact(`taken over as the lease ran out: ${listed('range', taken)}`)
   const next = await processes.start('worker', `worker ${workers.length + 1}`, signal)
@@ -173,9 +174,9 @@ async function killWorker({ screen, client, processes, workers, signal }: Script
 async function waitAndRelease({ screen, client }: ScriptContext, watch: Watch, locks: HeldLocks): Promise<void> {
   await watch.until('the run to wait for the locked rows', (run) => run.reason !== null && run.progress.stragglers > 0)
   const waiting = await client.run(watch.id)
-  screen.step(7, 'Release', 'Every range is through, but it does not end: it says what it waits for.')
+  screen.step(7, 'Release', 'Every range is done, but the run does not end: it says what it waits for.')
   screen.fact(`it reads ${waiting.status}: ${waiting.reason}`)
-  // The check that follows keeps to the run's rate too, and reading the whole table at it would be as long again.
+  // The check keeps to the run's rate, too, and would take as long again to read the whole table.
   const lifted = { maxRowsPerSecond: null, batchSize: { min: 50, max: 10_000 } }
   screen.typed(`PATCH /runs/${watch.id} ${JSON.stringify(lifted)}`)
   await client.change(watch.id, lifted)
@@ -197,7 +198,7 @@ async function finish({ screen }: ScriptContext, watch: Watch): Promise<RunView>
 
 async function concludes(context: ScriptContext, run: RunView): Promise<string[]> {
   const { screen, client, pool, standby, workers, rowsLoaded, signal } = context
-  screen.step(9, 'Proof', 'Counted in the database, by a trigger that the job knows nothing of.')
+  screen.step(9, 'Proof', 'Counted in the database, by a trigger that the job does not know about.')
   await untilCaughtUp(pool, standby, signal)
   const wrong = await prove(pool, standby, screen, run, rowsLoaded)
   await pool.query('SELECT evenkeel.require_succeeded($1)', [job])
@@ -219,7 +220,7 @@ async function rowsDone(pool: Pool): Promise<number> {
   return rows[0]?.count ?? Number.NaN
 }
 
-/** Batches run on sessions of this name, and nothing else does. */
+/** Only batches run on sessions of this name. */
 async function batchesInFlight(pool: Pool): Promise<number> {
   const { rows } = await pool.query<{ count: number }>(
     `SELECT count(*)::int FROM pg_stat_activity WHERE application_name = '${engineName}' AND state <> 'idle'`,
@@ -231,7 +232,7 @@ function isOverLag({ throttle }: RunView): boolean {
   return throttle?.signal === 'replica-lag' && (throttle.value ?? 0) >= options.maxLagSeconds
 }
 
-/** By its events: one that is only slowed down has a throttle too. */
+/** Reads the events, because a run that is only slowed has a throttle, too. */
 function isHeld(events: readonly EventBody[]): boolean {
   return events.findLast(({ kind }) => kind === 'held' || kind === 'released')?.kind === 'held'
 }
@@ -243,7 +244,7 @@ function heldBy(
   return ranges.filter(({ leaseOwner }) => leaseOwner?.endsWith(`-${worker.pid}`)).map(({ ordinal }) => ordinal)
 }
 
-/** A worker calls itself by its host and process; the demo by its number. */
+/** A worker's own name is its host and process; the demo shows its number. */
 function nameOf(workers: readonly ServiceProcess[], actor: string): string {
   return workers.find(({ pid }) => actor.endsWith(`-${pid}`))?.name ?? actor
 }

@@ -4,13 +4,13 @@ import type { Environment } from './environment.ts'
 import { count } from './messages.ts'
 import { runScript } from './script.ts'
 
-/** The demo on the cities of the world, with a standby beside. Returns what is wrong with its end. */
+/** The demo on the cities of the world, with a standby. Returns what is wrong at its end. */
 export async function runSmall(environment: Environment): Promise<string[]> {
   const { screen, signal } = environment
   const postgres = await environment.startPostgres()
   const pool = environment.connect(postgres.url)
 
-  // Before there is anything to copy: it is there sooner, and follows the loading.
+  // Started before there is data to copy: it is ready sooner, and follows the loading.
   const follower = await environment.timed('a standby streams from it', async () => {
     const follower = await startStandby(postgres, { name: 'one' })
     environment.onEnd(() => follower.stop())

@@ -7,7 +7,7 @@ export const resumeReplaySql = 'SELECT pg_wal_replay_resume()'
 const everyMs = 100
 const catchUpWithinSeconds = 60
 
-/** Waits until a standby has replayed all that its primary has flushed so far: what reads succeeded is in it. */
+/** Waits until a standby has replayed all WAL that its primary has flushed, with the end of the run in it. */
 export async function untilCaughtUp(primary: Pool, standby: Pool, signal: AbortSignal): Promise<void> {
   const { rows: flushed } = await primary.query<{ lsn: string }>('SELECT pg_current_wal_flush_lsn()::text AS lsn')
   const lsn = flushed[0]?.lsn

@@ -3,19 +3,19 @@ import { pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 
 const blockBytes = 512
-/** Type of a plain file, now and in old archives. */
+/** Type of a plain file, in new and old archives. */
 const plainFile = ['0', '\0']
 
-/** One file of a .tgz: how long it is, and its contents as they are unpacked. */
+/** One file of a .tgz: its length, and its contents as they are unpacked. */
 export interface TarEntry {
   readonly bytes: number
   readonly contents: AsyncIterable<Buffer>
 }
 
-/** Opens one file of a .tgz, without ever holding more of it than a chunk. Throws where it is not in there. */
+/** Opens one file of a .tgz with no more than a chunk in memory. Throws if it is not in the archive. */
 export async function openEntry(file: string, path: string): Promise<TarEntry> {
   const gunzip = createGunzip()
-  // What goes wrong is told to whoever reads.
+  // Errors reach the reader of the stream.
   pipeline(createReadStream(file), gunzip, () => {})
   const unpacked = new Unpacked(gunzip[Symbol.asyncIterator]())
   for (;;) {
@@ -38,7 +38,7 @@ function text(header: Buffer, from: number, bytes: number): string {
   return field.toString('utf8', 0, end < 0 ? bytes : end)
 }
 
-/** Bytes in the order in which they come, as many at a time as somebody wants. */
+/** Bytes of a stream in order, in portions of the size that the caller asks for. */
 class Unpacked {
   readonly #source: AsyncIterator<Buffer>
   #rest: Buffer = Buffer.alloc(0)

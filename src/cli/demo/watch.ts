@@ -5,7 +5,7 @@ import type { Screen } from './screen.ts'
 const everyMs = 200
 const stalledAfterSeconds = 60
 
-/** Follows a run on the screen, until it is where the demo goes on. */
+/** Shows the progress of a run until the demo goes on. */
 export class Watch {
   readonly #client: Client
   readonly #screen: Screen
@@ -21,7 +21,7 @@ export class Watch {
     this.id = id
   }
 
-  /** Until `met` says so. Throws when the run has ended otherwise, when nothing moves, and when a process dies. */
+  /** Waits until `met` is true. Throws when the run ends otherwise, when nothing moves, or when a process dies. */
   async until(what: string, met: (run: RunView) => boolean | Promise<boolean>): Promise<RunView> {
     let movedAt = performance.now()
     let last = ''
@@ -42,7 +42,7 @@ export class Watch {
     }
   }
 
-  /** Waits so long, or until something dies or somebody has enough. */
+  /** Waits for a time. Ends early when a process dies or the demo is interrupted. */
   async pause(ms: number): Promise<void> {
     await Promise.race([sleep(ms, undefined, { signal: this.#signal }), this.#failure])
   }
