@@ -83,6 +83,9 @@ describe('the order of a run', () => {
       event: 'succeed',
       reason: expect.stringContaining('2 rows that fail'),
     })
+    expect(nextStep({ ...checked, quarantined: 1 })).toMatchObject({
+      reason: expect.stringMatching(/\b1 row\b/),
+    })
     expect(nextStep({ ...checked, stragglers: 1 })).toMatchObject({ event: 'found-remaining' })
     expect(nextStep({ ...checked, leftovers: 1000 })).toMatchObject({ event: 'found-remaining' })
     expect(nextStep(run({ ranges: done(0, 1), quarantined: 2 }))).toMatchObject({ event: 'verify' })

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { withoutSchemas } from '../../src/core/sql/search-path.ts'
+import { ownSchemas, withoutSchemas } from '../../src/core/sql/search-path.ts'
 import { settingsFor, tellSettings } from '../../src/core/sql/settings.ts'
 
 describe('a search_path without our schemas', () => {
-  const own = ['evenkeel', 'evenkeel_queue']
+  const own = ownSchemas('evenkeel')
   test.for([
     ['"$user", public', 'evenkeel', 'public'],
     ['"$user", public', 'app', '"$user", public'],
@@ -13,6 +13,10 @@ describe('a search_path without our schemas', () => {
     ['""', 'evenkeel', '""'],
   ] as const)('%s, as role %s', ([path, user, expected]) => {
     expect(withoutSchemas(path, own, user)).toBe(expected)
+  })
+
+  test('leaves out those of the control schema and of the queue beside it', () => {
+    expect(own).toEqual(['evenkeel', 'evenkeel_queue'])
   })
 
   test('knows a schema of capitals by its quotes', () => {
@@ -44,6 +48,13 @@ describe('the settings of a run', () => {
       TimeZone: 'Asia/Tokyo',
     })
     expect(tellSettings(own, settings)).toHaveLength(4)
+    const order = (DateStyle: Record<string, string>) => settingsFor(DateStyle, new Set(['dates'])).DateStyle
+    expect(['ISO, YMD', 'German', 'Postgres,DMY'].map((DateStyle) => order({ DateStyle }))).toEqual([
+      'ISO, YMD',
+      'ISO, MDY',
+      'ISO, DMY',
+    ])
+    expect(order({})).toBe('ISO, MDY')
     expect(settingsFor({ ...own, extra_float_digits: '3' }, new Set(['floats'])).extra_float_digits).toBe('3')
   })
 })

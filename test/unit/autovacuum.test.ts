@@ -96,8 +96,32 @@ describe('of a run that is held', () => {
     expect(vacuumOutlook('t', [{ ...usual, dead: 200_050 }])).toBe(
       'Autovacuum does not come before 200,050 dead rows, and there are 200,050: VACUUM t by hand, and let it come earlier: ALTER TABLE t SET (autovacuum_vacuum_scale_factor = 0.1).',
     )
+    // Of two partitions it comes to one.
+    const one = vacuumOutlook('t', [
+      { ...usual, dead: 200_000 },
+      { ...off, dead: 100_000 },
+    ])
+    for (const fact of ['200,050', '300,000', 'VACUUM t', 'scale_factor = 0.07)', 'partitions'])
+      expect(one).toContain(fact)
     expect(vacuumOutlook('t', [{ ...off, dead: 500_000 }])).toMatch(
       /does not come, it is switched off: VACUUM t by hand/,
     )
   })
+})
+
+test('of a table that was vacuumed a moment ago nobody is told to have that done more often', () => {
+  const said = vacuumOutlook('t', [{ ...usual, dead: 12 }])
+  for (const fact of ['200,050', ' 12', 'VACUUM t']) expect(said).toContain(fact)
+  expect(said).not.toContain('ALTER TABLE')
+})
+
+test('nobody is told to have a table vacuumed for a handful of dead rows', () => {
+  assert(
+    property(integer({ min: 0, max: 1e9 }), integer({ min: 0, max: 1e6 }), (rows, dead) => {
+      const said = vacuumOutlook('t', [{ ...usual, rows, dead }])
+      const [, factor, threshold] =
+        /scale_factor = ([\d.e-]+)(?:, autovacuum_vacuum_threshold = (\d+))?/.exec(said) ?? []
+      if (factor !== undefined) expect(Number(threshold ?? usual.base) + Number(factor) * rows).toBeGreaterThan(50)
+    }),
+  )
 })

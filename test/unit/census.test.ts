@@ -77,6 +77,14 @@ test('a rate has no limit where one run has none, and a paused run neither stall
   expect(paused?.live).toMatchObject({ stalled: null, lastCheckpointAt: null })
 })
 
+test('a run that does not move yet has no end in sight and no checkpoint, and takes nothing from those that do', () => {
+  const still = counted(0, { progress: computeProgress({ ...tally, recentRows: 0 }), lastCheckpointAt: null })
+  const [alone] = summarizeJobs({ ...none, live: [still] })
+  expect(alone?.live).toMatchObject({ etaSeconds: null, lastCheckpointAt: null, stalled: false })
+  const [beside] = summarizeJobs({ ...none, live: [still, counted(900)] })
+  expect(beside?.live).toMatchObject({ lastCheckpointAt: new Date(900), etaSeconds: expect.any(Number) })
+})
+
 test('quarantine is that of the run which is nearest to its limit', () => {
   const full = counted(1, { maxQuarantined: 4 })
   const [job] = summarizeJobs({ ...none, live: [counted(1), full, counted(1)] })

@@ -65,6 +65,8 @@ describe('what a batch costs', () => {
     const usual = { ...dear, perBatch: 0.001 }
     expect(settledSize(usual, work, defaultRunOptions)).toBe(10_000)
     expect(settledSize(usual, work, mergeOptions(defaultRunOptions, { batchSize: 70 }))).toBe(70)
+    expect(settledSize({ ...usual, perChanged: 0 }, work, defaultRunOptions)).toBe(10_000)
+    expect(secondsOf(usual, { rows: 0, toChange: 0 }, 50)).toBe(0)
     expect(secondsOf(usual, work, 10_000)).toBeCloseTo(2.02)
     // Few rows change: it is the passing over that counts, twice with the check.
     expect(secondsOf({ perBatch: 0, perScanned: 1e-5, perChanged: 1 }, { rows: 100_000, toChange: 3 }, 50)).toBeCloseTo(
@@ -85,6 +87,27 @@ describe('that it costs much before the first row', () => {
     expect(found(0.3)).toBe(
       'Each batch costs about 0.3 s before its first row: a subquery reads public.banned anew for each batch. In batches of 50 rows that is 20 min of 20 min in all. Use larger batches: "options": {"batchSize": 100000, "targetBatchSeconds": 2}; or put what does not depend on the row into a column or an indexed table first.',
     )
+  })
+
+  test('is told with each cause that there is: what is computed anew, and values that are sent with each batch', () => {
+    const told = (computed: string[], values: number) =>
+      fixedCostFinding({ perBatch: 0.3, perScanned: 0, perChanged: 1e-5 }, work, defaultRunOptions, {
+        computed,
+        values,
+      })
+    expect(told([], 1)).not.toMatch(/subquery|values/)
+    expect(told([], 5000)).toContain('5,000 values')
+    expect(told(['public.a', 'public.b'], 5000)).toMatch(/public\.a and public\.b .*5,000 values/)
+  })
+
+  test('is told without larger batches where they are as large as can be', () => {
+    const said = found(3, 1e-5, { batchSize: 100_000, targetBatchSeconds: 5 })
+    expect(said).toContain('3 s')
+    expect(said).not.toContain('batchSize')
+  })
+
+  test('is told of rows that cost nothing, in the largest batches that there are', () => {
+    expect(found(0.3, 0, { batchSize: 70 })).toContain('"batchSize": 100000')
   })
 
   test('is no more told once its advice is followed', () => {

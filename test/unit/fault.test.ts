@@ -1,17 +1,21 @@
 import { readFileSync } from 'node:fs'
-import { assert, property, stringMatching } from 'fast-check'
+import { assert, constantFrom, double, oneof, property, stringMatching } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoffSeconds, stragglerBackoff, windowBackoff } from '../../src/core/backoff.ts'
-import { messageOf, Problem } from '../../src/core/errors.ts'
+import { backoffSeconds, stragglerBackoff, sweepWait, windowBackoff } from '../../src/core/backoff.ts'
+import { IndexLost, messageOf, Problem } from '../../src/core/errors.ts'
 import {
   classifyError,
+  concernsJob,
   describeFault,
+  endsItsSession,
+  faultSqlstate,
   faults,
   isAboutValues,
   isOutage,
   lockedPlace,
   recoveryFrom,
 } from '../../src/core/fault.ts'
+import { isSqlState, sqlstateOf, sqlstates } from '../../src/core/sqlstate.ts'
 import { timings } from '../../src/core/timings.ts'
 
 /** What the driver throws for an error of Postgres. */
@@ -70,6 +74,7 @@ describe('a fault in a batch', () => {
       expect(isAboutValues(coded(code)), code).toBe(true)
     for (const code of ['42704', '54000', 'P0001', 'U0001', '08006', 'HV000'])
       expect(isAboutValues(coded(code)), code).toBe(false)
+    for (const other of [ofNode('EPIPE'), new Error('from the driver')]) expect(isAboutValues(other)).toBe(false)
   })
 
   test.for([
@@ -156,6 +161,11 @@ describe('a fault in a batch', () => {
     expect(recoveryFrom(new SyntaxError('Unexpected token'))).toBe('stop')
   })
 
+  test('an index that is gone is waited for: it is ours to say, and no reason to stop', () => {
+    const lost = new IndexLost('conflict', 'no index is on exactly (id)')
+    expect([classifyError(lost), recoveryFrom(lost)]).toEqual(['no-index', 'hold'])
+  })
+
   test('every class that the SQL standard has for data is about rows, whatever follows', () => {
     assert(
       property(stringMatching(/^(21|22|23|27|44)[0-9A-Z]{3}$/), (code) => {
@@ -201,6 +211,70 @@ describe('a fault in a batch', () => {
   })
 })
 
+describe('an SQLSTATE', () => {
+  test('is what Postgres has sent, and no code of Node’s that is as long', () => {
+    expect(sqlstateOf(coded('40P01'))).toBe('40P01')
+    for (const other of [ofNode('EPERM'), ofNode('EPIPE'), new Error('words'), 'text', null, undefined])
+      expect(sqlstateOf(other)).toBeNull()
+  })
+
+  test('is told by its name from all others', () => {
+    expect(isSqlState(coded('57014'), 'query_canceled')).toBe(true)
+    expect(isSqlState(coded('57014'), 'deadlock_detected', 'query_canceled')).toBe(true)
+    expect(isSqlState(coded('57014'), 'deadlock_detected')).toBe(false)
+    expect(isSqlState(ofNode('EPERM'), 'query_canceled')).toBe(false)
+  })
+
+  test('of a fault is written down where there is one, and where the driver gave up as if the server had', () => {
+    expect(faultSqlstate(coded('23505'))).toBe('23505')
+    expect(faultSqlstate(new Error('Query read timeout'))).toBe('57014')
+    expect(faultSqlstate(ofNode('ECONNRESET'))).toBeNull()
+  })
+})
+
+describe('the session that an error came from', () => {
+  const over = ['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04']
+
+  test.for(over)('is at its end with %s, unless a function raised that itself', (code) => {
+    expect(endsItsSession(coded(code))).toBe(true)
+    expect(endsItsSession(coded(code, { where: 'PL/pgSQL function f() line 1 at PERFORM' }))).toBe(true)
+    expect(endsItsSession(coded(code, { routine: 'exec_stmt_raise' }))).toBe(false)
+  })
+
+  test('is at its end where the driver gave up: the statement may go on in the server', () => {
+    expect(endsItsSession(new Error('Query read timeout'))).toBe(true)
+  })
+
+  test('goes on after any other error of Postgres', () => {
+    const others = Object.values(sqlstates).filter((code) => !over.includes(code))
+    expect(others.length).toBe(Object.keys(sqlstates).length - over.length)
+    for (const code of others) expect(endsItsSession(coded(code)), code).toBe(false)
+  })
+})
+
+describe('an error concerns the job', () => {
+  test('where the data or the job is at fault', () => {
+    for (const code of ['23505', '22012', 'P0001', '42703', '42501', 'XX000'])
+      expect(concernsJob(coded(code)), code).toBe(true)
+    expect(concernsJob(new TypeError('x is not a function'))).toBe(true)
+  })
+
+  test('not where Postgres is in such a state, or others are in the way', () => {
+    for (const code of ['40001', '40P01', '57014', '53200', '55P03', '08006', '53100', '25006', '57P01'])
+      expect(concernsJob(coded(code)), code).toBe(false)
+    expect(concernsJob(ofNode('ECONNREFUSED'))).toBe(false)
+  })
+
+  test('and then is no outage', () => {
+    assert(
+      property(oneof(constantFrom(...Object.values(sqlstates)), stringMatching(/^[0-9A-Z]{5}$/)), (code) => {
+        const error = coded(code)
+        if (concernsJob(error)) expect(isOutage(error)).toBe(false)
+      }),
+    )
+  })
+})
+
 describe('an outage', () => {
   test.for(['08006', '53300', '57P01', '25006'])('is what Postgres calls %s', (code) => {
     expect(isOutage(coded(code))).toBe(true)
@@ -242,6 +316,27 @@ describe('a wait that grows', () => {
 
   test('is by chance between half of that and all', () => {
     expect([0, 0.5, 1].map((chance) => backoffSeconds(timings.retryBackoff, 2, chance))).toEqual([0.5, 0.75, 1])
+  })
+})
+
+describe('the wait after a sweep over stragglers', () => {
+  const age = double({ min: 0, max: 1e6, noNaN: true })
+
+  test('is a quarter of the time for which the last of them has been waiting', () => {
+    expect([0.8, 2, 20].map(sweepWait)).toEqual([0.2, 0.5, 5])
+  })
+
+  test('is within its bounds, and never shorter for one that has waited longer', () => {
+    expect(sweepWait(0)).toBe(stragglerBackoff.first)
+    expect(sweepWait(86_400)).toBe(stragglerBackoff.most)
+    assert(
+      property(age, age, (one, two) => {
+        const [short, long] = [sweepWait(Math.min(one, two)), sweepWait(Math.max(one, two))]
+        expect(short).toBeGreaterThanOrEqual(stragglerBackoff.first)
+        expect(long).toBeGreaterThanOrEqual(short)
+        expect(long).toBeLessThanOrEqual(stragglerBackoff.most)
+      }),
+    )
   })
 })
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { defaultRunOptions } from '../../src/core/job/options.ts'
 import {
   evaluateHold,
+  globalPauseSchema,
   type HoldInput,
   type Override,
   optionsInForce,
@@ -224,6 +225,12 @@ describe('a global pause', () => {
     expect(held({ globalPause: { reason: null, actor: 'ops', since: now } })?.reason).toBe(
       'ops has paused everything at 2026-01-15T12:00:00.000Z. POST /resume lets all runs go on.',
     )
+  })
+
+  test('is read from JSON of Postgres’ with its time', () => {
+    const kept = { reason: null, actor: 'ops', since: '2026-01-15T13:00:00+01:00' }
+    expect(globalPauseSchema.parse(kept)).toEqual({ reason: null, actor: 'ops', since: now })
+    expect(globalPauseSchema.safeParse({ ...kept, actor: null }).success).toBe(false)
   })
 })
 

@@ -1,7 +1,7 @@
 import { assert, constantFrom, oneof, option, property, string } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../../src/core/errors.ts'
-import { parseTableName, quoteIdentifier, quoteTableName } from '../../src/core/sql/identifier.ts'
+import { parseTableName, quoteIdentifier, quoteLiteral, quoteTableName } from '../../src/core/sql/identifier.ts'
 
 /** Any name Postgres allows: all but empty and NUL. */
 const anyName = oneof(
@@ -89,5 +89,38 @@ describe('an identifier', () => {
   test('is refused when it is empty or holds a NUL byte', () => {
     expect(() => quoteIdentifier('')).toThrow('is not an SQL identifier')
     expect(() => quoteIdentifier('a\0b')).toThrow('is not an SQL identifier')
+  })
+})
+
+describe('a literal', () => {
+  /** Reads E'…' as Postgres does, up to the quote that ends it. */
+  function readLiteral(literal: string): { text: string; rest: string } {
+    let text = ''
+    let at = 2
+    for (;;) {
+      const [one, next] = [literal[at], literal[at + 1]]
+      if (one === undefined) throw new Error(`not ended: ${literal}`)
+      const doubled = (one === "'" || one === '\\') && next === one
+      if (one === "'" && !doubled) return { text, rest: literal.slice(at + 1) }
+      if (one === '\\' && !doubled) throw new Error(`an escape: ${literal}`)
+      text += one
+      at += doubled ? 2 : 1
+    }
+  }
+
+  test('is read as the text that was quoted, and ends where it ends', () => {
+    assert(
+      property(option(anyName, { nil: '' }), (text) => {
+        const literal = quoteLiteral(text)
+        expect(literal.startsWith("E'")).toBe(true)
+        expect(readLiteral(literal)).toEqual({ text, rest: '' })
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('cannot end early, by a quote or by a backslash before one', () => {
+    expect(quoteLiteral("O'Brien")).toBe("E'O''Brien'")
+    expect(quoteLiteral("\\'; DROP TABLE users; --")).toBe("E'\\\\''; DROP TABLE users; --'")
   })
 })

@@ -2,7 +2,7 @@ import { assert, constantFrom, dictionary, jsonValue, property, shuffledSubarray
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { Problem } from '../../src/core/errors.ts'
-import { hashParams, type JobDefinition, readParams } from '../../src/core/job/job.ts'
+import { hashParams, isJob, type JobDefinition, readParams } from '../../src/core/job/job.ts'
 import { defineJob, type UpdateDefinition } from '../../src/core/job/update.ts'
 import { compileSql, sql } from '../../src/core/sql/template.ts'
 import { resolveJob } from '../../src/engine/kinds/resolve.ts'
@@ -61,6 +61,12 @@ describe('defineJob', () => {
     for (const word of ['name', 'where', 'parallelism']) expect(message).toContain(word)
   })
 
+  test('knows its own jobs, also those of another copy of the module', () => {
+    expect(isJob(defineJob(good))).toBe(true)
+    expect(isJob({ ...good, kind: 'update', [Symbol.for('evenkeel.job')]: true })).toBe(true)
+    for (const other of [null, undefined, 'users-name', good, { ...defineJob(good) }]) expect(isJob(other)).toBe(false)
+  })
+
   test('leaves functions to be asked when there are parameters', () => {
     expect(unchecked({ where: () => 'nonsense', set: () => ({}) })).not.toThrow()
   })
@@ -113,6 +119,18 @@ describe('resolveJob', () => {
     const problem = await refusalOf(own as unknown as JobDefinition, { raw: '' })
     expect(problem).toBeInstanceOf(Problem)
     expect(problem.message).toContain('params of job users-name throw for these parameters: Unexpected token')
+  })
+
+  test.for(['where', 'set'] as const)('says which function of which job has thrown: %s', (part) => {
+    const cause = new Error('no such label')
+    const own = unchecked({
+      [part]: () => {
+        throw cause
+      },
+    })()
+    const problem = problemOf(() => resolveJob(own, {}))
+    expect(problem).toMatchObject({ kind: 'invalid', cause })
+    expect(problem.message).toMatch(new RegExp(`${part}.* users-name .*no such label`))
   })
 
   test.for<[string, Record<string, unknown>, string]>([

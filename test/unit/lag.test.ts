@@ -58,6 +58,15 @@ describe('lag', () => {
     expect(tracker.lag(350n, 12_000)?.ms).toBeCloseTo(12_000 - 3510, 0)
   })
 
+  test('is not changed by a look that comes after a later one', () => {
+    const tracker = watch(10, 1000, (look) => BigInt(look) * 100n)
+    const [size, before] = [tracker.size, tracker.lag(550n, 12_000)]
+    tracker.observe(9000, 5000n)
+    tracker.observe(10_000, 5000n)
+    expect([tracker.size, tracker.lag(550n, 12_000)]).toEqual([size, before])
+    expect(tracker.lag(1000n, 12_000)).toEqual({ ms: 0, exact: true })
+  })
+
   test('of an hour and of a day takes a few hundred marks', () => {
     expect(watch(7200, 500, (look) => BigInt(look)).size).toBeLessThan(600)
     if (isNightly) expect(watch(172_800, 500, (look) => BigInt(look)).size).toBeLessThan(900)

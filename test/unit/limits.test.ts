@@ -1,6 +1,6 @@
 import { array, assert, boolean, constantFrom, dictionary, double, oneof, property, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { getDeadRowLimit, getLimit, strictestLimit } from '../../src/core/throttle/limits.ts'
+import { getDeadRowLimit, getLimit, isPaced, strictestLimit } from '../../src/core/throttle/limits.ts'
 import { signalNames, signalSpecs } from '../../src/core/throttle/signal.ts'
 
 const lags = ['replica-lag', 'heartbeat'] as const
@@ -123,5 +123,19 @@ describe('the strictest limits of several runs', () => {
         }
       }),
     )
+  })
+})
+
+describe('a run has a part in the pace', () => {
+  const none = Object.fromEntries(signalNames.map((name) => [name, false]))
+
+  test('unless none of the signals counts for it', () => {
+    expect(isPaced(plain)).toBe(true)
+    expect(isPaced({ ...plain, signals: none })).toBe(false)
+  })
+
+  test('as long as one of them does, whichever it is', () => {
+    for (const name of signalNames) expect(isPaced({ ...plain, signals: { ...none, [name]: true } }), name).toBe(true)
+    expect(isPaced({ ...plain, signals: { ...none, 'dead-tuples': 5000 } })).toBe(true)
   })
 })

@@ -11,14 +11,18 @@ import {
   record,
 } from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Problem } from '../../src/core/errors.ts'
+import { nearest } from '../../src/core/job/nearest-name.ts'
 import {
   defaultRunOptions,
   mergeOptions,
   partialRunOptions,
+  patchedRunOptions,
   type RunOptions,
   runOptions,
 } from '../../src/core/job/options.ts'
-import { signalNames } from '../../src/core/throttle/signal.ts'
+import { explainObject } from '../../src/core/job/strict-object.ts'
+import { minDeadRows, signalNames } from '../../src/core/throttle/signal.ts'
 
 const rows = integer({ min: 1, max: 100_000 })
 const seconds = double({ min: 0.001, max: 5, noNaN: true })
@@ -97,6 +101,10 @@ describe('options', () => {
     { signals: { blocked: 0 } },
     { signals: { blocked: '3' } },
     { signals: { nonsense: true } },
+    { signals: { 'dead-tuples': 1 } },
+    { signals: { 'dead-tuples': 20 } },
+    { signals: { 'dead-tuples': 999 } },
+    { signals: { 'dead-tuples': 1000.5 } },
     { schedule: { cron: '* * * * *' } },
     { schedule: { cron: '0 22 * * *', timeZone: 'UTC' } },
     { schedule: { cron: '* * * * *', timeZone: 'Nowhere/Else' } },
@@ -120,6 +128,14 @@ describe('options', () => {
     expect(partialRunOptions.safeParse({ signals: { 'replica-lag': 3 } }).error?.message).toContain(
       'its limit is maxLagSeconds',
     )
+  })
+
+  test('dead tuples that are neither a part of the table nor enough rows are told both forms', () => {
+    const message = partialRunOptions.safeParse({ signals: { 'dead-tuples': 20 } }).error?.message
+    expect(message).toContain('dead-tuples')
+    expect(message).toContain('0.2')
+    expect(message).toContain(String(minDeadRows))
+    expect(runOptions.safeParse({ ...defaultRunOptions, signals: { 'dead-tuples': minDeadRows } }).success).toBe(true)
   })
 
   test('a bad schedule is told what is wrong with it', () => {
@@ -171,5 +187,105 @@ describe('merging', () => {
       'commit-latency': 2,
     })
     expect(mergeOptions(base, { signals: undefined }).signals).toEqual(base.signals)
+  })
+})
+
+describe('bounds', () => {
+  const size = (...layers: Parameters<typeof partialRunOptions.parse>[0][]) =>
+    mergeOptions(defaultRunOptions, ...layers.map((batchSize) => partialRunOptions.parse({ batchSize }))).batchSize
+
+  test('of which one is left out keep that one as it was', () => {
+    expect(size({ max: 500 })).toEqual({ min: 50, max: 500 })
+    expect(size({ max: 500 }, { min: 100 })).toEqual({ min: 100, max: 500 })
+  })
+
+  test('that follow a fixed number begin at the usual ones', () => {
+    expect(size(700, { min: 100 })).toEqual({ min: 100, max: 10_000 })
+    expect(size(700, { max: 900 })).toEqual({ min: 50, max: 900 })
+    expect(size({ max: 500 }, 700)).toBe(700)
+  })
+
+  test('of which none is given are refused', () => {
+    expect(partialRunOptions.safeParse({ batchSize: {} }).success).toBe(false)
+    expect(partialRunOptions.safeParse({ targetBatchSeconds: {} }).success).toBe(false)
+  })
+
+  test('of several layers that contradict each other are a problem that names both', () => {
+    const merged = () => mergeOptions(defaultRunOptions, { batchSize: { max: 20 } })
+    expect(merged).toThrow(Problem)
+    expect(merged).toThrow(/batchSize.*50.*20/)
+    expect(() => mergeOptions(defaultRunOptions, { targetBatchSeconds: { min: 2 } })).toThrow(
+      /targetBatchSeconds.*2.*0\.3/,
+    )
+  })
+})
+
+describe('options that are patched', () => {
+  const messageOf = (patch: unknown) =>
+    patchedRunOptions
+      .safeParse(patch)
+      .error?.issues.map(({ message }) => message)
+      .join()
+
+  test('are any of them, as they are', () => {
+    for (const patch of [{ parallelism: 3 }, { maxRowsPerSecond: null }, { batchSize: { max: 10 }, signals: {} }])
+      expect(patchedRunOptions.parse(patch)).toEqual(patch)
+  })
+
+  test('are at least one', () => {
+    for (const nothing of [{}, { parallelism: undefined }]) expect(messageOf(nothing)).toContain('at least one')
+  })
+
+  test('given as those of a start are told to come without that word', () => {
+    expect(messageOf({ options: { batchSize: 100 } })).toContain('{"batchSize": 100}')
+  })
+
+  test('that are misspelt are told what was meant', () => {
+    expect(messageOf({ paralelism: 2 })).toMatch(/paralelism.*parallelism/)
+    expect(messageOf({ batchSize: { mni: 2 } })).toMatch(/"mni".* min, max\b/)
+  })
+})
+
+describe('an object that is not as it should be', () => {
+  const keysOf = (given: unknown) => partialRunOptions.safeParse(given).error?.message
+
+  test('is told the key that was meant, or all of them', () => {
+    expect(keysOf({ paralelism: 2 })).toMatch(/"paralelism.*parallelism/)
+    expect(keysOf({ paralelism: 2 })).not.toContain('maxQuarantined')
+    for (const name of Object.keys(defaultRunOptions)) expect(keysOf({ nonsense: 2 })).toContain(name)
+  })
+
+  test('is told its keys where it is none at all', () => {
+    for (const none of [null, 5, 'x', [1]]) {
+      expect(keysOf(none)).toContain('JSON object')
+      for (const name of Object.keys(defaultRunOptions)) expect(keysOf(none)).toContain(name)
+    }
+    const single = runOptions.pick({ parallelism: true })
+    expect(explainObject({ code: 'invalid_type', expected: 'object', input: 5, inst: single })).toMatch(
+      /\bkey parallelism$/,
+    )
+  })
+
+  test('is left to others where something else is wrong with it', () => {
+    expect(explainObject({ code: 'custom', input: {}, inst: runOptions })).toBeNull()
+  })
+})
+
+describe('the name that was probably meant', () => {
+  const names = ['batchSize', 'maxLagSeconds', 'parallelism']
+
+  test.for([
+    ['batchsize', 'batchSize'],
+    ['batch_size', 'batchSize'],
+    ['max-lag-seconds', 'maxLagSeconds'],
+    ['paralelism', 'parallelism'],
+    ['batchSzie', 'batchSize'],
+  ] as const)('by %s is %s', ([name, meant]) => {
+    expect(nearest(name, names)).toBe(meant)
+  })
+
+  test('is none where none is near, or there is none', () => {
+    expect(nearest('timeout', names)).toBeNull()
+    expect(nearest('batchSize', [])).toBeNull()
   })
 })

@@ -116,6 +116,11 @@ describe('the reason of a run in several databases', () => {
     )
   })
 
+  test('is none where the others are out of sight and nothing is known of why', () => {
+    const away = { database: 'us', state: 'away' as const, reason: null }
+    expect(mergeReasons('running', [{ database: 'eu', state: 'running', reason: null }, away])).toBeNull()
+  })
+
   test('is never missing where a part keeps the whole from its end', () => {
     assert(
       property(listOf(record({ state: anyState }), { minLength: 1, maxLength: 5 }), (given) => {

@@ -1,6 +1,14 @@
 import { assert, integer, property, uniqueArray } from 'fast-check'
-import { expect, test } from 'vitest'
-import { type KeyRange, rangesBetween, residualRanges } from '../../src/core/range/range.ts'
+import { describe, expect, test } from 'vitest'
+import { type PhaseName, phaseNames } from '../../src/core/range/phase.ts'
+import {
+  type KeyRange,
+  pageRanges,
+  rangesBetween,
+  rangesOfPhases,
+  residualRanges,
+  spread,
+} from '../../src/core/range/range.ts'
 
 /** Above lower, up to and including upper; keys are whole numbers here. */
 function holds(range: KeyRange, key: number): boolean {
@@ -37,10 +45,11 @@ test('the same boundary twice makes an empty range, and no key belongs to two', 
   for (const key of [4, 5, 6, 9]) expect(ranges.filter((range) => holds(range, key)).length, String(key)).toBe(1)
 })
 
+const old = { schema: 'public', table: 'old', oid: '1' }
+const young = { schema: 'public', table: 'young', oid: '2' }
+const ranges = [...rangesBetween([['5'], ['9']], old), ...rangesBetween([['20']], young)]
+
 test('the residual check of a job with a predicate has no upper end, in each partition; of another it has', () => {
-  const old = { schema: 'public', table: 'old', oid: '1' }
-  const young = { schema: 'public', table: 'young', oid: '2' }
-  const ranges = [...rangesBetween([['5'], ['9']], old), ...rangesBetween([['20']], young)]
   expect(residualRanges(ranges, true)).toEqual([
     { leaf: old, lower: null, upper: ['5'] },
     { leaf: old, lower: ['5'], upper: null },
@@ -48,4 +57,60 @@ test('the residual check of a job with a predicate has no upper end, in each par
   ])
   expect(residualRanges(ranges, false)).toEqual(ranges)
   expect(residualRanges(rangesBetween([['5']]), true)).toEqual(rangesBetween([]))
+})
+
+describe('the check by pages', () => {
+  test('has one range without bounds for each file', () => {
+    expect(pageRanges(ranges)).toEqual([
+      { leaf: old, lower: null, upper: null },
+      { leaf: young, lower: null, upper: null },
+    ])
+    expect(pageRanges(rangesBetween([['5'], ['9']]))).toEqual([{ leaf: null, lower: null, upper: null }])
+  })
+})
+
+describe('the ranges of a run', () => {
+  const of = (names: readonly PhaseName[], hasPredicate: boolean, byLocale = false) =>
+    rangesOfPhases(names, ranges, { hasPredicate, byLocale })
+  const named = (phase: PhaseName, slices: readonly KeyRange[]) => slices.map((slice) => ({ ...slice, phase }))
+
+  test('are those of each of its phases, in the order of these', () => {
+    expect(of(phaseNames, true)).toEqual([
+      ...named('keys', ranges),
+      { phase: 'stragglers', leaf: null, lower: null, upper: null },
+      ...named('residual', residualRanges(ranges, true)),
+      ...named('pages', pageRanges(ranges)),
+    ])
+  })
+
+  test('of a phase that it does not go through are none', () => {
+    expect(of(['residual'], false)).toEqual(named('residual', ranges))
+    expect(of([], true)).toEqual([])
+  })
+
+  test('by pages are there only for rows that match, or a key whose index may be out of order', () => {
+    const pages = named('pages', pageRanges(ranges))
+    expect(of(['pages'], true)).toEqual(pages)
+    expect(of(['pages'], false, true)).toEqual(pages)
+    expect(of(['pages'], false)).toEqual([])
+  })
+})
+
+describe('a list that is spread', () => {
+  test('has every third first', () => {
+    expect(spread([0, 1, 2, 3, 4, 5, 6, 7])).toEqual([0, 3, 6, 1, 4, 7, 2, 5])
+    expect(spread([])).toEqual([])
+  })
+
+  test('keeps each of its items once, and has one of any three neighbours in its first third', () => {
+    assert(
+      property(uniqueArray(integer(), { maxLength: 40 }), (items) => {
+        const list = spread(items)
+        expect([...list].sort()).toEqual([...items].sort())
+        const first = list.slice(0, Math.ceil(items.length / 3))
+        for (let index = 0; index + 3 <= items.length; index += 1)
+          expect(items.slice(index, index + 3).filter((item) => first.includes(item)).length).toBe(1)
+      }),
+    )
+  })
 })

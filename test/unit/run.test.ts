@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises'
 import { assert, constantFrom, array as listOf, property } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../../src/core/errors.ts'
+import { endlessReason } from '../../src/core/run/endless.ts'
 import {
   isEnded,
+  isOver,
   legalEvents,
   liveStatuses,
   nextStatus,
@@ -163,4 +165,15 @@ describe('what a status means', () => {
     expect(await listed('schema/001_runs.sql', /INDEX runs_live/)).toEqual([...liveStatuses].sort())
     expect(await listed('runs.ts', /params_hash = \$2/)).toEqual([...liveStatuses].sort())
   })
+})
+
+test('a run is over where nothing of it is tried again: not where it has failed, nor while it can be resumed', () => {
+  expect(runStatuses.filter(isOver).sort()).toEqual(['cancelled', 'cancelling', 'succeeded'])
+  for (const status of runStatuses.filter(isOver))
+    for (const event of ['resume', 'retry', 'start'] as const) expect(attempt(status, event)).toBeInstanceOf(Problem)
+})
+
+test('a run that would never end is told a row that goes on matching, and that where is to be changed', () => {
+  expect(endlessReason(['eu', '9007199254740993'])).toContain('["eu","9007199254740993"]')
+  expect(endlessReason(['5'])).toContain('where')
 })

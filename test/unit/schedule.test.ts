@@ -59,6 +59,20 @@ describe('a schedule', () => {
   })
 })
 
+test('however many schedules there are, each is open in its own minutes', () => {
+  const all = Array.from({ length: 150 }, (_, index) => ({ minute: index % 60, hour: Math.floor(index / 60) }))
+  for (const round of [1, 2]) {
+    for (const { minute, hour } of all) {
+      const schedule = { cron: `${minute} ${hour} * * *`, timeZone: 'UTC' }
+      const named = new Date(Date.UTC(2026, 0, 15, hour, minute))
+      expect([isOpen(schedule, named), isOpen(schedule, later(named, 1))], `${schedule.cron}, ${round}`).toEqual([
+        true,
+        false,
+      ])
+    }
+  }
+})
+
 describe('when it opens', () => {
   test('is now where it is open', () => {
     const now = at('2026-01-15T23:12:34.567Z')

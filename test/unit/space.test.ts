@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { formatBytes, formatCount, formatShare, listOf } from '../../src/core/format.ts'
+import { formatBytes, formatCount, formatSeconds, formatShare, listOf } from '../../src/core/format.ts'
 import { spaceFindings, spaceSummary } from '../../src/core/space/findings.ts'
 import {
   forecastSpace,
@@ -7,6 +7,7 @@ import {
   matchingShare,
   type SpaceFacts,
   type SpaceSample,
+  shareOfWritten,
 } from '../../src/core/space/forecast.ts'
 
 const index: IndexFacts = {
@@ -56,6 +57,11 @@ describe('a forecast', () => {
     const { withVacuum } = forecastSpace(orders, { ...alone, maxDeadRows: 1_000_000 })
     expect(withVacuum?.tableBytes).toBeCloseTo(1_000_000 * 116 + 10_000_000 * 16, -5)
     expect(withVacuum?.indexBytes).toBeCloseTo(60_000_000, -5)
+  })
+
+  test('with a vacuum that comes too late to help is what it is without', () => {
+    const { withoutVacuum, withVacuum } = forecastSpace(orders, { ...alone, maxDeadRows: 20_000_000 })
+    expect(withVacuum).toEqual(withoutVacuum)
   })
 
   test('of pages with room: as many updates stay on them as there is room for', () => {
@@ -121,6 +127,166 @@ describe('what is said of it', () => {
     const coming = forecastSpace(orders, { ...alone, maxDeadRows: 1_000_000 })
     expect(spaceFindings(orders, coming, false)[0]).toContain('if vacuum does not keep up with the run')
   })
+
+  test('with what was seen in a dry run, where there was one, and without indexes where there are none', () => {
+    const bare = { ...orders, indexes: [] }
+    const seen = forecastSpace(bare, { ...alone, rehearsed: { updated: 100, hot: 25 } })
+    for (const fact of ['25 %', 'dry run', '870 MB']) expect(spaceSummary(bare, seen)).toContain(fact)
+    expect(spaceSummary(bare, seen)).not.toContain('index')
+    const one = { ...orders, indexes: [index] }
+    expect(spaceSummary(one, forecastSpace(one, alone))).toMatch(/\bindex\b.* 200 MB/)
+  })
+
+  test('nothing, where no row is changed', () => {
+    const none = { ...orders, sample: { ...(orders.sample as SpaceSample), rows: 10_000_000, matching: 0 } }
+    const bad = { ...index, name: 'public.orders_done', key: ['done'] }
+    const facts = { ...none, indexes: [bad], references: [{ name: 'fk', table: 'public.c', deferred: false }] }
+    expect(spaceFindings(facts, forecastSpace(facts, alone), false)).toEqual([])
+  })
+})
+
+/** What is said of a table with these indexes, its size aside. */
+const saidOf = (indexes: readonly IndexFacts[], change: Partial<SpaceFacts> = {}, rehearsed = alone.rehearsed) => {
+  const facts = { ...orders, ...change, indexes }
+  return spaceFindings(facts, forecastSpace(facts, { ...alone, rehearsed }), true)
+}
+const hot = { updated: 100, hot: 100 } as unknown as null
+const plain = { ...index, name: 'public.orders_x', unique: false, ofConstraint: false }
+
+describe('an index that the job writes', () => {
+  test('is to be built after the backfill: by name, size and column, with the statements', () => {
+    const [said, ...more] = saidOf([{ ...plain, key: ['label', 'state'] }])
+    expect(more).toEqual([])
+    for (const fact of ['public.orders_x (200 MB)', 'label and state', 'HOT']) expect(said).toContain(fact)
+    expect(said).not.toContain('indexes')
+    expect(said).toContain('DROP INDEX CONCURRENTLY public.orders_x')
+    expect(said).toContain('CREATE INDEX CONCURRENTLY')
+  })
+
+  test('makes every other index be written too: it is said how many', () => {
+    const [said] = saidOf([{ ...plain, key: ['label'] }, index, { ...index, name: 'public.orders_total' }])
+    expect(said).toContain('3 indexes')
+  })
+
+  test('by an expression is told as such', () => {
+    const [said] = saidOf([{ ...plain, unique: true, computed: ['label'], hasExpressions: true }])
+    expect(said).toMatch(/^Unique index .*\blabel\b.*\bexpression\b/)
+  })
+
+  test('of the rows that are left to do is not needed: they are found by key', () => {
+    const todo = { ...plain, predicate: '(label IS NULL)', computed: ['label'] }
+    const [said] = saidOf([todo])
+    for (const fact of ['WHERE (label IS NULL)', 'by key', 'DROP INDEX CONCURRENTLY public.orders_x'])
+      expect(said).toContain(fact)
+    expect(said).not.toContain('expression')
+    expect(saidOf([{ ...todo, hasExpressions: true }])[0]).toMatch(/\bexpression\b.*\bpredicate\b/)
+    // Its key is written as well: then it is one like any other.
+    expect(saidOf([{ ...todo, key: ['label'] }])[0]).not.toContain('WHERE')
+  })
+
+  test('of a constraint goes with that, which no DROP INDEX can', () => {
+    const [said] = saidOf([{ ...index, key: ['label'] }])
+    expect(said).toMatch(/drop the constraint\b.* public\.orders\b/)
+    expect(said).not.toContain('DROP INDEX')
+  })
+
+  test('of a partitioned table is dropped as a whole, which cannot be done concurrently', () => {
+    const [said] = saidOf([{ ...plain, partitioned: true, key: ['label'] }])
+    expect(said).toContain('DROP INDEX public.orders_x')
+    expect(said).not.toContain('CONCURRENTLY')
+  })
+
+  test('of one partition concerns the updates of that one', () => {
+    const parts = [
+      { oid: '1', bytes: 500_000_000 },
+      { oid: '2', bytes: 500_000_000 },
+    ]
+    const both = { ...index, parts: ['1', '2'] }
+    const [said] = saidOf([{ ...plain, parts: ['2'], key: ['label'] }, both], { parts })
+    expect(said).toContain('of its partition')
+    expect(said).toContain('2 indexes')
+    expect(saidOf([{ ...both, key: ['label'] }], { parts })[0]).not.toContain('partition')
+  })
+
+  test('that only sums pages up does not keep an update from being HOT', () => {
+    expect(saidOf([{ ...plain, method: 'brin', summarizing: true, key: ['label'] }])).toEqual([])
+  })
+})
+
+describe('indexes that are written only because rows move', () => {
+  const many = (count: number, change: Partial<IndexFacts> = {}) =>
+    Array.from({ length: count }, (_, number) => ({ ...plain, name: `public.i${number}`, ...change }))
+
+  test('are told from four on, unless every update is HOT', () => {
+    expect(saidOf(many(3))).toEqual([])
+    const [said] = saidOf(many(4))
+    expect(said).toMatch(/10,000,000 updates\b.*\b4 indexes/)
+    for (const { name } of many(4)) expect(said).toContain(`${name} (200 MB)`)
+    expect(saidOf(many(4), {}, hot)).toEqual([])
+  })
+
+  test('are told by name up to five, and how many more there are', () => {
+    expect(saidOf(many(5))[0]).toContain('public.i4 (200 MB)')
+    const [said] = saidOf(many(8))
+    expect(said).toContain('8 indexes')
+    expect(said).toMatch(/public\.i4 \(200 MB\).*\b3 more\b/)
+    expect(said).not.toContain('public.i5')
+  })
+
+  test('are counted for each partition by itself', () => {
+    const parts = [
+      { oid: '1', bytes: 500_000_000 },
+      { oid: '2', bytes: 500_000_000 },
+    ]
+    expect(saidOf([...many(3, { parts: ['1'] }), ...many(3, { parts: ['2'] })], { parts })).toEqual([])
+    const [said] = saidOf([...many(4, { parts: ['1'] }), ...many(1, { parts: ['2'] })], { parts })
+    expect(said).toMatch(/\b4 at most\b.*\bpartitions\b/)
+  })
+
+  test('that nobody can use are to be dropped', () => {
+    const [said] = saidOf([{ ...plain, valid: false }])
+    expect(said).toContain('not valid')
+    expect(said).toContain('DROP INDEX CONCURRENTLY public.orders_x')
+    expect(saidOf([{ ...plain, valid: false, partitioned: true }])[0]).toContain('DROP INDEX public.orders_x')
+    expect(saidOf([{ ...plain, valid: false }], {}, hot)).toEqual([])
+  })
+
+  test.for([
+    ['gin', true],
+    ['gist', true],
+    ['spgist', true],
+    ['btree', false],
+    ['hash', false],
+    ['brin', false],
+  ] as const)('of the method %s are told of: %s', ([method, told]) => {
+    const said = saidOf([{ ...plain, method, summarizing: method === 'brin' }])
+    expect(said).toHaveLength(told ? 1 : 0)
+    if (told)
+      expect(said[0]).toMatch(new RegExp(`public\\.orders_x\\b.* ${method} index \\(200 MB\\).*DROP INDEX CONC`))
+    expect(saidOf([{ ...plain, method }], {}, hot)).toEqual([])
+  })
+})
+
+test('a foreign key over a column that the job writes is told with the table that it locks rows of, and when', () => {
+  const key = { name: 'orders_customer_fkey', table: 'public.customers', deferred: false }
+  const [now] = saidOf([], { references: [key] })
+  for (const fact of ['orders_customer_fkey', 'public.customers', 'NOT VALID', 'VALIDATE CONSTRAINT'])
+    expect(now).toContain(fact)
+  expect(now).not.toContain('commit')
+  expect(saidOf([], { references: [{ ...key, deferred: true }] })[0]).toContain('at the commit of its batch')
+})
+
+test('the part of a table where indexes are is that of its partitions which have one of them', () => {
+  const parts = [
+    { oid: '1', bytes: 300 },
+    { oid: '2', bytes: 100 },
+  ]
+  const of = (...oids: string[]) => shareOfWritten({ parts }, oids.length > 0 ? [{ ...index, parts: oids }] : [])
+  expect([of('1'), of('2'), of('1', '2'), of()]).toEqual([0.75, 0.25, 1, 0])
+  // Of an empty table all or nothing.
+  const empty = parts.map((part) => ({ ...part, bytes: 0 }))
+  expect(shareOfWritten({ parts: empty }, [{ ...index, parts: ['2'] }])).toBe(1)
+  expect(shareOfWritten({ parts: empty }, [])).toBe(0)
 })
 
 test('numbers are short enough for a sentence', () => {
@@ -135,4 +301,22 @@ test('numbers are short enough for a sentence', () => {
     '109 %',
   ])
   expect([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(listOf)).toEqual(['', 'a', 'a and b', 'a, b and c'])
+})
+
+test('a time is as exact as one needs it', () => {
+  expect([0, 0.004, 0.0994, 0.1, 0.314, 9.94, 12.4, 119, 120, 1080, 7199, 7200, 18_720].map(formatSeconds)).toEqual([
+    '0 ms',
+    '4 ms',
+    '99 ms',
+    '0.1 s',
+    '0.31 s',
+    '9.9 s',
+    '12 s',
+    '119 s',
+    '2 min',
+    '18 min',
+    '120 min',
+    '2 h',
+    '5.2 h',
+  ])
 })

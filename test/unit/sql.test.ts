@@ -1,6 +1,6 @@
 import { array as arrayOf, assert, constantFrom, integer, oneof, property, string, tuple } from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compileSql, isSql, type Sql, type SqlValue, sql } from '../../src/core/sql/template.ts'
+import { compileSql, countValues, isSql, type Sql, type SqlValue, sql } from '../../src/core/sql/template.ts'
 
 /** What JavaScript can hand over, whatever the types say. */
 const unchecked = (value: unknown) => value as SqlValue
@@ -159,5 +159,27 @@ describe('sql``', () => {
     expect(isSql(sql`x`)).toBe(true)
     expect(isSql({ [Symbol.for('evenkeel.sql')]: true, parts: ['x'], values: [] })).toBe(true)
     for (const other of [null, undefined, 'x', { parts: ['x'], values: [] }]) expect(isSql(other)).toBe(false)
+  })
+})
+
+describe('the values that a piece of SQL binds', () => {
+  test('are counted one by one, those in arrays and in pieces within it as well', () => {
+    expect(countValues(sql`a IS NULL`)).toBe(0)
+    expect(countValues(sql`a = ${1} AND b = ${null}`)).toBe(2)
+    expect(countValues(sql`a = ANY(${[1, 2, 3]})`)).toBe(3)
+    expect(countValues(sql`a = ANY(${[]})`)).toBe(0)
+    expect(countValues(sql`a = ${[[1, 2], [3]]} AND ${sql`b = ${'x'}`}`)).toBe(4)
+  })
+
+  test('in two pieces are those of both', () => {
+    const piece = arrayOf(oneof(integer(), arrayOf(string(), { maxLength: 5 })), { maxLength: 5 }).map((values) => ({
+      piece: values.reduce<Sql>((all, value) => sql`${all}, ${value}`, sql`0`),
+      count: values.flat().length,
+    }))
+    assert(
+      property(piece, piece, (one, two) => {
+        expect(countValues(sql`${one.piece} AND ${two.piece}`)).toBe(one.count + two.count)
+      }),
+    )
   })
 })

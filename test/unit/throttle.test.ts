@@ -55,6 +55,14 @@ describe('what holds a run back', () => {
     })
   })
 
+  test('names the commits that wait for a standby, one or more, and since when', () => {
+    const said = (sessions: number) => evaluateThrottle({ ...free, standbyWait: { sessions, since } })
+    expect(said(1)).toMatchObject({ signal: 'synchronous-standby', value: 1, since: told.since })
+    expect(said(1)?.reason).toMatch(/\b1 session\b/)
+    expect(said(2)?.reason).toMatch(/\b2 sessions\b/)
+    expect(said(2)?.reason).toContain('synchronous_standby_names')
+  })
+
   test('is that no worker has come, once one that is free would have, and says what to do', () => {
     const queued = { ...free, status: 'queued' as const }
     expect(evaluateThrottle({ ...queued, untaken: { ...untaken, seconds: 3 } })).toBeNull()
@@ -64,5 +72,6 @@ describe('what holds a run back', () => {
     expect(evaluateThrottle({ ...queued, untaken: { ...untaken, othersAtWork: 2 } })?.reason).toMatch(
       /2 other runs have the workers' slots/,
     )
+    expect(evaluateThrottle({ ...queued, untaken: { ...untaken, othersAtWork: 1 } })?.reason).toMatch(/\b1 other run\b/)
   })
 })

@@ -42,6 +42,9 @@ export function maxUnvacuumed(parts: readonly VacuumState[], changedShare: numbe
 
 const switches = 'the settings autovacuum and track_counts, and autovacuum_enabled of the table or its partitions'
 
+/** Of one table or partition: settings under which autovacuum comes for less than so many would keep it coming. */
+const fewDead = 200
+
 /**
  * Of a run that is held for its dead rows: whether vacuum is on its way, and where it is not, what to do. Nobody should
  * have to find out that a run waits for what does not come.
@@ -55,7 +58,8 @@ export function vacuumOutlook(table: string, parts: readonly VacuumState[]): str
     return `Autovacuum does not come, it is switched off: VACUUM ${table} by hand, or switch it on (${switches}).`
   }
   const dead = total(parts, (part) => part.dead)
-  return `Autovacuum does not come before ${formatCount(total(parts, (part) => vacuumThreshold(part) ?? 0))} dead rows, and there are ${formatCount(dead)}: VACUUM ${table} by hand, and let it come earlier: ${earlierVacuum(table, parts, dead)}.`
+  const earlier = dead > fewDead * parts.length ? `, and let it come earlier: ${earlierVacuum(table, parts, dead)}` : ''
+  return `Autovacuum does not come before ${formatCount(total(parts, (part) => vacuumThreshold(part) ?? 0))} dead rows, and there are ${formatCount(dead)}: VACUUM ${table} by hand${earlier}.`
 }
 
 /** Of a run that would be held at so many dead rows: why vacuum would not let it go on, and what to do; null where it would. */
@@ -94,7 +98,6 @@ function earlierVacuum(table: string, parts: readonly VacuumState[], dead: numbe
 
 /** To one digit: 0.0379 is 0.03. */
 function roundDown(value: number): number {
-  if (value <= 0) return 0
   const digit = 10 ** Math.floor(Math.log10(value))
   return Number((Math.floor(value / digit) * digit).toPrecision(1))
 }

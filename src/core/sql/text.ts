@@ -7,5 +7,9 @@ export function storable(text: string): string {
 
 /** A value as JSON that Postgres can keep. */
 export function storableJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => (typeof item === 'string' ? storable(item) : item))
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === 'string') return storable(item)
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item
+    return Object.fromEntries(Object.entries(item).map(([name, of]) => [storable(name), of]))
+  })
 }
