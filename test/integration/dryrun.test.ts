@@ -68,7 +68,7 @@ inDatabase('a dry run says what a run will', () => {
     ])
     const { failing, space } = await dryRun(client)
     expect(failing).toEqual([{ sqlstate: 'P0001', message: 'not this one', rows: 2, keys: [['7'], ['200']] }])
-    expect(space?.findings.join()).toContain('Constraint trigger late (refuse()) of public.people waits for the commit')
+    expect(space?.findings.join()).toContain('Constraint trigger late (refuse()) of public.people runs at the commit')
   })
 
   test('of a foreign key that waits for the commit', async () => {
