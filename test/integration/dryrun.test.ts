@@ -224,7 +224,7 @@ inDatabase('a dry run tells', () => {
     )
     const { space, estimate } = await dryRun(client)
     expect(space?.findings[0]).toMatch(
-      /^Each batch costs about 0\.1\d? s before its first row: a subquery reads public\.banned anew for each batch\. In batches of 50 rows/,
+      /^Each batch costs about 0\.1\d? s before its first row: a subquery reads public\.banned again for each batch\. In batches of 50 rows/,
     )
     expect(estimate.batchSeconds).toBeGreaterThan(0.1)
     expect(estimate.seconds).toBeGreaterThanOrEqual(6)
