@@ -42,7 +42,7 @@ inDatabase('a dry run says what a run will', () => {
       [filled(rows as number), `UPDATE people SET last = NULL WHERE id = ${id}`],
     )
     const { wouldFail, warnings } = await dryRun(client)
-    expect(wouldFail).toContain(`for one the row with key ["${id}"]`)
+    expect(wouldFail).toContain(`such as the row with key ["${id}"]`)
     expect(warnings).toContain(wouldFail)
     await expectUntouched(database)
     const { reason } = await client.reaches(await client.start('fill'), ['failed'])
