@@ -1,6 +1,6 @@
 /**
- * What went wrong, as the outside world is told: every kind has one HTTP status (in api) and one meaning here.
- * A message says what happened, to what, and what to do next.
+ * The kinds of error that a client sees. Each has one HTTP status (in `api`) and one meaning here. A message says what
+ * happened, to what, and what to do next.
  */
 export type ProblemKind =
   | 'invalid'
@@ -13,10 +13,12 @@ export type ProblemKind =
   | 'unsupported'
   | 'unavailable'
 
-/** An error that is somebody's to solve, and therefore safe and worth showing; anything else is a defect of ours. */
+/**
+ * An error that a client or an operator can solve, so its message is safe to show. Any other error is a defect of ours.
+ */
 export class Problem extends Error {
   readonly kind: ProblemKind
-  /** Machine-readable particulars: each failed check, the arrow that was illegal, the keys concerned. */
+  /** Machine-readable particulars: each failed check, the illegal transition, the keys concerned. */
   readonly details: Record<string, unknown>
 
   constructor(kind: ProblemKind, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
@@ -27,10 +29,10 @@ export class Problem extends Error {
   }
 }
 
-/** The index that windows are read by is gone: its run waits until there is one again. */
+/** The index that windows are read by is gone. The run waits until there is one again. */
 export class IndexLost extends Problem {}
 
-/** The message of anything that was thrown, for places that only have room for words. */
+/** The message of any thrown value, for places that take only text. */
 export function messageOf(error: unknown): string {
   // Node gives an AggregateError (a refused connection on both ::1 and 127.0.0.1) an empty message.
   if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ')

@@ -3,16 +3,17 @@ import { IndexLost, messageOf, Problem } from './errors.ts'
 import { isSqlState, sqlstateOf, sqlstates } from './sqlstate.ts'
 
 /**
- * What is done about a fault in a batch.
- * `halve`: the database turned this batch away; the same window again, with half the rows. `leave`: some row waits for a
- * lock; the rows that wait are found and left for later. `hold`: the database cannot serve us now, which says nothing about
- * the job; the range waits, longer each time, for as long as it takes. `bisect`: some row cannot be changed; the rows that
- * fail by themselves are found and set aside. `stop`: the job, the schema or our code is wrong, and trying again would end
- * the same.
+ * How a worker recovers from a fault in a batch.
+ *
+ * `halve`: the database turned this batch away; try the same window with half the rows. `leave`: a row waits for a
+ * lock; find the rows that wait and leave them for later. `hold`: the database cannot serve us now, which says nothing
+ * about the job; the range waits, longer each time, for as long as it takes. `bisect`: a row cannot be changed; find
+ * the rows that fail by themselves and set them aside. `stop`: the job, the schema or our code is wrong, and another
+ * try would end the same way.
  */
 export type Recovery = 'halve' | 'leave' | 'hold' | 'bisect' | 'stop'
 
-/** Every kind of fault that a batch can end in, and the answer to it. */
+/** Every kind of fault that can end a batch, with the recovery from it. */
 export const faults = {
   serialization: 'halve',
   deadlock: 'halve',
@@ -33,26 +34,26 @@ export const faults = {
 export type Fault = keyof typeof faults
 export const faultNames = Object.keys(faults) as Fault[]
 
-/** How often batches of a range ended in a fault, by its kind. */
+/** How many batches of a range ended in each kind of fault. */
 export type FaultCounts = Readonly<Partial<Record<Fault, number>>>
 
-/** Fault counts as a range keeps them. */
+/** Fault counts as a range stores them. */
 export const faultCountsSchema: z.ZodType<FaultCounts> = z.partialRecord(z.enum(faultNames), z.int())
 
-/** By SQLSTATE, or by its class where the whole class means one thing. */
+/** By SQLSTATE, or by its class if the whole class has one meaning. */
 const bySqlstate: Readonly<Record<string, Fault>> = {
-  [sqlstates.serialization_failure]: 'serialization', // on a standby that was just promoted, too
+  [sqlstates.serialization_failure]: 'serialization', // also on a standby that was just promoted
   [sqlstates.deadlock_detected]: 'deadlock',
   [sqlstates.lock_not_available]: 'lock-timeout',
   [sqlstates.query_canceled]: 'statement-timeout',
-  [sqlstates.transaction_timeout]: 'statement-timeout', // it ends the session too, and the next one begins with half the rows
+  [sqlstates.transaction_timeout]: 'statement-timeout', // it also ends the session; the next begins with half the rows
   [sqlstates.out_of_memory]: 'out-of-memory', // a smaller batch needs less of it
 
   '08': 'connection', // connection_exception
   [sqlstates.statement_completion_unknown]: 'connection',
   [sqlstates.admin_shutdown]: 'connection',
   [sqlstates.crash_shutdown]: 'connection',
-  [sqlstates.cannot_connect_now]: 'connection', // starting, stopping, or a standby that takes no sessions yet
+  [sqlstates.cannot_connect_now]: 'connection', // starting, stopping, or a standby that accepts no sessions yet
   [sqlstates.database_dropped]: 'connection', // it may be restored
   [sqlstates.idle_session_timeout]: 'connection',
   [sqlstates.idle_in_transaction_session_timeout]: 'connection',
@@ -61,11 +62,11 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
   [sqlstates.disk_full]: 'disk-full',
   53: 'resources', // insufficient_resources
   28: 'authentication', // invalid_authorization_specification, invalid_password: a role is being changed
-  58: 'system', // system_error: input and output of the server
+  58: 'system', // system_error: I/O of the server
 
   '09': 'data', // triggered_action_exception
   20: 'data', // case_not_found: in a function, for the value of this row
-  21: 'data', // cardinality_violation: a subquery gives more than one row for this one
+  21: 'data', // cardinality_violation: a subquery returns several rows for this one
   22: 'data', // data_exception
   23: 'data', // integrity_constraint_violation
   [sqlstates.transaction_integrity_constraint_violation]: 'data',
@@ -81,17 +82,17 @@ const bySqlstate: Readonly<Record<string, Fault>> = {
 }
 
 /**
- * Of the classes that Postgres has, those that say nothing of a row: a wrong statement, a missing right, an internal error. What has
- * a class that Postgres does not have was raised by somebody's own function.
+ * Postgres' own classes that say nothing about a row: a wrong statement, a missing right, an internal error. A class
+ * that Postgres does not have was raised by a user's function.
  */
 const ofJob = new Set('00 01 02 03 0A 0B 0F 0L 0P 0Z 10 24 25 26 2B 2D 34 3B 3D 3F 40 42 55 57 58 72 F0 XX'.split(' '))
 
-/** RAISE, whatever the SQLSTATE that its author chose: a trigger that refuses a row with insufficient_privilege. */
+/** The routine of RAISE, which may use any SQLSTATE: a trigger may refuse a row with insufficient_privilege. */
 const raised = 'exec_stmt_raise'
 
 /**
- * Where Postgres reports a limit of the whole server with an SQLSTATE that elsewhere speaks of one row or one batch: the
- * queue of notifications is full, transaction numbers run out, the table of locks is full. The routine's name is never
+ * Routines that report a limit of the whole server with an SQLSTATE that elsewhere concerns one row or one batch: the
+ * queue of notifications is full, transaction numbers run out, the lock table is full. A routine's name is never
  * translated.
  */
 const serverLimits = new Set([
@@ -103,10 +104,10 @@ const serverLimits = new Set([
   'SetupLockInTable',
 ])
 
-/** Classes of errors that come from the values of a row, or from a constraint on them. */
+/** Classes of errors that the values of a row cause, or a constraint on them. */
 const ofValues = new Set('09 20 21 22 23 27 2F 44'.split(' '))
 
-/** With these Postgres ends the session. */
+/** After these errors Postgres ends the session. */
 const endsSession = [
   'admin_shutdown',
   'crash_shutdown',
@@ -117,14 +118,14 @@ const endsSession = [
   'transaction_timeout',
 ] as const
 
-/** What the driver or a job's code throws when it is wrong itself. */
+/** Errors that the driver or a job's code throws because of a defect of its own. */
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError]
 
-// Where Postgres refuses a session before it has begun: the database is closed to connections, gone, or not ours to enter.
-// The same SQLSTATEs also come out of statements, where they mean something else; the routine's name is never translated.
+// Routines that refuse a session before it begins: the database is closed to connections, gone, or not ours to enter.
+// Statements raise the same SQLSTATEs with another meaning. A routine's name is never translated.
 const sessionStart = new Set(['InitPostgres', 'CheckMyDatabase'])
 
-/** Tells what kind of fault was thrown. What came without an SQLSTATE came from the connection, unless it is a defect of ours. */
+/** Classifies a thrown error. One without an SQLSTATE came from the connection, unless it is a defect of ours. */
 export function classifyError(error: unknown): Fault {
   if (error instanceof IndexLost) return 'no-index'
   if (error instanceof Problem || defects.some((defect) => error instanceof defect)) return 'job'
@@ -137,13 +138,13 @@ export function classifyError(error: unknown): Fault {
   const known = bySqlstate[sqlstate] ?? bySqlstate[sqlclass]
   if (known) return known
   if (isRaised(error) || !ofJob.has(sqlclass)) return 'data'
-  // undefined_object, and not one that the statement names: a value that is none of its type, as for regconfig.
+  // undefined_object that the statement does not name: a value that its type does not have, as for regconfig.
   return sqlstate === sqlstates.undefined_object && position === undefined ? 'data' : 'job'
 }
 
 /**
- * What is done about what was thrown. An SQLSTATE of the server's that came out of a function may be about the row that the
- * function was called for: whether other rows pass tells.
+ * The recovery from a thrown error. A server's SQLSTATE raised inside a function may concern the row that the function
+ * was called for. Bisection shows whether other rows pass.
  */
 export function recoveryFrom(error: unknown): Recovery {
   const answer = faults[classifyError(error)]
@@ -151,20 +152,20 @@ export function recoveryFrom(error: unknown): Recovery {
 }
 
 /**
- * Whether an error speaks of the values of a row: a row that fails alone with it is at fault. Any other error may come from
- * a state that all rows meet alike.
+ * Whether an error concerns the values of a row: a row that fails alone with it is at fault. Any other error may come
+ * from a state that all rows meet alike.
  */
 export function isAboutValues(error: unknown): boolean {
   const sqlstate = sqlstateOf(error) ?? ''
   return sqlstate === sqlstates.transaction_integrity_constraint_violation || ofValues.has(sqlstate.slice(0, 2))
 }
 
-/** Whether the driver gave up waiting for an answer, while the statement may go on in the server. */
+/** Whether the driver gave up waiting for an answer. The statement may still run in the server. */
 export function isOverdue(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout'
 }
 
-/** Whether the session that an error came from can be used no more. */
+/** Whether the session that raised an error is unusable. */
 export function endsItsSession(error: unknown): boolean {
   return isOverdue(error) || (!isRaised(error) && isSqlState(error, ...endsSession))
 }
@@ -173,36 +174,36 @@ function isRaised(error: unknown): boolean {
   return (error as { routine?: string }).routine === raised
 }
 
-/** A session that Postgres ends speaks of no row, wherever it was; unless a function raised the SQLSTATE itself. */
+/** Postgres ending a session says nothing about a row, unless a function raised the SQLSTATE itself. */
 function isFromFunction(error: unknown): boolean {
   const { where } = error as { where?: string }
   return isRaised(error) || (where !== undefined && !isSqlState(error, ...endsSession))
 }
 
-/** Whether an error says that the job, or the data that it meets, is at fault, and not the state that Postgres is in. */
+/** Whether the job or its data is at fault, and not the state of Postgres. */
 export function concernsJob(error: unknown): boolean {
   return ['bisect', 'stop'].includes(recoveryFrom(error))
 }
 
-/** Whether an error says that Postgres cannot be reached or served, rather than that it refuses what was asked. */
+/** Whether Postgres is unreachable or cannot serve, rather than refusing the request. */
 export function isOutage(error: unknown): boolean {
   if (sqlstateOf(error) !== null) return recoveryFrom(error) === 'hold' || classifyError(error) === 'out-of-memory'
   const { code, message = '' } = error as { code?: unknown; message?: string }
-  // Node's system errors carry a code; what the driver says itself is only words.
+  // Node's system errors have a code; the driver's own errors have only a message.
   return typeof code === 'string'
     ? /^E[A-Z]+$/.test(code)
     : /^Connection terminated|^timeout exceeded when trying to connect/.test(message) || isOverdue(error)
 }
 
-/** The SQLSTATE to write down for a fault of a batch: query_canceled where the driver gave up, and the server said nothing. */
+/** The SQLSTATE to record for a fault of a batch: query_canceled if the driver gave up before the server answered. */
 export function faultSqlstate(error: unknown): string | null {
   return sqlstateOf(error) ?? (isOverdue(error) ? sqlstates.query_canceled : null)
 }
 
 /**
- * The tuple and the relation that a session was at when it had waited too long for a lock, as Postgres tells it in the
- * language of the server: `while locking tuple (0,5) in relation "customers"`. Null where it waited for no tuple. The lines
- * that follow may hold statements with values, and are left out.
+ * The tuple and the relation that a session waited for when its lock timeout ended, in the server's language: `while
+ * locking tuple (0,5) in relation "customers"`. Null if it waited for no tuple. Later lines may hold statements with
+ * values and are left out.
  */
 export function lockedPlace(error: unknown): string | null {
   const { where = '' } = error as { where?: string }
@@ -210,10 +211,14 @@ export function lockedPlace(error: unknown): string | null {
   return /\(\d+,\d+\)/.test(line) ? line : null
 }
 
-// Where Postgres adds the contents of the row that failed: in the server's language, so that the words do not tell.
+// Errors to which Postgres adds the contents of the failed row. Its words do not show that: they are in the server's
+// language.
 const withWholeRow = ['not_null_violation', 'check_violation', 'with_check_option_violation'] as const
 
-/** What Postgres said of a row or a batch, for people. The contents of a whole row, which it adds to some errors, are left out. */
+/**
+ * Postgres' message on a row or a batch, for people. The contents of a whole row, which some errors carry, are left
+ * out.
+ */
 export function describeFault(error: unknown): string {
   if (isOverdue(error))
     return 'no answer in time: the statement, or what its commit does (deferred constraints and triggers), takes too long'

@@ -12,7 +12,7 @@ export function formatCount(count: number): string {
   return Math.round(count).toLocaleString('en-US')
 }
 
-/** 0 %, 0.4 %, 37 %; 100 % only where nothing is missing. */
+/** 0 %, 0.4 %, 37 %; 100 % only if nothing is missing. */
 export function formatShare(share: number): string {
   const percent = share * 100
   if (percent >= 99.5 && percent < 100) return `${Math.floor(percent * 10) / 10} %`

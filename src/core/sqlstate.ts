@@ -1,4 +1,4 @@
-/** SQLSTATEs by the names that Postgres gives them (appendix A of its manual), and those of our own functions (EK…). */
+/** SQLSTATEs by their Postgres names (appendix A of its manual), and those of our own functions (EK…). */
 export const sqlstates = {
   statement_completion_unknown: '40003',
   transaction_integrity_constraint_violation: '40002',
@@ -45,7 +45,10 @@ export const sqlstates = {
 } as const
 export type SqlStateName = keyof typeof sqlstates
 
-/** The SQLSTATE of an error that Postgres sent; null for any other, also for one of Node's (EPIPE, EPERM), which has no severity. */
+/**
+ * The SQLSTATE of an error that Postgres sent; null for any other. Errors of Node's (EPIPE, EPERM) have a code but no
+ * severity.
+ */
 export function sqlstateOf(error: unknown): string | null {
   const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
   return typeof code === 'string' && typeof severity === 'string' ? code : null

@@ -1,6 +1,6 @@
 import type { Backoff } from './backoff.ts'
 
-/** Durations by which processes notice each other's failures and give up waiting. */
+/** Durations after which processes notice each other's failures, or give up waiting. */
 export interface Timings {
   /**
    * How long a range stays with a worker that no longer renews its lease. Each batch renews it, and a batch in flight is
@@ -9,7 +9,7 @@ export interface Timings {
   readonly leaseSeconds: number
   /** The longest wait in which a worker renews no lease. Seconds. */
   readonly maxQuietSeconds: number
-  /** How long a worker keeps a range before it gives way to other runs. Seconds. */
+  /** How long a worker keeps a range before it yields to other runs. Seconds. */
   readonly sliceSeconds: number
   /** Waits of a range whose slice ended in trouble. */
   readonly retryBackoff: Backoff
@@ -17,18 +17,18 @@ export interface Timings {
   readonly rescueEverySeconds: number
   /** How long a ticket may be out before the queue is asked whether it still has it. Seconds. */
   readonly ticketGraceSeconds: number
-  /** How long a hold stands without a word from the process that wrote it, before other processes may end it. Seconds. */
+  /** How long a hold lasts without renewal by the process that wrote it, before other processes may end it. Seconds. */
   readonly holdStaleSeconds: number
   /**
-   * How long a run may go without a sign of life before it is reported as stalled. Longer than five tries of a batch that
-   * `statementSeconds` cuts short, and the lease after them. Seconds.
+   * How long a run may go without a sign of life before it is reported as stalled. Longer than five tries of a batch
+   * that `statementSeconds` cuts short, and the lease after them. Seconds.
    */
   readonly stalledAfterSeconds: number
   /** The longest statement on a user's table. Seconds. */
   readonly statementSeconds: number
   /**
-   * How long a process that is told to stop waits for what it has in flight. Long enough for a batch that takes as long as
-   * its timeout lets it; supervisors kill after 30 s, as a rule. Seconds.
+   * How long a process that is told to stop waits for its batches in flight. Long enough for a batch that takes all of
+   * its timeout; supervisors kill after 30 s, as a rule. Seconds.
    */
   readonly stopSeconds: number
   /** How often expired runs are deleted. Seconds. */

@@ -1,9 +1,9 @@
 const maxKeys = 5000
 
 /**
- * How often each of many may do something: `burst` times at once, and from then on `perSecond` times. By the time that it is
- * given, which must only go forward: after a wall clock is set back, whoever had used his up would be shut out until it
- * has caught up.
+ * Limits how often each key may do something: `burst` times at once, and from then on `perSecond` times. The time that
+ * it is given must only go forward: after a wall clock is set back, a client that had used up its tokens would be shut
+ * out until the clock has caught up.
  */
 export class TokenBucket {
   readonly #burst: number
@@ -15,16 +15,16 @@ export class TokenBucket {
     this.#perSecond = perSecond
   }
 
-  /** Seconds until this one may do it; 0 where it may now. */
+  /** Seconds until this key may do it; 0 if it may now. */
   wait(key: string, now: number): number {
     return Math.max(0, 1 - this.#count(key, now)) / this.#perSecond
   }
 
-  /** Uses up one, where there is one. Seconds to wait instead; 0 where there was one. */
+  /** Uses up one token, if there is one. Returns the seconds to wait instead; 0 if there was one. */
   take(key: string, now: number): number {
     const count = this.#count(key, now)
     const wait = Math.max(0, 1 - count) / this.#perSecond
-    // Set anew, it is the last to be forgotten: strangers from many addresses cannot have those who come often forgotten.
+    // Inserted again, it is the last to be forgotten: strangers from many addresses cannot push out frequent clients.
     this.#left.delete(key)
     this.#left.set(key, { count: wait > 0 ? count : count - 1, at: now })
     if (this.#left.size > maxKeys) this.#left.delete(this.#left.keys().next().value as string)

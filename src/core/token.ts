@@ -1,4 +1,4 @@
-/** Who may call the API. `read` may look, `operate` may also act. */
+/** A client of the API. `read` may read, `operate` may also act. */
 export interface Token {
   readonly name: string
   readonly scope: 'read' | 'operate'

@@ -11,22 +11,22 @@ import { type TableSql, tableSql } from './batch/table.ts'
 import { type PlanNode, planNodes, readExplained } from './inspect/explain.ts'
 import type { ResolvedJob } from './kinds/kind.ts'
 
-/** A batch that was really executed, as EXPLAIN (ANALYZE) saw it. */
+/** A batch that was really executed, as EXPLAIN (ANALYZE) reported it. */
 export interface ExplainedBatch {
   readonly plan: unknown
   /** Rows of the table that it changed. */
   readonly changed: number
   readonly walBytes: number
-  /** By the name of each trigger that fired, how often it did. */
+  /** How often each trigger fired, by its name. */
   readonly fired: ReadonlyMap<string, number>
-  /** Relations that subqueries read, as they are written in SQL. */
+  /** Relations that subqueries read, as written in SQL. */
   readonly computed: readonly string[]
 }
 
-/** All that EXPLAIN says, for whoever reads it. */
+/** The whole output of EXPLAIN, for people. */
 const planRows = declared('explainBatch', { 'QUERY PLAN': z.tuple([z.unknown()]) })
 
-/** Executes one batch under EXPLAIN (ANALYZE), which tells all of it but its result. */
+/** Executes one batch under EXPLAIN (ANALYZE), which reports everything but its result. */
 export async function explainBatch(
   client: ClientBase,
   { schema, table }: Pick<Leaf, 'schema' | 'table'>,
@@ -39,7 +39,7 @@ export async function explainBatch(
   )
   const [plan] = planRows.readOne(found)['QUERY PLAN']
   const explained = readExplained(found)
-  // Each node's figure holds those below it, and only nodes that modify a table are never below one another here.
+  // A node's figure includes those below it. Only nodes that modify a table are never below one another here.
   const writers = planNodes(explained.Plan).filter((node) => node['Node Type'] === 'ModifyTable')
   const ofTable = writers.filter((node) => node.Schema === schema && node['Relation Name'] === table)
   const fired = new Map<string, number>()
@@ -54,7 +54,10 @@ export async function explainBatch(
   }
 }
 
-/** Of the job's own subqueries those that do not depend on a row, and are computed at once; ours are CTEs, or count them. */
+/**
+ * Relations of the job's own subqueries that depend on no row and are computed once. Our subqueries are CTEs, or count
+ * them.
+ */
 function computedRelations(plan: PlanNode): string[] {
   const computed = planNodes(plan).filter(
     (node) =>
@@ -69,7 +72,7 @@ function computedRelations(plan: PlanNode): string[] {
   return [...new Set(relations)].sort()
 }
 
-/** A row as a sample shows it: the key's and the job's columns, each as Postgres writes it, long ones cut. */
+/** A row of a sample: the key's and the job's columns, each as Postgres writes it, long values cut. */
 export interface SampleRow {
   readonly key: Cursor
   readonly columns: Readonly<Record<string, string | null>>
@@ -82,7 +85,7 @@ const sampleRows = declared('sampleMatching', {
 
 const maxShownLength = 200
 
-/** Up to `limit` rows that match, of the first `rows` in a slice: by the window that a batch would take there. */
+/** Up to `limit` matching rows among the first `rows` of a range, in the window that a batch would take there. */
 export async function sampleMatching(
   client: ClientBase,
   target: Target,
@@ -112,7 +115,7 @@ export async function sampleMatching(
   return sampleRows.read(found)
 }
 
-/** The same rows once more, by key. */
+/** The same rows read again, by key. */
 export async function sampleByKey(
   client: ClientBase,
   target: Target,
@@ -130,7 +133,7 @@ export async function sampleByKey(
   return sampleRows.read(found)
 }
 
-/** The names stand in a parameter: they are data here, keys of a JSON object. */
+/** The names are passed in a parameter: they are data here, keys of a JSON object. */
 function sampleColumns(table: TableSql, target: Target, job: ResolvedJob, names: string): string {
   const values = sampleNames(target, job).map((name) => cut(`${table.name}.${quoteIdentifier(name)}::pg_catalog.text`))
   return `${table.keyText} AS key,

@@ -7,7 +7,7 @@ import { isJob, type JobDefinition } from '../core/job/job.ts'
 import { nearest } from '../core/job/nearest-name.ts'
 import * as evenkeel from '../index.ts'
 
-/** A file in the jobs folder that could not be loaded, and where it is wrong. */
+/** A file in the jobs folder that does not load, and the line of its error. */
 export interface BrokenFile {
   readonly file: string
   readonly line: number | null
@@ -19,17 +19,22 @@ export interface JobFiles {
   readonly broken: readonly BrokenFile[]
 }
 
-/** The jobs folder. Read again when a file in it has changed; a file that does not load does not stop the others. */
+/**
+ * The jobs folder. It is read again when a file in it has changed. A file that does not load does not stop the others.
+ */
 export interface Registry {
   read(): Promise<JobFiles>
-  /** Throws a Problem (`not-found`) that names the jobs there are, or the file that is broken. */
+  /** Throws a Problem (`not-found`) that names the known jobs, or the broken file. */
   find(name: string): Promise<JobDefinition>
 }
 
-/** What a job may import of this process: its zod must be ours, which is asked whether its parameters are a zod object. */
+/**
+ * The modules that a job imports from this process. Its zod must be ours, or its parameters would not count as a zod
+ * object.
+ */
 const ours = { evenkeel, zod }
 
-/** `onBroken` hears of each file that does not load, each time the folder is read. */
+/** `onBroken` gets each file that does not load, each time the folder is read. */
 export function openRegistry(folder: string, onBroken: (file: BrokenFile) => void = () => undefined): Registry {
   let signature = ''
   let files: JobFiles = { jobs: [], broken: [] }
@@ -67,14 +72,14 @@ function knownJobs(name: string, names: readonly string[]): string {
   if (names.length === 0) return 'The jobs folder holds none.'
   const meant = nearest(name, names)
   if (meant !== null) return `Did you mean ${meant}?`
-  return names.length <= 5 ? `There is ${names.join(', ')}.` : `GET /jobs lists the ${names.length} jobs there are.`
+  return names.length <= 5 ? `Known jobs: ${names.join(', ')}.` : `GET /jobs lists the ${names.length} jobs there are.`
 }
 
-/** Every file below the folder, with what tells its contents from those of before: a job may import any of them. */
+/** Every file below the folder, with a signature of their contents: a job may import any of them. */
 async function listFiles(folder: string): Promise<{ jobs: string[]; signature: string }> {
   try {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-    // Links too: Kubernetes mounts a ConfigMap as links into a folder that it exchanges.
+    // Links count too: Kubernetes mounts a ConfigMap as links into a folder that it exchanges.
     const paths = entries
       .filter((entry) => !entry.isDirectory() && !entry.parentPath.includes('node_modules'))
       .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
@@ -102,11 +107,11 @@ async function listFiles(folder: string): Promise<{ jobs: string[]; signature: s
 async function loadAll(folder: string, names: readonly string[]): Promise<JobFiles> {
   const jobs: Array<{ file: string; job: JobDefinition }> = []
   const broken: BrokenFile[] = []
-  // A loader of its own each time, without caches: what is on disk now is what counts.
+  // A new loader each time, without caches, so that the files on disk count.
   const jiti = createJiti(import.meta.url, {
     moduleCache: false,
     fsCache: false,
-    // Types and comments go, the lines stay: an error names the line that its author sees.
+    // Types and comments are removed, lines stay: an error names the line that its author sees.
     transformOptions: { retainLines: true },
     virtualModules: ours,
   })
@@ -128,7 +133,7 @@ async function loadAll(folder: string, names: readonly string[]): Promise<JobFil
   return { jobs, broken }
 }
 
-/** Where in the file the error is: from the message of a syntax error, else from the first frame that is in the file. */
+/** The line of an error: from the message of a syntax error, else from the first stack frame in the file. */
 function lineOf(error: unknown, path: string): number | null {
   const { message = '', stack = '' } = error as { message?: string; stack?: string }
   const syntax = /\((\d+):\d+\)/.exec(message) ?? /:(\d+):\d+$/m.exec(message)

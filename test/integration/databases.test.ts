@@ -364,7 +364,7 @@ describe('a start over several databases', () => {
     }
     expect(await shards.eu?.value('SELECT count(*)::int FROM evenkeel.runs')).toBe(0)
     const unknown = await client.call<Problem>('POST', '/runs', { job: 'nothing' })
-    expect(unknown.body.detail).toBe('There is no job "nothing". There is count, touch.')
+    expect(unknown.body.detail).toBe('There is no job "nothing". Known jobs: count, touch.')
   })
 
   test('is refused beside a live run of the same in any of them', async () => {

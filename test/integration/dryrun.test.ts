@@ -42,7 +42,7 @@ inDatabase('a dry run says what a run will', () => {
       [filled(rows as number), `UPDATE people SET last = NULL WHERE id = ${id}`],
     )
     const { wouldFail, warnings } = await dryRun(client)
-    expect(wouldFail).toContain(`for one the row with key ["${id}"]`)
+    expect(wouldFail).toContain(`such as the row with key ["${id}"]`)
     expect(warnings).toContain(wouldFail)
     await expectUntouched(database)
     const { reason } = await client.reaches(await client.start('fill'), ['failed'])
@@ -68,7 +68,7 @@ inDatabase('a dry run says what a run will', () => {
     ])
     const { failing, space } = await dryRun(client)
     expect(failing).toEqual([{ sqlstate: 'P0001', message: 'not this one', rows: 2, keys: [['7'], ['200']] }])
-    expect(space?.findings.join()).toContain('Constraint trigger late (refuse()) of public.people waits for the commit')
+    expect(space?.findings.join()).toContain('Constraint trigger late (refuse()) of public.people runs at the commit')
   })
 
   test('of a foreign key that waits for the commit', async () => {
@@ -224,7 +224,7 @@ inDatabase('a dry run tells', () => {
     )
     const { space, estimate } = await dryRun(client)
     expect(space?.findings[0]).toMatch(
-      /^Each batch costs about 0\.1\d? s before its first row: a subquery reads public\.banned anew for each batch\. In batches of 50 rows/,
+      /^Each batch costs about 0\.1\d? s before its first row: a subquery reads public\.banned again for each batch\. In batches of 50 rows/,
     )
     expect(estimate.batchSeconds).toBeGreaterThan(0.1)
     expect(estimate.seconds).toBeGreaterThanOrEqual(6)

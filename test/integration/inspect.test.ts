@@ -199,7 +199,7 @@ inDatabase('a table that cannot be worked on is refused before a row is touched'
   test('a column of set that does not exist, with those that do', async () => {
     const { url } = await prepare(users)
     const finding = await onlyFinding(url, { set: { lable: sql`'x'` } })
-    expect(finding).toContain('set names column lable, which does not exist: it has id, name, label, visits.')
+    expect(finding).toContain('set names column lable, which does not exist: the table has id, name, label, visits.')
   })
 
   test('a system column', async () => {
@@ -224,7 +224,7 @@ inDatabase('a table that cannot be worked on is refused before a row is touched'
     const { url } = await prepare(
       'CREATE TABLE users (a int, b int, c int, d int, e int, label text, PRIMARY KEY (a, b, c, d, e))',
     )
-    expect(await onlyFinding(url)).toContain('Its primary key has 5 columns, and four are the most')
+    expect(await onlyFinding(url)).toContain('Its primary key has 5 columns, and a key has at most four')
   })
 
   test('a key column that does not exist', async () => {
@@ -365,8 +365,8 @@ inDatabase('SQL that cannot run is refused with what Postgres says of it', () =>
   })
 
   test.for<[string, Change, string]>([
-    ['a semicolon', { set: { label: sql`name;` } }, 'leave the ; out'],
-    ['a semicolon in where', { where: sql`label IS NULL;` }, 'leave the ; out'],
+    ['a semicolon', { set: { label: sql`name;` } }, 'remove the ;'],
+    ['a semicolon in where', { where: sql`label IS NULL;` }, 'remove the ;'],
     ['a text in double quotes', { where: sql`label = "open"` }, 'a text is written in single quotes'],
     ['another in set', { set: { label: sql`upper("open")` } }, 'a text is written in single quotes'],
     ['a function that is not there', { set: { label: sql`unaccented(name)` } }, 'write it with its schema'],

@@ -70,7 +70,7 @@ test('a resume of a run lifts its own pauses, and says that everything is paused
   const lifted = await client.call('POST', `/runs/${id}/resume`)
   expect([lifted.status, lifted.body.status, kinds(lifted.body)]).toEqual([200, 'paused', ['global']])
   expect([lifted.body.reason, lifted.body.throttle?.signal]).toEqual(['deploy', 'global-pause'])
-  expect(lifted.body.throttle?.reason).toContain('POST /resume lets all runs go on')
+  expect(lifted.body.throttle?.reason).toContain('POST /resume lets them go on')
   const refused = await client.call<{ detail: string }>('POST', `/runs/${id}/resume`)
   expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining('POST /resume resumes them')])
   await all(client, 'POST', '/resume')

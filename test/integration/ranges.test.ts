@@ -425,7 +425,7 @@ describe('partitions', () => {
     await database.query('UPDATE evenkeel.ranges SET leaf = NULL WHERE run_id = $1', [id])
     await goOn()
     const run = await client.reaches(id, ['failed'])
-    expect(run.reason).toContain('as an older release cut them')
+    expect(run.reason).toContain('An older release planned the ranges')
   })
 
   test('statement triggers of the whole, which would not fire, refuse a run', async () => {

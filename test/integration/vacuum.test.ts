@@ -53,7 +53,7 @@ inDatabase('a limit of dead rows', () => {
       const held = await heldBy(client, id)
       expect(held.limit).toBe(0.15)
       expect(held.reason).toMatch(
-        /^dead-tuples is [123]\d % \(table "public"\."items"\); the limit is 15 %\. Autovacuum does not come, it is switched off: VACUUM "public"\."items" by hand/,
+        /^dead-tuples is [123]\d % \(table "public"\."items"\); the limit is 15 %\. Autovacuum is switched off: VACUUM "public"\."items" by hand/,
       )
       await until(
         'the run to succeed',
@@ -111,7 +111,7 @@ inDatabase('a limit of dead rows', () => {
     const { client } = await items('autovacuum_vacuum_scale_factor = 0.4')
     const options = { signals: { 'dead-tuples': 0.1 }, batchSize: 1000 }
     const told =
-      'The run is held at 4,444 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum only comes at 16,050: ALTER TABLE public.items SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.items by hand each time the run is held.'
+      'The run is held at 4,444 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum runs only at 16,050: ALTER TABLE public.items SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.items by hand each time the run is held.'
     const { body } = await client.call<DryRun>('POST', '/runs', { job: 'touch', options, dryRun: true })
     expect(body.space?.findings).toContain(told)
     const id = await client.start('touch', { options: { ...options, maxRowsPerSecond: 2000 } })
@@ -122,7 +122,7 @@ inDatabase('a limit of dead rows', () => {
     expect(log.events[0]?.detail.findings).toContain(told)
     const { reason } = await heldBy(client, id)
     expect(reason).toMatch(
-      /; the limit is 10 %\. Autovacuum does not come before 16,050 dead rows, and there are \d{1,2},\d{3}: VACUUM "public"\."items" by hand, and let it come earlier: ALTER TABLE "public"\."items" SET \(autovacuum_vacuum_scale_factor = 0\.\d+\)\.$/,
+      /; the limit is 10 %\. Autovacuum does not run before 16,050 dead rows, and there are \d{1,2},\d{3}: VACUUM "public"\."items" by hand, and let it run earlier: ALTER TABLE "public"\."items" SET \(autovacuum_vacuum_scale_factor = 0\.\d+\)\.$/,
     )
     await client.call('POST', `/runs/${id}/cancel`)
   })

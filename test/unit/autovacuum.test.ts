@@ -44,7 +44,7 @@ describe('a limit', () => {
 
   test('below it is, with settings under which it is not', () => {
     expect(ineffectiveLimit('public.t', [usual], { rows: 100_000 }, 1)).toBe(
-      'The run is held at 100,000 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum only comes at 200,050: ALTER TABLE public.t SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.t by hand each time the run is held.',
+      'The run is held at 100,000 dead rows (signals.dead-tuples) and goes on when they are vacuumed, but autovacuum runs only at 200,050: ALTER TABLE public.t SET (autovacuum_vacuum_scale_factor = 0.05), or VACUUM public.t by hand each time the run is held.',
     )
     expect(ineffectiveLimit('t', [{ ...usual, base: 100_000 }], { rows: 100_000 }, 1)).toContain(
       'SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 25000)',
@@ -94,7 +94,7 @@ describe('of a run that is held', () => {
 
   test('it is told when it is not, and what to do', () => {
     expect(vacuumOutlook('t', [{ ...usual, dead: 200_050 }])).toBe(
-      'Autovacuum does not come before 200,050 dead rows, and there are 200,050: VACUUM t by hand, and let it come earlier: ALTER TABLE t SET (autovacuum_vacuum_scale_factor = 0.1).',
+      'Autovacuum does not run before 200,050 dead rows, and there are 200,050: VACUUM t by hand, and let it run earlier: ALTER TABLE t SET (autovacuum_vacuum_scale_factor = 0.1).',
     )
     // Of two partitions it comes to one.
     const one = vacuumOutlook('t', [
@@ -106,6 +106,7 @@ describe('of a run that is held', () => {
     expect(vacuumOutlook('t', [{ ...off, dead: 500_000 }])).toMatch(
       /does not come, it is switched off: VACUUM t by hand/,
     )
+    expect(vacuumOutlook('t', [{ ...off, dead: 500_000 }])).toMatch(/Autovacuum is switched off: VACUUM t by hand/)
   })
 })
 

@@ -92,9 +92,7 @@ describe('dead tuples', () => {
     const again = (rows: number, worst: number | null, value?: number) =>
       held({ options, heldBy: 'dead-tuples', measured: [dead(rows, worst, value)] })
     expect(again(40_000, 0.049)).toBeNull()
-    expect(again(40_000, 0.05)?.reason).toContain(
-      'goes on once that has stayed under 50,000 rows for a moment. Autovac',
-    )
+    expect(again(40_000, 0.05)?.reason).toContain('goes on once it has stayed under 50,000 rows for a moment. Autovac')
     expect(again(0, 0.1)).not.toBeNull()
     expect(again(0, 0)).toBeNull()
     expect(again(0, null)).not.toBeNull()
@@ -133,7 +131,7 @@ describe('a run that is held', () => {
     expect(held({ heldBy: 'replica-lag', measured: [measured('replica-lag', under, under)] })).toBeNull()
     expect(held({ heldBy: 'replica-lag', measured: [measured('replica-lag', under, over)] })).toMatchObject({
       signal: 'replica-lag',
-      reason: expect.stringContaining('goes on once that has stayed under 2.5 s'),
+      reason: expect.stringContaining('goes on once it has stayed under 2.5 s'),
     })
     expect(held({ heldBy: 'replica-lag', measured: [measured('replica-lag', over, over)] })).not.toBeNull()
   })
@@ -208,7 +206,7 @@ describe('a schedule', () => {
     const options = { ...defaultRunOptions, schedule: nights }
     expect(held({ options })).toEqual({
       reason:
-        'It is outside its schedule (* 22-23,0-5 * * *, Europe/Vienna) and goes on by itself at 2026-01-15T21:00:00.000Z.',
+        'The run is outside its schedule (* 22-23,0-5 * * *, Europe/Vienna) and goes on by itself at 2026-01-15T21:00:00.000Z.',
       signal: 'schedule',
       value: null,
       limit: null,
@@ -220,10 +218,10 @@ describe('a schedule', () => {
 describe('a global pause', () => {
   test('holds, and says who, since when, why and how it ends', () => {
     expect(held({ globalPause: { reason: 'the sale begins', actor: 'ops', since: now } })?.reason).toBe(
-      'ops has paused everything at 2026-01-15T12:00:00.000Z: the sale begins. POST /resume lets all runs go on.',
+      'ops paused all runs at 2026-01-15T12:00:00.000Z: the sale begins. POST /resume lets them go on.',
     )
     expect(held({ globalPause: { reason: null, actor: 'ops', since: now } })?.reason).toBe(
-      'ops has paused everything at 2026-01-15T12:00:00.000Z. POST /resume lets all runs go on.',
+      'ops paused all runs at 2026-01-15T12:00:00.000Z. POST /resume lets them go on.',
     )
   })
 

@@ -150,7 +150,7 @@ describe('a fault of a schedule', () => {
   )
 
   test.for(['', '* * * *', '* * * * * *', '@daily', 'nightly'])('is in %j that it has not five fields', (cron) => {
-    expect(fault(cron)).toBe('cron has not five fields: minute, hour, day of the month, month, day of the week')
+    expect(fault(cron)).toBe('cron must have five fields: minute, hour, day of the month, month, day of the week')
   })
 
   test.for([

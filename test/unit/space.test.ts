@@ -121,7 +121,7 @@ describe('what is said of it', () => {
   test('a table that doubles is told how not to, unless the run waits for vacuum', () => {
     const forecast = forecastSpace(orders, alone)
     expect(spaceFindings(orders, forecast, false)).toEqual([
-      'public.orders and its indexes grow by 109 % (1.8 GB), and autovacuum does not come before the run is through: have the run wait for it, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.',
+      'public.orders and its indexes grow by 109 % (1.8 GB), and autovacuum does not run before the run ends: let the run wait for vacuum, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.',
     ])
     expect(spaceFindings(orders, forecast, true)).toEqual([])
     const coming = forecastSpace(orders, { ...alone, maxDeadRows: 1_000_000 })

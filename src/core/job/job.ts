@@ -8,30 +8,30 @@ import { strictObject } from './strict-object.ts'
 
 const brand = Symbol.for('evenkeel.job')
 
-/** The parameters of a job as its functions see them: parsed, with defaults filled in. */
+/** A job's parameters as its functions get them: parsed, with defaults filled in. */
 export type ParamsOf<P extends z.ZodObject> = z.output<P>
 
-/** What a job of any kind has. A kind adds fields of its own. */
+/** The fields of every job. A kind adds its own. */
 export interface JobDefinition<P extends z.ZodObject = z.ZodObject> {
-  /** What is done to the rows: the name of a kind. */
+  /** The name of a kind: what the job does to the rows. */
   readonly kind: string
-  /** Lower-case letters, digits, `-` and `_`; what people type to start it. */
+  /** Lower-case letters, digits, `-` and `_`. A run is started by this name. */
   readonly name: string
   readonly description?: string
-  /** As one writes it in SQL, quotes included: `'users'`, `'public.users'`, `'"Odd S"."Odd ""T"'`. */
+  /** As written in SQL, quotes included: `'users'`, `'public.users'`, `'"Odd S"."Odd ""T"'`. */
   readonly table: string
-  /** The columns that order the table, up to four; the primary key where absent. */
+  /** The columns that order the table, up to four. Default: the primary key. */
   readonly key?: readonly [string, ...string[]]
-  /** A zod object; a run is refused when its parameters do not fit. */
+  /** A zod object. A run whose parameters do not fit is refused. */
   readonly params?: P
-  /** Which rows still need the work. It must become false by it: that is how the end is proven. */
+  /** The rows that still need the work. The work must make it false: that proves the end. */
   readonly where?: Sql | ((params: ParamsOf<P>) => Sql)
   readonly options?: PartialRunOptions
 }
 
 /**
- * Declares a job of a kind, whose own `fields` stand beside those that all jobs have. What the types cannot see is checked here, so that a
- * bad file is found when it is loaded. Throws a Problem (`invalid`) that names all that is wrong.
+ * Declares a job of a kind. The kind's `fields` come in addition to those of all jobs. Checks here what the types
+ * cannot, so that a bad file is found when it is loaded. Throws a Problem (`invalid`) that names every fault.
  */
 export function declareJob<D extends Pick<JobDefinition, 'kind' | 'name' | 'table'>>(
   definition: D,
@@ -43,14 +43,15 @@ export function declareJob<D extends Pick<JobDefinition, 'kind' | 'name' | 'tabl
   return Object.defineProperty({ ...definition }, brand, { value: true })
 }
 
-/** Whether a value was made by `defineJob` (also by another copy of this module: jobs are loaded separately). */
+/** Whether a value was made by `defineJob`, maybe of another copy of this module: jobs are loaded separately. */
 export function isJob(value: unknown): value is JobDefinition {
   return typeof value === 'object' && value !== null && brand in value
 }
 
 /**
- * Parameters as the job's schema returns them, defaults filled in. Fails with a Problem that names each parameter that does not
- * fit; or says what a check of the author's own has thrown, which may be async: nobody else would hear of its failing.
+ * Parses parameters with the job's schema and fills in defaults. Throws a Problem that names each parameter that does
+ * not fit, or that tells the error of the author's own check. That check may be async, and no other code would see it
+ * fail.
  */
 export async function readParams(job: JobDefinition, params: unknown): Promise<Record<string, unknown>> {
   const schema = job.params ?? strictObject({})
@@ -63,7 +64,7 @@ export async function readParams(job: JobDefinition, params: unknown): Promise<R
   })
 }
 
-/** `where` of a job, given its parameters. Throws a Problem where its function does not give SQL. */
+/** The job's `where` for these parameters. Throws a Problem if its function does not return SQL. */
 export function resolveWhere(job: JobDefinition, params: Record<string, unknown>): Sql | null {
   const { where = null } = job
   const resolved = callAuthor(job, 'where', () => (typeof where === 'function' ? where(params) : where))
@@ -72,11 +73,14 @@ export function resolveWhere(job: JobDefinition, params: Record<string, unknown>
   return resolved
 }
 
-/** Parameters of a statement, in its protocol; and how many of them a job can have, for some are evenkeel's own. */
+/**
+ * The parameters that Postgres' protocol allows in a statement, and those that a job may use: evenkeel needs some
+ * itself.
+ */
 const maxParameters = 65_535
 const maxValues = maxParameters - 35
 
-/** All pieces of a job's SQL stand in one statement. Throws a Problem where they bind more values than one takes. */
+/** All pieces of a job's SQL go into one statement. Throws a Problem if they bind more values than it takes. */
 export function refuseTooManyValues({ name }: JobDefinition, pieces: readonly Sql[]): void {
   const count = pieces.reduce((sum, piece) => sum + compileSql(piece, 1).values.length, 0)
   if (count <= maxValues) return
@@ -86,11 +90,11 @@ export function refuseTooManyValues({ name }: JobDefinition, pieces: readonly Sq
   )
 }
 
-/** What the author's own function gives. What it throws becomes a Problem that says which function of which job threw. */
+/** Calls a function of the author's. If it throws, the Problem names the function and the job. */
 export function callAuthor<T>(job: JobDefinition, part: string, give: () => T): T {
   try {
     const given = give()
-    // It is refused for being one, and must not fail unheard besides.
+    // A promise is refused later for being one. Its rejection must not go unhandled.
     if (given instanceof Promise) given.catch(() => undefined)
     return given
   } catch (error) {
@@ -108,7 +112,7 @@ function thrownBy({ name }: JobDefinition, part: string, error: unknown): Proble
   )
 }
 
-/** JSON with sorted keys, hashed: the same parameters give the same hash, however they were written down or stored. */
+/** Hashes JSON with sorted keys: the same parameters give the same hash, however they were written or stored. */
 export function hashParams(params: unknown): string {
   const sorted = JSON.stringify(params, (_key, value: unknown) =>
     value !== null && typeof value === 'object' && !Array.isArray(value)

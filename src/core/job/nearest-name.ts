@@ -1,6 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein'
 
-/** Of some names, the one that a misspelt one was probably meant to be; null where none is near. */
+/** The name that a misspelt one probably meant; null if none is near. */
 export function nearest(name: string, names: readonly string[]): string | null {
   if (names.length === 0) return null
   const simple = (text: string) => text.toLowerCase().replace(/[-_ ]/g, '')

@@ -20,7 +20,7 @@ function bounds(value: z.ZodNumber) {
   return strictObject({ min: value, max: value }).refine(({ min, max }) => min <= max, { error: 'min is above max' })
 }
 
-/** Bounds of which one may be left out: it stays as it was. */
+/** Bounds, one of which may be left out and then keeps its value. */
 function partialBounds(value: z.ZodNumber) {
   return strictObject({ min: value.optional(), max: value.optional() })
     .refine(({ min, max }) => min !== undefined || max !== undefined, { error: 'give min, max or both' })
@@ -96,18 +96,18 @@ const fields = {
     ),
 }
 
-/** What a run may be told about its pace, with every field present. */
+/** All options of a run, every field present. */
 export const runOptions = strictObject(fields)
 export type RunOptions = z.infer<typeof runOptions>
 
-/** The same words, each of them optional: in a job and in `POST /runs`. Of two bounds one is enough. */
+/** The same options, each optional, for a job and `POST /runs`. One of two bounds is enough. */
 export const partialRunOptions = strictObject({
   ...fields,
   batchSize: z.union([rows, partialBounds(rows)], { error: sizeForm }).describe(sizeMeaning),
   targetBatchSeconds: z.union([seconds, partialBounds(seconds)], { error: timeForm }).describe(timeMeaning),
 }).partial()
 
-/** In `PATCH /runs/:id`. */
+/** The options in `PATCH /runs/:id`. */
 export const patchedRunOptions = z
   .strictObject(partialRunOptions.shape, {
     error: (issue) =>
@@ -120,7 +120,7 @@ export const patchedRunOptions = z
   })
 export type PartialRunOptions = z.infer<typeof partialRunOptions>
 
-/** Safe on a database that serves others: small batches, two workers, no faster than the batch time and the signals allow. */
+/** Safe on a busy database: small batches, two workers, no faster than the batch time and the signals allow. */
 export const defaultRunOptions: RunOptions = {
   batchSize: { min: 50, max: 10_000 },
   parallelism: 2,
@@ -135,9 +135,9 @@ export const defaultRunOptions: RunOptions = {
 }
 
 /**
- * Later layers win: defaults, then the job's, then those given at start, then each PATCH. A word left undefined says
- * nothing; a signal, or one of two bounds, that a layer does not name stays as it was. Throws a Problem (`invalid`) where
- * bounds of several layers contradict each other.
+ * Merges options. Later layers win: the defaults, the job's, those given at start, then each PATCH. An undefined option
+ * changes nothing. A signal, or one of two bounds, that a layer does not name keeps its value. Throws a Problem
+ * (`invalid`) if bounds of several layers contradict each other.
  */
 export function mergeOptions(base: RunOptions, ...layers: PartialRunOptions[]): RunOptions {
   const said = layers.map((layer) =>
@@ -161,7 +161,7 @@ function mergeBounds(
       merged = layer
       continue
     }
-    // Bounds begin where a fixed number ended: the one that is not named is the usual one.
+    // Bounds replace a fixed number. The bound that is not named is the default one.
     const { min, max } = typeof merged === 'number' ? (defaultRunOptions[name] as Bounds) : merged
     merged = { min: layer.min ?? min, max: layer.max ?? max }
   }

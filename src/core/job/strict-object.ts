@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { nearest } from './nearest-name.ts'
 
-/** An object with these keys and no others. Its errors name the keys there are, and the one that was probably meant. */
+/** An object with exactly these keys. Its errors name the keys there are, and the one that was probably meant. */
 export function strictObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   return z.strictObject(shape, { error: explainObject })
 }
 
-/** What is wrong with an object as a whole. Null where that is for zod to say. */
+/** Explains what is wrong with an object as a whole. Null if zod explains it. */
 export function explainObject(issue: z.core.$ZodRawIssue): string | null {
   const keys = Object.keys((issue.inst as z.ZodObject | undefined)?.shape ?? {})
   if (issue.code === 'invalid_type')

@@ -3,7 +3,7 @@ import { Problem } from '../errors.ts'
 import { isSql, type Sql } from '../sql/template.ts'
 import { callAuthor, columnName, declareJob, type JobDefinition, type ParamsOf } from './job.ts'
 
-/** Column name (as it is stored, unquoted) to its new value. */
+/** Column name (unquoted, as stored) to its new value. */
 type ColumnValues = Readonly<Record<string, Sql>>
 
 /** A job that sets columns. */
@@ -22,7 +22,7 @@ const fields = {
   ),
 }
 
-/** Declares a backfill that sets columns. Throws a Problem (`invalid`) that names all that is wrong. */
+/** Declares a backfill that sets columns. Throws a Problem (`invalid`) that names every fault. */
 export function defineJob<P extends z.ZodObject = z.ZodObject<Record<never, never>>>(
   definition: UpdateDefinition<P>,
 ): UpdateJob<P> {
@@ -31,7 +31,7 @@ export function defineJob<P extends z.ZodObject = z.ZodObject<Record<never, neve
   return job
 }
 
-/** The columns that an update writes, each with its new value. Throws a Problem where the job does not say. */
+/** The columns that an update writes, each with its new value. Throws a Problem if `set` is not valid. */
 export function resolveSet(
   job: UpdateJob,
   params: Record<string, unknown>,

@@ -2,60 +2,60 @@ import { z } from 'zod'
 import type { Settings } from '../sql/settings.ts'
 
 /**
- * A place in a table's key order: one text per key column, as Postgres itself writes the value.
- * Never a JS number or Date: those lose bigints past 2^53 and microseconds.
+ * A position in a table's key order: one text per key column, as Postgres writes the value. Never a JS number or Date:
+ * those lose bigints past 2^53 and microseconds.
  */
 export type Cursor = readonly string[]
 
-/** A place in the key order as Postgres gives it. */
+/** A cursor as Postgres returns it. */
 export const cursorSchema: z.ZodType<Cursor> = z.array(z.string())
 
 /** One column of the key. */
 export interface KeyColumn {
   readonly name: string
-  /** The SQL type that its text is cast to, under its schema's name: without a length, so that the cast never cuts. */
+  /** The SQL type that its text is cast to, with its schema. It has no length, so that the cast never cuts. */
   readonly type: string
   readonly operators: KeyOperators
 }
 
 /**
- * How two values of a key column are compared: the operators of its index, under their schemas' names. An operator that
- * stands on the search_path under the same name may be another.
+ * How two values of a key column are compared: the operators of its index, with their schemas. The search_path may find
+ * another operator under the same bare name.
  */
 export interface KeyOperators {
   readonly less: string
   readonly atMost: string
   readonly equal: string
   readonly more: string
-  /** The type that they take. */
+  /** The type of their operands. */
   readonly operand: string
 }
 
 /**
- * What a key column was when the run was accepted. A cursor says where a range stands only as long as the column's values are
- * ordered, and written, as they were then.
+ * A key column as it was when the run was accepted. A cursor is valid only as long as the column's values are ordered
+ * and written as they were then.
  */
 export interface KeyShape {
-  /** Its number: a name may pass to another column. */
+  /** Its attnum: a name may pass to another column. */
   readonly attnum: number
   readonly typid: string
   readonly typmod: number
   readonly collation: string
-  /** The definition and the version of the collation, where its order is a locale's and may change with a library; else null. */
+  /** Definition and version of the collation, if its order is a locale's and may change with a library; else null. */
   readonly locale: string | null
 }
 
-/** A partition that holds rows itself. Its names may change, its oid does not. */
+/** A leaf partition. Its names may change, its oid does not. */
 export interface Leaf {
   readonly schema: string
   readonly table: string
   readonly oid: string
 }
 
-/** A partition as a range keeps it. */
+/** A partition as a range stores it. */
 export const leafSchema: z.ZodType<Leaf> = z.object({ schema: z.string(), table: z.string(), oid: z.string() })
 
-/** The table a run works on, as the catalog described it when the run was accepted. */
+/** The table that a run works on, as the catalog described it when the run was accepted. */
 export interface Target {
   readonly schema: string
   readonly table: string
@@ -64,25 +64,25 @@ export interface Target {
   readonly key: readonly KeyColumn[]
   /** In the order of the key. */
   readonly shape: readonly KeyShape[]
-  /** The order of the key is a locale's: the index may be out of order after an upgrade of the system. */
+  /** The key is ordered by a locale: after an upgrade of the system its index may be out of order. */
   readonly byLocale: boolean
-  /** Its rows lie in partitions: each has ranges of its own. */
+  /** Its rows lie in partitions, each with ranges of its own. */
   readonly partitioned: boolean
   /**
-   * How a row is locked before it is changed. Changing a column of a unique index takes the stronger lock: locked for less,
-   * the change would then wait for whoever holds a foreign key to the row, and hold up everybody behind.
+   * The lock on a row before its change. A change to a column of a unique index takes the stronger lock. With the
+   * weaker one it would wait for a session that holds a foreign key to the row, and hold up every session behind it.
    */
   readonly rowLock: 'NO KEY UPDATE' | 'UPDATE'
   /**
-   * Settings under which the job's SQL runs, those of the role and database when the run was accepted. A run that an older
-   * release has accepted has none, and goes on under evenkeel's own.
+   * Settings for the job's SQL: those of the role and database when the run was accepted. A run that an older release
+   * accepted has none, and uses evenkeel's own.
    */
   readonly settings?: Settings
-  /** Rows in the table by its statistics, or counted where it has none. */
+  /** Rows in the table by its statistics, or counted if it has none. */
   readonly estimatedRows: number
 }
 
-/** A key as the registry gives it, and as a run keeps it. */
+/** A key as the catalog gives it, and as a run stores it. */
 export const keySchema: z.ZodType<readonly KeyColumn[]> = z.array(
   z.object({
     name: z.string(),
@@ -97,7 +97,7 @@ export const keySchema: z.ZodType<readonly KeyColumn[]> = z.array(
   }),
 )
 
-/** A target as a run keeps it. */
+/** A target as a run stores it. */
 export const targetSchema: z.ZodType<Target> = z.object({
   schema: z.string(),
   table: z.string(),
@@ -119,7 +119,7 @@ export const targetSchema: z.ZodType<Target> = z.object({
   estimatedRows: z.number(),
 })
 
-/** Types of Postgres' own whose values keep their order and their text when one is made of the other. */
+/** Built-in types. Within a family, values converted from one type to another keep their order and their text. */
 const bigint = '20'
 const smallint = '21'
 const integer = '23'
@@ -131,19 +131,19 @@ const families: ReadonlyArray<readonly string[]> = [
   [varchar, text],
 ]
 
-/** Whether a column that was `before` when the run was accepted still orders and writes each value as it did. */
+/** Whether a key column orders and writes each value as it did `before`, when the run was accepted. */
 export function keepsOrder(before: KeyShape, now: KeyShape): boolean {
   if (before.attnum !== now.attnum || before.collation !== now.collation) return false
   if (before.locale !== null && before.locale !== now.locale) return false
   if (before.typid === now.typid) return before.typmod === now.typmod || cutsNothing(before, now)
-  // A fraction would be rounded: its row has another key then.
+  // A fraction would be rounded, and its row would have another key.
   if (before.typid === numeric) return false
   return (
     families.some((family) => family.includes(before.typid) && family.includes(now.typid)) && cutsNothing(before, now)
   )
 }
 
-/** Without a length, or with a greater one. Of the other types a length may round values. */
+/** True without a length or with a greater one. In other types a length may round values. */
 function cutsNothing(before: KeyShape, now: KeyShape): boolean {
   return now.typmod === -1 || (now.typid === varchar && before.typmod !== -1 && now.typmod >= before.typmod)
 }

@@ -1,17 +1,20 @@
-/** So many rows that fail alone with one error, and none that passes between them: then it is not the rows. */
+/** After so many rows that fail alone with one error, and none that passes between them, the rows are not at fault. */
 const maxAlike = 5
-/** Rows that wait for locks often lie together, as the children of one parent do; each costs little. */
+/** Rows that wait for locks often lie together, like the children of one parent. Each costs little. */
 const maxWaiting = 64
-/** After a wait that changed nothing, as many rows are tried as there were waits; but no more than this, and for locks a multiple of it. */
+/**
+ * After waits that let no row pass, as many rows are tried as there were waits, up to this number; for locks a
+ * multiple.
+ */
 const maxRetried = 16
 const waitingPerAttempt = 8
 
 /**
- * Tells trouble that all rows meet alike from trouble of single rows: by rows that fail alone, one after the other, with one
- * and the same error.
+ * Tells trouble that all rows meet alike from trouble of single rows: rows fail alone, one after the other, with the
+ * same error.
  */
 export class Streak {
-  /** Waits in a row so far that ended in no row having passed. */
+  /** Waits in a row so far after which no row passed. */
   readonly #attempts: number
   #anyPassed = false
   #name = ''
@@ -26,12 +29,12 @@ export class Streak {
     return this.#length
   }
 
-  /** The error that is not the rows', once it is known. */
+  /** The error that is not due to single rows, once it is known. */
   get verdict(): unknown {
     return this.#verdict
   }
 
-  /** A row failed alone, with an error that goes by this name; or it waited for a lock. */
+  /** A row failed alone with an error of this name, or waited for a lock. */
   failed(error: unknown, name: string, waited: boolean): void {
     this.#length = name === this.#name ? this.#length + 1 : 1
     this.#name = name

@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { leafSchema } from '../range/key.ts'
 import { runEvents, runStatuses } from './status.ts'
 
-/** Options of a run, in the words of the release that wrote them. */
+/** Options of a run, as the release that wrote them named them. */
 const optionsThen = z.record(z.string(), z.unknown())
 
-/** The signal of a hold or an override, in the words of the release that wrote it. */
+/** The signal of a hold or an override, as the release that wrote it named it. */
 const signalThen = z.string()
 
 const texts: z.ZodType<readonly string[]> = z.array(z.string())
@@ -14,9 +14,9 @@ function event<Kind extends string, Detail extends z.ZodRawShape>(kind: Kind, de
   return z.object({ kind: z.enum([kind]), detail: z.object(detail) })
 }
 
-/** Everything that can happen to a run, by its kind, with what is told of it. */
+/** Every event of a run, by its kind, with its details. */
 const writtenEvent = z.discriminatedUnion('kind', [
-  // A change of status, or of the reasons for it. Beside these stand the particulars of what failed.
+  // A change of status, or of the reasons for it. The particulars of a failure are added.
   z.object({
     kind: z.enum(runEvents),
     detail: z.looseObject({
@@ -29,7 +29,7 @@ const writtenEvent = z.discriminatedUnion('kind', [
     params: z.unknown(),
     options: optionsThen,
     ranges: z.number(),
-    /** How much the table will grow, where that could be told. */
+    /** How much the table will grow, if known. */
     space: z.string().exactOptional(),
     findings: texts.exactOptional(),
   }),
@@ -49,7 +49,7 @@ const writtenEvent = z.discriminatedUnion('kind', [
   event('quarantine-discarded', { rows: z.number(), ids: texts.nullable(), reason: z.string() }),
   event('partition-gone', { range: z.number(), partition: leafSchema.nullable() }),
   event('rescued', { range: z.number(), lostBy: z.string() }),
-  // How many events have been dropped so far, and of the last of them from when they were.
+  // How many events have been dropped so far, and the period of those dropped last.
   event('events-dropped', { count: z.number(), from: z.string().nullable(), to: z.string().nullable() }),
 ])
 
@@ -60,22 +60,22 @@ export type EventKind = WrittenEvent['kind']
 /** Every kind of event. */
 export const eventKinds = writtenEvent.options.flatMap<EventKind>(({ shape }) => shape.kind.options)
 
-/** An event that this release cannot have written: its kind is another, or what is told of it is. */
+/** An event that this release cannot have written: its kind or its details are different. */
 interface UnknownEvent {
   readonly kind: 'unknown'
-  /** The event as it is stored. */
+  /** The event as stored. */
   readonly detail: { readonly kind: string; readonly detail: unknown }
 }
 
-/** An event as it is read. */
+/** An event as read. */
 export type ReadEvent = WrittenEvent | UnknownEvent
 
-/** Kinds of events as people are shown them. */
+/** Kinds of events as the API shows them. */
 export const shownEventKinds = [...eventKinds, 'unknown'] as const
 
 /**
- * Tells what a stored event says. Events outlive the release that wrote them, and a newer one may write while this one still reads:
- * one that does not fit is passed on as `unknown`, whole, and never keeps the others from being read.
+ * Reads a stored event. Events outlive the release that wrote them, and a newer one may write while this one still
+ * reads. An event that does not fit is returned whole, as `unknown`, and never hides the others.
  */
 export function readEvent(kind: string, detail: unknown): ReadEvent {
   const stored = { kind, detail }

@@ -4,7 +4,7 @@ import type { EventKind } from './events.ts'
 import type { Progress } from './progress.ts'
 import { type RunStatus, runEvents, workableStatuses } from './status.ts'
 
-/** What people want to see marked in a picture of a run: each change of status but `drained`, and what changes its pace. */
+/** The events to mark in a graph of a run: each change of status but `drained`, and the changes of its pace. */
 export const markedEvents: readonly EventKind[] = [
   ...runEvents.filter((event) => event !== 'drained'),
   'held',
@@ -12,13 +12,18 @@ export const markedEvents: readonly EventKind[] = [
   'options',
 ]
 
-/** An event stays marked for so long after its run has ended: longer than any scrape interval. Seconds. */
+/** How long an event stays marked after its run has ended: longer than any scrape interval. Seconds. */
 export const markedForSeconds = 900
 
-/** For so long is told how the last run of a job has ended; that it has failed, until it is run again or cancelled. Seconds. */
+/**
+ * How long the end of a job's last run is reported; a failure until the job runs again or the run is cancelled.
+ * Seconds.
+ */
 export const toldForSeconds = 30 * 86_400
 
-/** What a range is doing: `leased` to a worker, `queued` with its ticket out, `waiting` until a time, or none of these. */
+/**
+ * What a range is doing: `leased` to a worker, `queued` with its ticket out, `waiting` until a time, or none of these.
+ */
 export const rangeStates = ['done', 'leased', 'queued', 'waiting', 'idle'] as const
 export type RangeState = (typeof rangeStates)[number]
 
@@ -28,7 +33,7 @@ export interface RangeCount {
   readonly count: number
 }
 
-/** A live run as it is counted. */
+/** A live run as the snapshot counts it. */
 export interface CountedRun {
   readonly job: string
   readonly status: RunStatus
@@ -39,60 +44,60 @@ export interface CountedRun {
   readonly verifyRounds: number
   readonly stalled: boolean
   readonly lastCheckpointAt: Date | null
-  /** The signal of the hold that it is under. */
+  /** The signal of its hold. */
   readonly heldBy: string | null
-  /** What makes it slower than it could be; null while it is held. */
+  /** The cause that slows it; null while it is held. */
   readonly slowedBy: string | null
   readonly ranges: readonly RangeCount[]
 }
 
-/** What is counted of one database. */
+/** The counts of one database. */
 export interface MetricsInput {
   readonly live: readonly CountedRun[]
-  /** Of each job of which one ended of late. */
+  /** One for each job of which a run ended recently. */
   readonly lastEnded: ReadonlyArray<{ readonly job: string; readonly status: RunStatus }>
-  /** Jobs with runs that have failed and were not run again. */
+  /** Jobs whose runs failed and were not run again. */
   readonly failed: ReadonlyArray<{ readonly job: string; readonly quarantined: number }>
 }
 
-/** All that is told of one database at one look. */
+/** All metrics of one database, from one read. */
 export interface MetricsSnapshot {
   readonly runsByStatus: ReadonlyMap<RunStatus, number>
   readonly jobs: readonly JobMetrics[]
-  /** When each kind of event last happened to a run that is live, or was a moment ago. */
+  /** When each kind of event last happened to a run that is live or ended a moment ago. */
   readonly lastEvents: ReadonlyArray<{ readonly job: string; readonly event: EventKind; readonly at: Date }>
   readonly pace: { readonly concurrency: number; readonly leases: number; readonly targetSeconds: number }
-  /** For how long the ticket that has waited longest could have been taken up; 0 where none waits. */
+  /** How long the oldest waiting ticket has been due; 0 if none waits. */
   readonly oldestTicketSeconds: number
-  /** WAL that the cluster has written since it was made; null on a server that only replays. */
+  /** WAL that the cluster has written since its creation; null on a server that only replays. */
   readonly walBytes: number | null
 }
 
 /** The runs of one job together. */
 export interface JobMetrics {
   readonly job: string
-  /** Of live runs, of those that failed and were not run again, and where none is live of the last that ended. */
+  /** Of live runs, of failed runs that were not run again and, if none is live, of the last run that ended. */
   readonly statuses: ReadonlySet<RunStatus>
-  /** Of the live run that is nearest to its limit; where none is live, of those that failed and were not run again. */
+  /** Of the live run that is nearest to its limit; if none is live, of failed runs that were not run again. */
   readonly quarantined: number
-  /** Of that run. Null where none is live. */
+  /** Of that run. Null if none is live. */
   readonly maxQuarantined: number | null
-  /** Null where no run is live. */
+  /** Null if no run is live. */
   readonly live: LiveMetrics | null
 }
 
 export interface LiveMetrics {
-  /** The least. */
+  /** The least of all runs. */
   readonly progressRatio: number
   readonly rowsPerSecond: number
-  /** Null where one of them may go as fast as it likes. */
+  /** Null if one of the runs has no limit. */
   readonly rateLimit: number | null
-  /** The longest; null where none can be told. */
+  /** The longest; null if none is known. */
   readonly etaSeconds: number | null
   readonly stragglers: number
-  /** The most. */
+  /** The most of all runs. */
   readonly verifyRounds: number
-  /** Null where no run is to be worked on. */
+  /** Null if no run is to be worked on. */
   readonly stalled: boolean | null
   /** Of runs that are to be worked on. */
   readonly lastCheckpointAt: Date | null
@@ -101,7 +106,7 @@ export interface LiveMetrics {
   readonly ranges: readonly RangeCount[]
 }
 
-/** Adds the runs of each job up, or takes the worst of them where a sum would say nothing. */
+/** Adds up the runs of each job, or takes the worst of them where a sum would say nothing. */
 export function summarizeJobs({ live, lastEnded, failed }: MetricsInput): JobMetrics[] {
   const jobs = new Set([...live, ...lastEnded, ...failed].map(({ job }) => job))
   return [...jobs].map((job) => {
@@ -124,7 +129,7 @@ export function summarizeJobs({ live, lastEnded, failed }: MetricsInput): JobMet
   })
 }
 
-/** The one with the least room for more rows in quarantine, as a part of what it may have. */
+/** The run with the least room for more rows in quarantine, relative to its limit. */
 function nearestToLimit(runs: readonly CountedRun[]): CountedRun | null {
   const share = ({ progress, maxQuarantined }: CountedRun) => progress.quarantined / Math.max(1, maxQuarantined)
   return runs.reduce<CountedRun | null>((most, run) => (most === null || share(run) > share(most) ? run : most), null)

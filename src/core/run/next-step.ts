@@ -6,11 +6,11 @@ export interface RangeState {
   readonly ordinal: number
   readonly phase: PhaseName
   readonly done: boolean
-  /** A worker holds it, or a ticket for it is out. */
+  /** A worker holds it, or its ticket is out. */
   readonly taken: boolean
-  /** Some of it has been passed. */
+  /** Part of it has been passed. */
   readonly begun: boolean
-  /** It met trouble, or was told to, and is not to be woken yet. */
+  /** It is not to be woken yet: it met trouble, or was told to wait. */
   readonly waiting: boolean
 }
 
@@ -18,38 +18,38 @@ export interface RunState {
   readonly id: string
   readonly status: RunStatus
   readonly parallelism: number
-  /** Something keeps it from working at this moment: its ranges get no tickets. */
+  /** It may not work at the moment, so its ranges get no tickets. */
   readonly held: boolean
   readonly ranges: readonly RangeState[]
-  /** Rows to come back to; where there are very many, at least so many. */
+  /** Rows to come back to; if there are very many, a lower bound. */
   readonly stragglers: number
   /** Rows in slices that the residual check will send back as ranges. */
   readonly leftovers: number
-  /** Rows in quarantine, those that were discarded left out. */
+  /** Rows in quarantine, without those that were discarded. */
   readonly quarantined: number
   readonly succeedWithQuarantined: boolean
   /** How often the residual check has found rows so far. */
   readonly verifyRounds: number
 }
 
-/** What a run needs next: tickets for ranges, or a change of status (after which it is asked again). */
+/** The next step of a run: tickets for ranges, or a change of status, after which the run is asked again. */
 export type Step =
   | { readonly kind: 'dispatch'; readonly ordinals: readonly number[] }
   | { readonly kind: 'event'; readonly event: RunEvent; readonly reason: string | null }
 
-/** Rows that turn up at the end are done and looked for again; this often before it is said that somebody keeps adding them. */
+/** Rows found at the end are done and checked again, this often. After that, something keeps adding them. */
 export const maxVerifyRounds = 5
 
 /**
- * The order of a run: its phases, the first one with anything open. The check by pages may be left out, and what the checks have found
- * goes back to the phases that change rows.
+ * Decides the next step of a run. The first phase with open ranges is worked on. The check by page may be left out.
+ * Rows that the checks find go back to the phases that change rows.
  */
 export function nextStep(run: RunState): Step {
   const working = run.status === 'queued' || run.status === 'running'
   if (working) {
     const open = openPhase(run, 'running')
     if (open) return dispatch(run, open)
-    // Nothing is left that a worker could lease, so no worker will say start: a run resumed at its very end.
+    // No range is left to lease, so no worker will say start: the run was resumed at its very end.
     return event(run.status === 'queued' ? 'start' : 'verify')
   }
   if (run.status === 'verifying') {
@@ -66,7 +66,7 @@ export function nextStep(run: RunState): Step {
   return { kind: 'dispatch', ordinals: [] }
 }
 
-/** The open ranges of the first phase of a status that has any, and is to be gone through now; null where none is. */
+/** The open ranges of the first phase of a status that is due and has any; null if there is none. */
 function openPhase(run: RunState, status: Phase['status']): readonly RangeState[] | null {
   for (const name of phaseNames.filter((each) => phases[each].status === status)) {
     const open = run.ranges.filter(({ phase, done }) => phase === name && !done)
@@ -80,14 +80,17 @@ function isDue(run: RunState, { over }: Phase, open: readonly RangeState[]): boo
   return open.length > 0 && (over !== 'pages' || goesByPages(run))
 }
 
-/** Rows that the checks have found. No sum: the check by pages finds as stragglers what the check by keys has found in slices. */
+/**
+ * Rows that the checks have found. Not a sum: the check by page finds as stragglers what the check by key found in
+ * slices.
+ */
 function foundRows({ stragglers, leftovers }: RunState): number {
   return Math.max(stragglers, leftovers)
 }
 
 /**
- * The check by pages follows one by keys that found nothing: else it would find the same rows again. Before the run is given up it is
- * made all the same: it may be the index that is wrong, so that the rows are found and never done.
+ * The check by page follows a check by key that found nothing; otherwise it would find the same rows again. It also
+ * runs before the run is given up: the index may be wrong, so that rows are found and never done.
  */
 function goesByPages(run: RunState): boolean {
   const { ranges, verifyRounds } = run
@@ -98,7 +101,7 @@ function goesByPages(run: RunState): boolean {
   )
 }
 
-/** All is done and checked but what is in quarantine. */
+/** All is done and checked, except the rows in quarantine. */
 function endOf({ id, quarantined, succeedWithQuarantined }: RunState): Step {
   if (quarantined === 0) return event('succeed')
   const rows = `${quarantined} ${quarantined === 1 ? 'row that fails by itself is' : 'rows that fail by themselves are'} in quarantine`
@@ -106,14 +109,14 @@ function endOf({ id, quarantined, succeedWithQuarantined }: RunState): Step {
     return event('succeed', `Every other row is done: ${rows}, which succeedWithQuarantined allows.`)
   return event(
     'fail',
-    `Every other row is done and checked, but ${rows}. Look at GET /runs/${id}/quarantine, mend them and POST /runs/${id}/quarantine/retry, or give them up with POST /runs/${id}/quarantine/discard and then POST /runs/${id}/retry.`,
+    `Every other row is done and checked, but ${rows}. See GET /runs/${id}/quarantine. Repair the rows and POST /runs/${id}/quarantine/retry, or give them up with POST /runs/${id}/quarantine/discard and then POST /runs/${id}/retry.`,
   )
 }
 
 function dispatch(run: RunState, ranges: readonly RangeState[]): Step {
   if (run.held) return { kind: 'dispatch', ordinals: [] }
   const taken = run.ranges.filter((range) => range.taken).length
-  // One that waits does not keep from working those that could, where there is room for one only.
+  // A range that waits must not take the only slot from one that could work.
   const free = ranges.filter((range) => !range.taken).sort((a, b) => Number(a.waiting) - Number(b.waiting))
   return {
     kind: 'dispatch',

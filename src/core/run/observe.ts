@@ -1,5 +1,5 @@
-/** Where a worker can be made to wait: before a batch. */
+/** A point at which a worker can be made to wait: before a batch. */
 export type Point = 'batch'
 
-/** Called at each point, and waited for. evenkeel itself has none: a test keeps workers at a point by it. */
+/** Called and awaited at each point. evenkeel itself passes none: tests use it to keep workers at a point. */
 export type Observe = (point: Point) => Promise<void>

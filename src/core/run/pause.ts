@@ -1,8 +1,10 @@
-/** Why a run is paused: by an operator who paused this run, by `POST /pause`, or by a worker because of its job. */
+/**
+ * Why a run is paused: an operator paused this run, `POST /pause` paused all, or a worker paused it because of its job.
+ */
 export const pauseKinds = ['run', 'global', 'job'] as const
 export type PauseKind = (typeof pauseKinds)[number]
 
-/** One reason for which a run is paused. It stays paused while any is left. */
+/** A reason for which a run is paused. The run stays paused while any reason is left. */
 export interface Pause {
   readonly kind: PauseKind
   readonly by: string
@@ -10,5 +12,5 @@ export interface Pause {
   readonly since: Date
 }
 
-/** What `POST /runs/:id/resume` lifts. */
+/** The kinds that `POST /runs/:id/resume` lifts. */
 export const ownPauses: readonly PauseKind[] = ['run', 'job']

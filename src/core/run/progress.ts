@@ -1,32 +1,32 @@
 import { isEnded, type RunStatus } from './status.ts'
 
-/** The time constant with which rows of the last seconds fade out of the rate. Seconds. */
+/** Time constant with which past rows fade out of the rate. Seconds. */
 export const rateWindowSeconds = 10
 
-/** What a run's ranges add up to. */
+/** The sums over a run's ranges. */
 export interface Tally {
   readonly status: RunStatus
-  /** No batch of it begins at this moment. */
+  /** No batch of it begins at the moment. */
   readonly held: boolean
   /** Rows in the table when the run was planned, by its statistics. */
   readonly rowsEstimated: number
   /** Rows that windows have passed over, done or not. */
   readonly rowsScanned: number
-  /** Of these, those in slices that the check has sent back; and how many it had counted in those slices. */
+  /** Of these, rows in slices that the check sent back; then the number of rows that it had counted in them. */
   readonly rowsScannedAgain: number
   readonly rowsAgain: number
-  /** Slices of the table that are not passed over to their end. */
+  /** Slices of the table that are not passed to their end. */
   readonly openSlices: number
   readonly rowsDone: number
   readonly stragglers: number
   readonly quarantined: number
-  /** Rows passed over and stragglers dealt with, so far; and of the last seconds, the older ones faded. */
+  /** Rows passed over and stragglers dealt with, so far; then those of the last seconds, older ones faded. */
   readonly rowsPassed: number
   readonly recentRows: number
-  /** The same of the check that is under way. */
+  /** The same for the check that is under way. */
   readonly rowsChecked: number
   readonly recentChecked: number
-  /** For how long the run has been running, in all; and since it last began to run, or to be checked. */
+  /** How long the run has been running in all; then since it last began to run or to be checked. */
   readonly workedSeconds: number
   readonly sinceSeconds: number
   readonly throttledSeconds: number
@@ -35,7 +35,7 @@ export interface Tally {
 /** The residual check that is under way. */
 export interface CheckProgress {
   readonly rowsChecked: number
-  /** About how many there are. */
+  /** About how many rows there are. */
   readonly rowsTotal: number
   readonly ratio: number
   readonly rowsPerSecond: number
@@ -47,13 +47,13 @@ export interface Progress {
   readonly rowsScanned: number
   readonly rowsTotal: number
   readonly rowsTotalIsEstimate: boolean
-  /** The part that windows have passed over and left nothing to come back to: 0 to 1, and 1 only when it has succeeded. */
+  /** The part that windows have passed and left nothing to come back to: 0 to 1, and 1 only after success. */
   readonly ratio: number
-  /** As a clock sees it over the last seconds; the mean once it has ended. */
+  /** By the clock over the last seconds; the mean once the run has ended. */
   readonly rowsPerSecond: number
-  /** The mean over all the time that it was running. */
+  /** The mean over all time that the run was running. */
   readonly overallRowsPerSecond: number
-  /** Null while any number would be a lie: not moving, hardly begun, or already past the estimate. */
+  /** Null while any number would mislead: not moving, hardly begun, or already past the estimate. */
   readonly etaSeconds: number | null
   /** Null while none is under way. */
   readonly check: CheckProgress | null
@@ -66,7 +66,7 @@ export interface Progress {
 const settledAfterSeconds = 3
 const almostDone = 0.999
 
-/** Progress as people see it, from what the checkpoints say. */
+/** Progress as the API shows it, computed from the checkpoints. */
 export function computeProgress(tally: Tally): Progress {
   const { status, rowsDone, rowsScanned, stragglers, quarantined, openSlices } = tally
   const rowsTotal = totalOf(tally)
@@ -88,11 +88,11 @@ export function computeProgress(tally: Tally): Progress {
   }
 }
 
-/** By the table's statistics, until every slice has been counted; what the check has sent back comes on top. */
+/** By the table's statistics until every slice has been counted, plus the rows that the check sent back. */
 function totalOf({ rowsEstimated, rowsScanned, rowsScannedAgain, rowsAgain, openSlices }: Tally): number {
   if (openSlices === 0) return rowsScanned
   const first = rowsScanned - rowsScannedAgain
-  // The check comes after all slices of the table: once it has sent some back, their number is known.
+  // The check follows all slices of the table: once it has sent some back, the number of rows is known.
   return Math.max(rowsScanned, (rowsAgain > 0 ? first : rowsEstimated) + rowsAgain)
 }
 
@@ -108,14 +108,14 @@ function checkOf({ rowsChecked, rowsScanned, rowsScannedAgain, recentChecked, si
   }
 }
 
-/** What faded rows come to a second, where they have been counted for so long: less than the window, and they are that few. */
+/** Faded rows as rows per second. The divisor is smaller when they were counted for less than the window. */
 function rateOf(recentRows: number, seconds: number): number {
-  // One batch in a few milliseconds is not yet a hundred thousand rows a second.
+  // One batch of a few milliseconds is not a rate of a hundred thousand rows per second.
   const counted = 1 - Math.exp(-Math.max(1, seconds) / rateWindowSeconds)
   return recentRows / (rateWindowSeconds * counted)
 }
 
-/** A part of a whole that is not done to the end before it is said to be. */
+/** A ratio that stays below 1 until the work is known to be done. */
 export function ratioOf(rows: number, total: number): number {
   const ratio = total === 0 ? 0 : Math.min(almostDone, Math.max(0, rows / total))
   return Math.floor(ratio * 10_000) / 10_000
@@ -125,10 +125,10 @@ function etaOf(rows: number, rate: number, seconds: number): number | null {
   return seconds >= settledAfterSeconds && rate >= minRate && rows > 0 ? Math.ceil(rows / rate) : null
 }
 
-/** Below this nothing moves, as far as an estimate can tell. Rows per second. */
+/** Below this rate an estimate counts as standing still. Rows per second. */
 const minRate = 0.05
 
-/** A slow rate has a digit behind the point. */
+/** A slow rate keeps one decimal. */
 export function roundRate(rate: number): number {
   return rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate)
 }

@@ -3,12 +3,12 @@ import { type CheckProgress, type Progress, ratioOf, roundRate } from './progres
 import { explainRefusal, isEnded, legalEvents, type RunEvent, type RunStatus, workableStatuses } from './status.ts'
 
 /**
- * How the part of a run in one database stands: its status there, or why it has none to show. `away`: the database cannot
- * be read, and anything may be the case there. `missing`: it can, and the part is not in it.
+ * The state of a shard: its status, or why it has none to show. `away`: its database is unreachable, and the shard may
+ * be in any state. `missing`: its database is reachable and does not have it.
  */
 export type ShardState = RunStatus | 'unreachable' | 'missing'
 
-/** The part of a run in one database, as far as the whole is told from it. */
+/** A shard, as far as the merge needs it. */
 export interface ShardOfRun {
   readonly database: string
   readonly state: ShardState
@@ -16,9 +16,9 @@ export interface ShardOfRun {
 }
 
 /**
- * The one status of a run from those of its parts, for every combination of them.
- * A whole that rests (`paused`, `cancelled`, `failed`, `succeeded`) says that nothing of it is in flight and nothing can
- * commit. So it rests only when every part is seen to; and it has succeeded only when every part has.
+ * Merges the statuses of all shards into one, for every combination. A run at rest (`paused`, `cancelled`, `failed`,
+ * `succeeded`) promises that nothing of it is in flight and nothing can commit. So it rests only if every shard is seen
+ * to rest, and it has succeeded only if every shard has.
  */
 export function mergeStatuses(states: readonly ShardState[]): RunStatus {
   const any = (state: ShardState) => states.includes(state)
@@ -27,18 +27,18 @@ export function mergeStatuses(states: readonly ShardState[]): RunStatus {
   if (first !== undefined) return working.every((state) => state === first) ? first : 'running'
   if (any('pausing')) return 'pausing'
   if (any('cancelling')) return 'cancelling'
-  // Out of sight it may be working: workers nearer to that database may well reach it.
+  // An unreachable shard may be working: workers nearer to its database may well reach it.
   if (any('unreachable')) return 'running'
   if (any('failed')) return 'failed'
   if (any('paused')) return 'paused'
   if (any('cancelled')) return 'cancelled'
-  // A part that was never written can neither work nor succeed.
+  // A shard that was never written can neither work nor succeed.
   return states.length > 0 && states.every((state) => state === 'succeeded') ? 'succeeded' : 'failed'
 }
 
 const notable: readonly ShardState[] = ['pausing', 'paused', 'cancelling', 'cancelled', 'failed']
 
-/** Why the whole stands where it stands: what its parts say, and each one that has come to stand elsewhere. */
+/** Why the run has its status: the reasons of its shards, and each shard that has another status. */
 export function mergeReasons(status: RunStatus, parts: readonly ShardOfRun[]): string | null {
   const [first] = parts
   if (first && parts.every(({ state, reason }) => state === status && reason === first.reason)) return first.reason
@@ -50,7 +50,7 @@ export function mergeReasons(status: RunStatus, parts: readonly ShardOfRun[]): s
   return sentences.length === 0 ? null : sentences.join(' ')
 }
 
-/** Progress over all parts that can be seen; `unseen` where there are others. */
+/** Progress over all shards that can be reached. `unseen`: some cannot. */
 export function mergeProgress(
   status: RunStatus,
   parts: ReadonlyArray<{ readonly status: RunStatus; readonly progress: Progress }>,
@@ -74,12 +74,12 @@ export function mergeProgress(
     check: checkOfParts(parts),
     stragglers,
     quarantined: sum((progress) => progress.quarantined),
-    // They work side by side: added up, a minute would hold more than a minute.
+    // Shards work side by side: a sum would count more than a minute in a minute.
     throttledSeconds: Math.max(0, ...parts.map(({ progress }) => progress.throttledSeconds)),
   }
 }
 
-/** They work side by side: all rows in the time of the part that has taken longest. */
+/** Shards work side by side: all rows, in the time of the shard that took longest. */
 function meanOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): number {
   const rows = parts.reduce((total, { progress }) => total + progress.rowsScanned, 0)
   const seconds = parts.map(({ progress: { rowsScanned, overallRowsPerSecond: mean } }) =>
@@ -88,7 +88,7 @@ function meanOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): num
   return roundRate(rows === 0 ? 0 : rows / Math.max(1e-3, ...seconds))
 }
 
-/** Of the parts that are checked, together; null where none is. */
+/** The checks of the shards together; null if none is being checked. */
 function checkOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): CheckProgress | null {
   const checks = parts.flatMap(({ progress }) => progress.check ?? [])
   if (checks.length === 0) return null
@@ -105,14 +105,14 @@ function checkOfParts(parts: ReadonlyArray<{ readonly progress: Progress }>): Ch
   }
 }
 
-/** Of the parts that still pass over rows the longest; null while one of them cannot tell, or stands still. */
+/** The longest of the shards that still pass over rows; null if one of them is unknown or stands still. */
 function etaOfParts(parts: ReadonlyArray<{ readonly status: RunStatus; readonly progress: Progress }>): number | null {
   const passed: readonly RunStatus[] = ['verifying', 'succeeded', 'failed', 'cancelled']
   const etas = parts.filter(({ status }) => !passed.includes(status)).map(({ progress }) => progress.etaSeconds)
   return etas.length === 0 || etas.includes(null) ? null : Math.max(...(etas as number[]))
 }
 
-/** The conflict when an event leads nowhere from where any of these parts stands. */
+/** The conflict if an event is illegal for any of these shards. */
 export function explainRefusedShards(
   runId: string,
   parts: ReadonlyArray<{ readonly database: string; readonly status: RunStatus }>,

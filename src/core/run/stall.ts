@@ -1,23 +1,23 @@
 import { type RunStatus, workableStatuses } from './status.ts'
 
-/** The last that was seen of a run, on the database's clock. */
+/** The last signs of a run, on the database's clock. */
 export interface ActivityFacts {
-  /** The last sign: a checkpoint, a wait that was over, a hold that somebody kept up, something that was done to the run. */
+  /** The last sign of life: a checkpoint, the end of a wait, a renewed hold, or an operation on the run. */
   readonly stillSince: Date
-  /** How far that is away; below 0 while it waits until a time. */
+  /** Seconds since then; below 0 while the run waits until a time. */
   readonly stillSeconds: number
   readonly lastCheckpointAt: Date | null
 }
 
-/** A run that should move, and does not. */
+/** A run that should move and does not. */
 export interface Stall {
   readonly since: Date
   readonly lastCheckpointAt: Date | null
 }
 
 /**
- * Whether a run has stalled: it should be worked on, nothing that is kept up holds it back, and it gives no sign. One that no
- * worker takes up is as stuck as one whose workers are gone. Null where it has not.
+ * Detects a stalled run: it should be worked on, no renewed hold keeps it back, and it gives no sign. A run that no
+ * worker takes is as stuck as one whose workers are gone. Null if it has not stalled.
  */
 export function detectStall(
   status: RunStatus,

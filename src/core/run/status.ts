@@ -1,12 +1,12 @@
 import { Problem } from '../errors.ts'
 
-/** Where a run stands. `undoing` and `undone` join when undo is built. */
+/** The status of a run. `undoing` and `undone` join when undo is built. */
 export const runStatuses = [
-  'queued', // accepted; no worker has taken it up yet
+  'queued', // accepted; no worker has taken it yet
   'running', // batches commit
-  'pausing', // no batch begins any more; those in flight are waited for
+  'pausing', // no new batch begins; those in flight are awaited
   'paused', // nothing is in flight and nothing can commit
-  'cancelling', // as pausing, for good
+  'cancelling', // like pausing, for good
   'cancelled', // nothing is in flight and nothing can commit, for good
   'verifying', // all ranges and stragglers are done; the residual check reads the table
   'succeeded', // the residual check found nothing left to do
@@ -25,18 +25,18 @@ export const runEvents = [
   'verify', // the store, when the last range and the last straggler are done
   'found-remaining', // the store, when the residual check found rows
   'succeed', // the store, when the residual check found none
-  'fail', // a worker or the store, on what cannot be gone on from
+  'fail', // a worker or the store, on a fault that the run cannot go on from
 ] as const
 export type RunEvent = (typeof runEvents)[number]
 
 /**
- * Every status against every event: the next status, or null where the arrow is illegal.
- * The type makes the table total: a new status or event does not compile until each of its arrows is decided.
+ * Every status against every event: the next status, or null if the transition is illegal. The type makes the table
+ * total: a new status or event does not compile until each of its transitions is decided.
  */
 export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, RunStatus | null>>>> = {
   queued: {
     start: 'running', // a worker leased one of its ranges
-    pause: 'pausing', // an operator, before any worker came; a lease may be under way all the same
+    pause: 'pausing', // an operator, before any worker came; a lease may still be under way
     resume: null,
     cancel: 'cancelling', // an operator; as for pause
     retry: null,
@@ -53,7 +53,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     cancel: 'cancelling', // an operator
     retry: null,
     drained: null,
-    verify: 'verifying', // nothing is left of ranges and stragglers
+    verify: 'verifying', // no range and no straggler is left
     'found-remaining': null,
     succeed: null,
     fail: 'failed', // a batch failed on its job, too many rows on their data, or the predicate stays true
@@ -61,7 +61,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
   pausing: {
     start: null,
     pause: null,
-    resume: 'queued', // an operator who thought again before it had settled
+    resume: 'queued', // an operator, before the pause had drained
     cancel: 'cancelling', // an operator who wants more than a pause
     retry: null,
     drained: 'paused', // the last batch in flight has ended and every epoch is raised
@@ -74,7 +74,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     start: null,
     pause: null,
     resume: 'queued', // an operator
-    cancel: 'cancelling', // an operator; it settles at once
+    cancel: 'cancelling', // an operator; it drains at once
     retry: null,
     drained: null,
     verify: null,
@@ -92,7 +92,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     verify: null,
     'found-remaining': null,
     succeed: null,
-    fail: null, // an operator gave it up: how its last batch ended no longer matters
+    fail: null, // an operator gave it up: the result of its last batch no longer matters
   },
   cancelled: {
     start: null,
@@ -108,7 +108,7 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
   },
   verifying: {
     start: null,
-    pause: 'pausing', // an operator; resumed, the check starts again
+    pause: 'pausing', // an operator; after a resume the check starts again
     resume: null,
     cancel: 'cancelling', // an operator
     retry: null,
@@ -134,8 +134,8 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
     start: null,
     pause: null,
     resume: null,
-    cancel: 'cancelled', // an operator who gives it up; failing raised every epoch, so there is nothing to settle
-    retry: 'queued', // an operator who has removed the reason; it goes on from its cursors
+    cancel: 'cancelled', // an operator who gives it up; failing raised every epoch, so there is nothing to drain
+    retry: 'queued', // an operator who has removed the cause; it goes on from its cursors
     drained: null,
     verify: null,
     'found-remaining': null,
@@ -144,18 +144,18 @@ export const transitions: Readonly<Record<RunStatus, Readonly<Record<RunEvent, R
   },
 }
 
-/** A run in one of these holds its job and parameters: no second one may start. */
+/** A run in one of these occupies its job and parameters: a second one may not start. */
 export const liveStatuses = ['queued', 'running', 'pausing', 'paused', 'cancelling', 'verifying'] as const
 
-/** A worker may lease ranges of a run in one of these. */
+/** Workers may lease ranges of a run in one of these. */
 export const workableStatuses = ['queued', 'running', 'verifying'] as const
 
-/** Whether a run has ended for now: nothing of it will move by itself. */
+/** Whether a run has ended for now: it will not move by itself. */
 export function isEnded(status: RunStatus): boolean {
   return !(liveStatuses as readonly string[]).includes(status)
 }
 
-/** Whether nothing of a run is ever tried again: not even rows that are in quarantine. */
+/** Whether nothing of a run is ever tried again, not even rows in quarantine. */
 export function isOver(status: RunStatus): boolean {
   return ['succeeded', 'cancelled', 'cancelling'].includes(status)
 }
@@ -172,7 +172,7 @@ const participles: Readonly<Partial<Record<RunEvent, string>>> = {
   retry: 'retried',
 }
 
-/** Why an event is refused from a status, and what an operator may do instead. */
+/** Why an event is refused in a status, and what an operator may do instead. */
 export function explainRefusal(run: string, event: RunEvent, legal: readonly RunEvent[]): string {
   const actions = legal.filter((one) => one in participles)
   const next =
@@ -182,7 +182,7 @@ export function explainRefusal(run: string, event: RunEvent, legal: readonly Run
   return `${run} and cannot ${event in participles ? `be ${participles[event]}` : event}. ${next}`
 }
 
-/** The status after an event. Throws a Problem (`conflict`) that says from where to where when there is no such arrow. */
+/** The status after an event. Throws a Problem (`conflict`) with status and event if there is no such transition. */
 export function nextStatus(runId: string, status: RunStatus, event: RunEvent): RunStatus {
   const next = transitions[status][event]
   if (next === null) {

@@ -10,13 +10,13 @@ import {
 } from './forecast.ts'
 import { triggerFindings } from './trigger-findings.ts'
 
-/** Growth below this is nobody's trouble, whatever part of the table it is. */
+/** Growth below this is not worth a finding, whatever fraction of the table it is. */
 const worthTelling = 100_000_000
 const largePart = 0.3
-/** From so many on, each update that is not HOT is felt. */
+/** From so many on, each update that is not HOT is noticeable. */
 const manyIndexes = 4
 
-/** What a backfill does to its table, in one sentence. */
+/** The effect of a backfill on its table, in one sentence. */
 export function spaceSummary({ table, indexes }: SpaceFacts, forecast: SpaceForecast): string {
   const { tableBytes, rowsToChange, hotShare, hotMeasured, withoutVacuum, withVacuum } = forecast
   const seen = hotMeasured ? 'as seen in the dry run' : 'worked out from its pages'
@@ -29,7 +29,10 @@ function growthOf({ tableBytes, indexBytes }: Growth, indexes: number): string {
   return `${formatBytes(tableBytes)}, its ${indexes === 1 ? 'index' : `${indexes} indexes`} by about ${formatBytes(indexBytes)}`
 }
 
-/** What makes the table grow and the backfill slow, each with why and what to do. `limited`: the run has a limit of dead rows. */
+/**
+ * What makes the table grow and the backfill slow, each with the reason and the remedy. `limited`: the run has a limit
+ * of dead rows.
+ */
 export function spaceFindings(
   facts: SpaceFacts,
   forecast: SpaceForecast,
@@ -59,13 +62,13 @@ function growthFinding(
   if (limited || withoutVacuum.ratio < largePart || bytes < worthTelling) return []
   const vacuum = withVacuum
     ? ' if vacuum does not keep up with the run'
-    : ', and autovacuum does not come before the run is through'
+    : ', and autovacuum does not run before the run ends'
   return [
-    `${table} and its indexes grow by ${formatShare(withoutVacuum.ratio)} (${formatBytes(bytes)})${vacuum}: have the run wait for it, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.`,
+    `${table} and its indexes grow by ${formatShare(withoutVacuum.ratio)} (${formatBytes(bytes)})${vacuum}: let the run wait for vacuum, with the option "signals": {"dead-tuples": 0.2} or a number of dead rows.`,
   ]
 }
 
-/** How many indexes a row has, at most: those of its own partition. */
+/** The most indexes that a row has: those of its own partition. */
 function indexesOfRow({ parts, indexes }: SpaceFacts, of: readonly string[] = parts.map(({ oid }) => oid)): number {
   return Math.max(0, ...of.map((oid) => indexes.filter((index) => index.parts.includes(oid)).length))
 }
@@ -104,22 +107,22 @@ function manyFinding(facts: SpaceFacts, { rowsToChange, hotShare }: SpaceForecas
   const which = `${everywhere ? '' : 'the largest of all partitions are '}${others > 0 ? `${named.join(', ')} and ${others} more` : listOf(named)}`
   const entries = everywhere ? `${most} indexes` : `the indexes of its partition, ${most} at most`
   return [
-    `${formatCount(rowsToChange * (1 - hotShare))} updates are not HOT, and each of them makes a new entry in each of ${entries}: ${which}. Drop those that nobody needs before the backfill.`,
+    `${formatCount(rowsToChange * (1 - hotShare))} updates are not HOT, and each of them makes a new entry in each of ${entries}: ${which}. Drop the unused ones before the backfill.`,
   ]
 }
 
-/** Of an index that is written only because the row moves. */
+/** For an index that is written only because the row moves. */
 function indexFinding(index: IndexFacts, { hotShare }: SpaceForecast): string[] {
   if (hotShare === 1) return []
   const { name, method, bytes, valid, partitioned } = index
   const concurrently = partitioned ? '' : ' CONCURRENTLY'
   if (!valid) {
     return [
-      `Index ${name} is not valid (a concurrent build failed, or still runs): nobody can use it, and it is written all the same. DROP INDEX${concurrently} ${name}, unless it is being built.`,
+      `Index ${name} is not valid (a concurrent build failed, or still runs): no query can use it, and updates still write it. DROP INDEX${concurrently} ${name}, unless it is being built.`,
     ]
   }
   if (['btree', 'hash', 'brin'].includes(method)) return []
   return [
-    `Index ${name} is a ${method} index (${formatBytes(bytes)}): a new entry costs it many times what it costs a btree, and every update that is not HOT makes one. If the application can do without it meanwhile, DROP INDEX${concurrently} ${name} before the backfill, and build it again afterwards.`,
+    `Index ${name} is a ${method} index (${formatBytes(bytes)}): a new entry costs many times as much as in a btree, and every update that is not HOT makes one. If the application can do without it meanwhile, DROP INDEX${concurrently} ${name} before the backfill, and build it again afterwards.`,
   ]
 }

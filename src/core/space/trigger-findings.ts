@@ -10,7 +10,7 @@ export function triggerFindings(facts: SpaceFacts, rehearsed: Rehearsed | null):
     ...rowFinding(facts.table, atOnce),
     ...deferred.map(
       (trigger) =>
-        `Constraint trigger ${nameOf(trigger)} of ${facts.table} waits for the commit of each batch, where no statement_timeout counts: keep what it does short, or make it INITIALLY IMMEDIATE.`,
+        `Constraint trigger ${nameOf(trigger)} of ${facts.table} runs at the commit of each batch, where no statement_timeout applies: keep it short, or make it INITIALLY IMMEDIATE.`,
     ),
     ...firing
       .filter(({ each }) => each === 'statement')
@@ -19,29 +19,29 @@ export function triggerFindings(facts: SpaceFacts, rehearsed: Rehearsed | null):
 }
 
 /**
- * Whether it fires, by a batch that was rolled back; a trigger that the batch could not have met is taken to fire. That a
- * trigger has a condition the catalog knows, and not whether it holds.
+ * Whether it fires, judged by a rolled-back batch. A trigger that the batch could not have met is assumed to fire. The
+ * catalog tells that a trigger has a condition, but not whether it holds.
  */
 function fires({ name, parts }: TriggerFacts, rehearsed: Rehearsed | null): boolean {
   const batch = rehearsed?.batch
   return !batch || batch.changed === 0 || !parts.includes(batch.oid) || batch.fired.has(name)
 }
 
-/** Triggers of that name do not fire where a batch of evenkeel is the cause. */
+/** Triggers with this condition do not fire for batches of evenkeel. */
 const condition = "WHEN (current_setting('application_name') <> 'evenkeel engine')"
 
 function rowFinding(table: string, triggers: readonly TriggerFacts[]): string[] {
   if (triggers.length === 0) return []
   const [what, fire] = triggers.length === 1 ? ['Row trigger', 'fires'] : ['Row triggers', 'fire']
   return [
-    `${what} ${listOf(triggers.map(nameOf))} of ${table} ${fire} for each row that is changed: what that does comes on top of the batch, in its time and in its WAL. Where the backfill can do without, give the trigger a condition: ${condition}.`,
+    `${what} ${listOf(triggers.map(nameOf))} of ${table} ${fire} for each changed row, which adds to the batch's time and WAL. If the backfill can do without, give the trigger a condition: ${condition}.`,
   ]
 }
 
 function statementFinding(table: string, trigger: TriggerFacts, rehearsed: Rehearsed | null): string {
   const times = rehearsed?.batch?.fired.get(trigger.name) ?? 1
   const all = rehearsed?.batches ? `, about ${formatCount(times * rehearsed.batches)} in all` : ''
-  return `Statement trigger ${nameOf(trigger)} of ${table} fires with each batch${all}, also with one that changes no row. Where the backfill can do without, give it a condition: ${condition}.`
+  return `Statement trigger ${nameOf(trigger)} of ${table} fires with each batch${all}, even one that changes no row. If the backfill can do without, give it a condition: ${condition}.`
 }
 
 function nameOf(trigger: TriggerFacts): string {

@@ -1,7 +1,7 @@
 import { sqlstates } from '../sqlstate.ts'
 import { quoteIdentifier } from './identifier.ts'
 
-/** The rights that there are on a thing that Postgres names so. */
+/** The rights on each kind of object, by Postgres' name for the kind. */
 const rights: Readonly<Record<string, string>> = {
   table: 'SELECT (to read it), INSERT or UPDATE (to write it)',
   view: 'SELECT',
@@ -13,10 +13,10 @@ const rights: Readonly<Record<string, string>> = {
   type: 'USAGE',
 }
 
-/** What Postgres says of a right that is missing, in English. In other languages it says so in words that are not looked for. */
+/** Postgres' message for a missing right, in English. It is not recognized in other languages. */
 const missing = new RegExp(`^permission denied for (${Object.keys(rights).join('|')}) (.+)$`)
 
-/** What to grant after an error 42501, as a sentence; null where Postgres' words do not tell. */
+/** What to grant after an error 42501, as a sentence; null if Postgres' message does not tell. */
 export function adviceToGrant(error: { readonly code?: string; readonly message: string }): string | null {
   if (error.code !== sqlstates.insufficient_privilege) return null
   const [, what = '', name = ''] = missing.exec(error.message) ?? []
@@ -24,7 +24,10 @@ export function adviceToGrant(error: { readonly code?: string; readonly message:
   return right === undefined ? null : `GRANT the role that evenkeel connects as a right on ${what} ${name}: ${right}.`
 }
 
-/** The statement that lets a role make its schemas in the database of this address; null where the address names no role or database. */
+/**
+ * The statement that lets a role create its schemas in the database of this address; null if that names no role or
+ * database.
+ */
 export function grantToCreate(address: string): string | null {
   try {
     const { username, pathname } = new URL(address)

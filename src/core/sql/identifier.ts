@@ -1,6 +1,6 @@
 import { Problem } from '../errors.ts'
 
-/** The one function that quotes SQL identifiers. Nothing else may put a name into a statement. */
+/** The only function that quotes SQL identifiers. No other code may put a name into a statement. */
 export function quoteIdentifier(name: string): string {
   if (name === '' || name.includes('\0')) {
     throw new Problem('invalid', `${JSON.stringify(name)} is not an SQL identifier: it is empty or holds a NUL byte.`)
@@ -8,7 +8,7 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-/** A table's name taken apart; `schema` is null where the search path decides. */
+/** A parsed table name. `schema` is null if the search path decides. */
 export interface TableName {
   readonly schema: string | null
   readonly table: string
@@ -17,8 +17,8 @@ export interface TableName {
 const part = /\s*(?:"((?:[^"]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*))\s*/y
 
 /**
- * Reads identifiers as one writes them in SQL: unquoted parts fold to lower case, quoted ones are taken as they are.
- * Throws a Problem where the text is not one or two names joined by a dot.
+ * Parses identifiers as written in SQL: unquoted parts fold to lower case, quoted ones stay as they are. Throws a
+ * Problem if the text is not one name, or two joined by a dot.
  */
 export function parseTableName(text: string): TableName {
   const names: string[] = []
@@ -42,18 +42,18 @@ export function parseTableName(text: string): TableName {
   )
 }
 
-/** As Postgres folds in UTF-8: letters beyond ASCII stay as they are. */
+/** Folds as Postgres does in UTF-8: letters beyond ASCII stay as they are. */
 function foldCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
-/** The quoted form of a table name, ready to stand in a statement. */
+/** The quoted form of a table name, for use in a statement. */
 export function quoteTableName(name: TableName): string {
   const table = quoteIdentifier(name.table)
   return name.schema === null ? table : `${quoteIdentifier(name.schema)}.${table}`
 }
 
-/** The one function that quotes a text into a statement; the same under every `standard_conforming_strings`. */
+/** The only function that quotes a text into a statement. The same under every `standard_conforming_strings`. */
 export function quoteLiteral(text: string): string {
   return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }

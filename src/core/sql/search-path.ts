@@ -1,11 +1,11 @@
-/** The schemas of evenkeel's own, given the control schema's name: no name in a job's SQL leads there. */
+/** evenkeel's own schemas, given the control schema's name. No name in a job's SQL may resolve to them. */
 export function ownSchemas(control: string): readonly [control: string, queue: string] {
   return [control, `${control}_queue`]
 }
 
 const entry = /\s*("(?:[^"]|"")*"|[^\s,"]+)\s*(?:,|$)/gy
 
-/** A search_path, as Postgres shows it, without some schemas; also where `"$user"` leads to one of them. */
+/** A search_path, as Postgres shows it, without these schemas. `"$user"` is removed as well if it means one of them. */
 export function withoutSchemas(path: string, schemas: readonly string[], user: string): string {
   const entries = [...path.matchAll(entry)].map(([, written = '']) => written)
   const kept = entries.filter((written) => {

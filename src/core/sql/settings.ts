@@ -1,10 +1,10 @@
-/** Settings of a session by their names, as Postgres writes them. */
+/** Session settings by name, as Postgres writes them. */
 export type Settings = Readonly<Record<string, string>>
 
-/** What the values of a key are, or hold. */
+/** What the values of a key are or contain. */
 export type Held = 'dates' | 'intervals' | 'floats' | 'arrays'
 
-/** Settings on which depends what a job's SQL means, and how values are written as text. */
+/** Settings that decide what a job's SQL means, and how values are written as text. */
 export const meaningSettings = [
   'TimeZone',
   'DateStyle',
@@ -16,8 +16,8 @@ export const meaningSettings = [
 ] as const
 
 /**
- * The settings that a job's SQL runs under: the role's and database's own. A run keeps its place as text, so that a setting
- * under which the text of its key is not exact stays what it is for all of evenkeel's sessions.
+ * The settings for a job's SQL: the role's and database's own. A run stores its position as text. So a setting under
+ * which the text of its key is not exact is fixed for all sessions of evenkeel.
  */
 export function settingsFor(own: Settings, key: ReadonlySet<Held>): Settings {
   const settings = { ...own }
@@ -28,13 +28,13 @@ export function settingsFor(own: Settings, key: ReadonlySet<Held>): Settings {
   return settings
 }
 
-/** What those who wrote the job should know, in words: where its SQL does not mean what it means in psql. */
+/** Tells the job's author where its SQL does not mean what it means in psql. */
 export function tellSettings(own: Settings, settings: Settings): string[] {
   return meaningSettings
     .filter((name) => own[name] !== settings[name])
     .map(
       (name) =>
-        `${name} is ${settings[name]} in this run, and ${own[name]} for its role and database: under that setting the key has no exact text. If the job writes such values as text, it states their form: to_char(…).`,
+        `${name} is ${settings[name]} in this run, and ${own[name]} for its role and database: with the latter the key has no exact text. If the job writes such values as text, state their form: to_char(…).`,
     )
 }
 

@@ -2,10 +2,10 @@ import { Problem } from '../errors.ts'
 
 const brand = Symbol.for('evenkeel.sql')
 
-/** What may be bound as a parameter. Objects go as JSON; dates as ISO 8601 with their zone, never in local time. */
+/** Values that can be bound as parameters. Dates go as ISO 8601 with their zone, never in local time. */
 export type SqlValue = string | number | bigint | boolean | null | Date | readonly SqlValue[] | Sql
 
-/** A piece of SQL: its text in parts, and between the parts values that are bound, never spliced. */
+/** A piece of SQL: its text in parts, and between the parts values that are bound, never spliced in. */
 export interface Sql {
   readonly [brand]: true
   readonly parts: readonly string[]
@@ -13,21 +13,21 @@ export interface Sql {
 }
 
 /**
- * Writes SQL: the text as it stands in the file, backslashes included. Two escapes are the template's own, \` for ` and
- * \${ for ${. Whatever stands in `${}` becomes a bound parameter, unless it is itself a piece of SQL.
- * Postgres infers a parameter's type from where it stands; where it cannot, cast it: `${days}::int`.
+ * Writes SQL. The text is used as it stands in the file, backslashes included, except for two escapes: \` for ` and \${
+ * for ${. A value in `${}` becomes a bound parameter, unless it is itself a piece of SQL. Postgres infers a parameter's
+ * type from where it stands; if it cannot, cast it: `${days}::int`.
  */
 export function sql(parts: TemplateStringsArray, ...values: SqlValue[]): Sql {
   for (const value of values) refuseUnbindable(value)
   return { [brand]: true, parts: partsAsWritten(parts), values }
 }
 
-/** Called as a function, with parts that no template has made, there are no escapes to undo. */
+/** Parts that come from no template have no escapes to undo: `sql` was called as a function. */
 function partsAsWritten(parts: readonly string[] & { readonly raw?: readonly string[] }): string[] {
   return parts.raw?.map((part) => part.replace(/\\(`|\$\{)/g, '$1')) ?? [...parts]
 }
 
-/** Whether a value was made by the `sql` tag (also by another copy of this module: jobs are loaded separately). */
+/** Whether a value was made by the `sql` tag, maybe of another copy of this module: jobs are loaded separately. */
 export function isSql(value: unknown): value is Sql {
   return typeof value === 'object' && value !== null && brand in value
 }
@@ -38,19 +38,19 @@ export interface CompiledSql {
   readonly values: readonly unknown[]
 }
 
-/** Well below what a statement of Postgres, or a string of JavaScript, can hold. */
+/** Well below what a Postgres statement or a JavaScript string can hold. */
 const maxCharacters = 10_000_000
 
 /**
- * Numbers the parameters of a piece of SQL, the first one as `$firstParameter`. Without recursion: pieces put together in a
- * loop are nested thousands deep. Throws a Problem where they make more text than a statement can have.
+ * Numbers the parameters of a piece of SQL, from `$firstParameter` on. Without recursion: pieces joined in a loop are
+ * nested thousands deep. Throws a Problem if the text gets longer than a statement can be.
  */
 export function compileSql(piece: Sql, firstParameter: number): CompiledSql {
   const values: unknown[] = []
   const texts: string[] = []
   let characters = 0
   const write = (text: string) => {
-    // One more: a piece without any text must count as well.
+    // Plus one, so that a piece without any text counts as well.
     characters += text.length + 1
     if (characters > maxCharacters)
       throw new Problem(
@@ -77,7 +77,7 @@ export function compileSql(piece: Sql, firstParameter: number): CompiledSql {
   return { text: texts.join(''), values }
 }
 
-/** How many values a piece of SQL binds, those in arrays counted one by one. */
+/** How many values a piece of SQL binds. Each item of an array counts. */
 export function countValues(piece: Sql): number {
   const count = (value: unknown): number =>
     Array.isArray(value) ? value.reduce((sum, item) => sum + count(item), 0) : 1
@@ -91,7 +91,7 @@ function bindable(value: SqlValue): unknown {
   return value
 }
 
-/** Dimensions of an array, in Postgres. */
+/** The most dimensions of an array in Postgres. */
 const maxDimensions = 6
 
 function refuseUnbindable(value: unknown, depth = 0): void {

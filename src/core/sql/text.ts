@@ -1,11 +1,11 @@
 const unstorable = /\0|\p{Surrogate}/gu
 
-/** A text as Postgres can keep it: a NUL, and half of a surrogate pair, are replaced. */
+/** A text that Postgres can store: a NUL and half of a surrogate pair are replaced. */
 export function storable(text: string): string {
   return text.replace(unstorable, '\uFFFD')
 }
 
-/** A value as JSON that Postgres can keep. */
+/** A value as JSON that Postgres can store. */
 export function storableJson(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) => {
     if (typeof item === 'string') return storable(item)

@@ -2,7 +2,7 @@ import { formatCount, formatSeconds, listOf } from '../format.ts'
 import type { RunOptions } from '../job/options.ts'
 import { batchSizeBounds } from './batch-sizer.ts'
 
-/** A batch that was timed. */
+/** A timed batch. */
 export interface TimedBatch {
   /** Rows the window passed over. */
   readonly scanned: number
@@ -11,20 +11,20 @@ export interface TimedBatch {
   readonly seconds: number
 }
 
-/** A small and a large batch from the same place: what differs is what rows cost. */
+/** A small and a large batch from the same position: they differ by the cost of rows. */
 export interface TimedPair {
   readonly small: TimedBatch
   readonly large: TimedBatch
 }
 
-/** What a batch costs: something before its first row, and something for each row. Seconds. */
+/** The cost of a batch: a part before its first row, and a part for each row. Seconds. */
 export interface BatchCost {
   readonly perBatch: number
   readonly perScanned: number
   readonly perChanged: number
 }
 
-/** `passed`: the same two windows when no row of them matches any more; null where that cannot be. */
+/** `passed`: the same two windows once none of their rows matches any more; null if that cannot be. */
 export function fitCost({ small, large }: TimedPair, passed: TimedPair | null): BatchCost {
   const perScanned = passed
     ? perRow(passed.large.seconds - passed.small.seconds, passed.large.scanned - passed.small.scanned)
@@ -40,26 +40,26 @@ function perRow(seconds: number, rows: number): number {
 }
 
 /**
- * The cost by which so many batches would have taken as long as they did, where that is more: the first rows of a place are
- * read from where they lie, and the few that were timed need not be like the others.
+ * Raises the cost to what these batches really took, if that is more. The first rows of a place are read from storage,
+ * and the few timed rows need not be typical.
  */
 export function raiseCost(cost: BatchCost, batches: number, { scanned, changed, seconds }: TimedBatch): BatchCost {
   const rows = scanned * cost.perScanned + changed * cost.perChanged
   const taken = seconds - batches * cost.perBatch
-  // Where rows are the smaller part of a batch, what is left over says nothing of them.
+  // If rows are the smaller part of a batch, the remainder says nothing about them.
   if (scanned === 0 || taken <= rows || rows < batches * cost.perBatch) return cost
   if (rows === 0)
     return changed > 0 ? { ...cost, perChanged: taken / changed } : { ...cost, perScanned: taken / scanned }
   return { ...cost, perScanned: (cost.perScanned * taken) / rows, perChanged: (cost.perChanged * taken) / rows }
 }
 
-/** What is to be done with one worker: rows that windows pass over, and those of them that are changed. */
+/** The work of one worker: rows that windows pass over, and those of them that are changed. */
 export interface Work {
   readonly rows: number
   readonly toChange: number
 }
 
-/** Rows of a window once its size has settled, where the run is alone on the server. */
+/** Rows of a window once its size has settled, if the run is alone on the server. */
 export function settledSize(cost: BatchCost, work: Work, options: RunOptions): number {
   const { min, max } = batchSizeBounds(options)
   const each = eachRow(cost, work)
@@ -67,7 +67,7 @@ export function settledSize(cost: BatchCost, work: Work, options: RunOptions): n
   return Math.round(Math.min(max, Math.max(min, each > 0 ? left / each : max)))
 }
 
-/** Time of all batches one after the other, and of the check that reads every row once more. */
+/** Time for all batches one after the other, and for the check that reads every row once more. */
 export function secondsOf(cost: BatchCost, work: Work, size: number): number {
   const changing = batchesOf(work, size) * cost.perBatch + work.rows * eachRow(cost, work)
   return changing + work.rows * cost.perScanned
@@ -85,15 +85,15 @@ function maxBatchTime({ targetBatchSeconds }: RunOptions): number {
   return typeof targetBatchSeconds === 'number' ? targetBatchSeconds : targetBatchSeconds.max
 }
 
-/** Below this a fixed cost is the usual one: parsing, planning, the way to the server. Seconds. */
+/** A fixed cost below this is usual: parsing, planning, the round trip. Seconds. */
 const minToTell = 0.02
-/** The largest batch and the longest one that the options allow. */
+/** The largest and the longest batch that the options allow. */
 const maxRows = 100_000
 const maxSeconds = 5
 
 /**
- * That a batch costs more before its first row than for all of its rows, and which options help. `computed`: the relations
- * that subqueries of the job read; `values`: how many values the job binds.
+ * Finds that a batch costs more before its first row than for all of its rows, and which options help. `computed`:
+ * relations that subqueries of the job read. `values`: how many values the job binds.
  */
 export function fixedCostFinding(
   cost: BatchCost,
@@ -105,7 +105,7 @@ export function fixedCostFinding(
   const each = eachRow(cost, work)
   if (cost.perBatch < minToTell || cost.perBatch < size * each) return null
   const causes = [
-    ...(computed.length > 0 ? [`a subquery reads ${listOf(computed)} anew for each batch`] : []),
+    ...(computed.length > 0 ? [`a subquery reads ${listOf(computed)} again for each batch`] : []),
     ...(values > 1000 ? [`${formatCount(values)} values are sent with each batch`] : []),
   ]
   const cause = causes.length > 0 ? `: ${listOf(causes)}` : ''
@@ -120,7 +120,7 @@ export function fixedCostFinding(
   return `Each batch costs about ${formatSeconds(cost.perBatch)} before its first row${cause}. In batches of ${formatCount(size)} rows that is ${formatSeconds(share)} of ${formatSeconds(secondsOf(cost, work, size))} in all.${mend}`
 }
 
-/** To one digit, upwards: a number that a person would write. */
+/** Rounded up to one digit: a number that a person would write. */
 function roundUp(value: number): number {
   const unit = 10 ** Math.floor(Math.log10(value))
   return Number((Math.ceil(value / unit) * unit).toPrecision(6))

@@ -5,31 +5,31 @@ import { type PaceCause, paceCauseSchema, respondTo, type SignalResponse, signal
 import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
 
 /**
- * How much evenkeel may do on one database, all processes and runs together. It is counted in batches in flight, on
- * average: 0.5 is one worker that works half of its time, or two that work a quarter. Rows per second would be the wrong
- * measure for it: a row that is only looked at, one that is updated in place and one with five indexes cost the database a
- * hundred times differently, and a limit found in a sparse stretch would be far too high in the dense one behind it.
+ * How much evenkeel may do on one database, over all processes and runs. The unit is batches in flight, on average: 0.5
+ * is one worker that works half of its time, or two that work a quarter. Rows per second would be the wrong unit. A row
+ * that is only read, one updated in place and one with five indexes differ a hundredfold in cost. A limit found in a
+ * sparse stretch would be far too high in the dense one behind it.
  */
 export interface Pace {
   /** Batches in flight, on average; never above the number of workers. */
   readonly concurrency: number
-  /** How long one batch shall take where the run's options leave it open. Seconds. */
+  /** How long one batch should take if the run's options leave it open. Seconds. */
   readonly targetSeconds: number
-  /** Why the concurrency is below what the workers could do; null where it is not. */
+  /** Why the concurrency is below the workers' capacity; null if it is not. */
   readonly cause: PaceCause | null
-  /** Since when that has been the cause; null without one. Seconds, on the database's clock. */
+  /** Since when this is the cause; null without one. Seconds, on the database's clock. */
   readonly causeSince: number | null
-  /** What has slowed it down and is over, or may be; null once the concurrency has come back. */
+  /** What has slowed it down, and may be over by now; null once the concurrency has come back. */
   readonly slowed: Slowdown | null
-  /** When the concurrency was last brought down; 0 as long as it never was. Seconds, on the database's clock. */
+  /** When the concurrency was last lowered; 0 if never. Seconds, on the database's clock. */
   readonly loweredAt: number
   /** Ranges that workers held at the last few steps: between two slices one may hold none for a moment. */
   readonly recentWorkers: readonly number[]
-  /** Of late, newest last: the values of each signal that counts, and the concurrency while there was work. */
+  /** The last values, newest last: of each signal that counts, and of the concurrency while there was work. */
   readonly trail: Trail
 }
 
-/** A signal that has brought the concurrency down: since when, and the worst that it was. */
+/** A signal that lowered the concurrency: since when, and its worst value. */
 export interface Slowdown {
   readonly signal: SignalName
   readonly since: number
@@ -38,7 +38,7 @@ export interface Slowdown {
 
 type Trail = Readonly<Partial<Record<SignalName | 'concurrency', readonly number[]>>>
 
-/** A pace as the database keeps it. */
+/** A pace as the database stores it. */
 export const paceSchema: z.ZodType<Pace> = z.object({
   concurrency: z.number(),
   targetSeconds: z.number(),
@@ -50,45 +50,47 @@ export const paceSchema: z.ZodType<Pace> = z.object({
   trail: z.partialRecord(z.enum([...signalNames, 'concurrency']), z.array(z.number())),
 })
 
-/** What a step is decided on. Steps are about a second apart. */
+/** The input of a step. Steps are about a second apart. */
 export interface PaceInput {
   /** Seconds, on the database's clock. */
   readonly now: number
   /** Ranges that workers hold. */
   readonly workers: number
   readonly measured: readonly Measured[]
-  /** Of the runs that are live. */
+  /** Of the live runs. */
   readonly options: ReadonlyArray<Pick<RunOptions, 'signals' | 'maxLagSeconds'>>
 }
 
 const initialConcurrency = 0.02
 /** So little that even a replica in trouble keeps up with it, and enough to learn from. */
 const minConcurrency = 0.002
-/** Of each worker's time, while others are at work or may be: the gaps between batches are theirs. */
+/** Fraction of each worker's time while other sessions are active, or may be: the gaps between batches are theirs. */
 const politePart = 0.4
 /**
- * The same, below which no pressure brings the concurrency: what others feel may be their own doing, and would then bring us
- * to a stop for nothing.
+ * The same, below which no pressure lowers the concurrency. Other sessions may cause the pressure themselves, and it
+ * would then stop us for nothing.
  */
 const pressedPart = 0.1
 const usualGrowth = 1.15
-/** As long as nothing has ever been in the way. */
+/** As long as nothing has ever limited it. */
 const startGrowth = 1.35
-/** The same where nothing is watched that adds up, and so would show too late that it was too much. */
+/** The same if no signal that accumulates is watched: one would show too late that it was too much. */
 const boldGrowth = 3
-/** And where, on top of that, nobody is there to feel it: at once. */
+/** And if, in addition, no other session is there to feel it: at once. */
 const aloneGrowth = 50
 const startTargetSeconds = 0.02
 const shortestSeconds = 0.001
 const longestSeconds = 0.3
-/** What a batch and its wait may take together: rarer and larger ones would reach a slow replica in lumps. */
+/**
+ * The most that a batch and its wait may take together: rarer and larger batches would reach a slow replica in lumps.
+ */
 const turnSeconds = 0.25
-/** With more, a replica that has become slow is found out too late. */
+/** With a longer one, a replica that has become slow is noticed too late. */
 const trailLength = 3
-/** Where a lag is longer than this many steps, what the concurrency was then is not known any more. */
+/** For a lag longer than so many steps, the concurrency of that time is no longer known. */
 const trailOfConcurrency = 64
 const recentSteps = 5
-/** Where a database begins: gently, and found out from there. */
+/** The pace that a database begins with: low, until more is known. */
 export const initialPace: Pace = {
   concurrency: initialConcurrency,
   targetSeconds: startTargetSeconds,
@@ -101,14 +103,15 @@ export const initialPace: Pace = {
 }
 
 /**
- * One step of the control law. The concurrency follows the signal that asks for least, grows by at most 1.15 a second (faster as
- * long as nothing has ever been in the way), and comes to rest where that signal is at its soft limit.
+ * One step of the controller. The concurrency follows the signal that asks for least. It grows by at most 1.15 a second
+ * (faster as long as nothing has ever limited it), and settles where that signal is at its soft limit.
  *
- * What a replica can bear it tells itself: when its lag grows by s seconds a second, it replays 1 - s of what is sent to
- * it. What it replays now, though, was sent when the lag began: counted from the concurrency of that time, and not from the
- * present one, nothing is done twice for one cause, however long its effect takes to be seen.
+ * A replica shows how much it can take: when its lag grows by s seconds a second, it replays 1 - s of what it is sent.
+ * What it replays now was sent when the lag began. So the step starts from the concurrency of that time, not from the
+ * present one. It then responds once to one cause, however long the effect takes to show.
  *
- * While no worker holds a range, or has just given it back, nothing is learned: what is measured then is not our doing.
+ * While no worker holds a range, or has just given it back, nothing is learned: evenkeel does not cause what is
+ * measured.
  */
 export function stepPace(pace: Pace, input: PaceInput): Pace {
   const concurrencies = pace.trail.concurrency ?? [pace.concurrency]
@@ -122,11 +125,12 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
     const limit = strictestLimit(signal, input.options)
     const measured = limit && worstOf(signal, input.measured)
     if (!limit || !measured || measured.value === null || signal === 'foreground') continue
-    // Slower than when it is quiet, and nobody there to feel it: that is ourselves.
+    // Commits are slower than on a quiet database, and no other session is there to feel it: evenkeel itself is the
+    // cause.
     if (signal === 'commit-latency' && !company) continue
     const values = [...(pace.trail[signal] ?? []), measured.value].slice(-trailLength)
     trail[signal] = values
-    // Below what it could bring the concurrency down to, it does not keep it from growing up to there either.
+    // Below the level to which a pressure can lower the concurrency, it does not limit growth either.
     if (signalKinds[signal] === 'pressure' && pace.concurrency < pressedPart * workers) continue
     responses.push(respondTo(measured, values, limit, pace.concurrency, concurrencies))
   }
@@ -164,25 +168,25 @@ export function stepPace(pace: Pace, input: PaceInput): Pace {
 }
 
 /**
- * Of its time, the part that each of so many workers may spend in batches. Those between two slices are counted as well:
- * they are back before the others could be told that there are more of them.
+ * The fraction of its time that each of so many workers may spend in batches. Workers between two slices are counted as
+ * well: they are back before the others could learn that there are more of them.
  */
 export function dutyCycleOf({ concurrency, recentWorkers }: Pace, workers: number): number {
   return Math.min(1, concurrency / Math.max(1, workers, ...recentWorkers))
 }
 
-/** With less of a worker's time than this its turns come so rarely that it hears of a change too late. */
+/** With a smaller fraction of its time a worker's turns are so rare that it learns of a change too late. */
 const minShare = 0.01
 
-/** For how many workers the concurrency is enough: a small one for a few that work, not for sixteen that wait. */
+/** How many workers the concurrency is enough for: a low one for a few that work, not for sixteen that wait. */
 export function maxWorkersFor({ concurrency }: Pace): number {
   return Math.ceil(concurrency / minShare)
 }
 
-/** After so long without work there is nothing left of what was learned. */
+/** After so long without work, nothing that was learned still holds. */
 const forgottenAfterSeconds = 60
 
-/** What the last step, so many seconds ago, is worth now. */
+/** The pace of a last step that is so many seconds old. */
 export function rememberedPace(pace: Pace, age: number): Pace {
   return age > forgottenAfterSeconds ? initialPace : pace
 }
@@ -193,7 +197,7 @@ function growthOf({ loweredAt }: Pace, { measured }: PaceInput, company: PaceCau
   return company ? boldGrowth : aloneGrowth
 }
 
-/** What slows the concurrency at this step, or has slowed it before and is not made up for yet. */
+/** The signal that slows the concurrency at this step, or that slowed it before and is not recovered from yet. */
 function slowdownOf(before: Slowdown | null, cause: PaceCause | null, now: number): Slowdown | null {
   if (!cause || cause.signal === 'start' || cause.value === null) return before ?? null
   const { signal, value } = cause
@@ -201,7 +205,7 @@ function slowdownOf(before: Slowdown | null, cause: PaceCause | null, now: numbe
   return { ...same, value: Math.max(same.value, value) }
 }
 
-/** Nothing is in the way any more: what was is told as past, with what it is now. */
+/** Nothing limits the pace any more: names the past cause, with its present value. */
 function growingBack(
   slowed: Slowdown | null,
   { measured, options }: PaceInput,
@@ -230,33 +234,33 @@ function growingBack(
 }
 
 /**
- * Others that are at work, or may be: a signal that counts and cannot be read is taken for their presence. Null where
- * nobody is there, or nobody asked for their sake.
+ * Other sessions that are active, or may be: a signal that counts and cannot be read is taken for their presence. Null
+ * if no session is active, or no run watches for them.
  */
 function companyOf({ measured, options }: PaceInput): PaceCause | null {
   for (const reading of measured) {
     const limit = strictestLimit(reading.signal, options)
-    // The probe tells how others fare, and not whether there are any: at first it does not know yet what is usual.
+    // commit-latency tells how other sessions fare, not whether there are any. At first it does not know what is usual.
     if (!limit || reading.signal === 'commit-latency') continue
     const { signal, value, detail } = reading
     const cause = { signal, value, limit: limit.hard ?? limit.soft }
     if (value === null)
       return {
         ...cause,
-        reason: `${signal} is not known, so workers leave the larger part of the time to others. ${detail}`,
+        reason: `${signal} is not known, so workers leave most of the time to other sessions. ${detail}`,
       }
     if (signal === 'foreground' && value > 0)
-      return { ...cause, reason: `Others are at work (${detail}): workers leave them the larger part of the time.` }
+      return { ...cause, reason: `Other sessions are active (${detail}): workers leave them most of the time.` }
   }
   return null
 }
 
-/** The most that may be, whatever the other signals say. */
+/** The upper limit, whatever the other signals say. */
 function ceilingOf(workers: number, company: PaceCause | null): { concurrency: number; cause: PaceCause | null } {
   return { concurrency: company ? workers * politePart : workers, cause: company }
 }
 
-/** Short in company, for what others feel is how long one batch runs at a stretch; long while nobody is there. */
+/** Short while other sessions are active, because they feel how long one batch runs; long while there are none. */
 function nextTarget(
   { targetSeconds, concurrency }: Pace,
   workers: number,
@@ -269,7 +273,7 @@ function nextTarget(
   return Math.max(shortestSeconds, Math.min(longestSeconds, turn, targetSeconds * 1.3))
 }
 
-/** The worst reading of a signal; an unknown one before any number. */
+/** The worst reading of a signal. Unknown is worse than any number. */
 function worstOf(signal: SignalName, measured: readonly Measured[]): Measured | null {
   const all = measured.filter((reading) => reading.signal === signal)
   const unknown = all.find(({ value }) => value === null)

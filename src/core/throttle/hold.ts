@@ -4,27 +4,27 @@ import { getLimit } from './limits.ts'
 import { isOpen, opensAt } from './schedule.ts'
 import { formatValue, type Measured, type SignalName, type SignalUnit, signalNames, signalSpecs } from './signal.ts'
 
-/** What a run can be held by. */
+/** Everything that can hold a run. */
 export const holders = [...signalNames, 'schedule', 'global-pause'] as const
 
-/** Why a run does not work at this moment though nobody has paused it. */
+/** Why a run does not work at the moment although it is not paused. */
 export interface Hold {
   readonly reason: string
   readonly signal: (typeof holders)[number]
-  /** Null where there is none: an unknown signal, a time. */
+  /** Null if there is none: an unknown signal, a time. */
   readonly value: number | null
   readonly limit: number | null
 }
 
-/** A hold that has been written: by whom, and since when. */
+/** A hold as written: by which worker, and since when. */
 export interface WrittenHold extends Hold {
   readonly since: string
   readonly by: string
-  /** When `by` last said so. */
+  /** When `by` last confirmed it. */
   readonly seenAt: string
 }
 
-/** A hold as a run keeps it. */
+/** A hold as a run stores it. */
 export const writtenHoldSchema: z.ZodType<WrittenHold> = z.object({
   reason: z.string(),
   signal: z.enum(holders),
@@ -35,7 +35,7 @@ export const writtenHoldSchema: z.ZodType<WrittenHold> = z.object({
   seenAt: z.string(),
 })
 
-/** A signal that a run need not heed until a time, who said so and why. */
+/** A signal that a run may ignore until a time, with its actor and reason. */
 export interface Override {
   readonly signal: SignalName | 'schedule'
   readonly reason: string
@@ -44,7 +44,7 @@ export interface Override {
   readonly until: string
 }
 
-/** Overrides as a run keeps them. */
+/** Overrides as a run stores them. */
 export const overridesSchema: z.ZodType<readonly Override[]> = z.array(
   z.object({
     signal: z.enum([...signalNames, 'schedule']),
@@ -55,14 +55,14 @@ export const overridesSchema: z.ZodType<readonly Override[]> = z.array(
   }),
 )
 
-/** Everything is held: `POST /pause`. */
+/** All runs are held: `POST /pause`. */
 export interface GlobalPause {
   readonly reason: string | null
   readonly actor: string
   readonly since: Date
 }
 
-/** The global pause as JSON of Postgres', in which its time is text. */
+/** The global pause as JSON from Postgres, in which its time is text. */
 export const globalPauseSchema: z.ZodType<GlobalPause> = z.object({
   reason: z.string().nullable(),
   actor: z.string(),
@@ -72,32 +72,35 @@ export const globalPauseSchema: z.ZodType<GlobalPause> = z.object({
 export interface HoldInput {
   /** With the overrides that are in force. */
   readonly options: RunOptions
-  /** What holds it already: that signal must be well below its limit for the run to go on. */
+  /** The signal that holds it already: it must fall well below its limit for the run to go on. */
   readonly heldBy: Hold['signal'] | null
   readonly measured: readonly Measured[]
   readonly globalPause: GlobalPause | null
   readonly now: Date
 }
 
-/** Of its hard limit, the part that a signal must have come down to, three looks in a row, before a held run goes on. */
+/** The fraction of its hard limit below which a signal must stay for three samples before a held run goes on. */
 export const releaseFraction = 0.5
 
-/** What holds a run now, the gravest first; null where it may work. */
+/** The gravest reason that holds a run now; null if it may work. */
 export function evaluateHold(input: HoldInput): Hold | null {
   return (input.globalPause && globalPauseHold(input.globalPause)) ?? scheduleHold(input) ?? signalHold(input)
 }
 
-/** A process works out the time of the database a little late or early. Milliseconds. */
+/** A process may compute the database's time a little late or early. Milliseconds. */
 const clockSlackMs = 1000
 
-/** The overrides that are still in force. One that begins later was written before the clock went back: its end is not known. */
+/**
+ * The overrides still in force. One that begins in the future was written before the clock went back: its end is
+ * unknown.
+ */
 export function overridesInForce(overrides: readonly Override[], now: Date): Override[] {
   return overrides.filter(
     ({ since, until }) => new Date(until) > now && new Date(since).getTime() <= now.getTime() + clockSlackMs,
   )
 }
 
-/** A run's options as its overrides leave them at this time. */
+/** A run's options with the overrides in force at this time. */
 export function optionsInForce(options: RunOptions, overrides: readonly Override[], now: Date): RunOptions {
   const ignored = overridesInForce(overrides, now).map(({ signal }) => signal)
   const signals = ignored.filter((signal) => signal !== 'schedule').map((signal) => [signal, false] as const)
@@ -110,7 +113,7 @@ export function optionsInForce(options: RunOptions, overrides: readonly Override
 
 export function globalPauseHold({ actor, since, reason }: GlobalPause): Hold {
   return {
-    reason: `${actor} has paused everything at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets all runs go on.`,
+    reason: `${actor} paused all runs at ${since.toISOString()}${reason ? `: ${reason}` : ''}. POST /resume lets them go on.`,
     signal: 'global-pause',
     value: null,
     limit: null,
@@ -120,7 +123,7 @@ export function globalPauseHold({ actor, since, reason }: GlobalPause): Hold {
 function scheduleHold({ options: { schedule }, now }: HoldInput): Hold | null {
   if (!schedule || isOpen(schedule, now)) return null
   return {
-    reason: `It is outside its schedule (${schedule.cron}, ${schedule.timeZone}) and goes on by itself at ${opensAt(schedule, now).toISOString()}.`,
+    reason: `The run is outside its schedule (${schedule.cron}, ${schedule.timeZone}) and goes on by itself at ${opensAt(schedule, now).toISOString()}.`,
     signal: 'schedule',
     value: null,
     limit: null,
@@ -129,7 +132,7 @@ function scheduleHold({ options: { schedule }, now }: HoldInput): Hold | null {
 
 function signalHold(input: HoldInput): Hold | null {
   const holds = input.measured.flatMap((measured) => judge(measured, input) ?? [])
-  // Not known is graver than any number; and a standby that is gone says more than how far it is behind.
+  // Unknown is graver than any number, and a missing standby says more than its lag.
   const gravity = ({ signal, value, limit }: Hold) =>
     value === null ? Number.POSITIVE_INFINITY : signal === 'replicas-missing' ? Number.MAX_VALUE : value / (limit ?? 1)
   return holds.reduce<Hold | null>((worst, hold) => (worst && gravity(worst) >= gravity(hold) ? worst : hold), null)
@@ -160,10 +163,15 @@ function judgeValue(
   if (value >= limit) return { reason: `${is}; the limit is ${formatValue(unit, limit)}.${more}`, signal, value, limit }
   if (!held || (worst !== null && worst < releaseFraction * limit)) return null
   const under = formatValue(unit, releaseFraction * limit)
-  return { reason: `${is}; it goes on once that has stayed under ${under} for a moment.${more}`, signal, value, limit }
+  return {
+    reason: `${is}; the run goes on once it has stayed under ${under} for a moment.${more}`,
+    signal,
+    value,
+    limit,
+  }
 }
 
-/** The table hardly changes its size within three looks: the worst part of it is the worst in rows as well. */
+/** The table hardly changes its size within three samples: its worst fraction is its worst number of rows too. */
 function inRows(measured: Measured): Measured & { readonly value: number } {
   const { value, worst, rows = 0 } = measured
   if (!worst) return { ...measured, value: rows }

@@ -1,7 +1,7 @@
-/** How far one that follows is behind. */
+/** How far a follower is behind its leader. */
 export interface Lag {
   readonly ms: number
-  /** False where the place it has got to lies before everything that was observed: then `ms` is the least it can be. */
+  /** False if its position lies before everything that was observed: then `ms` is the least it can be. */
   readonly exact: boolean
 }
 
@@ -10,17 +10,17 @@ interface Mark {
   readonly position: bigint
 }
 
-/** Marks stand no further apart than this part of their age, or than they were observed. */
+/** Marks are no further apart than this fraction of their age, or than the observations were. */
 const thinning = 0.02
 
 /**
- * How long ago one that is followed was where a follower is now, from looks at the one that is followed alone. A follower
- * that stands still therefore lags more with every second, whatever it says of itself, and one that has everything does
- * not lag, however long ago that was written.
+ * Tells how long ago a leader was where its follower is now, from observations of the leader alone. A follower that
+ * stands still therefore lags more with every second, whatever it reports. One that has everything does not lag,
+ * however long ago that was written.
  *
- * Positions are whole numbers that only grow: WAL in bytes, beats of a heartbeat. Times are in milliseconds of one
- * monotonic clock. Old marks are thinned out, so that what is kept grows with the logarithm of the time, and a lag is
- * wrong by no more than a fiftieth or the distance between two looks.
+ * Positions are whole numbers that only grow: WAL in bytes, beats of a heartbeat. Times are milliseconds of one
+ * monotonic clock. Old marks are thinned out, so that memory grows with the logarithm of the time. A lag is wrong by no
+ * more than a fiftieth, or than the distance between two observations.
  */
 export class LagTracker {
   #marks: Mark[] = []
@@ -30,17 +30,17 @@ export class LagTracker {
     return this.#marks.length
   }
 
-  /** The one that is followed was seen at a position. */
+  /** The leader was observed at a position. */
   observe(at: number, position: bigint): void {
     const last = this.#marks.at(-1)
     if (last && at <= last.at) return
-    // Further back than before: another server has taken over, or a backup was restored. What lay beyond never was.
+    // The position went back: another server has taken over, or a backup was restored. Marks beyond it never happened.
     if (last && position < last.position) this.#marks = this.#marks.filter((mark) => mark.position <= position)
     this.#marks.push({ at, position })
     this.#thin(at)
   }
 
-  /** The lag at a time of a follower that has got to a position. Null before the first look. */
+  /** The lag of a follower at a position, at a time. Null before the first observation. */
   lag(position: bigint, now: number): Lag | null {
     const [first] = this.#marks
     const last = this.#marks.at(-1)
@@ -50,7 +50,7 @@ export class LagTracker {
     return { ms: Math.max(0, now - this.#passed(position + 1n)), exact: true }
   }
 
-  /** When the one that is followed got to a position: between the last mark before it and the first that is not. */
+  /** When the leader got to a position: between the last mark before it and the first that is not. */
   #passed(position: bigint): number {
     let low = 0
     let high = this.#marks.length - 1

@@ -4,12 +4,12 @@ import type { PaceCause } from './response.ts'
 import { signalNames } from './signal.ts'
 
 /**
- * What slows a run that is not held, troubles aside: a signal, `maxRowsPerSecond`, the pace that is still finding out, or workers
- * that do not come.
+ * What slows a run that is not held, apart from trouble: a signal, `maxRowsPerSecond`, a pace that has just started, or
+ * missing workers.
  */
 export const throttleReasons = [...signalNames, 'rate', 'start', 'workers'] as const
 
-/** What holds a run back, as people are told. */
+/** What holds a run back, as the API shows it. */
 export interface Throttle {
   readonly reason: string
   readonly signal: string
@@ -18,7 +18,7 @@ export interface Throttle {
   readonly since: string
 }
 
-/** What a range waits for, as it is kept. */
+/** What a range waits for, as stored. */
 export const throttleSchema: z.ZodType<Throttle> = z.object({
   reason: z.string(),
   signal: z.string(),
@@ -27,37 +27,39 @@ export const throttleSchema: z.ZodType<Throttle> = z.object({
   since: z.string(),
 })
 
-/** What a run can be held back by, as it stands at this moment. */
+/** Everything that can hold a run back at the moment. */
 export interface ThrottleCauses {
   readonly status: RunStatus
   readonly hold: Throttle | null
-  /** Commits of evenkeel that wait for a synchronous standby; null where none does. */
+  /** evenkeel's commits that wait for a synchronous standby; null if none does. */
   readonly standbyWait: { readonly sessions: number; readonly since: Date } | null
-  /** The trouble that one of its ranges waits for. */
+  /** Trouble that one of its ranges waits for. */
   readonly trouble: Throttle | null
-  /** The last sign of a run whose database takes no writes now; null where it does. */
+  /** The last sign of a run whose database is read-only now; null if it takes writes. */
   readonly readOnlySince: Date | null
-  /** `maxRowsPerSecond`, and since when its workers wait for it; null where none does now. */
+  /** `maxRowsPerSecond`, and since when workers wait for it; null if none does now. */
   readonly rate: { readonly limit: number; readonly rowsPerSecond: number; readonly since: Date } | null
-  /** Why the load is not higher; null where the run does not heed it, or no process has looked for some seconds. */
+  /** Why the concurrency is not higher; null if the run ignores it, or no process has sampled for some seconds. */
   readonly pace: { readonly cause: PaceCause; readonly since: Date } | null
-  /** The last step of the pace, where workers have waited for the next one for seconds; null where the run does not heed it. */
+  /**
+   * The last step of the pace, if workers have waited for the next one for seconds; null if the run ignores the pace.
+   */
   readonly paceStuckSince: Date | null
-  /** Since when no worker has taken any of its tickets; null where one works on it. */
+  /** Since when no worker has taken any of its tickets; null if one works on it. */
   readonly untaken: UntakenTicket | null
 }
 
 export interface UntakenTicket {
   readonly since: Date
   readonly seconds: number
-  /** Other runs that workers are at. */
+  /** Other runs that workers work on. */
   readonly othersAtWork: number
 }
 
-/** A worker that is free takes a ticket within this. Seconds. */
+/** A free worker takes a ticket within this time. Seconds. */
 const promptSeconds = 5
 
-/** What holds a run back now, the gravest of it; null while nothing does. */
+/** The gravest reason that holds a run back now; null if there is none. */
 export function evaluateThrottle(brakes: ThrottleCauses): Throttle | null {
   const { status, hold, standbyWait, trouble, readOnlySince, rate, pace, paceStuckSince, untaken } = brakes
   if (hold) {

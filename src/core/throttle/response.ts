@@ -3,16 +3,16 @@ import { median } from '../statistics.ts'
 import type { Limit } from './limits.ts'
 import { formatValue, type Measured, type SignalName, signalNames, signalSpecs } from './signal.ts'
 
-/** Why the concurrency is below what the workers could do. */
+/** Why the concurrency is below the workers' capacity. */
 export interface PaceCause {
   readonly reason: string
   readonly signal: SignalName | 'start'
-  /** Null where it is unknown. */
+  /** Null if it is unknown. */
   readonly value: number | null
   readonly limit: number
 }
 
-/** A cause as the pace keeps it. */
+/** A cause as the pace stores it. */
 export const paceCauseSchema: z.ZodType<PaceCause> = z.object({
   reason: z.string(),
   signal: z.enum([...signalNames, 'start']),
@@ -21,8 +21,8 @@ export const paceCauseSchema: z.ZodType<PaceCause> = z.object({
 })
 
 /**
- * How a signal answers to the concurrency. A lag and a backlog add up what is too much, and fall by themselves once there is
- * less than can be taken away; a pressure answers at once; a notice hardly answers, and only says: not more.
+ * How a signal responds to the concurrency. A lag and a backlog accumulate any excess, and fall by themselves once less
+ * comes in than can be taken away. A pressure responds at once. A notice hardly responds, and only says: not more.
  */
 export const signalKinds: Readonly<Record<SignalName, 'lag' | 'backlog' | 'pressure' | 'notice'>> = {
   'replica-lag': 'lag',
@@ -40,29 +40,35 @@ export const signalKinds: Readonly<Record<SignalName, 'lag' | 'backlog' | 'press
   snapshot: 'notice',
 }
 
-/** What a replica is taken to replay at least of what was sent to it: one that stands still would bring the concurrency to nothing. */
+/**
+ * The least part of its input that a replica is assumed to replay: one that stands still would bring the concurrency to
+ * 0.
+ */
 const minReplayed = 1 / 3
-/** Of the concurrency, what a step leaves of it at least for the sake of any other signal. */
+/** The least part of the concurrency that one step leaves, for any other signal. */
 const maxCutPerStep = 0.5
 /**
- * How much the distance to the soft limit counts, a second. A lag has come to rest after some ten seconds, a backlog after
- * a minute, for how much of it is ours is not known; a pressure answers at once.
+ * How much the distance to the soft limit counts, per second. A lag settles after some ten seconds. A backlog takes a
+ * minute, because it is not known how much of it is ours. A pressure responds at once.
  */
 const gains = { lag: 0.2, backlog: 0.05, pressure: 0.3 } as const
-/** How far ahead a backlog is looked at. */
+/** How far ahead a backlog is extrapolated. */
 const foresightSeconds = 6
-/** A backlog that comes to its soft limit within this time is left to: small ones answer slowly, and would be overdone. */
+/**
+ * A backlog that will reach its soft limit within this time is left alone. Small ones respond slowly, and a correction
+ * would overshoot.
+ */
 const comingSeconds = 60
 
 /** What one signal asks for. */
 export interface SignalResponse {
   readonly signal: SignalName | null
-  /** To multiply the concurrency with; 1 keeps it. */
+  /** The factor for the concurrency; 1 keeps it. */
   readonly factor: number
   readonly cause: PaceCause | null
 }
 
-/** What a signal with these values of late, the newest last, asks of a concurrency; `concurrencies` is what that was of late. */
+/** What a signal asks for, by its recent values, newest last. `concurrencies`: the recent values of the concurrency. */
 export function respondTo(
   measured: Measured,
   values: readonly number[],
@@ -78,7 +84,7 @@ export function respondTo(
   return { signal, factor, cause: causeOf(measured, values.at(-1) ?? 0, limit, factor) }
 }
 
-/** The concurrency that a replica can take, by how its lag has changed and by what was sent to it when that began. */
+/** The concurrency that a replica can take, by the change of its lag and by what was sent to it when that began. */
 function replayed(values: readonly number[], soft: number, concurrencies: readonly number[]): number {
   const lag = values.at(-1) ?? 0
   const since = Math.round(lag + (values.length - 1) / 2)
@@ -86,7 +92,7 @@ function replayed(values: readonly number[], soft: number, concurrencies: readon
   return sent * Math.max(minReplayed, (1 - slopeOf(values)) * towards(lag / soft, gains.lag))
 }
 
-/** What to multiply the concurrency with for the sake of a signal that does not tell how much would be right. */
+/** The factor for a signal that does not tell how much would be right. */
 function ease({ signal, worst }: Measured, values: readonly number[], { soft, hard }: Limit): number {
   const value = values.at(-1) ?? 0
   switch (signalKinds[signal]) {
@@ -97,16 +103,16 @@ function ease({ signal, worst }: Measured, values: readonly number[], { soft, ha
       return coming ? 1 : towards(soon / soft, gains.backlog)
     }
     case 'pressure':
-      // What has just held a run is gone already when the next step is made.
+      // A signal that has just held a run may be gone when the next step is made.
       if (hard !== null && worst !== null && worst >= hard) return maxCutPerStep
-      // One look that is off is not heard.
+      // A single outlier is ignored.
       return towards(median(values) / soft, gains.pressure)
     default:
       return value < soft ? Number.POSITIVE_INFINITY : 1
   }
 }
 
-/** Less and less the nearer a value comes to 1, its soft limit, and below 1 beyond it. */
+/** Falls as a value approaches 1, its soft limit, and is below 1 beyond it. */
 function towards(part: number, gain: number): number {
   if (part <= 0) return Number.POSITIVE_INFINITY
   return part < 1 ? 1 + gain * (1 / part - 1) : Math.max(maxCutPerStep, 1 - gain * (part - 1))
@@ -125,7 +131,7 @@ function causeOf({ signal, detail }: Measured, value: number, { soft, hard }: Li
   }
 }
 
-/** Change a second over the trail. */
+/** Change per second over the trail. */
 function slopeOf(values: readonly number[]): number {
   const first = values[0]
   const last = values.at(-1)

@@ -1,6 +1,6 @@
 import { formatCount } from '../format.ts'
 
-/** What can be measured on a database under a backfill. */
+/** Everything that can be measured on a database under a backfill. */
 export const signalNames = [
   'replica-lag',
   'replica-bytes',
@@ -31,17 +31,19 @@ export type SignalUnit =
 
 export interface SignalSpec {
   readonly unit: SignalUnit
-  /** From here on the pace no longer grows. */
+  /** From this value on the pace no longer grows. */
   readonly soft: number
-  /** From here on nothing is written, until it is well below again. Null: it slows runs down and never holds them. */
+  /**
+   * From this value on nothing is written, until it is well below again. Null: it slows runs down and never holds them.
+   */
   readonly hard: number | null
-  /** Whether a run is held while it should be there and cannot be read; otherwise the pace only stops growing. */
+  /** Whether a run is held if the signal should be there and cannot be read; otherwise the pace only stops growing. */
   readonly essential: boolean
-  /** What a value says, after the name of what it was measured on. */
+  /** What a value means, after the name of what it was measured on. */
   readonly meaning: string
 }
 
-/** Every signal with its limits where nobody has said otherwise. */
+/** Every signal with its default limits. */
 export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
   'replica-lag': {
     unit: 'seconds',
@@ -90,7 +92,7 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
     soft: 1,
     hard: 3,
     essential: false,
-    meaning: 'waits for a lock of ours, for so many looks in a row',
+    meaning: 'waits for a lock of ours, for so many samples in a row',
   },
   active: {
     unit: 'per core',
@@ -130,25 +132,28 @@ export const signalSpecs: Readonly<Record<SignalName, SignalSpec>> = {
   },
 }
 
-/** From here on a limit of `dead-tuples` is a number of rows: as a part of the table it would never be reached. */
+/**
+ * From this value on a limit of `dead-tuples` is a number of rows: as a fraction of the table it would never be
+ * reached.
+ */
 export const minDeadRows = 1000
 
-/** One look at one signal. Unknown is a value of its own, and never zero. */
+/** One sample of one signal. Unknown is a value of its own, and never zero. */
 export interface Reading {
   readonly signal: SignalName
-  /** In the signal's unit; null where it is unknown. */
+  /** In the signal's unit; null if it is unknown. */
   readonly value: number | null
-  /** What it was measured on ("standby s1"); where it is unknown, why, and what to do. */
+  /** What it was measured on ("standby s1"); if it is unknown, why, and what to do. */
   readonly detail: string
-  /** The value as a number of rows, where a limit may be given as one. */
+  /** The value as a number of rows, if a limit may be given as one. */
   readonly rows?: number
-  /** What somebody who is held by it should know: whether it gets better by itself, and what to do where it does not. */
+  /** For the operator of a run that it holds: whether it gets better by itself and, if not, what to do. */
   readonly outlook?: string
 }
 
 /** What the sampler knows of a signal now. */
 export interface Measured extends Reading {
-  /** The worst of the last three looks, this one included; null where any of them was unknown. */
+  /** The worst of the last three samples, this one included; null if any of them was unknown. */
   readonly worst: number | null
   /** When it was read, on the monotonic clock of this process. Milliseconds. */
   readonly at: number

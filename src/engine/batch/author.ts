@@ -7,8 +7,8 @@ import { type Queryable, statement } from '../../postgres/statement.ts'
 import { eq } from './operators.ts'
 
 /**
- * Settings that a job's SQL means something by, as this session's role and database have them: what psql would show. A
- * session has them whatever has been set in it.
+ * Settings that decide what a job's SQL means, as this session's role and database have them: what psql would show.
+ * They do not depend on what has been set in the session.
  */
 export async function readOwnSettings(session: Queryable): Promise<Settings> {
   return readReset(session, meaningSettings)
@@ -17,9 +17,9 @@ export async function readOwnSettings(session: Queryable): Promise<Settings> {
 const readUserSql = statement('readUser', { user: z.string() }, 'SELECT current_user::pg_catalog.text AS user')
 
 /**
- * From here on names and values mean in the session what they mean in psql: the search_path and settings of the run, or
- * those of the role and database. Our own schemas are not on the path, where a role called like one would find them first.
- * Returns the settings of before.
+ * From here on names and values in the session mean what they mean in psql: under the search_path and settings of the
+ * run, or those of the role and database. evenkeel's own schemas are removed from the path: a role of the same name
+ * would find them first. Returns the previous settings.
  */
 export async function becomeAuthor(session: Queryable, s: string, { settings = {} }: Pick<Target, 'settings'>) {
   const { search_path: path = '' } = await readReset(session, ['search_path'])
@@ -28,7 +28,7 @@ export async function becomeAuthor(session: Queryable, s: string, { settings = {
   return setSettings(session, { ...settings, search_path: withoutSchemas(path, schemas, user) })
 }
 
-/** Does something with the job's SQL in a session that is ours before and after. */
+/** Runs `work` with the job's SQL, in a session that is evenkeel's before and after. */
 export async function asAuthor<T>(
   session: Queryable,
   s: string,
@@ -38,14 +38,15 @@ export async function asAuthor<T>(
   return restoring(session, await becomeAuthor(session, s, target), work)
 }
 
-/** Does something under other settings. */
+/** Runs `work` under other settings. */
 export async function withSettings<T>(session: Queryable, settings: Settings, work: () => Promise<T>): Promise<T> {
   return restoring(session, await setSettings(session, settings), work)
 }
 
 /**
- * A statement that failed in a transaction takes all others in it along, that which restores the settings too. Rolling it
- * back restores them. Whatever else is left over in a session, `takeSession` clears before its next use.
+ * A statement that fails in a transaction makes all others in it fail, also the one that restores the settings. The
+ * rollback then restores them. `takeSession` clears anything else left in a session
+ * before its next use.
  */
 async function restoring<T>(session: Queryable, before: Settings, work: () => Promise<T>): Promise<T> {
   let result: T
@@ -66,7 +67,7 @@ const exchangeSettingsSql = statement(
      FROM pg_catalog.json_each_text($1) AS asked (name, value)`,
 )
 
-/** Returns what they were. */
+/** Returns the previous values. */
 async function setSettings(session: Queryable, settings: Settings): Promise<Settings> {
   return byName(await exchangeSettingsSql.rows({ db: session }, [JSON.stringify(settings)]))
 }

@@ -3,8 +3,8 @@ import { eq, item, minus, over, plus, same, times } from './operators.ts'
 import type { TableSql } from './table.ts'
 
 /**
- * The parameters that every batch statement begins with; the job's own values follow from `$9`.
- * `throttledMs` is what this worker has waited for the load since the batch before, as a part of the run's own time.
+ * The parameters that every batch statement begins with; the job's own values follow from `$9`. `throttledMs` is how
+ * long this worker has waited for the pace since its last batch, as a part of the run's own time.
  */
 export const batchParameters = {
   runId: '$1::pg_catalog.text',
@@ -21,10 +21,10 @@ export const firstJobParameter = 9
 const p = batchParameters
 
 /**
- * The fence: the range's row, locked, if it is still ours and its run may be worked on: not stopped, and not held by pace. Pausing and cancelling raise the
- * epoch under this same lock, so they wait for a batch in flight, and a batch that comes after them finds no row here.
- * The cursor is compared as well: a batch that we gave up for lost may have committed after all. And so is what the table was
- * when the lease began: see unchanged.ts.
+ * The fence: locks the range's row, if it is still ours and its run may be worked on (not stopped, not held). Pausing
+ * and cancelling raise the epoch under this same lock. So they wait for a batch in flight, and a later batch finds no
+ * row here. The cursor is compared as well: a batch given up for lost may have committed after all. So is the table as
+ * it was when the lease began: see unchanged.ts.
  */
 export function fenceSql(s: string, table: TableSql, status: 'running' | 'verifying'): string {
   return `_ek_fence AS MATERIALIZED (
@@ -36,33 +36,37 @@ export function fenceSql(s: string, table: TableSql, status: 'running' | 'verify
   )`
 }
 
-/** True once the fence has been passed; evaluated before the first row of the user's table is read. */
+/** True if the fence was passed. Evaluated before the first row of the user's table is read. */
 export const fencePassed = `(SELECT pg_catalog.count(*) FROM _ek_fence) ${eq} 1`
 
-/** What the end of a batch statement counts; each is an SQL expression over the CTEs before it. */
+/** The counts at the end of a batch statement. Each is an SQL expression over the CTEs before it. */
 export interface CheckpointValues {
   /** text[], or NULL to leave the cursor where it is */
   readonly cursor: string
-  /** boolean: the range has come to its end */
+  /** boolean: the range has reached its end */
   readonly ended: string
   readonly scanned: string
   readonly matched: string
   readonly done: string
-  /** Rows written down as stragglers. */
+  /** Rows recorded as stragglers. */
   readonly left: string
-  /** Stragglers that do not exist any more or do not match. */
+  /** Stragglers that no longer exist or no longer match. */
   readonly gone: string
   /** jsonb: keys of rows that match even after they were changed. */
   readonly still: string
-  /** A batch that passed ends what is told of trouble, unless it says otherwise. */
+  /** A batch that passed clears the reported trouble, unless this says otherwise. */
   readonly trouble?: 'stays'
 }
 
 /**
- * The checkpoint: cursor, counters and the renewed lease, in the batch's own statement; then the row that is returned,
- * or none when the fence was not passed. That is asked first of all, before any trigger fires: those that fire for a statement would do so
- * without a row, and what they do would be committed. The rows of the last few seconds fade by the clock: their sum over all ranges of a
- * run tells its rate, whichever of them are worked on at the moment.
+ * The checkpoint: cursor, counters and the renewed lease, in the batch's own statement. Returns one row, or none if the
+ * fence was shut.
+ *
+ * The fence is asked before any trigger fires. Statement triggers fire even without a row, and their effects would
+ * commit.
+ *
+ * Recent rows fade by the clock. Their sum over all ranges of a run gives its rate, whichever ranges are worked on at
+ * the moment.
  */
 export function checkpointSql(s: string, table: TableSql, values: CheckpointValues): string {
   const still = `pg_catalog.clock_timestamp() ${minus} coalesce(r.checkpointed_at, pg_catalog.clock_timestamp())`

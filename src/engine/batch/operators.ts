@@ -1,7 +1,8 @@
 /**
- * Operators of Postgres' own, by their full names: our SQL stands beside the author's, under the author's search_path, on
- * which others may put operators of the same names. All of them bind alike, so that each use is bracketed by its writer.
- * `IN`, `BETWEEN`, `IS DISTINCT FROM`, `NULLIF`, `USING` and `CASE x WHEN` look `=` up on the search_path too, and are not written.
+ * Postgres' own operators, by their full names. evenkeel's SQL stands beside the author's, under the author's
+ * search_path, on which users may put operators of the same names. All of these bind alike, so each use is bracketed.
+ * `IN`, `BETWEEN`, `IS DISTINCT FROM`, `NULLIF`, `USING` and `CASE x WHEN` look `=` up on the search_path too, and are
+ * not used.
  */
 export const eq = 'OPERATOR(pg_catalog.=)'
 export const less = 'OPERATOR(pg_catalog.<)'
@@ -17,7 +18,7 @@ export const concat = 'OPERATOR(pg_catalog.||)'
 /** An item of a JSON value, as text. */
 export const item = 'OPERATOR(pg_catalog.->>)'
 
-/** Equality of two values that may be null: null equals null. */
+/** Equality of two values that may be null. Null equals null. */
 export function same(left: string, right: string): string {
   return `(${left} ${eq} ${right} OR (${left} IS NULL AND ${right} IS NULL))`
 }

@@ -8,7 +8,7 @@ import type { TableSql } from './table.ts'
 import { type Bounds, windowSql } from './window.ts'
 
 const p = batchParameters
-/** The values that follow those of every batch: the row's key, and what Postgres said of it. */
+/** The values after those of every batch: the row's key, and Postgres' error. */
 const fault = {
   key: `$${firstJobParameter}::pg_catalog.text[]`,
   sqlstate: `$${firstJobParameter + 1}::pg_catalog.text`,
@@ -17,14 +17,14 @@ const fault = {
 
 const firstKeyRows = declared('firstKey', { key: cursorSchema })
 
-/** The first key of a slice, its upper bound included; null where there is none. */
+/** The first key between two bounds, the upper one included; null if there is none. */
 export async function firstKey(
   client: ClientBase,
   table: TableSql,
   cursor: Cursor | null,
   upper: Cursor | null,
 ): Promise<Cursor | null> {
-  // A bound that is not there leaves no condition on the key: see insideSql in boundaries.ts.
+  // A missing bound adds no condition on the key: see insideSql in boundaries.ts.
   const above = cursor
     ? table.compare(table.keys, 'more', table.typedKeys('$1::pg_catalog.text[]'))
     : '$1::pg_catalog.text[] IS NULL'
@@ -39,8 +39,8 @@ export async function firstKey(
 }
 
 /**
- * Passes over the next row and sets it aside, in one statement: if it is still the one that failed. It changes nothing of
- * the row and does not look at the predicate, which may be what fails.
+ * Passes over the next row and sets it aside, in one statement, if it is still the one that failed. It does not change
+ * the row and does not evaluate the predicate, which may be what fails.
  */
 export function setAsideSql(s: string, table: TableSql, bounds: Bounds, status: 'running' | 'verifying'): string {
   return `WITH ${fenceSql(s, table, status)}, ${windowSql(table, 'true', bounds)}, _ek_aside AS (
@@ -65,9 +65,9 @@ export function setStragglerAsideSql(s: string, table: TableSql): string {
 }
 
 /**
- * Sets stragglers aside that are not found because their partition is not part of the table at this moment: `_ek_away`. Should it come
- * back, they are neither done nor known to have gone, and a job without a predicate could not tell. Of a partition that was
- * dropped nothing can come back. Reads `_ek_due`, `_ek_reach`, `_ek_held` and `_ek_done`.
+ * Sets aside stragglers that are not found because their partition is detached at the moment: `_ek_away`. If it comes
+ * back, they are neither done nor known to be gone, and a job without a predicate could not tell. A dropped partition
+ * cannot come back. Reads `_ek_due`, `_ek_reach`, `_ek_held` and `_ek_done`.
  */
 export function setAwayAsideSql(s: string, table: TableSql): string {
   return `_ek_away AS (
@@ -85,11 +85,11 @@ export function setAwayAsideSql(s: string, table: TableSql): string {
 function asideSql(s: string, table: TableSql, cursor: string, status: 'running' | 'verifying'): string {
   const aside = 'SELECT pg_catalog.count(*) FROM _ek_aside'
   const nothing = { ended: 'false', done: '0', gone: '0', still: "'[]'::pg_catalog.jsonb" }
-  // A check has found it; of a window it was passed over.
+  // A check has found the row; a window has passed over it.
   const left = status === 'verifying' ? aside : '0'
   return checkpointSql(s, table, { cursor, scanned: aside, matched: aside, left, ...nothing })
 }
 
-/** A row that was set aside before keeps its place, and is counted. */
+/** A row that was set aside before keeps its place, and the attempt is counted. */
 const onceMore = `ON CONFLICT (run_id, digest) DO UPDATE SET attempts = q.attempts ${plus} 1, sqlstate = excluded.sqlstate,
         message = excluded.message, last_at = pg_catalog.clock_timestamp()`

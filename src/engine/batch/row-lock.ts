@@ -18,10 +18,10 @@ const touchesUniqueIndexSql = statement(
 )
 
 /**
- * How rows must be locked before this job changes them, by the indexes that the table has now: one may have come, or gone, since
- * the run was accepted. Postgres counts the columns of plain unique indexes as key columns of the row, whatever the job's key
- * is, and does so from the moment that an index is there, valid or not. Of a partitioned table as a whole the indexes of all
- * partitions count.
+ * How rows must be locked before this job changes them, by the table's present indexes: some may have been added or
+ * dropped since the run was accepted. Postgres counts the columns of plain unique indexes as key columns of the row,
+ * whatever the job's key is. It does so as soon as an index is there, valid or not. For a partitioned table as a whole,
+ * the indexes of all partitions count.
  */
 export async function readRowLock(
   client: ClientBase,

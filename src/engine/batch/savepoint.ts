@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg'
 
-/** Does something inside a transaction and takes it back, so that only what it returns is left. */
+/** Runs `work` inside a transaction and rolls it back. Only its return value is left. */
 export async function rolledBack<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
   await client.query('SAVEPOINT _ek_undone')
   try {
@@ -11,7 +11,7 @@ export async function rolledBack<T>(client: ClientBase, work: () => Promise<T>):
   }
 }
 
-/** Does something inside a transaction; where it fails, only that is taken back, and the transaction goes on. */
+/** Runs `work` inside a transaction. If it fails, only `work` is rolled back, and the transaction goes on. */
 export async function rolledBackIfFailed<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
   await client.query('SAVEPOINT _ek_kept')
   try {

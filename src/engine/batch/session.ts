@@ -7,16 +7,15 @@ import { withSettings } from './author.ts'
 import { atLeast, atMost, eq } from './operators.ts'
 
 /**
- * Settings of every session that touches users' tables.
- * The timeouts bound what a foreground transaction can ever wait for us. The planner settings hold it to what was checked
- * before the run was accepted: windows by index, whatever the statistics say at three in the morning; and no JIT, whose
- * compilation costs more than a batch.
+ * Settings of every session that touches users' tables. The timeouts bound how long a foreground transaction can wait
+ * for us. The planner settings keep to the plan that was checked before the run was accepted: windows by index,
+ * whatever the statistics say. There is no JIT, because its compilation costs more than a batch.
  */
 export const engineSettings: Readonly<Record<string, string>> = {
   lock_timeout: '100ms',
   statement_timeout: '10s',
   idle_in_transaction_session_timeout: '10s',
-  // A policy that hides rows makes a statement fail, instead of leaving them out in silence.
+  // With a policy that hides rows a statement fails, instead of silently leaving them out.
   row_security: 'off',
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
@@ -25,8 +24,8 @@ export const engineSettings: Readonly<Record<string, string>> = {
 }
 
 /**
- * How long a batch waits for a lock. Short where windows are narrowed down to rows that wait: there are many of them, and
- * each costs as much. What waits a little longer than that is left for later, and is not wrong.
+ * How long a batch waits for a lock. Short while windows are narrowed down to rows that wait: there are many of them,
+ * and each costs as much. A row whose lock takes a little longer is left for later, which does no harm.
  */
 export type LockPatience = 'usual' | 'short'
 const lockTimeouts = { usual: engineSettings.lock_timeout, short: '10ms' }
@@ -41,7 +40,7 @@ export async function setLockTimeout(client: ClientBase, patience: LockPatience)
   await setLockTimeoutSql.one({ db: client }, [lockTimeouts[patience]])
 }
 
-/** Does something else in a session than batches, of which no statement may take as long as one of theirs. */
+/** Runs `work` other than batches in a session, with a shorter statement timeout than theirs. */
 export function withTimeout<T>(client: ClientBase, seconds: number, work: () => Promise<T>): Promise<T> {
   return withSettings(client, { statement_timeout: `${seconds * 1000}ms` }, work)
 }
@@ -53,7 +52,7 @@ const prepareSessionSql = statement(
      pg_catalog.set_config('synchronous_commit', $2, false) AS "synchronousCommit"`,
 )
 
-/** There is such a setting since Postgres 17. A shorter one that the role has stays. */
+/** The setting exists since Postgres 17. A shorter value of the role stays. */
 const limitTransactionsSql = statement(
   'limitTransactions',
   { transactionTimeout: z.string() },
@@ -63,16 +62,16 @@ const limitTransactionsSql = statement(
 )
 
 /**
- * Makes a session ready for a range.
+ * Prepares a session for a range.
  *
- * How it plans: once, for a plain table or a partition. With the scans above ruled out every generic plan is the one that
- * was checked, and planning a batch anew costs as much as running a small one. Anew each time for stragglers of all
- * partitions, which are found by key: a generic plan would read the partitions whole.
+ * Planning: once, for a plain table or a partition. With the scans above ruled out, every generic plan is the one that
+ * was checked, and planning each batch would cost as much as running a small one. Stragglers of all partitions are
+ * planned each time, because they are found by key: a generic plan would read the partitions whole.
  *
- * What its commits wait for: whatever the option says, rows and checkpoint are lost together or not at all, and each change
- * of status commits synchronously after them.
+ * Commits: whatever the option says, rows and checkpoint are lost together or not at all. Each change of status after
+ * them commits synchronously.
  *
- * How long a transaction may take, its commit with deferred triggers included, where Postgres can limit that.
+ * Transactions: their time is limited, deferred triggers at the commit included, if Postgres can.
  */
 export async function prepareSession(
   client: ClientBase,
@@ -86,7 +85,7 @@ export async function prepareSession(
   await limitTransactionsSql.rows({ db: client }, [Math.ceil(longestSeconds * 1000)])
 }
 
-/** For the rest of a transaction: what waits for its commit is done at the end of each statement, which is a batch. */
+/** For the rest of a transaction, deferred work runs at the end of each statement, which is a batch. */
 export async function checkConstraintsAtOnce(client: ClientBase): Promise<void> {
   await client.query('SET CONSTRAINTS ALL IMMEDIATE')
 }

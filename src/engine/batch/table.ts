@@ -5,21 +5,21 @@ import { unchangedSql } from './unchanged.ts'
 
 /**
  * A target table's names as statements need them. A job's author writes columns bare or by the table's own name, so no
- * statement may give the table an alias; our own names begin with `_ek_` to stay out of the author's way.
+ * statement may give the table an alias. Our own names begin with `_ek_` to stay out of the author's way.
  */
 export interface TableSql {
   /**
-   * `ONLY "schema"."table"`, or a partition under the table's name. A place in the file names a row in each inheritance child;
-   * a table that is partitioned has rows in its partitions alone.
+   * `ONLY "schema"."table"`, or a partition under the table's name. A ctid names a row in each inheritance child. A
+   * partitioned table has rows only in its partitions.
    */
   readonly from: string
-  /** Where the rows lie. */
+  /** The relation that holds the rows. */
   readonly place: Leaf
-  /** The same as Postgres knows it: `'"schema"."table"'::pg_catalog.regclass` */
+  /** The same as a regclass: `'"schema"."table"'::pg_catalog.regclass` */
   readonly regclass: string
-  /** Whether that is still the table, or partition, that it was, with the same key in the same order. */
+  /** Whether it is still the same table or partition, with the same key in the same order. */
   readonly isOurs: string
-  /** Of a row, whether the index does not find it by its key. */
+  /** Whether the index does not find a row by its key. */
   readonly isUnfindable: string
   readonly columns: readonly KeyColumn[]
   /** The strength of the row lock. */
@@ -28,27 +28,29 @@ export interface TableSql {
   readonly name: string
   /** `"table"."a"`, `"table"."b"` */
   readonly keys: readonly string[]
-  /** What the keys are called once they have left the table: `_ek_k1`, `_ek_k2`. */
+  /** The names of the keys outside of the table: `_ek_k1`, `_ek_k2`. */
   readonly keyNames: readonly string[]
-  /** The table's key as the text array that cursors are stored as. */
+  /** The table's key as the text array in which cursors are stored. */
   readonly keyText: string
-  /** The same of a relation's. */
+  /** The same for the key of a relation. */
   keyArray(relation: string): string
-  /** The items of a stored key, an SQL expression of type text[], each cast to its column's type. */
+  /** The items of a stored key (an SQL expression of type text[]), each cast to its column's type. */
   typedKeys(array: string): readonly string[]
-  /** The items of a key that stands in JSON as an array, each cast to its column's type. */
+  /** The items of a key in a JSON array, each cast to its column's type. */
   jsonKeys(array: string): readonly string[]
-  /** Compares keys, given by their items, as one: in the key's order. */
+  /** Compares two keys, given by their items, in the key's order. */
   compare(left: readonly string[], how: keyof KeyOperators, right: readonly string[]): string
   /** Equality of keys given by their items. */
   sameKey(left: readonly string[], right: readonly string[]): string
   /** Equality of two relations' keys. */
   equal(left: string, right: string): string
-  /** The table's row that a relation's row was read from. By ctid, which names a row only within one file; else by key. */
+  /**
+   * The table's row that a relation's row was read from: by ctid, which names a row only within one file; else by key.
+   */
   sameRow(relation: string): string
 }
 
-/** With a leaf, the statements see only this partition, and the author's SQL still finds the table's name. */
+/** With a leaf, statements see only this partition, under the table's name for the author's SQL. */
 export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
   const name = quoteIdentifier(target.table)
   const source = `${leaf || !target.partitioned ? 'ONLY ' : ''}${quoteTableName(leaf ?? target)}`
@@ -69,7 +71,7 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
     place: leaf ?? target,
     regclass,
     isOurs: unchangedSql(target, leaf, regclass),
-    // As a value, not as EXISTS: that would be made a join, which reads the index whole.
+    // A value, and not EXISTS, which would become a join that reads the whole index.
     isUnfindable: `(SELECT 1 FROM ${source} AS _ek_probe WHERE ${sameKey(
       columns.map((column) => `_ek_probe.${column}`),
       keys,
@@ -102,8 +104,9 @@ export function tableSql(target: Target, leaf: Leaf | null = null): TableSql {
 }
 
 /**
- * Under the collation that the control schema's own columns have: columns of different ones leave an array without any, which
- * cannot be compared, and another one than its index has would keep a look into the quarantine from it.
+ * Uses the collation of the control schema's own columns. Columns with different collations make an array without any,
+ * which cannot be compared. With another collation than its index has, a look-up in the quarantine could not use the
+ * index.
  */
 function textArray(items: readonly string[]): string {
   return `ARRAY[${items.map((value) => `${value}::pg_catalog.text`).join(', ')}] COLLATE pg_catalog."default"`
@@ -114,8 +117,9 @@ function operator(name: string): string {
 }
 
 /**
- * The operator that compares whole keys. It has one name for all columns. Where theirs lie in different schemas that is the
- * bare one, looked up column by column: `checkOperators` sees to it that the search_path leads to the right ones.
+ * The operator that compares whole keys has one name for all columns. If the operators of the columns lie in different
+ * schemas, that is the bare name, looked up column by column: `checkOperators` ensures that the search_path leads to
+ * the right ones.
  */
 function rowOperator(columns: readonly KeyColumn[], how: keyof KeyOperators): string {
   const [first = '', ...others] = columns.map(({ operators }) => operators[how])
@@ -127,20 +131,20 @@ export function isMixed(columns: readonly KeyColumn[]): boolean {
   return new Set(columns.map(({ operators }) => operators.more)).size > 1
 }
 
-/** An operator's name without its schema, which may itself hold any letter: operators have no dot in theirs. */
+/** An operator's name without its schema. A schema's name may hold any letter, but an operator's has no dot. */
 export function bareName(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1)
 }
 
-/** `(a, b)`, or plain `a`: what Postgres compares a key as. */
+/** `(a, b)`, or plain `a`: the form in which Postgres compares a key. */
 function asRow(columns: readonly KeyColumn[], items: readonly string[]): string {
   const operands = columns.map(({ operators }, index) => asOperand(operators, items[index]))
   return operands.length === 1 ? (operands[0] as string) : `(${operands.join(', ')})`
 }
 
 /**
- * A value as its operator takes it. Others may create in the schema of an extension's operators, and put one there that
- * fits a domain over its type more closely. In that of Postgres' own they cannot.
+ * A value as its operator takes it. Users may create operators in the schema of an extension, and one there could fit a
+ * domain over the type more closely. In Postgres' own schema they cannot.
  */
 function asOperand({ equal, operand }: KeyOperators, value = ''): string {
   return equal.startsWith('pg_catalog.') ? value : `${value}::${operand}`

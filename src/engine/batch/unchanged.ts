@@ -3,16 +3,17 @@ import { quoteLiteral } from '../../core/sql/identifier.ts'
 import { eq } from './operators.ts'
 
 /**
- * Whether a table is still what a lease has found it to be, as a condition that each batch asks before its first row: another table may
- * bear its name, its key another type or collation, its index may be gone, a partition detached. Inheritance children are looked
- * for under each lease alone: `ONLY` keeps them out. A statement holds the table's lock
- * before it takes its snapshot, so what it finds is what its rows are read under. `regclass` is where the rows lie.
+ * The condition that a table is still what its lease found, which each batch asks before its first row. Another table
+ * may bear its name, its key may have another type or collation, its index may be gone, a partition detached.
+ * Inheritance children are looked for once per lease: `ONLY` keeps them out. A statement locks the table before it
+ * takes its snapshot, so this condition and the rows see the same table. `regclass` is the relation that holds the
+ * rows.
  */
 export function unchangedSql(target: Target, leaf: Leaf | null, regclass: string): string {
   const place = oidOf(leaf ?? target)
   const root = oidOf(target)
   return [
-    // A constant: it costs a batch nothing, and Postgres reads the statement anew when the name means something else.
+    // A constant: it costs a batch nothing, and Postgres parses the statement again when the name means something else.
     `${regclass} ${eq} ${place}`,
     keySql(target, root),
     indexSql(target, root),
@@ -40,7 +41,10 @@ function keySql({ key, shape }: Target, root: string): string {
     .join(' AND ')
 }
 
-/** That its operators are the default ones was looked at under the lease: no index of others comes in the place of one that goes. */
+/**
+ * Leaves operators out: the lease has checked that they are the default ones, and no index with others replaces a
+ * dropped one.
+ */
 function indexSql({ shape }: Target, root: string): string {
   const each = (items: readonly unknown[], type: string) => `'{${items.join(',')}}'::pg_catalog.${type}[]`
   const of = (column: string, type: string) => `(i.${column}::pg_catalog.${type}[])[0:${shape.length - 1}]`

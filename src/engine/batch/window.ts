@@ -4,15 +4,16 @@ import type { TableSql } from './table.ts'
 
 const p = batchParameters
 
-/** Which bounds a window statement has; a range may be open at either end. */
+/** The bounds that a window statement has. A range may be open at either end. */
 export interface Bounds {
   readonly cursor: boolean
   readonly upper: boolean
 }
 
 /**
- * The next rows in key order: bounds what is scanned, not what matches, so that a sparse predicate cannot make a batch
- * read the table. A row comparison, because only that is one index range; spelled out with OR it is a hundred times slower.
+ * The next rows in key order. Limits the rows scanned, not the rows matched, so that a sparse predicate cannot make a
+ * batch read the table. Uses a row comparison, because only that is one index range scan; spelled out with OR it is a
+ * hundred times slower.
  */
 export function windowSql(table: TableSql, matches: string, bounds: Bounds, gate = fencePassed): string {
   const conditions = [
@@ -34,7 +35,7 @@ export function windowSql(table: TableSql, matches: string, bounds: Bounds, gate
 /** How many rows of the window match. */
 export const matched = '(SELECT _ek_matched FROM _ek_passed)'
 
-/** Where a window leaves the cursor, and whether it met the range's end: it came up short. */
+/** Where a window leaves the cursor, and whether it reached the end of the range: it came up short. */
 export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'ended' | 'scanned' | 'matched'> {
   const last = table.keyNames.map((key) => `w.${key} DESC`).join(', ')
   return {
@@ -45,14 +46,14 @@ export function windowEnd(table: TableSql): Pick<CheckpointValues, 'cursor' | 'e
   }
 }
 
-/** A window with more rows than this left to do is worth passing over again; fewer are cheaper found by key. */
+/** A window with more rows left to do than this is worth passing over again; fewer are cheaper by key. */
 const maxAlone = 20
-/** A range of the check writes so many slices at most. What is found after that widens the last of them, over what lies between. */
+/** The most slices that a range of the check writes. Later windows widen the last slice, over the rows in between. */
 const maxSlices = 16
 
 /**
- * Writes the window down as a slice to be passed over again, where it is full of rows that match: `_ek_full`. A slice that the
- * window before has written grows by this one. None with a row in quarantine: that would only fail again.
+ * Records the window as a slice to be passed over again, if it is full of matching rows: `_ek_full`. Widens a slice
+ * that the previous window wrote. Writes none with a row in quarantine: that would only fail again.
  */
 export function writeLeftoverSql(s: string, table: TableSql, inQuarantine: string): string {
   const mine = `l.run_id ${eq} ${p.runId} AND l.ordinal ${eq} ${p.ordinal}`
@@ -72,7 +73,7 @@ export function writeLeftoverSql(s: string, table: TableSql, inQuarantine: strin
   )`
 }
 
-/** Writes rows of `_ek_window` down as stragglers, those that the condition picks. */
+/** Records those rows of `_ek_window` as stragglers that meet the condition. */
 export function writeStragglersSql(s: string, table: TableSql, condition: string): string {
   return `_ek_left AS (
     INSERT INTO ${s}.stragglers (run_id, key, leaf)

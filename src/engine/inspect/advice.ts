@@ -1,20 +1,20 @@
 import { adviceToGrant } from '../../core/sql/grant.ts'
 import { sqlstates } from '../../core/sqlstate.ts'
 
-/** What Postgres said when it refused a statement. */
+/** How Postgres refused a statement. */
 export interface Refused {
   readonly message: string
   readonly code: string
   readonly hint: string | null
-  /** Postgres' own function that refused it: its name is never translated. */
+  /** Postgres' own function that refused it. Its name is never translated. */
   readonly routine: string
-  /** The character of the statement that it points at; empty where it points nowhere. */
+  /** The character of the statement that the error points at; empty if it points nowhere. */
   readonly at: string
 }
 
-const castParameter = `A parameter whose type Postgres cannot tell is cast: \${value}::int.`
+const castParameter = `Cast a parameter whose type Postgres cannot infer: \${value}::int.`
 
-/** What to do about it, where that can be told; Postgres' own hint is given besides. `binds`: the piece of SQL has parameters. */
+/** What to do about a refusal, if known; Postgres' own hint is added. `binds`: the piece of SQL has parameters. */
 export function adviceFor({ message, code, hint, routine, at }: Refused, binds: boolean): string | null {
   switch (code) {
     case sqlstates.undefined_column:
@@ -26,11 +26,11 @@ export function adviceFor({ message, code, hint, routine, at }: Refused, binds: 
         : "Columns are written bare, or after the table's name: items.name."
     case sqlstates.syntax_error:
       return at === ';'
-        ? 'where and each value of set are one expression: leave the ; out.'
+        ? 'where and each value of set are one expression: remove the ;.'
         : 'where and each value of set are one expression each.'
     case sqlstates.datatype_mismatch:
       return routine === 'coerce_to_boolean' ? 'where has to be a condition.' : null
-    case sqlstates.undefined_function: // an operator, too, for which it is the types that do not fit
+    case sqlstates.undefined_function: // also an operator, for which the types do not fit
       if (routine === 'op_error') return null
       return 'If it is there, its schema is not on the search_path: write it with its schema.'
     case sqlstates.undefined_object: // a type
@@ -46,7 +46,7 @@ export function adviceFor({ message, code, hint, routine, at }: Refused, binds: 
     case sqlstates.invalid_datetime_format:
     case sqlstates.datetime_field_overflow:
       return binds && at === ''
-        ? 'Postgres takes a parameter for the type of what it is compared with: give a value that fits, or cast both.'
+        ? 'Postgres gives a parameter the type that it is compared with: give a value that fits, or cast both.'
         : null
     default:
       return null

@@ -40,7 +40,7 @@ const explained = z.object({
 })
 const explainRows = declared('explain', { 'QUERY PLAN': z.tuple([explained]) })
 
-/** What EXPLAIN (FORMAT JSON) says of a statement, as far as anything goes by it. */
+/** The output of EXPLAIN (FORMAT JSON) for a statement, as far as evenkeel reads it. */
 export function readExplained(result: QueryResult): z.output<typeof explained> {
   return explainRows.readOne(result)['QUERY PLAN'][0]
 }
@@ -51,8 +51,8 @@ export function planNodes(node: PlanNode): PlanNode[] {
 }
 
 /**
- * Checks that a window is an index range scan in key order, as the sessions of the engine plan it (the same for every
- * cursor): otherwise each batch would read and sort the table. Null when it is, else what is wrong.
+ * Checks that a window is an index range scan in key order, as the engine's sessions plan it (the same for every
+ * cursor). Otherwise each batch would read and sort the table. Null if it is, else what is wrong.
  */
 export async function explainWindow(client: ClientBase, table: TableSql): Promise<string | null> {
   const order = table.keys.join(', ')
@@ -70,7 +70,7 @@ export async function explainWindow(client: ClientBase, table: TableSql): Promis
   return `A window is not an index range scan but ${nodes.map((node) => node['Node Type']).join(' over ')}: give the key a plain unique btree index, and ANALYZE the table.`
 }
 
-/** The generic plan of a statement: EXPLAIN has an option for it only since Postgres 16. */
+/** The generic plan of a statement. EXPLAIN has an option for it only since Postgres 16. */
 async function explainGeneric(client: ClientBase, statement: string, types: readonly string[]): Promise<PlanNode> {
   await client.query(`PREPARE _ek_explained (${types.join(', ')}) AS ${statement}`)
   try {

@@ -16,9 +16,9 @@ const checkIdentitySql = statement(
 )
 
 /**
- * Looks at the table of a run once more, and returns it with the types that its key has now. Throws a Problem where it is not what the
- * run was accepted for: another table, or one whose key has another order, so that cursors and bounds say nothing any more; IndexLost
- * where no index gives the rows in that order.
+ * Inspects the table of a run again, and returns it with the present types of its key. Throws a Problem if it is not
+ * what the run was accepted for: another table, or one whose key has another order, so that cursors and bounds are
+ * meaningless. Throws IndexLost if no index gives the rows in that order.
  */
 export async function checkIdentity(client: ClientBase, s: string, target: Target): Promise<Target> {
   const name = quoteTableName(target)
@@ -34,7 +34,7 @@ export async function checkIdentity(client: ClientBase, s: string, target: Targe
     if (column && keepsOrder(target.shape[index] as KeyShape, column)) continue
     throw changed(
       column
-        ? `Key column ${before.name} of ${name} is not what it was when this run was accepted: its type, its length, its collation or the version of that has changed, or another column bears its name. The order of the rows may be another one.`
+        ? `Key column ${before.name} of ${name} is not what it was when this run was accepted: its type, length, collation or collation version has changed, or another column has its name. The rows may be in another order.`
         : `Key column ${before.name} of ${name} is gone since this run was accepted.`,
     )
   }

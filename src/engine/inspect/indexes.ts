@@ -8,9 +8,9 @@ const listIndexesSql = statement(
     name: z.string(),
     primary: z.boolean(),
     columns: z.array(z.string()),
-    /** Unique, on plain columns, of all rows. */
+    /** Unique, on plain columns, over all rows. */
     identifies: z.boolean(),
-    /** Anything that keeps it from ordering and identifying rows, in words. */
+    /** What keeps it from ordering and identifying rows, in words. */
     faults: z.array(z.string()),
   },
   `SELECT quote_ident(c.relname) AS name, i.indisprimary AS primary, k.columns,
@@ -36,14 +36,14 @@ const listIndexesSql = statement(
      WHERE i.indrelid = $1 AND k.columns IS NOT NULL ORDER BY i.indisprimary DESC, name`,
 )
 
-/** An index of a table, on plain columns at least in part. */
+/** An index of a table, at least in part on plain columns. */
 export type IndexRow = RowOf<typeof listIndexesSql>
 
 export function listIndexes(client: ClientBase, oid: string): Promise<IndexRow[]> {
   return listIndexesSql.rows({ db: client }, [oid])
 }
 
-/** Whether an index gives the rows in the order of exactly this key. */
+/** Whether an index gives the rows in exactly this key's order. */
 export function orders(index: IndexRow, key: readonly string[]): boolean {
   return isOn(index, key) && index.faults.length === 0
 }

@@ -21,12 +21,12 @@ import { checkRules } from './rules.ts'
 import { checkStatements } from './statements.ts'
 
 /**
- * Looks a job's table up in the catalog and checks all that can be checked before a row is touched.
- * Throws a Problem (`invalid`) with every finding at once, each saying what to do.
+ * Looks a job's table up in the catalog and checks everything that can be checked before a row is touched. Throws a
+ * Problem (`invalid`) with all findings at once, each with what to do.
  */
 export async function inspectTarget(client: ClientBase, s: string, job: ResolvedJob): Promise<Target> {
   const table = await findTable(client, s, job.table)
-  // What is asked of a table cannot be asked of anything else.
+  // The checks below apply to tables only.
   const other = kindFinding(table.kind, job.table)
   if (other) throw refusal(job, [other])
   const columns = await listColumnsSql.rows({ db: client }, [table.oid])
@@ -65,7 +65,7 @@ export async function inspectTarget(client: ClientBase, s: string, job: Resolved
   })
   if (faults.length > 0) throw refusal(job, faults)
   if (target.byLocale && (await findUnfindable(client, tableSql(target)))) {
-    throw refusal(job, [`Of the key (${order.map(({ name }) => name).join(', ')}) ${outOfOrder}`])
+    throw refusal(job, [`Key (${order.map(({ name }) => name).join(', ')}): ${outOfOrder}`])
   }
   return { ...target, estimatedRows: await estimateRows(client, target) }
 }
@@ -85,7 +85,7 @@ const findTableSql = statement(
     maySelect: z.boolean(),
     mayDelete: z.boolean(),
     rowSecurity: z.boolean(),
-    /** Triggers that fire once a statement, when rows are updated. */
+    /** Triggers that fire once per statement when rows are updated. */
     statementTriggers: z.array(z.string()),
   },
   `SELECT c.oid::text, n.nspname AS schema, c.relname AS table, c.relkind AS kind,
@@ -118,12 +118,12 @@ const resolveTableSql = statement(
   'SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text AS oid',
 )
 
-/** The table that a name means under the session's search_path; null where that is none. */
+/** The table that a name means under the session's search_path; null if there is none. */
 async function resolveTable(client: ClientBase, name: string): Promise<string | null> {
   try {
     return (await resolveTableSql.one({ db: client }, [quoteTableName(parseTableName(name))])).oid
   } catch (error) {
-    // to_regclass knows a table that is not there, but not a schema that may not be used.
+    // to_regclass returns null for a missing table, but fails on a schema that may not be used.
     if (isSqlState(error, 'insufficient_privilege')) return null
     throw error
   }
@@ -132,7 +132,7 @@ async function resolveTable(client: ClientBase, name: string): Promise<string | 
 const listColumnsSql = statement(
   'listColumns',
   { name: z.string(), notNull: z.boolean(), generated: z.boolean(), mayUpdate: z.boolean() },
-  // A NOT NULL that was never validated (contype n, since Postgres 18) lets the nulls that were there stay.
+  // A NOT NULL that was never validated (contype n, since Postgres 18) keeps the nulls that were there.
   `SELECT attname AS name,
        attnotnull AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n'
          AND attnum = ANY(conkey) AND NOT convalidated) AS "notNull",
@@ -171,7 +171,7 @@ function checkSet(job: ResolvedJob, columns: readonly ColumnRow[]): string[] {
     const column = columns.find((candidate) => candidate.name === name)
     if (!column) {
       return [
-        `set names column ${name}, which does not exist: it has ${columns.map((c) => c.name).join(', ')}. Add the column first.`,
+        `set names column ${name}, which does not exist: the table has ${columns.map((c) => c.name).join(', ')}. Add the column first.`,
       ]
     }
     if (column.generated) return [`set names column ${name}, which Postgres generates itself: it cannot be written.`]
@@ -207,7 +207,9 @@ function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: read
   if (key.length === 0)
     return ['It has no primary key: name a key of unique, not null columns in the job (key: [...]).']
   if (key.length > 4)
-    return [`Its primary key has ${key.length} columns, and four are the most: name a shorter unique key in the job.`]
+    return [
+      `Its primary key has ${key.length} columns, and a key has at most four: name a shorter unique key in the job.`,
+    ]
   const unknown = key.filter((name) => !columns.some((column) => column.name === name))
   if (unknown.length > 0) return [`key names ${unknown.join(', ')}, which the table does not have.`]
   const findings = key
@@ -238,7 +240,9 @@ function checkKey(job: ResolvedJob, columns: readonly ColumnRow[], indexes: read
 
 const countRows = declared('countRows', { count: z.number() })
 
-/** The planner's own estimate from the file's size, or a count where the table is small enough for the estimate to mislead. */
+/**
+ * The planner's own estimate from the file's size, or a count if the table is so small that the estimate would mislead.
+ */
 async function estimateRows(client: ClientBase, target: Target): Promise<number> {
   const { from } = tableSql(target)
   const explained = readExplained(await client.query(`EXPLAIN (FORMAT JSON) SELECT FROM ${from}`))

@@ -12,7 +12,7 @@ const readKeySql = statement(
   (s) => `SELECT ${s}.key_columns($1, $2) AS key`,
 )
 
-/** The columns of a key with how their index compares them. */
+/** The columns of a key, with the operators by which their index compares them. */
 export async function readKey(
   client: ClientBase,
   s: string,
@@ -40,7 +40,9 @@ const readHeldSql = statement(
      FROM held JOIN pg_type t USING (oid) WHERE t.typcategory IN ('A', 'D', 'N', 'T')`,
 )
 
-/** What the values of a key are or hold: elements of arrays and ranges, columns of composites, what domains are over. */
+/**
+ * What the values of a key are or contain: elements of arrays and ranges, columns of composites, base types of domains.
+ */
 export async function readHeld(client: ClientBase, tableOid: string, names: readonly string[]): Promise<Set<Held>> {
   const rows = await readHeldSql.rows({ db: client }, [tableOid, names])
   return new Set(rows.flatMap(({ held }) => held ?? []))
@@ -55,8 +57,8 @@ const findHiddenOperatorsSql = statement(
 )
 
 /**
- * Throws a Problem where a key whose operators lie in several schemas would be compared by others than its index's. Such a
- * key is compared by bare operators, which the session's search_path has to lead to.
+ * Throws a Problem if a key whose operators lie in several schemas would be compared by others than its index's. Such a
+ * key is compared by bare operators, which the session's search_path must find.
  */
 export async function checkOperators(client: ClientBase, { key }: Pick<Target, 'key'>): Promise<void> {
   if (!isMixed(key)) return

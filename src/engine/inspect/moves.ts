@@ -9,7 +9,7 @@ const listMovesSql = statement(
     /** The foreign key whose ON UPDATE changes it; null for a generated column. */
     constraint: z.string().nullable(),
   },
-  // Before 15 it is the generated column that depends on others, since then it is its expression.
+  // Before Postgres 15 the generated column depends on others, since then its expression does.
   `WITH RECURSIVE moved (rel, att, via) AS (
        SELECT a.attrelid, a.attnum, NULL::pg_catalog.name FROM pg_catalog.pg_attribute a
        WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND a.attname OPERATOR(pg_catalog.=) ANY ($2::pg_catalog.name[]) AND NOT a.attisdropped
@@ -49,8 +49,8 @@ const listMovesSql = statement(
 )
 
 /**
- * What moves the key though `set` does not name it, in words: columns generated from those that it writes, and foreign keys that pass a
- * change on to the key, through however many tables.
+ * Finds what moves the key although `set` does not name it: columns generated from those that it writes, and foreign
+ * keys that pass a change on to the key, through any number of tables.
  */
 export async function checkMoves(
   client: ClientBase,

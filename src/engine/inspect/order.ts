@@ -6,15 +6,17 @@ import { declared, jsonb, statement } from '../../postgres/statement.ts'
 import { item, over, times } from '../batch/operators.ts'
 import type { TableSql } from '../batch/table.ts'
 
-/** Pages whose rows are looked up by their keys before a run is accepted. */
+/** Pages whose rows are looked up by key before a run is accepted. */
 const pagesProbed = 200
 
 /** A key column as the catalog has it now. */
 export interface OrderedColumn extends KeyShape {
   readonly name: string
-  /** As SQL writes it; null for the database's own, or for none. */
+  /** As SQL writes it; null for the database's own, or if it has none. */
   readonly collationName: string | null
-  /** The version of the collation that its indexes were built with, by the catalog; and the one that compares now. */
+  /**
+   * The version of the collation with which its indexes were built, by the catalog; then the version that compares now.
+   */
   readonly recorded: string | null
   readonly actual: string | null
 }
@@ -32,7 +34,7 @@ const readOrderSql = statement(
     actual: z.string().nullable(),
     parts: jsonb(z.record(z.string(), z.string().nullable())).nullable(),
   },
-  // What a collation is made of has other names in each release, and the database's own lies in pg_database.
+  // The parts of a collation have other names in each release, and the database's own collation is in pg_database.
   `WITH keys AS MATERIALIZED (
        SELECT a.attname AS name, a.attnum, a.atttypid, a.atttypmod, a.attcollation, k.n
        FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS k (name, n)
@@ -62,13 +64,13 @@ const readOrderSql = statement(
      ORDER BY k.n`,
 )
 
-/** Columns of a table in the order of these names; a name that the table does not have is left out. */
+/** Columns of a table in the order of these names. A name that the table does not have is left out. */
 export async function readOrder(client: ClientBase, oid: string, names: readonly string[]): Promise<OrderedColumn[]> {
   const rows = await readOrderSql.rows({ db: client }, [oid, names])
   return rows.map(({ parts, ...column }) => ({ ...column, locale: localeOf(parts, column.actual) }))
 }
 
-/** By code points alone nothing ever changes its order. */
+/** Null for an order by code points, which never changes. */
 function localeOf(parts: Readonly<Record<string, string | null>> | null, actual: string | null): string | null {
   if (parts === null) return null
   const provider = parts.locprovider ?? parts.provider ?? 'c'
@@ -80,7 +82,9 @@ export function shapeOf({ attnum, typid, typmod, collation, locale }: OrderedCol
   return { attnum, typid, typmod, collation, locale }
 }
 
-/** Key columns whose collation orders otherwise than when their indexes were built, by Postgres' own record, in words. */
+/**
+ * Key columns whose collation orders otherwise than when their indexes were built, by Postgres' own record. In words.
+ */
 export function checkCollations(columns: readonly OrderedColumn[], table: string): string[] {
   return columns
     .filter(
@@ -97,8 +101,8 @@ export function checkCollations(columns: readonly OrderedColumn[], table: string
 const unfindableRows = declared('findUnfindable', { key: cursorSchema })
 
 /**
- * The key of a row that is there and that the index does not find, among those of some pages; null where all are found. Each key is found
- * by its index if, and only if, the index is in order.
+ * The key of a row that exists and that the index does not find, among those of some pages; null if all are found. The
+ * index finds every key if, and only if, it is in order.
  */
 export async function findUnfindable(client: ClientBase, table: TableSql): Promise<Cursor | null> {
   const found = await client.query(
@@ -111,6 +115,6 @@ export async function findUnfindable(client: ClientBase, table: TableSql): Promi
   return unfindableRows.readFirst(found)?.key ?? null
 }
 
-/** What is said of an index that is out of order. */
+/** The finding on an index that is out of order. */
 export const outOfOrder =
   'its index is out of order: it does not find a row that is there. The collation has changed under it, or the index is damaged. REINDEX it, and start a new run.'

@@ -5,16 +5,16 @@ import { quoteTableName } from '../../core/sql/identifier.ts'
 import { statement } from '../../postgres/statement.ts'
 import { eq } from '../batch/operators.ts'
 
-/** A leaf as the catalog has it, and what this role may do with it. */
+/** A leaf partition as the catalog has it, and what this role may do with it. */
 export interface PartitionRow extends Leaf {
   readonly ordinary: boolean
   readonly maySelect: boolean
-  /** The columns of those asked for that may not be written. */
+  /** The requested columns that may not be written. */
   readonly readOnly: readonly string[]
   readonly rowSecurity: boolean
-  /** Of plain unique indexes, those that the table has and its own. */
+  /** Columns of plain unique indexes: the table's and its own. */
   readonly uniqueColumns: readonly string[]
-  /** By its statistics; 0 where it has none. */
+  /** By its statistics; 0 if it has none. */
   readonly estimatedRows: number
 }
 
@@ -42,7 +42,7 @@ const listPartitionsSql = statement(
      FROM ${s}.leaves($1, $2) AS l JOIN pg_class c ON c.oid = l.oid ORDER BY l.schema, l.name`,
 )
 
-/** The partitions that hold the rows of a table, in the order of their names; none where it is not partitioned. */
+/** The partitions that hold a table's rows, in the order of their names; none if it is not partitioned. */
 export function listPartitions(
   client: ClientBase,
   s: string,
@@ -59,7 +59,7 @@ const findLeafSql = statement(
     `SELECT schema, name AS table, oid::pg_catalog.text FROM ${s}.leaves($1, $2) WHERE oid ${eq} $3::pg_catalog.oid`,
 )
 
-/** A leaf under the names that it has now; null where it does not belong to the table any more. */
+/** A leaf under its present names; null if it no longer belongs to the table. */
 export function findLeaf(client: ClientBase, s: string, target: Target, oid: string): Promise<Leaf | null> {
   return findLeafSql.first({ db: client, s }, [target.schema, target.table, oid])
 }
@@ -70,7 +70,7 @@ export function checkPartitions(leaves: readonly PartitionRow[]): string[] {
     const name = quoteTableName(leaf)
     const findings: string[] = []
     if (!leaf.ordinary) findings.push(`Partition ${name} is a foreign table: run the job where its rows are.`)
-    // A right to the partitioned table is none to its partitions, which have ranges of their own.
+    // A right to a partitioned table is no right to its partitions, which have ranges of their own.
     if (!leaf.maySelect)
       findings.push(`There is no right to read partition ${name}: GRANT SELECT ON it to the role evenkeel connects as.`)
     if (leaf.readOnly.length > 0) {

@@ -1,4 +1,4 @@
-/** The table with all its partitions, by the catalog: `parts`, of which those that hold rows are no partitioned tables. */
+/** The table with all its partitions, by the catalog: `parts`. Those that hold rows are no partitioned tables. */
 export const withParts = `WITH RECURSIVE parts AS (
     SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2

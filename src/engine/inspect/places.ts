@@ -10,22 +10,22 @@ import { rolledBack } from '../batch/savepoint.ts'
 import { tableSql } from '../batch/table.ts'
 import type { ResolvedJob } from '../kinds/kind.ts'
 
-/** Pages of the table that are looked at for rows that match, wherever they lie. */
+/** Pages of the table that are searched for matching rows, wherever they lie. */
 const pagesSampled = 200
 const searchMs = 3000
 
-/** Where to rehearse: windows that begin at rows that match, apart from one another, in the order of the key. */
+/** Where to rehearse: windows that begin at matching rows, apart from one another, in key order. */
 export interface Places {
   readonly windows: readonly KeyRange[]
-  /** Whether a row that matches was found. Where none is, the windows are at both ends of the table. */
+  /** Whether a matching row was found. If none was, the windows are at both ends of the table. */
   readonly matching: boolean
-  /** Why no row that matches could be looked for: then the windows are anywhere. Null where one could. */
+  /** Why matching rows could not be searched for. The windows are then anywhere. Null if they could. */
   readonly fault: string | null
 }
 
 /**
- * Finds rows that match: on some pages of the table, and where these hold too few by the predicate itself, for a few seconds.
- * `ranges`: the run's own, in their order.
+ * Finds matching rows: on some pages of the table and, if these hold too few, by the predicate itself, for a few
+ * seconds. `ranges`: the run's own, in their order.
  */
 export async function findPlaces(
   client: ClientBase,
@@ -48,7 +48,7 @@ export async function findPlaces(
     }
   }
   const matching = found.length > 0
-  // Where the predicate cannot be asked, any rows do: those that it fails for are among them.
+  // If the predicate fails, any rows do: those that it fails for are among them.
   if (!matching && fault !== null)
     found = await rolledBack(client, () => searchRows(client, sampledSql(target, { ...job, where: null }, most)))
   const windows =
@@ -59,7 +59,7 @@ export async function findPlaces(
 }
 
 const foundRows = declared('searchRows', {
-  /** The table's, or that of the partition that holds the row. */
+  /** The table's oid, or that of the partition that holds the row. */
   oid: z.string(),
   key: cursorSchema,
 })
@@ -71,7 +71,7 @@ interface Search {
   readonly values: readonly unknown[]
 }
 
-/** As the planner would have it: what a window must not do, one look may. */
+/** Lets the planner choose: a window must not scan, but a single search may. */
 const beginSearchSql = statement(
   'beginSearch',
   { value: z.string() },
@@ -84,7 +84,7 @@ async function searchRows(client: ClientBase, { text, values }: Search): Promise
   return foundRows.read(await client.query(text, [...values]))
 }
 
-/** Rows that match on pages at random, but the same ones each time: the first of each of `most` equal parts of them. */
+/** Matching rows on pages at random, but the same ones each time: the first of each of `most` equal parts of them. */
 function sampledSql(target: Target, job: ResolvedJob, most: number): Search {
   const table = tableSql(target)
   const bytes = `(SELECT pg_catalog.sum(pg_catalog.pg_relation_size(relid)) FROM (SELECT ${table.regclass} AS relid
@@ -95,7 +95,7 @@ function sampledSql(target: Target, job: ResolvedJob, most: number): Search {
   return partsOf(target, job, most, `TABLESAMPLE SYSTEM (${percent}) REPEATABLE (1)`, '')
 }
 
-/** The first rows that match, wherever Postgres finds them. */
+/** The first matching rows, wherever Postgres finds them. */
 function firstSql(target: Target, job: ResolvedJob, most: number): Search {
   return partsOf(target, job, most, '', `LIMIT ${most}`)
 }
@@ -121,7 +121,7 @@ function leavesOf(target: Target, ranges: readonly KeyRange[]): Map<string, Leaf
   return new Map(ranges.map(({ leaf }) => [leaf?.oid ?? target.oid, leaf]))
 }
 
-/** Each from the row that was found up to the next one. */
+/** Each window goes from a row that was found up to the next one. */
 async function windowsAt(
   client: ClientBase,
   target: Target,
@@ -130,7 +130,7 @@ async function windowsAt(
 ): Promise<KeyRange[]> {
   const begun: Array<Found & { readonly leaf: Leaf | null; readonly lower: Cursor | null }> = []
   for (const row of found) {
-    // A partition that came after the ranges were cut is none of theirs.
+    // A partition that was added after the ranges were split is in none of them.
     const leaf = leaves.get(row.oid)
     if (leaf !== undefined) begun.push({ ...row, leaf, lower: await keyBefore(client, target, leaf, row.key) })
   }
@@ -140,7 +140,7 @@ async function windowsAt(
   })
 }
 
-/** The first rows and the last ones: where new rows come, and those that the rest of the table says nothing of. */
+/** The first and the last rows: where new rows arrive, and rows about which the rest of the table says nothing. */
 async function windowsAtEnds(
   client: ClientBase,
   target: Target,
@@ -152,7 +152,7 @@ async function windowsAtEnds(
   if (!first || !last) return []
   const lower = await keyBeforeLast(client, target, last.leaf, rows)
   const atStart = { leaf: first.leaf, lower: null, upper: last.leaf?.oid === first.leaf?.oid ? lower : null }
-  // A table that is no longer than that is one window.
+  // A shorter table is one window.
   return lower === null && last.leaf?.oid === first.leaf?.oid
     ? [atStart]
     : [atStart, { leaf: last.leaf, lower, upper: null }]
@@ -170,7 +170,7 @@ async function keyBefore(client: ClientBase, target: Target, leaf: Leaf | null, 
   return keyBeforeRows.readFirst(found)?.key ?? null
 }
 
-/** The key in front of the last so many rows; null where there are no more than that. */
+/** The key before the last `rows` rows; null if there are no more than that. */
 async function keyBeforeLast(
   client: ClientBase,
   target: Target,

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { quoteTableName, type TableName } from '../../core/sql/identifier.ts'
 import { statement } from '../../postgres/statement.ts'
 
-/** What a name may stand for besides a table, by `pg_class.relkind`; and what to do. */
+/** What a name may refer to other than a table, by `pg_class.relkind`, and what to do. */
 const others: Readonly<Record<string, readonly [kind: string, advice: string]>> = {
   v: ['a view', 'name the table behind it'],
   m: ['a materialized view', 'name the table behind it, and REFRESH MATERIALIZED VIEW afterwards'],
@@ -15,7 +15,7 @@ const others: Readonly<Record<string, readonly [kind: string, advice: string]>> 
   t: ['a TOAST table', 'name the table that it belongs to'],
 }
 
-/** That a name does not stand for a table; null where it does. */
+/** The finding that a name is not a table's; null if it is. */
 export function kindFinding(relkind: string, name: string): string | null {
   if (relkind === 'r' || relkind === 'p') return null
   const [kind, advice] = others[relkind] ?? ['something else', 'name a table']
@@ -33,13 +33,13 @@ const findMeantSql = statement(
      ORDER BY ($1::text IS NULL OR pg_catalog.lower(n.nspname::text) = pg_catalog.lower($1::text)) DESC, n.nspname, c.relname LIMIT 3`,
 )
 
-/** Tables whose names differ in nothing but case or in the schema, as they are written in SQL. */
+/** Tables whose names differ only in case or in the schema, as written in SQL. */
 export async function findMeant(client: ClientBase, { schema, table }: TableName): Promise<string[]> {
   const rows = await findMeantSql.rows({ db: client }, [schema, table])
   return rows.map((row) => written(row))
 }
 
-/** Quoted only where it has to be. */
+/** Quoted only if necessary. */
 function written(name: { readonly schema: string; readonly table: string }): string {
   const bare = (part: string) => /^[a-z_][a-z0-9_$]*$/.test(part)
   if (bare(name.schema) && bare(name.table)) return `${name.schema}.${name.table}`

@@ -14,7 +14,7 @@ const listRulesSql = statement(
      GROUP BY n.nspname, c.relname ORDER BY n.nspname, c.relname`,
 )
 
-/** Rules for UPDATE: Postgres does not let a statement that does more than the update go by them. */
+/** Rules for UPDATE. Postgres refuses to apply them to a statement that does more than the update. */
 export async function checkRules(client: ClientBase, tables: ReadonlyArray<Pick<Leaf, 'oid'>>): Promise<string[]> {
   const rows = await listRulesSql.rows({ db: client }, [tables.map(({ oid }) => oid)])
   return rows.map(({ rules, ...name }) => {

@@ -11,8 +11,8 @@ import { adviceFor, type Refused } from './advice.ts'
 import { explainWindow } from './explain.ts'
 
 /**
- * Lets Postgres parse and plan each statement that the run will use: wrong columns, types and rights show here, not at row one.
- * Each piece of the job that is refused is told by itself.
+ * Lets Postgres parse and plan each statement of the run: wrong columns, types and rights show here, not at row one.
+ * Each piece of the job that is refused is reported by itself.
  */
 export async function checkStatements(
   client: ClientBase,
@@ -32,7 +32,7 @@ export async function checkStatements(
     leaseSeconds: 1,
     throttledMs: 0,
   }
-  // Of the first partition, and of the table as a whole.
+  // For the first partition, and for the table as a whole.
   const runners = [...places.slice(0, 1), ...(target.partitioned ? [null] : [])].map((leaf) =>
     job.open({ s, target, leaf }),
   )
@@ -49,7 +49,7 @@ export async function checkStatements(
   return []
 }
 
-/** What Postgres refuses of `where` and of each value of `set`, each asked by itself. The same words are said once. */
+/** How Postgres refuses `where` and each value of `set`, asked one by one. Equal messages are given once. */
 async function checkPieces(client: ClientBase, target: Target, job: ResolvedJob, leaf: Leaf | null): Promise<string[]> {
   const { from } = tableSql(target, leaf)
   const where = job.where && compileSql(job.where, 1)
@@ -71,7 +71,7 @@ async function checkPieces(client: ClientBase, target: Target, job: ResolvedJob,
   return refusals.map(({ names, refused, binds }) => describe(names.join(', '), refused, binds))
 }
 
-/** What Postgres refuses a statement for; null where it takes it. Throws where it is Postgres that cannot. */
+/** How Postgres refuses a statement; null if it accepts it. Throws if Postgres itself cannot answer. */
 async function explain(client: ClientBase, { text, values }: CompiledSql): Promise<Refused | null> {
   try {
     await client.query(`EXPLAIN ${text}`, [...values])
@@ -79,7 +79,7 @@ async function explain(client: ClientBase, { text, values }: CompiledSql): Promi
   } catch (error) {
     const { code, hint, routine = '', position } = error as Record<'code' | 'hint' | 'routine' | 'position', string>
     if (code === undefined || !concernsJob(error)) throw error
-    // Counted from 1, in characters and not in UTF-16.
+    // Counted from 1, in characters and not in UTF-16 units.
     const at = position === undefined ? '' : ([...`EXPLAIN ${text}`][Number(position) - 1] ?? '')
     return { message: messageOf(error), code, hint: hint ?? null, routine, at }
   }

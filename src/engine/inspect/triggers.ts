@@ -15,7 +15,7 @@ const listTriggersSql = statement(
     deferred: z.boolean(),
     conditional: z.boolean(),
     parts: z.array(z.string()),
-    /** Its WHEN, where that reads no row: then it holds for every row, or for none. */
+    /** Its WHEN, if that reads no row. It then holds for every row, or for none. */
     condition: z.string().nullable(),
   },
   `${withParts}
@@ -33,7 +33,10 @@ const listTriggersSql = statement(
      GROUP BY t.tgname, t.tgfoid, t.tgtype, t.tginitdeferred, t.tgqual::text ORDER BY name`,
 )
 
-/** Triggers that an update of the columns sets off, those of partitions once. A condition that reads no row is asked at once. */
+/**
+ * Triggers that an update of the columns fires, those of partitions once. A condition that reads no row is
+ * evaluated at once.
+ */
 export async function listTriggers(
   client: ClientBase,
   { schema, table }: Pick<Target, 'schema' | 'table'>,
@@ -48,7 +51,10 @@ export async function listTriggers(
 
 const holdsRows = declared('triggerHolds', { holds: z.boolean().nullable() })
 
-/** As Postgres writes it, in this very session, which is one of those that batches run in. What cannot be asked may hold. */
+/**
+ * Evaluates a condition as Postgres writes it, in this session, which is one that batches run in. If that fails, it is
+ * taken to hold.
+ */
 async function holds(client: ClientBase, condition: string): Promise<boolean> {
   await client.query('BEGIN READ ONLY')
   try {

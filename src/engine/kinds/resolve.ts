@@ -5,7 +5,10 @@ import { compileSql, type Sql } from '../../core/sql/template.ts'
 import { builtInKinds } from './built-in.ts'
 import type { JobKinds, JobWork, ResolvedJob } from './kind.ts'
 
-/** Puts parameters, as `readParams` gives them, into a job. Throws a Problem where the job does not take them, or its kind is unknown. */
+/**
+ * Applies parameters, as `readParams` returns them, to a job. Throws a Problem if the job does not take them, or its
+ * kind is unknown.
+ */
 export function resolveJob(
   job: JobDefinition,
   params: Record<string, unknown>,

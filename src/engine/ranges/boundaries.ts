@@ -7,22 +7,22 @@ import { atLeast, eq, less, minus, more, over, rest, times } from '../batch/oper
 import type { TableSql } from '../batch/table.ts'
 
 const sampledPages = 500
-/** Where the slice turns out to be a small part of the table. */
+/** If the slice turns out to be a small part of the table. */
 const moreSampledPages = 5000
 const minPagesPerPart = 5000
-/** With fewer values in a part, parts of one size would be chance. */
+/** With fewer values in a part, equal parts would be chance. */
 const minPerPart = { histogram: 2, sample: 20 } as const
 
-/** A slice of the key space, both ends of which are outside; null is unbounded. */
+/** A part of the key space with both ends outside; null is unbounded. */
 export interface KeyInterval {
   readonly lower: Cursor | null
   readonly upper: Cursor | null
 }
 
 /**
- * Keys that cut a slice into so many parts of about the same number of rows, ascending. By the histogram that ANALYZE has left,
- * which costs nothing; where there is none (keys of several columns or of text, a table that is new), by a sample of the
- * table's pages. Empty where neither tells.
+ * Keys that split a slice into so many parts of about the same number of rows, ascending. Uses the histogram of
+ * ANALYZE, which costs nothing. If there is none (keys of several columns or of text, a new table), it uses a sample of
+ * the table's pages. Empty if neither tells.
  */
 export async function findSplitKeys(
   client: ClientBase,
@@ -39,7 +39,7 @@ export async function findSplitKeys(
 
 const pagesRows = declared('tablePages', { pages: z.number() })
 
-/** Numbers of pages that cut what is left of a file into so many equal parts; none where that is not worth it. */
+/** Page numbers that split the rest of a file into so many equal parts; none if that is not worth it. */
 export async function findSplitPages(
   client: ClientBase,
   table: TableSql,
@@ -57,7 +57,9 @@ export async function findSplitPages(
 
 const keysAheadRows = declared('keysAhead', { key: cursorSchema })
 
-/** The keys at every so many rows ahead in a slice, so many of them or as many as it has: exact, by reading up to there. */
+/**
+ * The keys at every `rows` rows ahead in a slice, `most` of them or as many as it has: exact, by reading up to there.
+ */
 export async function keysAhead(
   client: ClientBase,
   table: TableSql,
@@ -79,7 +81,7 @@ export async function keysAhead(
 
 const lastKeyRows = declared('lastKey', { key: cursorSchema })
 
-/** The largest key of this moment; null where there is no row. */
+/** The largest key at the moment; null if there is no row. */
 export async function lastKey(client: ClientBase, table: TableSql): Promise<Cursor | null> {
   const found = await client.query(
     `SELECT ${table.keyText} AS key FROM ${table.from} ORDER BY ${table.keys.map((key) => `${key} DESC`).join(', ')} LIMIT 1`,
@@ -95,7 +97,7 @@ async function histogramKeys(
 ): Promise<Cursor[]> {
   const [only, second] = table.columns
   if (!only || second) return []
-  // What has a collation would be compared here under another one than the column's.
+  // A column with a collation would be compared here under another one.
   const bounds = `SELECT pg_catalog.unnest(s.histogram_bounds::pg_catalog.text::pg_catalog.text[])::${only.type} AS _ek_k1
     FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_attribute a
       ON a.attrelid ${eq} $5::pg_catalog.regclass AND a.attname ${eq} s.attname AND a.attcollation ${eq} 0::pg_catalog.oid
@@ -130,7 +132,7 @@ async function sampledKeys(
 
 const partEndsRows = declared('partEnds', { key: cursorSchema })
 
-/** The last key of each of `$3` equal parts of the keys that a statement gives, but for the last part. */
+/** The last key of each of `$3` equal parts of a statement's keys, except the last part. */
 async function partEnds(client: ClientBase, table: TableSql, keys: string, values: unknown[]): Promise<Cursor[]> {
   const found = await client.query(
     `SELECT ${table.keyArray('numbered')} AS key
@@ -144,8 +146,8 @@ async function partEnds(client: ClientBase, table: TableSql, keys: string, value
 }
 
 /**
- * Between `$1` and `$2`, the keys of the table or of what stands for them. A bound that is not there leaves no condition
- * on the key: with one that is true for null, a generic plan would read the index from its beginning.
+ * Between `$1` and `$2`, for the keys of the table or columns that stand for them. A missing bound adds no condition on
+ * the key: with one that is true for null, a generic plan would read the index from its beginning.
  */
 function insideSql(table: TableSql, keys: readonly string[], { lower, upper }: KeyInterval): string {
   const above = lower

@@ -5,9 +5,9 @@ import type { TableSql } from '../batch/table.ts'
 const p = batchParameters
 
 /**
- * A window of the check that goes by the file and not by the key: the rows of so many pages, as many as hold about `limit` rows by the
- * table's statistics. The key's index may be out of order, and a row's key may have moved behind every window of its range: a row that
- * stays where it is, is met here. Cursor and bounds are numbers of pages. Rows in quarantine are left out before `where` is
+ * A window of the check by page: the rows of as many pages as hold about `limit` rows by the table's statistics. The
+ * key's index may be out of order, and a row's key may have moved behind every window of its range. A row that stays
+ * in place is found here. Cursor and bounds are page numbers. Rows in quarantine are left out before `where` is
  * evaluated, which may be what fails.
  */
 export function pagesSql(s: string, table: TableSql, matches: string, byLocale: boolean): string {
@@ -33,7 +33,7 @@ export function pagesSql(s: string, table: TableSql, matches: string, byLocale: 
   )`
 }
 
-/** Where a window of pages leaves the cursor, and whether it met the end of the file. */
+/** Where a window of pages leaves the cursor, and whether it reached the end of the file. */
 export const pagesEnd: Pick<CheckpointValues, 'cursor' | 'ended' | 'scanned' | 'matched'> = {
   cursor: '(SELECT ARRAY[_ek_to::pg_catalog.text] FROM _ek_pages)',
   ended: `(SELECT _ek_to ${atLeast} _ek_end FROM _ek_pages)`,

@@ -9,8 +9,9 @@ const rangesPerWorker = 2
 const minRowsPerRange = 5000
 
 /**
- * Cuts the table's keys into ranges of about the same number of rows, up to the largest key of this moment; each partition
- * by itself. What is inserted above it later is not the run's to change; the residual check says when it matters.
+ * Splits the table's keys into ranges of about the same number of rows, up to the largest key at the moment; each
+ * partition by itself. Rows inserted above it later are not the run's to change. The residual check says when that
+ * matters.
  */
 export async function planRanges(
   client: ClientBase,
@@ -34,7 +35,7 @@ export async function planRanges(
   return all
 }
 
-/** Null where there is no row. */
+/** Null if there is no row. */
 async function rangesOf(
   client: ClientBase,
   target: Target,

@@ -10,7 +10,7 @@ import { sampleRows } from './sample.ts'
 
 /**
  * `written`: the columns of each part that change with a row: those of `set` (in `$3`), and those generated from them.
- * By name, for their numbers differ between partitions.
+ * They are found by name, because their numbers differ between partitions.
  */
 const withWritten = `${withParts}, written AS (
     SELECT a.attrelid, a.attnum FROM pg_attribute a JOIN parts p ON p.oid = a.attrelid
@@ -27,7 +27,7 @@ const withWritten = `${withParts}, written AS (
     WHERE a.attname = ANY($3)
   )`
 
-/** Everything that decides how much room a backfill takes, as far as it can be read without changing a row. */
+/** Everything that decides how much space a backfill takes, as far as it can be read without changing a row. */
 export async function readSpace(client: ClientBase, s: string, target: Target, job: ResolvedJob): Promise<SpaceFacts> {
   const { schema, table, estimatedRows } = target
   const columns = job.set.map(([column]) => column)
@@ -69,9 +69,9 @@ function readTable(client: ClientBase, { schema, table }: Target): Promise<Table
 }
 
 /**
- * Every index that is written, those of partitions as the one that they are parts of. A column counts as one of the key
- * where it is included, too: that keeps an update from being HOT as well. What depends on the index and is not of the
- * key is in its expressions or in its predicate.
+ * Every index that is written; those of partitions as the index that they belong to. A column that is only included
+ * counts as one of the key too, because it also keeps an update from being HOT. Other columns that the index depends on
+ * are in its expressions or in its predicate.
  */
 const listWrittenIndexesSql = statement(
   'listWrittenIndexes',
@@ -123,7 +123,7 @@ function listIndexes(
   return listWrittenIndexesSql.rows({ db: client }, [schema, table, columns])
 }
 
-/** Foreign keys over the columns, each with the table that it looks the new value up in. */
+/** Foreign keys over the columns, each with the table in which it looks up the new value. */
 const listReferencesSql = statement(
   'listReferences',
   { name: z.string(), table: z.string(), deferred: z.boolean() },
@@ -152,7 +152,7 @@ const readHotUpdatesSql = statement(
        coalesce(sum(pg_stat_get_xact_tuples_hot_updated(oid)), 0)::float8 AS hot FROM parts WHERE relkind = 'r'`,
 )
 
-/** What the batches of a rehearsal really did to the table, as Postgres counts within their transaction. */
+/** What the batches of a rehearsal did to the table, as Postgres counts it within their transaction. */
 export function readHotUpdates(
   session: Queryable,
   { schema, table }: Target,

@@ -20,10 +20,10 @@ const listSampledColumnsSql = statement(
   {
     name: z.string(),
     type: z.string(),
-    /** Of a length of its own in each row. */
+    /** Each row has a length of its own. */
     varies: z.boolean(),
   },
-  // Under the full name of the type. One with a length that is of Postgres' own is written in words that mean no other.
+  // The full name of the type. A built-in type with a length is written in words that no other type matches.
   `SELECT a.attname AS name, a.attlen < 0 AS varies, CASE WHEN a.atttypmod = -1
          THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) ELSE format_type(a.atttypid, a.atttypmod) END AS type
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -44,9 +44,9 @@ const sampleRow = declared('sampleSpace', {
 })
 
 /**
- * Looks at some pages of the table, at random but the same ones each time: how many rows match, and how long a row is
- * before and after. It only reads: a job whose expressions write (nextval, a function of the author's) is looked at
- * without them. Null where that takes too long or fails: a forecast is not worth more than a moment.
+ * Samples some pages of the table, at random but the same ones each time: how many rows match, and how long a row is
+ * before and after. It only reads: if the job's expressions write (nextval, a function of the author's), it leaves them
+ * out. Null if that takes too long or fails: a forecast is not worth more than a moment.
  */
 export async function sampleRows(
   client: ClientBase,
@@ -118,8 +118,8 @@ function sampleStatement(target: Target, job: ResolvedJob, columns: readonly Col
 }
 
 /**
- * What a row takes on its page, header included. A long value lies beside the table, and its row has a pointer of 18 bytes
- * to it; it must not be fetched just to be measured.
+ * The bytes of a row on its page, header included. A long value lies beside the table, and its row has a pointer of 18
+ * bytes to it. The value must not be fetched just to be measured.
  */
 function rowBytes(columns: readonly Column[], value: (column: Column) => string): string {
   const fields = columns.map((column) =>

@@ -7,12 +7,12 @@ const p = batchParameters
 /** How many rows a statement has changed. */
 export const countDone = '(SELECT pg_catalog.count(*) FROM _ek_done)'
 
-/** In windows of so few rows each key is looked for; in larger ones that would be felt. */
+/** In windows of so few rows each key is looked up; in larger ones that would be noticeable. */
 const fewRows = 100
 
 /**
- * The number of rows that were changed; the statement ends, and all that it has done, where one has moved out of the window. One that
- * moves within a large one does no harm: the window is passed as a whole.
+ * The number of changed rows. If a row has moved out of the window, the statement fails, and nothing of it remains. A
+ * row that moves within a large window does no harm: the window is passed as a whole.
  */
 export function doneInWindow(s: string, table: TableSql): string {
   const keysOf = (relation: string) => table.keyNames.map((name) => `${relation}.${name}`)
@@ -29,13 +29,13 @@ export function doneInWindow(s: string, table: TableSql): string {
   )
 }
 
-/** The number of rows that were changed; the statement ends where `moved` gives the key of one that has moved. */
+/** The number of changed rows. The statement fails if `moved` gives the key of a row that has moved. */
 export function doneUnless(s: string, moved: string): string {
   const problem = `('Changing a row has moved its key, which is '::pg_catalog.text ${concat} ${moved}) ${concat} '${keyMoved}'::pg_catalog.text`
   return `coalesce(${s}.halt(${problem}), ${countDone})`
 }
 
-/** The key of a row that was changed and for which the condition is true; null where there is none. */
+/** The key of a changed row for which the condition is true; null if there is none. */
 export function movedSql(table: TableSql, condition: string, beside = ''): string {
   return `(SELECT pg_catalog.array_to_json(${table.keyArray('d')})::pg_catalog.text FROM _ek_done d${beside} WHERE ${condition} LIMIT 1)`
 }

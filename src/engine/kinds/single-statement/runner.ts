@@ -4,7 +4,7 @@ import type { Bounds } from '../../batch/window.ts'
 import type { BatchRunner, WorkPlace } from '../kind.ts'
 import { batchStatements, type WriteChange } from './statements.ts'
 
-/** Runs batches that are one statement each, prepared once per session, one round trip, and that commit by themselves. */
+/** Runs batches of one statement each: prepared once per session, one round trip, committed by itself. */
 export function singleStatement(place: WorkPlace, predicate: Sql | null, write: WriteChange): BatchRunner {
   const statements = batchStatements(place, predicate, write)
   return {

@@ -18,20 +18,23 @@ const p = batchParameters
 export interface BatchStatements {
   /** Changes the rows of the next window. */
   window(bounds: Bounds): CompiledSql
-  /** Changes the next stragglers that are due; a wide look passes by many that are held. */
+  /** Changes the next stragglers that are due. A wide look passes by many that are held. */
   stragglers(wide?: boolean): CompiledSql
-  /** Reads the next window and writes down what still matches and is not in quarantine, row by row or as a slice; changes nothing. */
+  /**
+   * Reads the next window and records matching rows that are not in quarantine, row by row or as a slice. Changes none
+   * of them.
+   */
   residual(bounds: Bounds): CompiledSql
   /**
-   * The same for the rows of the next pages, whatever their keys. Where the order of the key is a locale's, each is looked up by its
-   * key besides, and one that its index does not find ends the run.
+   * The same for the rows of the next pages, whatever their keys. If the key is ordered by a locale, each row is also
+   * looked up by its key, and a row that its index does not find ends the run.
    */
   pages(): CompiledSql
-  /** Which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
+  /** Counts which of the keys in `$1` (JSON, arrays of text) match now; null for a job without a predicate. */
   stillMatching(): CompiledSql | null
 }
 
-/** What a kind says of its change: given the table, whether a row matches, and the number of the first parameter that is free. */
+/** A kind's change, given the table, whether a row matches, and the number of the first free parameter. */
 export type WriteChange = (
   table: TableSql,
   matches: string,
@@ -42,7 +45,7 @@ export type WriteChange = (
   readonly values: readonly unknown[]
 }
 
-/** Windows are of a leaf where the table is partitioned; stragglers are of the whole table. */
+/** Windows are of a leaf if the table is partitioned; stragglers are of the whole table. */
 export function batchStatements(
   { s, target, leaf }: { readonly s: string; readonly target: Target; readonly leaf: Leaf | null },
   predicate: Sql | null,
@@ -50,7 +53,7 @@ export function batchStatements(
 ): BatchStatements {
   const table = tableSql(target, leaf)
   const where = predicate && compileSql(predicate, firstJobParameter)
-  // The line ends before our bracket does: SQL of the author's may end in a comment.
+  // The line ends before our bracket: the author's SQL may end in a comment.
   const matches = where ? `((${where.text}\n) IS TRUE)` : 'true'
   const whereValues = where?.values ?? []
   const written = write(table, where ? matches : 'false', firstJobParameter + whereValues.length)
@@ -121,15 +124,15 @@ export function batchStatements(
   }
 }
 
-/** A ctid names one row in each partition: there is no window over all of them. */
+/** A ctid names one row in each partition, so there is no window over all of them. */
 function refuseWhole(): never {
   throw new Problem(
     'conflict',
-    'The ranges of this run are of a partitioned table as a whole, as an older release cut them; now each partition has its own. What was done so far stays done. Cancel this run and start a new one.',
+    'An older release planned the ranges of this run over its partitioned table as a whole; now each partition has its own. What was done so far stays done. Cancel this run and start a new one.',
   )
 }
 
-/** Writes each statement once: for a small batch, putting the text together costs as much as sending it. */
+/** Builds each statement once: for a small batch, putting the text together costs as much as sending it. */
 function perBounds(write: (bounds: Bounds) => CompiledSql): (bounds: Bounds) => CompiledSql {
   const written = new Map<number, CompiledSql>()
   return (bounds) => {

@@ -8,17 +8,17 @@ import type { RowChange } from './row-change.ts'
 
 const p = batchParameters
 
-/** How many stragglers a wide look reads for one that it may change. */
+/** How many stragglers a wide look reads for each one that it may change. */
 const wideLook = 20
 
 /**
- * The next stragglers of a sweep: found by key, locked if they are free now, changed, and struck off in the same statement.
- * One that is gone or does not match is struck off as gone. One that is still held is passed by and nothing is written of
- * it: there may be a million of them, and what is written as long as their holder's transaction lasts cannot be vacuumed. A
- * wide look passes by many of them in one batch and changes no more rows than another.
+ * The next stragglers of a sweep: found by key, locked if they are free now, changed, and struck off in the same
+ * statement. A straggler that is gone or does not match is struck off as gone. One that is still held is passed by, and
+ * nothing is written about it: there may be a million of them, and vacuum cannot remove what is written while their
+ * holder's transaction lasts. A wide look passes by many of them in one batch and changes no more rows than another.
  *
- * The cursor is the id of the last straggler passed, and `0` at the end of a sweep. They are struck off by an array of their
- * ids: a join would be planned for a tenth of all stragglers, whatever the limit, and read the table of them.
+ * The cursor is the id of the last straggler passed, and `0` at the end of a sweep. They are struck off by an array of
+ * their ids: a join would be planned for a tenth of all stragglers, whatever the limit, and read their whole table.
  */
 export function stragglersSql(
   s: string,

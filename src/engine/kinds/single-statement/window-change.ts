@@ -6,17 +6,18 @@ import type { RowChange } from './row-change.ts'
 /**
  * Changes the rows of the window, in two steps.
  *
- * `_ek_free` takes those that nobody can be holding: the tuple's xmax, which names whoever last locked or changed it, is
- * older than every transaction that still runs. It locks and changes a row at once, for two thirds of the time and of the
- * WAL that a lock beforehand costs. Somebody who takes the row between the look and the change (microseconds, and as
- * long as `set` and BEFORE triggers take for it) is waited for, for `lock_timeout` at most.
+ * `_ek_free` takes the rows that no session can be holding: the tuple's xmax, which names the transaction that last
+ * locked or changed it, is older than every transaction that still runs. It locks and changes a row at once, for two
+ * thirds of the time and of the WAL that locking it first costs. If another session takes the row between the read and
+ * the change (microseconds, and as long as `set` and BEFORE triggers take for it), the batch waits for it, for
+ * `lock_timeout` at most.
  *
- * `_ek_locked` takes the rest, if there is any: whether they are held or only look so, FOR … SKIP LOCKED tells.
+ * `_ek_locked` takes the rest, if there is any. FOR … SKIP LOCKED tells whether a row is held or only looks so.
  *
- * Rows are found again by an array of their ctids, which Postgres sorts and reads in the order of the file: a third less
- * time than a join, and none of the jumping about that random keys would cost. One that somebody changed between our snapshot
- * and our lock is passed by, or, where Postgres follows it to its new version, looked at once more: so the predicate
- * stands here again. What matched and is not in `_ek_done` is written down as a straggler.
+ * Rows are found again by an array of their ctids, which Postgres sorts and reads in the order of the file. That takes
+ * a third less time than a join, and avoids the random reads of random keys. A row that changed between our snapshot
+ * and our lock is passed by, or, where Postgres follows it to its new version, checked once more: so the predicate is
+ * repeated here. A row that matched and is not in `_ek_done` is recorded as a straggler.
  */
 export function changeWindowSql(table: TableSql, matches: string, change: RowChange): string {
   const matching = 'SELECT w._ek_at FROM _ek_window w WHERE w._ek_matches'
@@ -40,8 +41,9 @@ function at(table: TableSql, places: string): string {
 const newMultixacts = 1_000_000
 
 /**
- * A tuple without an xmax counts as older than any other. Where several sessions hold a row, its xmax is the number of a
- * multixact, of which there is no telling in SQL: so every number that could be one of this table's is none that is free.
+ * A tuple without an xmax counts as older than any other. If several sessions hold a row, its xmax is the number of a
+ * multixact, which SQL cannot tell from a transaction's. So no number that could be a multixact of this table counts as
+ * free.
  */
 function freeSql(table: TableSql): string {
   const oldestRunning = 'pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid'

@@ -6,12 +6,14 @@ import type { JobKind } from '../kind.ts'
 import { singleStatement } from '../single-statement/runner.ts'
 import type { WriteChange } from '../single-statement/statements.ts'
 
-/** Sets columns of the rows that match. Exactly once; proven by the predicate, or by the number of rows where there is none. */
+/**
+ * Sets columns of the matching rows, exactly once. Proven by the predicate, or by the number of rows if there is none.
+ */
 export const update: JobKind = {
   name: 'update',
   phases: ['keys', 'stragglers', 'residual', 'pages'],
   resolve(job: JobDefinition, params, where) {
-    // Made by defineJob, which is what says that it is of this kind.
+    // Made by defineJob, which sets this kind.
     const set = resolveSet(job as UpdateJob, params)
     return { event: 'UPDATE', set, open: (place) => singleStatement(place, where, writeUpdate(set)) }
   },
