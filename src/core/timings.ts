@@ -3,8 +3,8 @@ import type { Backoff } from './backoff.ts'
 /** Durations after which processes notice each other's failures, or give up waiting. */
 export interface Timings {
   /**
-   * How long a range stays with a worker that no longer renews its lease. Each batch renews it, and a batch in flight is
-   * never taken for a dead one: its range's row is locked. Seconds.
+   * How long a range stays with a worker that no longer renews its lease. Each batch renews it. A batch in flight is
+   * never taken for a dead one, because its range's row is locked. Seconds.
    */
   readonly leaseSeconds: number
   /** The longest wait in which a worker renews no lease. Seconds. */
