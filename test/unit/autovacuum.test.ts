@@ -103,9 +103,6 @@ describe('of a run that is held', () => {
     ])
     for (const fact of ['200,050', '300,000', 'VACUUM t', 'scale_factor = 0.07)', 'partitions'])
       expect(one).toContain(fact)
-    expect(vacuumOutlook('t', [{ ...off, dead: 500_000 }])).toMatch(
-      /does not come, it is switched off: VACUUM t by hand/,
-    )
     expect(vacuumOutlook('t', [{ ...off, dead: 500_000 }])).toMatch(/Autovacuum is switched off: VACUUM t by hand/)
   })
 })

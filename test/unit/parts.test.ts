@@ -117,7 +117,7 @@ describe('the reason of a run in several databases', () => {
   })
 
   test('is none where the others are out of sight and nothing is known of why', () => {
-    const away = { database: 'us', state: 'away' as const, reason: null }
+    const away = { database: 'us', state: 'unreachable' as const, reason: null }
     expect(mergeReasons('running', [{ database: 'eu', state: 'running', reason: null }, away])).toBeNull()
   })
 
