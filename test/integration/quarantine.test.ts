@@ -172,7 +172,10 @@ test('rows are retried all or some, given up with a reason, and then the run suc
   ])
 
   const late = await client.call<{ detail: string }>('POST', `/runs/${id}/quarantine/retry`)
-  expect([late.status, late.body.detail]).toEqual([409, expect.stringContaining(`Run ${id} is succeeded`)])
+  expect([late.status, late.body.detail]).toEqual([
+    409,
+    expect.stringContaining(`Cannot retry rows of run ${id}: it has ended (succeeded).`),
+  ])
   const none = await client.call<{ detail: string }>('POST', `/runs/${id}/quarantine/discard`, { reason: 'none left' })
   expect([none.status, none.body.detail]).toEqual([404, expect.stringContaining('has no row in quarantine')])
 })
