@@ -53,7 +53,7 @@ test('the large demo splits names into columns in one go and proves it', async (
   expect(said).toMatch(
     /public\.packages has \d+ kB; about 4,002 of its rows are changed, .* Without vacuum in between it grows/,
   )
-  expect(said).toContain('Row trigger count_change (count_change()) of public.packages fires for each row')
+  expect(said).toContain('Row trigger count_change (count_change()) of public.packages fires for each changed row')
   expect(said).toContain('@babel/core -> scope babel, bare name core')
   expect(said).toContain('express -> scope NULL, bare name express')
   expect(said).toMatch(/^ +rows in the table +4,002 /m)

@@ -52,7 +52,7 @@ describe('promise 1: exactly once', () => {
     gate.open()
     const run = await client.reaches(id, ['failed'])
     expect(run.reason).toContain(
-      'The count does not add up: windows passed over 3000 rows, and 2993 of them are accounted for (2993 done, 0 gone, 0 in quarantine).',
+      'The counts do not add up: windows passed 3000 rows, and 2993 of them are accounted for (2993 done, 0 gone, 0 in quarantine).',
     )
   })
 
