@@ -60,16 +60,16 @@ test('a run of it does every row once and proves it', async () => {
 })
 
 test('a worker of it that is killed in the middle loses no row and does none twice', async () => {
-  const { database, jobs } = await createSessions(30_000)
+  const { database, jobs } = await createSessions(12_000)
   const first = await spawnService(database, jobs)
   const id = await first.client.start('expire', { options: { batchSize: 20, maxRowsPerSecond: 3000 } })
   await until('some rows to be deleted', async () => (await countDeleted(database)) > 500)
   await first.kill()
   const second = await startInProcess(database, jobs)
-  expect(await countDeleted(database)).toBeLessThan(20_000)
+  expect(await countDeleted(database)).toBeLessThan(8000)
   await second.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
   await second.reaches(id, ['succeeded'])
-  await expectDeletedOnce(database, 30_000)
+  await expectDeletedOnce(database, 12_000)
 })
 
 test('paused means paused', async () => {
@@ -93,12 +93,12 @@ test('paused means paused', async () => {
 })
 
 test('a worker whose lease was taken away deletes nothing more', async () => {
-  const { database, jobs } = await createSessions(15_000)
+  const { database, jobs } = await createSessions(9000)
   const client = await startInProcess(database, jobs)
   const control = createControl(database.pool, 'evenkeel')
   const id = await client.start('expire', { options: { batchSize: 50, maxRowsPerSecond: 6000 } })
   let taken = 0
-  for (let rows = 500; rows < 5000; rows += 500) {
+  for (let rows = 500; rows < 3000; rows += 400) {
     await until('more rows to be deleted', async () => (await countDeleted(database)) > rows)
     taken += await control.transaction(async (tx) => {
       await tx.db.query('UPDATE evenkeel.ranges SET lease_until = to_timestamp(0) WHERE lease_owner IS NOT NULL')
@@ -108,7 +108,7 @@ test('a worker whose lease was taken away deletes nothing more', async () => {
   expect(taken).toBeGreaterThan(5)
   await client.call('PATCH', `/runs/${id}`, { maxRowsPerSecond: null })
   await client.reaches(id, ['succeeded'])
-  await expectDeletedOnce(database, 15_000)
+  await expectDeletedOnce(database, 9000)
 })
 
 test('a row that cannot be deleted is set aside, and every other one is deleted', async () => {
