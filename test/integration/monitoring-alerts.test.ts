@@ -74,7 +74,7 @@ test(
     await untilAlert(here, 'BackfillNoWorkers', 'firing')
     const early = await untilNotice(here, 'BackfillNoWorkers', 'firing')
     expect(early?.labels).toEqual({ alertname: 'BackfillNoWorkers', job: installation, severity: 'critical' })
-    expect(early?.annotations.summary).toBe(`Backfills of ${installation} wait, and no worker is there`)
+    expect(early?.annotations.summary).toBe(`Backfills of ${installation} wait, and there is no worker`)
     await api.call('POST', `/runs/${waiting}/cancel`)
     await untilNotice(here, 'BackfillNoWorkers', 'resolved')
 
