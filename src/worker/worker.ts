@@ -1,5 +1,6 @@
 import { DutyCycle } from '../core/throttle/batch-sizer.ts'
-import { consumeTickets, type TicketQueueOptions } from '../queue/queue.ts'
+import type { TicketQueueOptions } from '../queue/connection.ts'
+import { consumeTickets } from '../queue/consumer.ts'
 import type { WorkerDeps } from './deps.ts'
 import type { Slot } from './limiter.ts'
 import { startRescuer } from './rescuer.ts'

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import { describe, expect, inject, test } from 'vitest'
-import { consumeTickets, openQueue } from '../../src/queue/queue.ts'
+import { consumeTickets } from '../../src/queue/consumer.ts'
+import { openQueue } from '../../src/queue/queue.ts'
 import { prepareQueue } from '../../src/queue/schema.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createItems, expectTouchedOnce, untilDone } from '../support/items.ts'
