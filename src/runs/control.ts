@@ -47,7 +47,7 @@ export async function stopShards(
   if (untold.length === 0) return
   throw new Problem(
     'unavailable',
-    `Cannot ${event} run ${run.id} in all of its databases. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} The run may continue there. The command took effect in the other databases. Try again.`,
+    `The ${event} did not reach all databases of run ${run.id}. ${untold.map(({ db, error }) => unreachableReason(db, error)).join(' ')} The run may continue there. The command took effect in all others. Try again.`,
     { databases: untold.map(({ db }) => db.name) },
   )
 }

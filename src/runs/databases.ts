@@ -126,7 +126,7 @@ export async function validateAll<P extends InDatabase, R>(
     throw first.error
   throw new Problem(
     kindsByWeight.find((kind) => problems.some(({ problem }) => problem.kind === kind)) ?? 'unavailable',
-    `${what} in ${problems.map(({ database }) => database).join(', ')}, and so in none of its databases. ${problems.map(({ database, problem }) => `${database}: ${problem.message}`).join(' ')}`,
+    `${what} in ${problems.map(({ database }) => database).join(', ')}. The call is refused for all databases. ${problems.map(({ database, problem }) => `${database}: ${problem.message}`).join(' ')}`,
     {
       databases: Object.fromEntries(
         problems.map(({ database, problem }) => [database, { detail: problem.message, ...problem.details }]),

@@ -49,7 +49,7 @@ export async function dryRunAll(
   request: StartRequest,
 ): Promise<DryRunReport | DryRunReports> {
   const places = chooseDatabases(databases, request.databases).map((db) => ({ db }))
-  const done = await validateAll(places, `Cannot rehearse job ${request.job}`, ({ db }) => dryRun(db, request))
+  const done = await validateAll(places, `Cannot do a dry run of job ${request.job}`, ({ db }) => dryRun(db, request))
   const [only] = done
   if (only && only.db.name === null) return only.result
   return { job: request.job, databases: Object.fromEntries(done.map(({ db, result }) => [db.name, result])) }
@@ -109,7 +109,10 @@ async function rehearse(client: PoolClient, { control: { s, schema } }: Database
   // The windows that are worked on last, if at all. A window that was touched before is not as a run would find it.
   const [timed, explored] = [windows.at(-1), windows.at(-2) ?? windows.at(-1)]
   if (!timed || !explored)
-    throw new Problem('conflict', `${quoteTableName(target)} has no row yet: there is nothing to rehearse.`)
+    throw new Problem(
+      'conflict',
+      `Table ${quoteTableName(target)} is empty, so a dry run has no rows to try. Insert rows first.`,
+    )
 
   const id = `dry-run-${randomUUID()}`
   const tx: Control = { db: client, s, schema, transaction: (work) => work(tx) }

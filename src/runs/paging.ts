@@ -37,7 +37,7 @@ export class PageCursor {
       return new PageCursor(new Map(entries as Array<[string, string]>))
     throw new Problem(
       'invalid',
-      `after ${JSON.stringify(text)} does not match the databases of this service. Send the next of a previous page.`,
+      `The parameter after (${JSON.stringify(text)}) does not match the databases of this service. Send the value of next from the page before.`,
     )
   }
 

@@ -238,7 +238,7 @@ async function undo(
   ]
   return new Problem(
     'unavailable',
-    `Cannot accept run ${id} in all of its databases (${why}). It was cancelled where it had been accepted. ${standing.join(' ')} Start a new run with a new Idempotency-Key.`,
+    `Cannot accept run ${id} in all of its databases (${why}). evenkeel has cancelled it where it had been accepted. ${standing.join(' ')} Start a new run with a new Idempotency-Key.`,
     { run: id },
     { cause: failure.cause },
   )

@@ -71,6 +71,6 @@ function refuseForeignPages(request: FastifyRequest): void {
   if (local && (origin === undefined || origin === `http://${host}`)) return
   throw new Problem(
     'forbidden',
-    'Without API_TOKENS the API answers only calls to a loopback name of this machine, and none from web pages of other origins. Set API_TOKENS to allow other calls.',
+    'API_TOKENS is not set, so the API answers only calls to a loopback name (localhost, 127.x.x.x, [::1]), and refuses calls from web pages of other origins. Set API_TOKENS to allow other calls.',
   )
 }

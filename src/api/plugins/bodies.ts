@@ -41,7 +41,7 @@ export function bodies(app: App): void {
     done(
       new Problem(
         'unsupported',
-        `The body has content-type ${type === undefined ? 'missing' : JSON.stringify(type)}. Send JSON with the header content-type: application/json (curl: -H 'content-type: application/json').`,
+        `The body has ${type === undefined ? 'no content-type' : `content-type ${JSON.stringify(type)}`}. Send JSON with the header content-type: application/json (curl: -H 'content-type: application/json').`,
       ),
     )
   })
@@ -56,7 +56,7 @@ function refuseInexactNumbers(text: string): void {
   if (number === undefined) return
   throw new Problem(
     'invalid',
-    `The number ${number} in the body cannot be represented exactly: JSON numbers have 53 bits here. Send it as a string: "${number}".`,
+    `evenkeel cannot read the number ${number} in the body exactly: it reads numbers with 53 bits. Send it as a string: "${number}".`,
   )
 }
 

@@ -134,7 +134,7 @@ function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): rea
   const names = parts.map(({ db }) => db.name)
   throw new Problem(
     'invalid',
-    `The run spans ${names.join(', ')}, and ids of rows in quarantine are valid in one database only. Choose one: add ?database=${names[0]}.`,
+    `The run has shards in ${names.join(', ')}, and each database numbers its rows in quarantine separately. Choose one: add ?database=${names[0]}.`,
     { databases: names },
   )
 }
@@ -142,6 +142,6 @@ function partsOfIds(parts: readonly Shard[], ids: readonly string[] | null): rea
 function nothingThere(id: string, ids: readonly string[] | null): Problem {
   return new Problem(
     'not-found',
-    `Run ${id} has no ${ids ? `row with ${ids.length === 1 ? 'this id' : 'one of these ids'}` : 'row'} in quarantine that this applies to. GET /runs/${id}/quarantine lists them.`,
+    `Run ${id} has no ${ids ? `row with ${ids.length === 1 ? 'this id' : 'one of these ids'}` : 'row'} in quarantine that this call can change. GET /runs/${id}/quarantine lists them.`,
   )
 }

@@ -27,7 +27,7 @@ export function guardSchemaVersion(control: Control, version: number, onNewer: (
 export function newerSchema(schema: string, found: number, known: number): Problem {
   return new Problem(
     'unavailable',
-    `Schema ${schema} is at version ${found}, this evenkeel knows up to ${known}. Start the newer release instead.`,
+    `Schema ${schema} is at version ${found}, but this release of evenkeel supports versions up to ${known}. Start the newer release instead.`,
   )
 }
 
