@@ -273,7 +273,7 @@ test('POST /pause holds everything, also what is started or resumed afterwards',
 test('a global pause holds from its first moment', async () => {
   const database = await createDatabase()
   const client = await startInProcess(database, await createTables(database))
-  const id = await client.start('items', { options: { batchSize: 10, maxRowsPerSecond: 500 } })
+  const id = await client.start('items', { options: { batchSize: 10, maxRowsPerSecond: 100 } })
   await until(
     'rows to be done',
     () => settledRows(database),
