@@ -70,7 +70,7 @@ test('Ctrl-C while the standby stands still ends everything and leaves nothing b
 
 test.each([
   ['while its processes start', /are loaded/, 4] as const,
-  ...(isNightly ? [['in the middle', /^ +[1-9]\d%  running/m, 6] as const] : []),
+  ...(isNightly ? [['in the middle', /^ +[1-9]\d% {2}running/m, 6] as const] : []),
 ])('killed %s, the demo leaves nothing behind either', async (_when, sign, processes) => {
   const demo = await startDemo()
   await until('its moment', demo.output, (output) => sign.test(output))

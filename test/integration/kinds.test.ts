@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createControl } from '../../src/store/control.ts'
 import { rescueRanges } from '../../src/store/rescue.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { Gate } from '../support/gate.ts'
+import { createRole } from '../support/role.ts'
 import { type Client, jobsFolder, spawnService, startInProcess, unpaced } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -150,15 +150,7 @@ test('rows that others hold are passed by and deleted later', async () => {
 
 test('a role that may not delete is told so before the run', async () => {
   const { database, jobs } = await createSessions(9)
-  const role = `role_${randomBytes(6).toString('hex')}`
-  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'`)
-  onTestFinished(async () => {
-    await database.query(`DROP OWNED BY ${role} CASCADE`)
-    await database.query(`DROP ROLE ${role}`)
-  })
-  await database.query(`GRANT CREATE ON DATABASE ${database.name} TO ${role}`)
-  await database.query(`GRANT SELECT, UPDATE ON sessions TO ${role}`)
-  const url = Object.assign(new URL(database.url), { username: role, password: 'secret' }).href
+  const { url } = await createRole(database, 'SELECT, UPDATE', 'sessions')
   const client = await startInProcess({ url }, jobs, { CONTROL_SCHEMA: 'theirs' })
   const { body } = await client.call<{ detail: string }>('POST', '/runs', { job: 'expire' })
   expect(body.detail).toContain('GRANT DELETE ON sessions')
