@@ -348,7 +348,7 @@ export interface components {
                 maxLagSeconds?: number;
                 /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
                 maxRowsPerSecond?: number | null;
-                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                /** @description How long one batch should take, in seconds. Two bounds: a batch is short while foreground sessions work, and long while none does. One number fixes it. */
                 targetBatchSeconds?: number | {
                     min?: number;
                     max?: number;
@@ -424,7 +424,7 @@ export interface components {
                 maxLagSeconds?: number;
                 /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
                 maxRowsPerSecond?: number | null;
-                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                /** @description How long one batch should take, in seconds. Two bounds: a batch is short while foreground sessions work, and long while none does. One number fixes it. */
                 targetBatchSeconds?: number | {
                     min?: number;
                     max?: number;
@@ -550,7 +550,7 @@ export interface components {
                 maxLagSeconds: number;
                 /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
                 maxRowsPerSecond: number | null;
-                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                /** @description How long one batch should take, in seconds. Two bounds: a batch is short while foreground sessions work, and long while none does. One number fixes it. */
                 targetBatchSeconds: number | {
                     min: number;
                     max: number;
@@ -637,7 +637,7 @@ export interface components {
                 maxLagSeconds: number;
                 /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
                 maxRowsPerSecond: number | null;
-                /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                /** @description How long one batch should take, in seconds. Two bounds: a batch is short while foreground sessions work, and long while none does. One number fixes it. */
                 targetBatchSeconds: number | {
                     min: number;
                     max: number;
@@ -1408,7 +1408,7 @@ export interface operations {
                     maxLagSeconds?: number;
                     /** @description Rows per second that the run as a whole passes over at most; null for no limit. The residual check, which only reads, is not held to it. */
                     maxRowsPerSecond?: number | null;
-                    /** @description How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it. */
+                    /** @description How long one batch should take, in seconds. Two bounds: a batch is short while foreground sessions work, and long while none does. One number fixes it. */
                     targetBatchSeconds?: number | {
                         min?: number;
                         max?: number;

@@ -14,7 +14,7 @@ const timeForm = 'a number of seconds from 0.001 to 5, or bounds such as {"min":
 const sizeMeaning =
   'Rows a window passes over: bounds between which it follows the batch time, or one number that fixes it.'
 const timeMeaning =
-  'How long one batch should take, in seconds: bounds between which it is short while others are at work and long while nobody is, or one number that fixes it.'
+  'How long one batch should take, in seconds. Two bounds: a batch is short while foreground sessions work, and long while none does. One number fixes it.'
 
 function bounds(value: z.ZodNumber) {
   return strictObject({ min: value, max: value }).refine(({ min, max }) => min <= max, { error: 'min is above max' })

@@ -66,7 +66,7 @@ export function nextStep(run: RunState): Step {
   return { kind: 'dispatch', ordinals: [] }
 }
 
-/** The open ranges of the first phase of a status that is due and has any; null if there is none. */
+/** The open ranges of the phase that a run works on now, among those of one status. Null if no such phase is due. */
 function openPhase(run: RunState, status: Phase['status']): readonly RangeState[] | null {
   for (const name of phaseNames.filter((each) => phases[each].status === status)) {
     const open = run.ranges.filter(({ phase, done }) => phase === name && !done)
